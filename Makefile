@@ -1,0 +1,55 @@
+# `make quickstart` and `make test` need nothing done by hand before them; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.complete
+BIN := $(VENV)/bin
+CODE := servd model_runtime k8s_adapter tests examples benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint types contracts bench bench-paper profile soak lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+quickstart: $(STAMP) ## start a daemon, deploy an example, query it
+	@$(BIN)/python examples/quickstart.py
+
+# Three workers on two processors: the tests wait for processes more than they compute.
+test: $(STAMP) ## run all tests
+	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+types: $(STAMP) ## mypy --strict
+	$(BIN)/mypy
+
+contracts: $(STAMP) ## import-linter: an import goes down only
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## run the benchmarks against their baselines: make bench ARGS='--quick'
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-paper: $(STAMP) ## run the experiments of the Clipper paper again
+	$(BIN)/python -m benchmarks paper $(ARGS)
+
+profile: $(STAMP) ## a flame graph of the daemon under load
+	$(BIN)/python -m benchmarks profile $(ARGS)
+
+soak: $(STAMP) ## five million queries, and the daemon's memory
+	$(BIN)/python -m benchmarks soak $(ARGS)
+
+lock: ## write requirements.lock anew
+	scripts/lock.sh $(PYTHON)
+
+clean: ## remove the environment and what tools left behind
+	@if [ -x $(BIN)/servd ] && [ -f .servd/daemon.json ]; then $(BIN)/servd stop --data-dir .servd || true; fi
+	rm -rf $(VENV) .servd build dist *.egg-info .coverage .coverage.* \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMP): requirements.lock setup.cfg scripts/make-env.sh
+	@echo "Making the environment in $(VENV) (once)"
+	@scripts/make-env.sh $(PYTHON) $(VENV)
+	@touch $@

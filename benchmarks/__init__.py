@@ -1,0 +1,1 @@
+"""Load generation, baselines and the reports: `python -m benchmarks` (`make bench`)."""

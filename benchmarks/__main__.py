@@ -1,0 +1,163 @@
+"""`python -m benchmarks [run | paper | soak | profile | instructions]`: see docs/benchmarks.md."""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+from benchmarks.callgrind import run_instructions
+from benchmarks.check import WrongAnswerError
+from benchmarks.document import record
+from benchmarks.environment import (
+    MissingToolError,
+    inputs_folder,
+    make_environment,
+    make_generator,
+    make_inputs,
+    need,
+    run_in_environment,
+)
+from benchmarks.paper import paper_markdown, run_paper
+from benchmarks.profiling import run_profile
+from benchmarks.report import aligned, suite_markdown, targets_table, write_json
+from benchmarks.servers import ServerError
+from benchmarks.settings import ROOT, Settings
+from benchmarks.soak import run_soak
+from benchmarks.suite import run_suite
+from benchmarks.workloads import WORKLOADS
+
+QUICK_CONNECTIONS = (1, 32, 256)
+
+
+def main() -> int:
+    """Run what the command line asks for; 1 for wrong answers, 2 for what is missing."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers are ended on the way out
+    options = parse(sys.argv[1:])
+    try:
+        settings = prepare(options)
+        return COMMANDS[options.command](settings, options)
+    except WrongAnswerError as error:
+        print(f"WRONG ANSWERS: {error}", file=sys.stderr)
+        return 1
+    except (MissingToolError, ServerError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("command", nargs="?", default="run", choices=sorted(COMMANDS))
+    parser.add_argument(
+        "--quick", action="store_true", help="one short round: is every answer right?"
+    )
+    parser.add_argument("--only", default=",".join(WORKLOADS), help="W1,W2,…")
+    parser.add_argument("--rounds", type=int, help="rounds, interleaved (3)")
+    parser.add_argument("--seconds", type=float, help="of each point (3)")
+    parser.add_argument("--connections", default="1,32,256")
+    parser.add_argument("--no-open-loop", action="store_true")
+    parser.add_argument("--queries", type=int, default=5_000_000, help="of soak")
+    parser.add_argument(
+        "--record", action="store_true", help="put the figures into docs/benchmarks.md"
+    )
+    parser.add_argument("--work", type=Path, default=ROOT / "build/bench")
+    parser.add_argument("--out", type=Path, help="where results go (WORK/results)")
+    parser.add_argument("--python", type=Path, help="an environment for the baselines made before")
+    options = parser.parse_args(arguments)
+    unknown = set(options.only.split(",")) - set(WORKLOADS)
+    if unknown:
+        parser.error(f"no such workload: {', '.join(sorted(unknown))}")
+    return options
+
+
+def prepare(options: argparse.Namespace) -> Settings:
+    """Make what is missing and return the settings."""
+    work = options.work.absolute()
+    work.mkdir(parents=True, exist_ok=True)
+    out = (options.out or work / "results").absolute()
+    out.mkdir(parents=True, exist_ok=True)
+    need("wrk", "wrk")
+    make_generator(work)
+    python = make_environment(work, options.python)
+    inputs_folder(work).mkdir(exist_ok=True)
+    make_inputs(work, python)
+    return Settings(
+        rounds=options.rounds or (1 if options.quick else 3),
+        seconds=options.seconds or (1.0 if options.quick else 3.0),
+        warm_up_s=0.5 if options.quick else 2.0,
+        workloads=tuple(options.only.split(",")),
+        connections=tuple(int(text) for text in options.connections.split(",")),
+        is_open_loop=not options.no_open_loop,
+        is_quick=options.quick,
+        work=work,
+        out=out,
+        python=python,
+    )
+
+
+def suite_command(settings: Settings, options: argparse.Namespace) -> int:
+    """`make bench`."""
+    results = run_suite(settings)
+    path = settings.out / "results.json"
+    write_json(path, results)
+    print("\n" + aligned(targets_table(results["targets"])))
+    for note in results["notes"]:
+        print(note)
+    run_in_environment(settings.python, "benchmarks.figures", str(path), str(settings.out))
+    if options.record:
+        record("results", suite_markdown(results), settings.out, ("throughput", "latency"))
+    print(f"\n{path} and pictures beside it")
+    faults = [row for row in results["medians"] if row["server"] == "servd" and row["faults"]]
+    for row in faults:
+        print(f"FAULTS: {row['workload']} {row['loop']} {row['connections']}: {row['faults']}")
+    return 1 if faults else 0
+
+
+def paper_command(settings: Settings, options: argparse.Namespace) -> int:
+    """`make bench-paper`."""
+    results = run_paper(settings)
+    path = settings.out / "paper.json"
+    write_json(path, results)
+    run_in_environment(settings.python, "benchmarks.figures", str(path), str(settings.out))
+    text = paper_markdown(results)
+    print(text)
+    if not options.quick or options.record:
+        record("paper", text, settings.out, ("paper",))
+    return 0
+
+
+def soak_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Memory over many queries with distinct cache keys."""
+    text, has_grown = run_soak(settings, options.queries)
+    print(text)
+    if options.record:
+        record("soak", text, settings.out, ())
+    return int(has_grown)
+
+
+def profile_command(settings: Settings, _options: argparse.Namespace) -> int:
+    """`make profile`."""
+    return run_profile(settings)
+
+
+def instructions_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Instructions a query."""
+    text = run_instructions(settings)
+    print(text)
+    if options.record:
+        record("instructions", text, settings.out, ())
+    return 0
+
+
+COMMANDS = {
+    "run": suite_command,
+    "paper": paper_command,
+    "soak": soak_command,
+    "profile": profile_command,
+    "instructions": instructions_command,
+}
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""servd under load, driven through its own command line in a temporary data directory."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from benchmarks.environment import inputs_folder
+from benchmarks.servers import ServerError
+from benchmarks.settings import ROOT, Settings
+from benchmarks.workloads import Workload
+
+COMMAND_TIMEOUT_S = 180.0
+
+
+class Daemon:
+    """`servd start` … `servd stop`; a context manager. `pid` and `port` are the daemon's."""
+
+    name = "servd"
+
+    def __init__(self, settings: Settings, cache: str = "0") -> None:
+        self.settings = settings
+        self._cache = cache
+        self.data_dir: Path = Path()
+        self.pid = 0
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        self.data_dir = Path(tempfile.mkdtemp(prefix="servd-bench-"))
+        status = self.start()
+        self.pid = status["pid"]
+        self.port = urlsplit(status["query_url"]).port
+        return self
+
+    def start(self) -> dict[str, Any]:
+        """Start the daemon on free ports and return its status."""
+        ports = ("--query-port", "0", "--admin-port", "0")
+        return self.servd("start", *ports, "--cache-size", self._cache, "--drain", "2s")
+
+    @property
+    def pids(self) -> list[int]:
+        """The daemon alone: its replicas' time is the model's."""
+        return [self.pid]
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.servd("stop")
+        finally:
+            self._keep_logs()
+            shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def _keep_logs(self) -> None:
+        logs = self.data_dir / "logs"
+        if logs.is_dir():
+            shutil.copytree(logs, self.settings.out / "servd-logs", dirs_exist_ok=True)
+
+    def servd(self, *arguments: str) -> Any:
+        """Run a command of servd's and return its JSON.
+
+        Raises:
+            ServerError: it failed; holds what it printed.
+        """
+        command = [sys.executable, "-m", "servd", "--json", "--data-dir", str(self.data_dir)]
+        done = subprocess.run(
+            [*command, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "SERVD_ADMIN": ""},
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+        if done.returncode:
+            raise ServerError(f"servd {arguments[0]}: {done.stdout} {done.stderr}")
+        return json.loads(done.stdout) if done.stdout.strip() else {}
+
+    def deploy(self, workload: Workload, *options: str, slo_ms: float = 100) -> None:
+        """Deploy the workload's model, or change what `options` say about it."""
+        target = workload.target_path(inputs_folder(self.settings.work))
+        example = json.dumps([1.0] * workload.columns)
+        fixed = (
+            "--name",
+            workload.name,
+            "--version",
+            "1",
+            "--default",
+            "-1",
+            "--slo",
+            f"{slo_ms:g}ms",
+        )
+        self.servd("deploy", target, *fixed, "--example", example, *options)
+
+    def replicas(self) -> list[dict[str, Any]]:
+        """Return `servd ps`."""
+        return self.servd("ps")

@@ -1,0 +1,29 @@
+"""What the command line says, for all parts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How long, how often, of what."""
+
+    rounds: int
+    seconds: float
+    """Of each timed point."""
+
+    warm_up_s: float
+    workloads: tuple[str, ...]
+    connections: tuple[int, ...]
+    is_open_loop: bool
+    is_quick: bool
+    work: Path
+    """Environment, models, inputs: kept between runs."""
+
+    out: Path
+    """Results and pictures."""
+
+    python: Path
+    """The interpreter of the baselines."""

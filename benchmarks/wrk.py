@@ -1,0 +1,58 @@
+"""Closed loop: as many queries as connections, the next one sent when the answer is there (wrk)."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.environment import need
+from benchmarks.points import Point
+from benchmarks.processes import cpu_s
+from benchmarks.workloads import HERE, Workload
+
+
+class Target(Protocol):
+    """What can be put under load: a Server or a Daemon."""
+
+    name: str
+    port: int
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes whose CPU time counts."""
+
+
+def run_wrk(
+    target: Target, workload: Workload, inputs: Path, connections: int, seconds: float
+) -> Point:
+    """Load the target and return what came; `round` is to be set by the caller."""
+    url = f"http://127.0.0.1:{target.port}{workload.path}"
+    command = [
+        *(
+            need("wrk", "wrk"),
+            "-t1",
+            f"-c{connections}",
+            f"-d{max(1, round(seconds))}s",
+            "--timeout",
+            "5s",
+        ),
+        *("-s", str(HERE / "wrk.lua"), url, "--", str(workload.bodies(inputs))),
+    ]
+    before = cpu_s(target.pids)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    used_s = cpu_s(target.pids) - before
+    line = next(text for text in done.stdout.splitlines() if text.startswith("RESULT "))
+    result = json.loads(line.removeprefix("RESULT "))
+    return Point(
+        workload=workload.key,
+        server=target.name,
+        loop="closed",
+        connections=connections,
+        round=0,
+        rate=result["answered"] / result["elapsed_s"],
+        p50_ms=result["p50_ms"],
+        p99_ms=result["p99_ms"],
+        faults=result["bad"] + result["errors"],
+        cpu_us=used_s / max(1, result["answered"]) * 1e6,
+        default_share=result["defaults"] / max(1, result["answered"]),
+    )

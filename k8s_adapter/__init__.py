@@ -1,0 +1,1 @@
+"""Turns a snapshot of the registry into Kubernetes objects by pure functions."""

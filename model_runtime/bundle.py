@@ -1,0 +1,155 @@
+"""Bundles: the folder a replica loads, its digest, and the tar it travels in.
+
+The CLI packs, the daemon unpacks and checks; nothing here runs or reads what is inside.
+"""
+
+import hashlib
+import io
+import tarfile
+from pathlib import Path, PurePosixPath
+from typing import IO, Final
+
+MANIFEST_NAME: Final = "model.json"
+FILES_NAME: Final = "files"
+_CHUNK: Final = 1 << 20
+_MAX_MEMBERS: Final = 20_000
+_MAX_PATH_BYTES: Final = 1000
+_MAX_NAME_BYTES: Final = 255
+_DIGEST_LETTERS: Final = 32
+_CACHE_FOLDER: Final = "__pycache__"
+
+
+class BundleFormatError(ValueError):
+    """A bundle, or the tar of one, is not what it must be; the message says what is wrong."""
+
+
+def digest_of(folder: Path) -> str:
+    """Return the first 32 hex characters of the SHA-256 over all paths and contents.
+
+    Compiled files (`__pycache__`) do not count: a replica may write them later.
+
+    Raises:
+        BundleFormatError: the folder holds a link, a device, or no files.
+    """
+    total = hashlib.sha256()
+    for name, path in _members(folder):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").digest()
+        # Both parts have a known end, so no two bundles give the same stream.
+        total.update(name.encode() + b"\0" + content)
+    return total.hexdigest()[:_DIGEST_LETTERS]
+
+
+def pack(folder: Path) -> bytes:
+    """Return the bundle as the bytes of a tar; see `pack_to`."""
+    buffer = io.BytesIO()
+    pack_to(folder, buffer)
+    return buffer.getvalue()
+
+
+def pack_to(folder: Path, target: IO[bytes]) -> None:
+    """Write the bundle as an uncompressed tar: equal folders give equal bytes.
+
+    Raises:
+        BundleFormatError: the folder holds a link, a device, or no files.
+    """
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, path in _members(folder):
+            member = tarfile.TarInfo(name)
+            member.size = path.stat().st_size
+            member.mode = 0o644
+            with path.open("rb") as file:
+                archive.addfile(member, file)
+
+
+def _members(folder: Path) -> list[tuple[str, Path]]:
+    """Return the relative name and path of every file, sorted by name."""
+    found = []
+    for path in folder.rglob("*"):
+        relative = path.relative_to(folder)
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise BundleFormatError(f"'{relative}' is a link or a device: a bundle has files only")
+        if path.is_file() and _CACHE_FOLDER not in relative.parts:
+            found.append((relative.as_posix(), path))
+    if not found:
+        raise BundleFormatError(f"'{folder}' holds no files")
+    return sorted(found)
+
+
+def unpack(source: IO[bytes], folder: Path, max_bytes: int) -> None:
+    """Write the files of a bundle's tar into `folder`, which is made if it is missing.
+
+    On an error some files may have been written: unpack into a folder that can be thrown away.
+
+    Raises:
+        BundleFormatError: the tar is damaged, holds more than `max_bytes`, or has a member that
+            is not a plain file at a relative path inside a bundle.
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    seen: set[str] = set()
+    try:
+        with tarfile.open(fileobj=source, mode="r|") as archive:
+            _unpack_members(archive, folder, max_bytes, seen)
+    except BundleFormatError:
+        raise
+    except (tarfile.TarError, ValueError, EOFError, OverflowError, RecursionError) as error:
+        # tarfile recurses on chained extended headers, hence RecursionError.
+        raise BundleFormatError(f"the bundle is not a sound tar file: {error}") from error
+    if MANIFEST_NAME not in seen:
+        raise BundleFormatError(f"the bundle has no {MANIFEST_NAME}")
+
+
+def _unpack_members(archive: tarfile.TarFile, folder: Path, max_bytes: int, seen: set[str]) -> None:
+    """Check and write each member; `seen` collects the names of files."""
+    left = max_bytes
+    for index, member in enumerate(archive):
+        if index >= _MAX_MEMBERS:
+            raise BundleFormatError(f"the bundle has more than {_MAX_MEMBERS} files")
+        path = _checked_path(member)
+        if member.isdir():
+            continue
+        left -= member.size
+        if left < 0:
+            raise BundleFormatError(f"the bundle holds more than {max_bytes} bytes")
+        if member.name in seen:
+            raise BundleFormatError(f"'{member.name}' is in the bundle twice")
+        seen.add(member.name)
+        _write_member(archive, member, folder / path)
+
+
+def _checked_path(member: tarfile.TarInfo) -> PurePosixPath:
+    """Return the path of a member, or refuse it."""
+    name = member.name
+    if not (member.isdir() or (member.isreg() and not member.issparse())):
+        raise BundleFormatError(f"{name!r} is a link or a device: a bundle has files only")
+    path = PurePosixPath(name)
+    is_canonical = path.as_posix() == name and not path.is_absolute() and ".." not in path.parts
+    if not is_canonical or not name.isprintable() or _CACHE_FOLDER in path.parts:
+        raise BundleFormatError(f"{name!r} is not a path that a bundle may hold")
+    is_inside = path.parts[0] == FILES_NAME and (len(path.parts) > 1 or member.isdir())
+    if not is_inside and (name != MANIFEST_NAME or member.isdir()):
+        raise BundleFormatError(f"{name!r} is neither {MANIFEST_NAME} nor below {FILES_NAME}/")
+    longest = max(len(part.encode()) for part in path.parts)
+    if longest > _MAX_NAME_BYTES or len(name.encode()) > _MAX_PATH_BYTES:
+        raise BundleFormatError(f"the path '{name[:60]}…' is too long")
+    return path
+
+
+def _write_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
+    """Write one file, all of it or an error."""
+    content = archive.extractfile(member)
+    if content is None:
+        raise BundleFormatError(f"'{member.name}' has no content")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        target = path.open("xb")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise BundleFormatError(f"'{member.name}' is both a file and a folder") from error
+    left = member.size
+    with target:
+        while left and (chunk := content.read(min(left, _CHUNK))):
+            target.write(chunk)
+            left -= len(chunk)
+    if left:
+        raise BundleFormatError(f"the bundle ends in the middle of '{member.name}'")

@@ -1,0 +1,191 @@
+"""A batch of inputs as it arrived, and the ways a model can see it. Used by the loop and loaders.
+
+`viewer` picks the way once, when a model loads; a view then costs a few calls a batch.
+"""
+
+import base64
+import binascii
+import importlib.util
+import json
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from model_runtime import protocol
+
+NUMERIC: Final = protocol.STRUCT_FORMATS
+_DTYPES: Final = {protocol.INTEGERS: "<i4", protocol.FLOATS: "<f4", protocol.DOUBLES: "<f8"}
+
+
+@dataclass(slots=True)
+class Batch:
+    """The payload of one PREDICT, or of several that were merged (docs/protocol.md).
+
+    `lengths` is empty when all inputs have `len(data) / count` bytes.
+    """
+
+    input_type: int
+    lengths: bytes
+    data: bytes
+    count: int
+
+
+View = Callable[[Batch], Any]
+
+
+def viewer(input_type: str, *, as_lists: bool, row_items: int | None = None) -> View:
+    """Return the function that turns a batch into what the model is called with.
+
+    Numeric rows of equal length: one 2-D numpy array that the model owns; of unequal length: a
+    list of 1-D arrays. With `as_lists`, or without numpy: lists of numbers. Strings, bytes and
+    JSON values: a list. A model with a known `row_items` refuses rows of unequal length.
+    """
+    code = protocol.INPUT_TYPE_CODES[input_type]
+    if code not in NUMERIC:
+        return _PLAIN_VIEWS[code]
+    if as_lists or importlib.util.find_spec("numpy") is None:
+        return _list_view(row_items)
+    return _numpy_view(code, row_items)
+
+
+def _numpy_view(code: int, row_items: int | None) -> View:
+    """Return a view of numeric batches as numpy arrays."""
+    import numpy as np  # noqa: PLC0415  (a replica of a model without numbers starts without it)
+
+    dtype = np.dtype(_DTYPES[code])
+    width = dtype.itemsize
+    frombuffer = np.frombuffer
+
+    def view(batch: Batch) -> Any:
+        lengths = batch.lengths
+        if lengths and (sizes := frombuffer(lengths, "<u4")).size and (sizes != sizes[0]).any():
+            rows = _ragged_rows(batch, width, row_items)
+            return [frombuffer(row, dtype).copy() for row in rows]
+        _check_width(len(batch.data), batch.count, width)
+        # The copy is the model's own: it may write to it, and it does not pin the message.
+        return frombuffer(batch.data, dtype).reshape(batch.count, -1).copy()
+
+    def view_empty_safe(batch: Batch) -> Any:
+        # reshape(n, -1) cannot tell the row length of no data at all.
+        return view(batch) if batch.data else np.empty((batch.count, 0), dtype)
+
+    return view_empty_safe
+
+
+def _list_view(row_items: int | None) -> View:
+    """Return a view of numeric batches as lists of numbers."""
+
+    def view(batch: Batch) -> Any:
+        letter = NUMERIC[batch.input_type]
+        width = struct.calcsize(letter)
+        if batch.lengths and len(set(_sizes(batch))) > 1:
+            rows = _ragged_rows(batch, width, row_items)
+            return [list(struct.unpack(f"<{len(row) // width}{letter}", row)) for row in rows]
+        _check_width(len(batch.data), batch.count, width)
+        total = len(batch.data) // width
+        flat = struct.unpack(f"<{total}{letter}", batch.data)
+        step = total // batch.count
+        return [list(flat[at * step : (at + 1) * step]) for at in range(batch.count)]
+
+    return view
+
+
+def _sizes(batch: Batch) -> tuple[int, ...]:
+    """Return the byte length of each row of a batch that has a lengths frame."""
+    if len(batch.lengths) != 4 * batch.count:
+        raise protocol.ProtocolError(
+            f"lengths has {len(batch.lengths)} bytes for {batch.count} rows"
+        )
+    return struct.unpack(f"<{batch.count}I", batch.lengths)
+
+
+def _ragged_rows(batch: Batch, width: int, row_items: int | None) -> list[bytes]:
+    """Return the rows of a batch of unequal lengths, or refuse them for a model of fixed length."""
+    sizes = sorted({size // width for size in _sizes(batch)})
+    if row_items is not None:
+        listed = ", ".join(map(str, sizes))
+        raise ValueError(
+            f"inputs of this batch have {listed} numbers, this model takes {row_items} numbers each"
+        )
+    rows = protocol.split_rows(batch.lengths, batch.data, batch.count)
+    for row in rows:
+        _check_width(len(row), 1, width)
+    return rows
+
+
+def _check_width(size: int, count: int, width: int) -> None:
+    """Refuse data that is not `count` equal rows of whole numbers of `width` bytes."""
+    if count < 1 or size % (count * width):
+        raise protocol.ProtocolError(
+            f"{size} bytes are not {count} rows of numbers of {width} bytes each"
+        )
+
+
+def _view_bytes(batch: Batch) -> list[bytes]:
+    """Return each row's bytes."""
+    return protocol.split_rows(batch.lengths, batch.data, batch.count)
+
+
+def _view_strings(batch: Batch) -> list[str]:
+    """Return each row as text."""
+    rows = protocol.split_rows(batch.lengths, batch.data, batch.count)
+    return [row.decode() for row in rows]
+
+
+def _view_any(batch: Batch) -> list[Any]:
+    """Return each row as the JSON value it is."""
+    rows = protocol.split_rows(batch.lengths, batch.data, batch.count)
+    return [json.loads(row.decode()) for row in rows]
+
+
+_PLAIN_VIEWS: Final[dict[int, View]] = {
+    protocol.BYTES: _view_bytes,
+    protocol.STRINGS: _view_strings,
+    protocol.ANY: _view_any,
+}
+
+
+def pack(values: Sequence[Any], input_type: str) -> Batch:
+    """Return a batch of JSON values; the test call's way in (selftest.py).
+
+    Bytes are base64 text, as in the HTTP API, or Python bytes.
+
+    Raises:
+        ValueError: a value is not an input of that type.
+    """
+    code = protocol.INPUT_TYPE_CODES[input_type]
+    rows = [_pack_row(value, code) for value in values]
+    lengths, data = protocol.join_rows(rows)
+    return Batch(code, lengths, data, len(rows))
+
+
+def _pack_row(value: Any, code: int) -> bytes:
+    """Return one input's bytes."""
+    if code in NUMERIC:
+        return _pack_numbers(value, code)
+    if code == protocol.ANY:
+        return json.dumps(value).encode()
+    if code == protocol.STRINGS and isinstance(value, str):
+        return value.encode()
+    if code == protocol.BYTES and isinstance(value, bytes):
+        return value
+    if code == protocol.BYTES and isinstance(value, str):
+        try:
+            return base64.b64decode(value, validate=True)
+        except binascii.Error as error:
+            raise ValueError(f"bytes are given as base64 text: {error}") from error
+    wanted = "a text" if code == protocol.STRINGS else "base64 text"
+    raise ValueError(f"an input of this model is {wanted}, not {type(value).__name__}")
+
+
+def _pack_numbers(value: Any, code: int) -> bytes:
+    """Return the bytes of one list of numbers."""
+    wanted = "whole numbers" if code == protocol.INTEGERS else "numbers"
+    kinds = (int,) if code == protocol.INTEGERS else (int, float)
+    if not isinstance(value, list) or not all(type(item) in kinds for item in value):
+        raise ValueError(f"an input of this model is a list of {wanted}")
+    try:
+        return struct.pack(f"<{len(value)}{NUMERIC[code]}", *value)
+    except (struct.error, OverflowError) as error:
+        raise ValueError(f"an input has a number out of range: {error}") from error

@@ -1,0 +1,34 @@
+"""One loader per model format. `load` is called once, by the replica's loading thread."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from model_runtime import manifest as manifests
+from model_runtime.bundle import FILES_NAME
+from model_runtime.loaders import pickle as pickle_loader
+from model_runtime.loaders import python as python_loader
+from model_runtime.loaders.base import LoadedModel
+from model_runtime.manifest import Manifest
+
+_LOADERS: Final[dict[str, Callable[[Manifest, Path], LoadedModel]]] = {
+    "python": python_loader.load,
+    "pickle": pickle_loader.load,
+}
+
+
+def load(bundle_dir: Path) -> LoadedModel:
+    """Return the model of a bundle, after its folders are put first on `sys.path`.
+
+    Raises:
+        BundleFormatError: the bundle's manifest is missing or wrong.
+        LoadError: the bundle's object cannot serve as a model.
+        Exception: whatever the model's own code raises; `failure.describe` tells it.
+    """
+    manifest = manifests.read(bundle_dir)
+    files = (bundle_dir / FILES_NAME).resolve()
+    sys.path[:0] = [str(files / folder) for folder in manifest.sys_path]
+    model = _LOADERS[manifest.loader](manifest, files)
+    return replace(model, bundle_dir=bundle_dir)

@@ -1,0 +1,57 @@
+"""The seam between loaders and the loop: what a loaded model is and how a batch is predicted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from model_runtime.failure import ModelFault
+from model_runtime.inputs import Batch, View
+from model_runtime.outputs import render
+
+
+class LoadError(ModelFault):
+    """The bundle's object cannot serve as a model; the message says why."""
+
+
+class Predictor(Protocol):
+    """A loaded model. Called by loop.py, one batch at a time."""
+
+    def predict(self, batch: Batch) -> list[bytes]:
+        """Return one JSON text an input, without raw newlines.
+
+        Raises:
+            OutputError: the model returned something else than one JSON-able output an input.
+            Exception: whatever the model raises.
+        """
+        ...
+
+
+class CallPredictor:
+    """A model that is one call: view the batch, call, render."""
+
+    __slots__ = ("_call", "_view")
+
+    def __init__(self, call: Callable[[Any], Any], view: View) -> None:
+        self._call = call
+        self._view = view
+
+    def predict(self, batch: Batch) -> list[bytes]:
+        """See Predictor."""
+        return render(self._call(self._view(batch)), batch.count)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """What `load` gives the loop.
+
+    `row_items` is how many numbers an input must have, None where any or unknown. `info` is what
+    STATE tells about the model beyond that: `object`, the name of what answers. `bundle_dir` is
+    where it was loaded from: failures name its files as their author knows them.
+    """
+
+    predictor: Predictor
+    input_type: str
+    row_items: int | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+    bundle_dir: Path | None = None

@@ -1,0 +1,125 @@
+"""Loads pickles and joblib files: scikit-learn, and whatever has predict or is callable."""
+
+import mmap
+import operator
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, SupportsIndex
+
+from model_runtime import protocol
+from model_runtime.inputs import viewer
+from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
+from model_runtime.loaders.python import callables_of, function_call
+from model_runtime.manifest import Manifest
+
+_COMPRESSED: Final = (b"\x78", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00", b"\x04\x22\x4d\x18")
+"""First bytes of zlib, gzip, bzip2, xz, lzma and lz4: what joblib can have compressed with."""
+_JOBLIB_ARRAY: Final = b"NumpyArrayWrapper"
+"""joblib puts raw arrays between a pickle's opcodes, each announced by this class."""
+_OTHER_FORMATS: Final = {
+    b"PK": "a zip archive (skops, Keras and PyTorch files are)",
+    b"\x89HDF": "an HDF5 file (older Keras models are)",
+    b"tree\n": "a LightGBM text model",
+    b"{": "a JSON text (XGBoost models can be)",
+}
+_METHODS: Final = (
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "score_samples",
+    "transform",
+    "kneighbors",
+    "apply",
+)
+
+
+def load(manifest: Manifest, files: Path) -> LoadedModel:
+    """Return the model that a pickle of the bundle holds; see `loaders.load`."""
+    model = read(files / manifest.file)
+    call = call_of(model, manifest.method, manifest.file)
+    row_items = row_items_of(model, manifest.input_type)
+    view = viewer(manifest.input_type, as_lists=manifest.as_lists, row_items=row_items)
+    if hasattr(model, "feature_names_in_"):
+        # Inputs of the API have no column names; sklearn would say so at every batch.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+    info = {"object": type(model).__name__}
+    return LoadedModel(CallPredictor(call, view), manifest.input_type, row_items, info)
+
+
+def read(path: Path) -> Any:
+    """Return what a pickle or joblib file holds."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        if not head:
+            raise LoadError(f"{path.name} is empty")
+        for magic, what in _OTHER_FORMATS.items():
+            if head.startswith(magic):
+                raise LoadError(
+                    f"{path.name} is not a pickle: it is {what}",
+                    hint="deploy a Python file with a function that loads it",
+                )
+        file.seek(0)
+        if not head.startswith(_COMPRESSED) and not _has_joblib_arrays(path):
+            return _unpickle(file, path.name)
+    import joblib  # noqa: PLC0415  (only where the file needs it)
+
+    return joblib.load(path)
+
+
+def _unpickle(file: Any, name: str) -> Any:
+    """Return what a plain pickle holds; damaged ones are told apart from failing classes."""
+    try:
+        return pickle.load(file)  # noqa: S301  (a model is code; a replica is where it runs)
+    except (pickle.UnpicklingError, EOFError) as error:
+        raise LoadError(
+            f"{name} is not a sound pickle: {error}",
+            hint="make the file again with pickle.dump or joblib.dump, opened with 'wb'",
+        ) from error
+
+
+def _has_joblib_arrays(path: Path) -> bool:
+    """Tell whether a file was written by joblib with arrays in it."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content.find(_JOBLIB_ARRAY) >= 0
+
+
+def call_of(model: Any, method: str, name: str) -> Callable[[Any], Any]:
+    """Return what is called with the inputs: the model's method, or a pickled function.
+
+    Raises:
+        LoadError: the model has no such method; the hint lists those it has.
+    """
+    bound = getattr(model, method, None)
+    if callable(bound) and not isinstance(model, type):
+        return bound  # type: ignore[no-any-return]
+    if callable(model) and not isinstance(model, type) and method == "predict":
+        return function_call(model, name)
+    kind = type(model).__name__
+    if isinstance(model, type):
+        raise LoadError(f"{name} holds the class {model.__name__}, not a model made from it")
+    if isinstance(model, dict):
+        keys = ", ".join(map(str, list(model)[:10]))
+        raise LoadError(
+            f"{name} holds a dict (keys: {keys}), not a model",
+            hint="pickle the model itself, or deploy a Python file with a function that uses it",
+        )
+    raise LoadError(f"{name} holds a {kind}, which has no '{method}'", hint=_methods_hint(model))
+
+
+def _methods_hint(model: Any) -> str:
+    """Return which methods a model has that could answer."""
+    names = [name for name in _METHODS if callable(getattr(model, name, None))]
+    names = names or callables_of(model)[:10]
+    return f"it has: {', '.join(names)} (--method NAME)" if names else "it has no methods"
+
+
+def row_items_of(model: Any, input_type: str) -> int | None:
+    """Return how many numbers an input must have, where the model says so."""
+    if protocol.INPUT_TYPE_CODES[input_type] not in protocol.STRUCT_FORMATS:
+        return None
+    items = getattr(model, "n_features_in_", None)
+    # numpy's whole numbers are not ints, but are as good.
+    return operator.index(items) if isinstance(items, SupportsIndex) else None

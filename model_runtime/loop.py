@@ -1,0 +1,207 @@
+"""The replica's life: load, test, then predict batch after batch. The hot path ends here.
+
+Called by __main__.py. One thread computes; a frontend keeps a second batch waiting at the socket.
+"""
+
+import os
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_runtime import manifest, protocol
+from model_runtime.connection import ReplicaSocket, Work
+from model_runtime.failure import MODEL_ERRORS, as_json, message_of
+from model_runtime.inputs import Batch
+from model_runtime.loaders import load
+from model_runtime.loaders.base import LoadedModel
+from model_runtime.selftest import test_call
+
+EXIT_LOAD_FAILED = 3
+DRAIN_QUIET_S = 0.2
+"""A draining replica ends when no frontend has sent work for so long."""
+
+DRAIN_LIMIT_S = 10.0
+REPORT_S = 3.0
+"""How long a failed replica stays to tell the first frontend why."""
+
+TRACEBACKS_PER_S = 1
+"""A model that fails on every input must not fill the disk with the same traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the launcher says on the command line."""
+
+    listen: str
+    bundle: Path
+    model: str
+    version: str
+    replica: int
+    max_batch: int
+    orphan_timeout_s: float | None
+
+
+class Replica:
+    """One running copy of a model version."""
+
+    def __init__(self, options: Options, is_stopping: Callable[[], bool]) -> None:
+        self._options = options
+        self._is_stopping = is_stopping
+        self._log_traceback_after_s = 0.0
+
+    def run(self) -> int:
+        """Serve until told to stop; return the exit status."""
+        info = {
+            "model": self._options.model,
+            "version": self._options.version,
+            "replica": self._options.replica,
+            "pid": os.getpid(),
+            "row_items": None,
+        }
+        with ReplicaSocket(self._options.listen, info) as socket:
+            model = self._prepare(socket)
+            if model is None:
+                self._report(socket)
+                return EXIT_LOAD_FAILED
+            self._serve(socket, model)
+            socket.announce(protocol.DRAINING)
+            self._drain(socket, model)
+        return 0
+
+    def _prepare(self, socket: ReplicaSocket) -> LoadedModel | None:
+        """Load the model and call it once; None where that failed, with the reason in `info`."""
+        began_s = time.monotonic()
+        try:
+            with socket.lent():
+                model = load(self._options.bundle)
+            socket.info |= {"input_type": model.input_type, "row_items": model.row_items}
+            socket.announce(protocol.TESTING)
+            with socket.lent():
+                test_call(model, manifest.read(self._options.bundle), self._options.max_batch)
+        except MODEL_ERRORS as error:
+            socket.info["error"] = as_json(error, self._options.bundle)
+            traceback.print_exc()
+            return None
+        socket.info["load_ms"] = round((time.monotonic() - began_s) * 1000)
+        socket.announce(protocol.READY)
+        return model
+
+    def _report(self, socket: ReplicaSocket) -> None:
+        socket.announce(protocol.FAILED)
+        until_s = time.monotonic() + REPORT_S
+        while not socket.has_frontend() and time.monotonic() < until_s:
+            socket.receive()
+
+    def _serve(self, socket: ReplicaSocket, model: LoadedModel) -> None:
+        while not self._is_stopping() and not self._is_orphan(socket):
+            if socket.receive():
+                self._work(socket, model)
+
+    def _drain(self, socket: ReplicaSocket, model: LoadedModel) -> None:
+        """Answer what was on its way when the frontends were told to send no more."""
+        began_s = quiet_since_s = time.monotonic()
+        while (now_s := time.monotonic()) - quiet_since_s < DRAIN_QUIET_S:
+            if now_s - began_s > DRAIN_LIMIT_S:
+                return
+            if socket.receive():
+                self._work(socket, model)
+                quiet_since_s = time.monotonic()
+
+    def _is_orphan(self, socket: ReplicaSocket) -> bool:
+        limit_s = self._options.orphan_timeout_s
+        return limit_s is not None and time.monotonic() - socket.last_heard_s > limit_s
+
+    def _work(self, socket: ReplicaSocket, model: LoadedModel) -> None:
+        """Predict everything that is pending, batch by batch."""
+        predict = model.predictor.predict
+        while socket.pending:
+            works = take_mergeable(socket.pending, self._options.max_batch)
+            if len(works) > 1:
+                self._predict_merged(socket, works, predict)
+                continue
+            work = works[0]
+            began = time.perf_counter()
+            socket.lend()
+            try:
+                outputs = predict(work.batch)
+            except MODEL_ERRORS as error:
+                socket.take_back()
+                self._fail(socket, work, error)
+                continue
+            socket.take_back()
+            socket.reply(work, outputs, int((time.perf_counter() - began) * 1e6))
+
+    def _predict_merged(
+        self,
+        socket: ReplicaSocket,
+        works: list[Work],
+        predict: Callable[[Batch], list[bytes]],
+    ) -> None:
+        """Predict batches of several frontends in one call; apart, where that call raises."""
+        began = time.perf_counter()
+        try:
+            with socket.lent():
+                outputs = predict(merge([work.batch for work in works]))
+        except MODEL_ERRORS:  # which frontend's input it was shows one by one
+            for work in works:
+                self._predict_alone(socket, work, predict)
+            return
+        compute_us = int((time.perf_counter() - began) * 1e6)
+        at = 0
+        for work in works:
+            socket.reply(work, outputs[at : at + work.batch.count], compute_us)
+            at += work.batch.count
+
+    def _predict_alone(
+        self, socket: ReplicaSocket, work: Work, predict: Callable[[Batch], list[bytes]]
+    ) -> None:
+        try:
+            with socket.lent():
+                outputs = predict(work.batch)
+        except MODEL_ERRORS as error:
+            self._fail(socket, work, error)
+            return
+        socket.reply(work, outputs, 0)
+
+    def _fail(self, socket: ReplicaSocket, work: Work, error: BaseException) -> None:
+        socket.fail(work, message_of(error))
+        now_s = time.monotonic()
+        if work.batch.count == 1 and now_s >= self._log_traceback_after_s:
+            self._log_traceback_after_s = now_s + 1 / TRACEBACKS_PER_S
+            traceback.print_exception(error)
+            sys.stderr.flush()
+
+
+def take_mergeable(pending: deque[Work], max_batch: int) -> list[Work]:
+    """Remove the first batch from `pending`, with those of other frontends that fit one call.
+
+    Batches of one frontend are never merged with each other: it sized each for its objective.
+    """
+    first = pending.popleft()
+    works = [first]
+    rows = first.batch.count
+    frontends = {first.frontend}
+    while pending:
+        work = pending[0]
+        rows += work.batch.count
+        if (
+            work.frontend in frontends
+            or work.batch.input_type != first.batch.input_type
+            or 0 < max_batch < rows
+        ):
+            break
+        works.append(work)
+        frontends.add(work.frontend)
+        pending.popleft()
+    return works
+
+
+def merge(batches: list[Batch]) -> Batch:
+    """Return one batch that holds the rows of several, in order."""
+    rows = [row for b in batches for row in protocol.split_rows(b.lengths, b.data, b.count)]
+    lengths, data = protocol.join_rows(rows)
+    return Batch(batches[0].input_type, lengths, data, len(rows))

@@ -1,0 +1,146 @@
+"""model.json: what is in a bundle and how to load it.
+
+The CLI writes it, the daemon and the replica read it. It never names code to run beyond a file
+of the bundle and an object in it.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from model_runtime.bundle import MANIFEST_NAME, BundleFormatError
+from model_runtime.protocol import INPUT_TYPE_CODES
+
+FORMAT: Final = 1
+_KINDS: Final = {"python": ("function", "class"), "pickle": ("pickle",)}
+_MAX_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """The content of model.json.
+
+    `file` and `sys_path` are relative to the bundle's `files/`. `object` is the name in the file
+    (None for a pickle). `example` is one input as a JSON value. `python` and `packages` are the
+    versions the model was made with.
+    """
+
+    loader: str
+    file: str
+    kind: str
+    object: str | None = None
+    method: str = "predict"
+    input_type: str = "doubles"
+    as_lists: bool = False
+    example: Any = None
+    skip_test: bool = False
+    python: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
+    sys_path: tuple[str, ...] = (".",)
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "loader": (str,),
+    "file": (str,),
+    "kind": (str,),
+    "object": (str, type(None)),
+    "method": (str,),
+    "input_type": (str,),
+    "as_lists": (bool,),
+    "skip_test": (bool,),
+    "python": (str,),
+    "packages": (dict,),
+    "sys_path": (tuple,),
+    "format": (int,),
+}
+
+
+def read(folder: Path) -> Manifest:
+    """Return the checked manifest of a bundle folder.
+
+    Raises:
+        BundleFormatError: there is none, or it is not a manifest that this version loads.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        content = json.loads(_read_bytes(path))
+    except FileNotFoundError as error:
+        raise BundleFormatError(f"the bundle has no {MANIFEST_NAME}") from error
+    except RecursionError as error:
+        raise BundleFormatError(f"{MANIFEST_NAME} is nested too deep") from error
+    except BundleFormatError:
+        raise
+    except ValueError as error:
+        raise BundleFormatError(f"{MANIFEST_NAME} is not JSON: {error}") from error
+    manifest = parse(content)
+    if not (folder / "files" / manifest.file).is_file():
+        raise BundleFormatError(f"{MANIFEST_NAME} names '{manifest.file}', which is not there")
+    return manifest
+
+
+def _read_bytes(path: Path) -> bytes:
+    """Return the bytes of a manifest of a reasonable size."""
+    if path.stat().st_size > _MAX_BYTES:
+        raise BundleFormatError(f"{MANIFEST_NAME} is larger than {_MAX_BYTES} bytes")
+    return path.read_bytes()
+
+
+def parse(content: Any) -> Manifest:
+    """Return the manifest of a JSON value; unknown keys are left to later versions.
+
+    Raises:
+        BundleFormatError: a value is missing or wrong.
+    """
+    if not isinstance(content, dict):
+        raise BundleFormatError(f"{MANIFEST_NAME} is not a JSON object")
+    if content.get("format") != FORMAT:
+        raise BundleFormatError(
+            f"{MANIFEST_NAME} has format {content.get('format')!r}, this servd reads {FORMAT}"
+        )
+    for name in ("loader", "file", "kind"):
+        if name not in content:
+            raise BundleFormatError(f"{MANIFEST_NAME} has no '{name}'")
+    known = {f.name: content[f.name] for f in fields(Manifest) if f.name in content}
+    if isinstance(known.get("sys_path"), list):
+        known["sys_path"] = tuple(known["sys_path"])
+    return Manifest(**known)
+
+
+def write(manifest: Manifest, folder: Path) -> None:
+    """Write model.json into a bundle folder; equal manifests give equal bytes."""
+    text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def _check(manifest: Manifest) -> None:
+    """Refuse values that no loader can work with."""
+    for name, kinds in _TYPES.items():
+        value = getattr(manifest, name)
+        if type(value) not in kinds:
+            raise BundleFormatError(f"{MANIFEST_NAME}: '{name}' cannot be {value!r:.60}")
+    if manifest.kind not in _KINDS.get(manifest.loader, ()):
+        raise BundleFormatError(
+            f"{MANIFEST_NAME}: no loader '{manifest.loader}' of kind '{manifest.kind}'"
+        )
+    if manifest.loader == "python" and not manifest.object:
+        raise BundleFormatError(f"{MANIFEST_NAME}: no object of '{manifest.file}' is named")
+    if manifest.input_type not in INPUT_TYPE_CODES:
+        raise BundleFormatError(f"{MANIFEST_NAME}: no input type '{manifest.input_type}'")
+    for path in (manifest.file, *manifest.sys_path):
+        _check_path(path)
+    if not all(type(v) is str for pair in manifest.packages.items() for v in pair):
+        raise BundleFormatError(f"{MANIFEST_NAME}: packages are names and versions as texts")
+
+
+def _check_path(path: object) -> None:
+    """Refuse a path that leads out of the bundle."""
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise BundleFormatError(f"{MANIFEST_NAME}: {path!r:.60} is not a path")
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise BundleFormatError(f"{MANIFEST_NAME}: '{path}' leads out of the bundle")

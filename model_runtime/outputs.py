@@ -1,0 +1,254 @@
+"""A model's return value as JSON texts, one an output. Called by every predictor after a batch.
+
+The rules: one output for each input. A text that is strict JSON by itself is pasted as it is
+(a function that returns "6.6" answers the number 6.6, as Clipper did); inside lists and dicts a
+text stays a text. numpy values are their Python equals, NaN and infinities are the texts "NaN",
+"Infinity", "-Infinity", bytes are base64 text. No output holds a raw newline.
+"""
+
+import base64
+import json
+from itertools import chain
+from json.encoder import encode_basestring
+from typing import Any, Final, NoReturn
+
+_PLAIN_NUMBERS: Final = (frozenset({float}), frozenset({int}), frozenset({int, float}))
+_JSON_HEADS: Final = frozenset(' \t\n\r-0123456789"[{tfn')
+_NUMPY_FLOATS: Final = ("float64", "float32", "float16")
+_LITERALS: Final = {True: b"true", False: b"false", None: b"null"}
+_TOO_DEEP: Final = "an output is nested too deep, or contains itself"
+
+
+class OutputError(ValueError):
+    """The model returned something that is not one JSON-able output for each input."""
+
+
+def render(outputs: Any, count: int) -> list[bytes]:
+    """Return the JSON text of each of the `count` outputs.
+
+    Raises:
+        OutputError: `outputs` is not a list of that length of values that JSON has.
+    """
+    if type(outputs) is not list:
+        outputs = _as_list(outputs)
+    if len(outputs) != count:
+        raise OutputError(
+            f"the model returned {_counted(len(outputs), 'output')} for "
+            f"{_counted(count, 'input')}: it must return a list with one output for each input"
+        )
+    if not count:
+        return []
+    kinds = frozenset(map(type, outputs))
+    if kinds in _PLAIN_NUMBERS:
+        return _numbers(outputs)
+    if kinds == {str}:
+        return _texts(outputs)
+    if kinds == {list}:
+        return _rows(outputs)
+    if all(map(_is_numpy_scalar, kinds)):
+        return render(_scalars(outputs, kinds), count)
+    return [_one(output) for output in outputs]
+
+
+def _counted(number: int, noun: str) -> str:
+    """Return "1 output", "2 outputs"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _as_list(outputs: Any) -> list[Any]:
+    """Return the outputs of a tuple, an array or a series as a list of Python values."""
+    if isinstance(outputs, (list, tuple)):
+        return list(outputs)
+    listed = outputs.tolist() if hasattr(outputs, "tolist") else None
+    if isinstance(listed, list):
+        return listed
+    name = type(outputs).__name__
+    raise OutputError(
+        f"the model returned {'None' if outputs is None else f'a value of type {name}'}: "
+        "it must return a list with one output for each input"
+    )
+
+
+def _numbers(outputs: list[Any]) -> list[bytes]:
+    """Return the texts of Python ints and floats: their repr is JSON, but for NaN and infinity."""
+    return _number_text(outputs)[1:-1].split(b", ")
+
+
+def _number_text(outputs: list[Any]) -> bytes:
+    """Return the repr of (lists of) ints and floats, NaN and infinities quoted."""
+    try:
+        text = repr(outputs).encode()
+    except ValueError as error:  # Python limits the digits of an int it prints
+        raise OutputError(f"an output is a number too long to print: {error}") from error
+    if b"n" not in text:
+        return text
+    text = text.replace(b"nan", b'"NaN"').replace(b"-inf", b'"-Infinity"')
+    return text.replace(b"inf", b'"Infinity"')
+
+
+def _rows(outputs: list[list[Any]]) -> list[bytes]:
+    """Return the texts of outputs that are lists; lists of plain numbers take one repr for all."""
+    inner = frozenset(map(type, chain.from_iterable(outputs)))
+    if inner not in _PLAIN_NUMBERS:
+        return [_one(output) for output in outputs]
+    rows = _number_text(outputs)[2:-2].split(b"], [")
+    return [b"[" + row.replace(b" ", b"") + b"]" for row in rows]
+
+
+def _texts(outputs: list[str]) -> list[bytes]:
+    """Return the texts of outputs that are strings.
+
+    Joined by commas they are checked by one parse. That proves each of them alone only where a
+    comma can be nothing but a separator: as many as there are gaps, and no quote or bracket.
+    """
+    joined = ",".join(outputs)
+    is_flat = joined.count(",") == len(outputs) - 1 and not any(sign in joined for sign in '"[{')
+    # A batch of words is told by its first one: it would only be refused after the work.
+    # A lone blank text would parse too, as an array of nothing.
+    if is_flat and joined[:1] in _JSON_HEADS and not joined.isspace() and _is_json(f"[{joined}]"):
+        # Outside quotes a newline is white space, so a space says the same.
+        return joined.replace("\n", " ").replace("\r", " ").encode().split(b",")
+    return [_text(output) for output in outputs]
+
+
+def _text(text: str) -> bytes:
+    """Return a text pasted if it is JSON, as a JSON string otherwise."""
+    if text[:1] in _JSON_HEADS and _is_json(text):
+        if "\n" in text or "\r" in text:
+            # Strict JSON has raw newlines between tokens only.
+            text = text.replace("\n", " ").replace("\r", " ")
+        return _encode(text)
+    return _encode(encode_basestring(text))
+
+
+def _encode(text: str) -> bytes:
+    """Return UTF-8; what is no character (half of a surrogate pair) becomes U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    """Refuse NaN, Infinity and -Infinity, which Python reads and JSON does not have."""
+    raise ValueError(word)
+
+
+_parse = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
+def _is_json(text: str) -> bool:
+    """Tell whether a text is strict JSON."""
+    try:
+        _parse(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_numpy_scalar(kind: type) -> bool:
+    """Tell whether a type is one of numpy's scalars, without importing numpy."""
+    return any(base.__module__ == "numpy" and base.__name__ == "generic" for base in kind.__mro__)
+
+
+def _scalar(value: Any) -> Any:
+    """Return a numpy scalar as the Python value that it equals."""
+    plain = value.item()
+    # A long double has no Python equal: item() gives itself back.
+    return float(plain) if _is_numpy_scalar(type(plain)) else plain
+
+
+def _scalars(outputs: list[Any], kinds: frozenset[type]) -> list[Any]:
+    """Return numpy scalars as Python values; those of one type by one call in C."""
+    if len(kinds) == 1:
+        (kind,) = kinds
+        name = kind.__name__
+        if name in _NUMPY_FLOATS:
+            return list(map(float, outputs))
+        if name.startswith(("int", "uint")):
+            return list(map(int, outputs))
+    return [_scalar(output) for output in outputs]
+
+
+def _one(output: Any) -> bytes:
+    """Return the text of one output of any kind."""
+    if isinstance(output, str):
+        return _text(str(output))
+    if output is None or isinstance(output, bool):
+        return _LITERALS[output]
+    try:
+        return _encode(_dump(output))
+    except RecursionError:
+        raise OutputError(_TOO_DEEP) from None
+    except OutputError:
+        raise
+    except (ValueError, TypeError):
+        # NaN, infinities and odd keys: rebuilt value by value, then it is plain JSON.
+        return _dump_slowly(output)
+
+
+def _dump_slowly(output: Any) -> bytes:
+    """Return the text of an output that the JSON encoder refused as it was."""
+    try:
+        return _encode(_dump(_clean(output)))
+    except RecursionError:
+        raise OutputError(_TOO_DEEP) from None
+    except OutputError:
+        raise
+    except ValueError as error:
+        raise OutputError(f"an output cannot be written as JSON: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold for a value it cannot; the encoder's hook."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return base64.b64encode(value).decode()
+    if _is_numpy_scalar(type(value)):
+        return _scalar(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    name = type(value).__name__
+    raise OutputError(
+        f"an output is, or holds, a value of type {name}, which JSON does not have: "
+        "return numbers, texts, booleans, None, or lists and dicts of them"
+    )
+
+
+_dump = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+).encode
+
+
+def _clean(value: Any) -> Any:
+    """Return a value made of plain dicts, lists, texts and finite numbers."""
+    if isinstance(value, dict):
+        return {_key(key): _clean(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(item) for item in value]
+    if isinstance(value, float):
+        return _finite(float(value))
+    if value is None or isinstance(value, (str, int)):
+        return value
+    return _clean(_plain(value))
+
+
+def _finite(number: float) -> float | str:
+    """Return a number, or the word for one that JSON does not have."""
+    text = repr(number)
+    return number if "n" not in text else _NON_FINITE[text]
+
+
+_NON_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def _key(key: Any) -> Any:
+    """Return a dict's key as one that the JSON encoder takes."""
+    if _is_numpy_scalar(type(key)):
+        key = _scalar(key)
+    if isinstance(key, float):
+        return _finite(float(key))
+    if key is None or isinstance(key, (str, int)):
+        return key
+    raise OutputError(
+        f"an output has a dict with a key of type {type(key).__name__}: JSON's keys are texts"
+    )

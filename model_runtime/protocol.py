@@ -1,0 +1,100 @@
+"""The messages of the replica protocol (docs/protocol.md). Used by replicas and by servd/rpc.py."""
+
+import struct
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgpack
+
+PROTOCOL_VERSION: Final = 1
+
+HELLO: Final = 1
+STATE: Final = 2
+HEARTBEAT: Final = 3
+PREDICT: Final = 4
+RESULT: Final = 5
+FAILURE: Final = 6
+
+LOADING: Final = "loading"
+TESTING: Final = "testing"
+READY: Final = "ready"
+FAILED: Final = "failed"
+DRAINING: Final = "draining"
+
+BYTES: Final = 0
+INTEGERS: Final = 1
+FLOATS: Final = 2
+DOUBLES: Final = 3
+STRINGS: Final = 4
+ANY: Final = 5
+
+INPUT_TYPE_CODES: Final = {
+    "bytes": BYTES,
+    "integers": INTEGERS,
+    "floats": FLOATS,
+    "doubles": DOUBLES,
+    "strings": STRINGS,
+    "any": ANY,
+}
+"""Canonical input type words to their codes in PREDICT."""
+
+STRUCT_FORMATS: Final = {INTEGERS: "i", FLOATS: "f", DOUBLES: "d"}
+"""`struct` and `array` type characters of the numeric input types."""
+
+pack_header = msgpack.Packer(autoreset=True).pack
+"""Packs one header array. One packer is kept because making one costs more than packing."""
+
+
+class ProtocolError(ValueError):
+    """A message that docs/protocol.md does not allow."""
+
+
+def unpack_header(frame: bytes) -> list[Any]:
+    """Return the header array of a message.
+
+    Raises:
+        ProtocolError: the frame is not a msgpack array that begins with a whole number.
+    """
+    try:
+        header = msgpack.unpackb(frame)
+    except Exception as error:  # msgpack documents no common base of what it raises
+        raise ProtocolError(f"header is not msgpack: {error}") from error
+    if not isinstance(header, list) or not header or not isinstance(header[0], int):
+        raise ProtocolError("header is not an array that begins with a message kind")
+    return header
+
+
+def join_rows(rows: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Return the `lengths` and `data` frames of a PREDICT for these rows."""
+    data = b"".join(rows)
+    size = len(rows[0])
+    # The common case is told without a Python loop per row.
+    if len(data) == size * len(rows) and len(set(map(len, rows))) == 1:
+        return b"", data
+    return struct.pack(f"<{len(rows)}I", *map(len, rows)), data
+
+
+def split_rows(lengths: bytes, data: bytes, count: int) -> list[bytes]:
+    """Return the rows of a PREDICT; the inverse of `join_rows`.
+
+    Raises:
+        ProtocolError: the frames do not hold `count` rows.
+    """
+    if not lengths:
+        size, rest = divmod(len(data), count)
+        if rest:
+            raise ProtocolError(f"{len(data)} bytes are not {count} rows of equal length")
+        return (
+            [data[at : at + size] for at in range(0, size * count, size)] if size else [b""] * count
+        )
+    if len(lengths) != 4 * count:
+        raise ProtocolError(f"lengths has {len(lengths)} bytes for {count} rows")
+    sizes = struct.unpack(f"<{count}I", lengths)
+    if sum(sizes) != len(data):
+        raise ProtocolError("lengths do not add up to the data")
+    rows = []
+    at = 0
+    for size in sizes:
+        rows.append(data[at : at + size])
+        at += size
+    return rows

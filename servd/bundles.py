@@ -1,0 +1,164 @@
+"""The deployed files, one folder a digest. Used by http/api.py (uploads) and deploy.py.
+
+Nothing here runs or unpickles what it stores. A folder appears under its digest only when it is
+complete and its content has that digest.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from model_runtime.bundle import BundleFormatError, digest_of, unpack
+from model_runtime.manifest import Manifest, read
+from servd.errors import BundleError, StoreError
+from servd.log import log
+
+MAX_BYTES = 16 * 1024**3
+_DIGEST_CHARACTERS = frozenset("0123456789abcdef")
+_DIGEST_LENGTH = 32
+_INCOMING = "incoming."
+
+
+class BundleStore:
+    """A folder of bundles. `max_bytes` limits one bundle, packed and unpacked."""
+
+    def __init__(self, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._pins: Counter[str] = Counter()
+
+    def has(self, digest: str) -> bool:
+        """Return whether that bundle is here. Called for HEAD /bundles/{digest}."""
+        return _is_digest(digest) and self.path(digest).is_dir()
+
+    def path(self, digest: str) -> Path:
+        """Return the folder of a bundle, which a replica loads."""
+        return self._folder / digest
+
+    async def add(self, digest: str, chunks: AsyncIterator[bytes]) -> bool:
+        """Store an uploaded tar; return False if its bundle was here already.
+
+        Raises:
+            BundleError: it is too large, not a safe tar, or its content has another digest.
+            StoreError: the disk does not take it.
+        """
+        if not _is_digest(digest):
+            raise BundleError(f"'{digest}' is not a bundle's digest")
+        if self.has(digest):
+            return False
+        incoming = self._folder / f"{_INCOMING}{secrets.token_hex(8)}"
+        tar = incoming.with_suffix(f"{incoming.suffix}.tar")
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tar.open("xb") as file:
+                await self._receive(file, chunks)
+            await asyncio.to_thread(self._unpack, tar, incoming, digest)
+        except OSError as error:
+            raise StoreError(
+                f"the bundle cannot be stored in {self._folder}: {error.strerror}; "
+                "nothing was changed",
+                hint="is the disk full or read-only?",
+            ) from error
+        finally:
+            await asyncio.to_thread(_discard, tar, incoming)
+        return True
+
+    async def manifest(self, digest: str) -> Manifest:
+        """Return the model.json of a bundle.
+
+        Raises:
+            BundleError: there is no such bundle, or its manifest is not one.
+        """
+        if not self.has(digest):
+            raise BundleError(f"bundle '{digest}' was not uploaded", hint="servd deploy uploads it")
+        return await asyncio.to_thread(_read_manifest, self.path(digest))
+
+    async def remove(self, digest: str) -> None:
+        """Remove a bundle that no version uses, unless a deployment needs it right now."""
+        if not self._pins[digest] and self.has(digest):
+            await asyncio.to_thread(_discard, self.path(digest))
+
+    async def collect(self, used: Collection[str | None]) -> None:
+        """Remove all bundles but those in use, and half uploads. Called at the daemon's start."""
+        await asyncio.to_thread(self._collect, frozenset(used))
+
+    @contextmanager
+    def pinned(self, digest: str) -> Iterator[None]:
+        """Keep a bundle while a deployment of it goes on."""
+        self._pins[digest] += 1
+        try:
+            yield
+        finally:
+            self._pins[digest] -= 1
+
+    async def _receive(self, file: BinaryIO, chunks: AsyncIterator[bytes]) -> None:
+        size = 0
+        async for chunk in chunks:
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise BundleError(f"the bundle has more than {self._max_bytes} bytes")
+            await asyncio.to_thread(file.write, chunk)
+
+    def _unpack(self, tar: Path, into: Path, digest: str) -> None:
+        try:
+            with tar.open("rb") as source:
+                unpack(source, into, self._max_bytes)
+            found = digest_of(into)
+            read(into)
+        except BundleFormatError as error:
+            raise BundleError(str(error)) from error
+        if found != digest:
+            raise BundleError(f"the bundle's content has the digest {found}, not {digest}")
+        _sync(into)
+        try:
+            into.rename(self.path(digest))
+        except OSError:
+            if not self.has(digest):  # else another upload of the same was first
+                raise
+
+    def _collect(self, used: frozenset[str | None]) -> None:
+        if not self._folder.is_dir():
+            return
+        for path in self._folder.iterdir():
+            is_ours = _is_digest(path.name) or path.name.startswith(_INCOMING)
+            if is_ours and path.name not in used and not self._pins[path.name]:
+                log.info("removing the unused bundle %s", path.name)
+                _discard(path)
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == _DIGEST_LENGTH and _DIGEST_CHARACTERS.issuperset(text)
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    try:
+        return read(folder)
+    except BundleFormatError as error:
+        raise BundleError(str(error)) from error
+
+
+def _discard(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir():
+            # Out of the way first: a half removed folder must never pass for a bundle.
+            trash = path.with_name(f"{_INCOMING}{secrets.token_hex(8)}")
+            os.replace(path, trash)  # noqa: PTH105
+            shutil.rmtree(trash, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Put a folder's files on the disk: the registry will promise them, also after a power cut."""
+    for path in (*folder.rglob("*"), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,142 @@
+"""`servd app`: applications."""
+
+from typing import Any
+
+import click
+
+from servd.cli.command import LazyGroup
+from servd.cli.session import Session, pass_session
+from servd.cli.values import Duration
+from servd.client import segment
+
+
+@click.group("app", cls=LazyGroup)
+def command() -> None:
+    """Create, list, show, remove, link applications."""
+
+
+@command.command(
+    "create",
+    examples=(
+        "servd app create hello-world --input-type doubles --default -1.0 --slo 100ms",
+        "servd app create scores --input-type json",
+    ),
+)
+@click.argument("name")
+@click.option(
+    "--input-type",
+    default="doubles",
+    show_default=True,
+    metavar="TYPE",
+    help="integers, floats, doubles, strings, bytes or any.",
+)
+@click.option(
+    "--default", "default_output", metavar="OUTPUT", help="The answer where none comes in time."
+)
+@click.option(
+    "--slo",
+    "slo_s",
+    type=Duration(is_positive=True),
+    default="100ms",
+    show_default=True,
+    metavar="DURATION",
+    help="Time within which a query is answered.",
+)
+@pass_session
+def create(
+    session: Session, name: str, *, input_type: str, default_output: str | None, slo_s: float
+) -> None:
+    """Create an application: a name that answers queries."""
+    body = {
+        "name": name,
+        "input_type": input_type,
+        "default_output": default_output,
+        "slo_us": max(1, round(slo_s * 1e6)),
+    }
+    created = session.client().post("/applications", body)
+    session.output.result(created, f"created the application {name}")
+
+
+@command.command("ls", examples=("servd app ls", "servd app ls --json"))
+@pass_session
+def ls(session: Session) -> None:
+    """List the applications."""
+    applications = session.client().get("/applications")
+    output = session.output
+    if output.is_json:
+        output.document(applications)
+    elif applications:
+        headers = ("NAME", "INPUT", "SLO", "DEFAULT", "MODELS", "URL")
+        output.table(headers, [_row(application) for application in applications])
+    else:
+        output.line("no applications: servd app create NAME    creates one")
+
+
+def _row(application: dict[str, Any]) -> tuple[str, ...]:
+    default = application["default_output"]
+    return (
+        application["name"],
+        application["input_type"],
+        slo_text(application["slo_us"]),
+        "-" if default is None else default,
+        ", ".join(application["linked_models"]) or "-",
+        application.get("query_url") or "-",
+    )
+
+
+def slo_text(slo_us: int) -> str:
+    """Return a latency objective as it is written on the command line."""
+    return f"{slo_us / 1000:g}ms"
+
+
+@command.command("show", examples=("servd app show feature_sum", "servd app show iris --json"))
+@click.argument("name")
+@pass_session
+def show(session: Session, name: str) -> None:
+    """Show one application."""
+    application = session.client().get(f"/applications/{segment(name)}")
+    output = session.output
+    if output.is_json:
+        output.document(application)
+        return
+    output.answer(application["name"])
+    names = ("input", "slo", "default", "models", "url")
+    output.fields(list(zip(names, _row(application)[1:], strict=True)))
+
+
+@command.command("rm", examples=("servd app rm hello-world", "servd app rm hello-world --json"))
+@click.argument("name")
+@pass_session
+def rm(session: Session, name: str) -> None:
+    """Remove an application; its models stay."""
+    session.client().delete(f"/applications/{segment(name)}")
+    session.output.result(
+        {"name": name, "removed": ["application"]}, f"removed the application {name}"
+    )
+
+
+@command.command(
+    "link", examples=("servd app link hello-world sum-model", "servd app link iris iris --json")
+)
+@click.argument("app")
+@click.argument("model")
+@pass_session
+def link(session: Session, app: str, model: str) -> None:
+    """Let a model answer an application's queries."""
+    session.client().put(f"/applications/{segment(app)}/links/{segment(model)}")
+    session.output.result({"app": app, "model": model}, f"{app} is answered by {model}")
+
+
+@command.command(
+    "unlink",
+    examples=("servd app unlink hello-world sum-model", "servd app unlink iris iris --json"),
+)
+@click.argument("app")
+@click.argument("model")
+@pass_session
+def unlink(session: Session, app: str, model: str) -> None:
+    """Take a model away from an application."""
+    session.client().delete(f"/applications/{segment(app)}/links/{segment(model)}")
+    session.output.result(
+        {"app": app, "model": model}, f"{app} is not answered by {model} any more"
+    )

@@ -1,0 +1,125 @@
+"""The click classes of the CLI: verbs with examples, groups that load their verbs when asked.
+
+Used by main.py and by every verb's file.
+"""
+
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from servd.cli.session import Session
+from servd.errors import did_you_mean
+
+_NEGATIVE: Final = re.compile(r"-\.?\d")
+
+
+def _set(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value is None or value is False or ctx.resilient_parsing:
+        return
+    setattr(ctx.ensure_object(Session), str(parameter.name), value)
+
+
+def global_options() -> list[click.Parameter]:
+    """Return the options that every command takes; their values go to the Session."""
+    common: dict[str, Any] = {"expose_value": False, "callback": _set}
+    return [
+        click.Option(
+            ["--json", "is_json"], is_flag=True, help="Write one JSON document.", **common
+        ),
+        click.Option(["-q", "--quiet", "is_quiet"], is_flag=True, help="Say less.", **common),
+        click.Option(["--no-color", "no_color"], is_flag=True, help="No colours.", **common),
+        click.Option(
+            ["--data-dir", "data_dir"],
+            metavar="DIR",
+            help="The daemon's folder.  [env: SERVD_DATA_DIR]",
+            **common,
+        ),
+        click.Option(
+            ["--admin", "admin"],
+            metavar="URL",
+            help="The admin API, if not this machine's.  [env: SERVD_ADMIN]",
+            **common,
+        ),
+    ]
+
+
+class UnknownVerbError(click.UsageError):
+    """A verb that does not exist, with the nearest one that does."""
+
+    def __init__(self, word: str, known: Sequence[str], ctx: click.Context) -> None:
+        super().__init__(f"unknown command '{word}'", ctx=ctx)
+        self.hint = did_you_mean(word, known)
+
+
+class Verb(click.Command):
+    """A verb: takes the global options too, and its help ends with two examples."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(global_options())
+        self.examples = tuple(examples)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take a negative number for a value, not for an option; called by click."""
+        if any(_NEGATIVE.match(word) for word in args):
+            ctx.ignore_unknown_options = True
+        return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples; called by click at the end of the help."""
+        del ctx
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+
+
+class LazyGroup(click.Group):
+    """A group whose verbs are imported when they are run, so that each starts fast.
+
+    `verbs` maps a name to the module (its attribute `command` is the verb) and a line of help.
+    """
+
+    command_class = Verb
+
+    def __init__(
+        self, *args: Any, verbs: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(global_options())
+        self.verbs = dict(verbs or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order they are declared; called by click."""
+        return [*self.verbs, *(name for name in super().list_commands(ctx))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a verb; called by click."""
+        if cmd_name not in self.verbs:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(self.verbs[cmd_name][0])
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb that the arguments name, or raise with the nearest; called by click."""
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            raise UnknownVerbError(args[0], self.list_commands(ctx), ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of verbs without importing them; called by click."""
+        own = [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+        lines = [(name, line) for name, (_, line) in self.verbs.items()] + own
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+        del ctx
+
+
+def verb(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., Any]], click.Command]:
+    """Return the decorator that makes a function a verb."""
+    return click.command(name, cls=Verb, examples=examples)

@@ -1,0 +1,167 @@
+"""The `servd` command: the group of all verbs and the one place where errors become exit codes.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 3 daemon not running, 4 not found, 130 interrupted.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final, NoReturn
+
+import click
+
+from servd import __version__
+from servd.cli.command import LazyGroup
+from servd.cli.session import Session
+from servd.errors import DaemonNotRunningError, ServdError, did_you_mean
+
+FAILED: Final = 1
+USAGE: Final = 2
+NOT_RUNNING: Final = 3
+NOT_FOUND: Final = 4
+INTERRUPTED: Final = 130
+
+_USAGE_CODES: Final = frozenset(
+    {"usage", "bad_config", "invalid_name", "invalid_value", "unknown_input_type"}
+)
+"""Codes of the errors that are in the words of the command line, whoever finds them."""
+
+_VERBS: Final = {
+    "start": ("servd.cli.start", "Start the daemon in the background."),
+    "run": ("servd.cli.run", "Run the daemon in the foreground."),
+    "stop": ("servd.cli.stop", "Stop the daemon."),
+    "status": ("servd.cli.status", "Show whether the daemon runs, and where."),
+    "deploy": ("servd.cli.deploy", "Deploy a function, a class or a pickled model."),
+    "predict": ("servd.cli.predict", "Send a query to an application."),
+    "ps": ("servd.cli.ps", "List the replicas: state, rates, latencies, memory."),
+    "logs": ("servd.cli.logs", "Show what a model or the daemon has logged."),
+    "scale": ("servd.cli.scale", "Set how many replicas a model version has."),
+    "rollback": ("servd.cli.rollback", "Make an older version of a model the current one."),
+    "rm": ("servd.cli.rm", "Remove the application and the model of a name."),
+    "app": ("servd.cli.app", "Create, list, show, remove, link applications."),
+    "model": ("servd.cli.model", "List, show, remove models."),
+    "version": ("servd.cli.version", "Show the version of servd."),
+}
+
+
+class Servd(LazyGroup):
+    """The group at the top; its `main` is the one error handler."""
+
+    def main(  # type: ignore[override]  # click's overloads also offer to return
+        self, args: Sequence[str] | None = None, **_: Any
+    ) -> NoReturn:
+        """Run one command line and exit; called by the entry point and by click's CliRunner."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        session = Session()
+        try:
+            code = super().main(arguments, prog_name="servd", standalone_mode=False, obj=session)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            code = USAGE
+        except (ServdError, click.ClickException) as error:
+            code = report(error, is_json=session.is_json or "--json" in arguments)
+        except (click.Abort, KeyboardInterrupt):
+            code = INTERRUPTED
+        except BrokenPipeError:
+            _drop_output()  # whoever read it has what they wanted
+            code = FAILED
+        except OSError as error:
+            _drop_output()
+            code = report(_system_problem(error), is_json=session.is_json)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _drop_output() -> None:
+    """Keep the interpreter from writing what is left at its end, and failing again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def report(error: ServdError | click.ClickException, *, is_json: bool) -> int:
+    """Write an error to stderr and return the exit code that it stands for."""
+    problem = error if isinstance(error, ServdError) else _usage_problem(error)
+    if is_json:
+        fields = {
+            "code": problem.code,
+            "message": problem.message,
+            "hint": problem.hint,
+            "traceback": problem.traceback,
+        }
+        click.echo(json.dumps({"error": fields}, ensure_ascii=False), err=True)
+    else:
+        click.echo(f"error: {problem.message}", err=True)
+        # A failure without frames of the model's own has nothing to add to its message.
+        if problem.traceback and problem.traceback.strip() != problem.message.strip():
+            click.echo(problem.traceback.rstrip("\n"), err=True)
+        if problem.hint:
+            click.echo(f"hint:  {problem.hint}", err=True)
+    return exit_code(problem)
+
+
+def exit_code(problem: ServdError) -> int:
+    """Return the exit code of an error."""
+    if isinstance(problem, DaemonNotRunningError):
+        return NOT_RUNNING
+    if problem.code in _USAGE_CODES:
+        return USAGE
+    return NOT_FOUND if problem.status == 404 else FAILED
+
+
+class UsageProblem(ServdError):  # noqa: N818 - the command line's error, in the errors' own shape
+    """A command line that click refuses."""
+
+    code = "usage"
+    status = 400
+
+
+def _system_problem(error: OSError) -> ServdError:
+    """Return what the system refused: a full disk, a file that may not be read."""
+    where = f"{error.filename}: " if error.filename else ""
+    return ServdError(f"{where}{error.strerror or error}")
+
+
+def _usage_problem(error: click.ClickException) -> UsageProblem:
+    context = getattr(error, "ctx", None)
+    hint = getattr(error, "hint", "")
+    message = error.format_message()
+    if type(error) is click.BadParameter and error.param is not None:
+        colon = "" if error.message.startswith("must ") else ":"
+        message = f"{_shown_name(error.param)}{colon} {error.message}"
+        return UsageProblem(
+            message.rstrip("."), hint=f"{context.command_path} --help" if context else ""
+        )
+    if isinstance(error, click.NoSuchOption):
+        message = f"unknown option '{error.option_name}'"
+        hint = _nearest_option(error, context)
+    if not hint and context is not None:
+        hint = f"{context.command_path} --help"
+    return UsageProblem(message[:1].lower() + message[1:].rstrip("."), hint=hint)
+
+
+def _shown_name(parameter: click.Parameter) -> str:
+    is_option = isinstance(parameter, click.Option)
+    return parameter.opts[-1] if is_option else parameter.human_readable_name
+
+
+def _nearest_option(error: click.NoSuchOption, context: click.Context | None) -> str:
+    if context is None:
+        return ""
+    known = [word for option in context.command.params for word in option.opts]
+    return did_you_mean(error.option_name, known)
+
+
+@click.group(
+    cls=Servd,
+    verbs=_VERBS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, message="servd %(version)s")
+def cli() -> None:
+    """Deploy Python models and get predictions over HTTP, with a latency promise."""
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `servd` script."""
+    cli.main()

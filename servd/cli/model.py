@@ -1,0 +1,72 @@
+"""`servd model`: models and their versions."""
+
+from typing import Any
+
+import click
+
+from servd.cli.command import LazyGroup
+from servd.cli.session import Session, pass_session
+from servd.client import segment
+
+
+@click.group("model", cls=LazyGroup)
+def command() -> None:
+    """List, show, remove models."""
+
+
+@command.command("ls", examples=("servd model ls", "servd model ls --json"))
+@pass_session
+def ls(session: Session) -> None:
+    """List the models and their versions."""
+    models = session.client().get("/models")
+    output = session.output
+    if output.is_json:
+        output.document(models)
+    elif models:
+        rows = [row for model in models for row in _rows(model)]
+        output.table(("MODEL", "VERSION", "CURRENT", "INPUT", "REPLICAS", "MAX BATCH"), rows)
+    else:
+        output.line("no models: servd deploy func.py:function    deploys one")
+
+
+def _rows(model: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            model["name"],
+            version["version"],
+            "yes" if version["is_current"] else "",
+            version["input_type"],
+            f"{version['ready']}/{version['replicas']}",
+            "adaptive" if version["max_batch"] == -1 else str(version["max_batch"]),
+        )
+        for version in model["versions"]
+    ]
+
+
+@command.command("show", examples=("servd model show feature_sum", "servd model show iris --json"))
+@click.argument("name")
+@pass_session
+def show(session: Session, name: str) -> None:
+    """Show one model with its versions."""
+    model = session.client().get(f"/models/{segment(name)}")
+    output = session.output
+    if output.is_json:
+        output.document(model)
+        return
+    output.answer(f"{model['name']}  current version {model['current_version'] or '-'}")
+    rows = [row[1:] for row in _rows(model)]
+    if rows:
+        output.table(("VERSION", "CURRENT", "INPUT", "REPLICAS", "MAX BATCH"), rows)
+
+
+@command.command("rm", examples=("servd model rm feature_sum", "servd model rm feature_sum:1"))
+@click.argument("name", metavar="MODEL[:VERSION]")
+@pass_session
+def rm(session: Session, name: str) -> None:
+    """Remove a model, or one version of it, and end its replicas."""
+    model, _, version = name.partition(":")
+    path = f"/models/{segment(model)}"
+    if version:
+        path += f"/versions/{segment(version)}"
+    session.client(timeout_s=60.0).delete(path)
+    session.output.result({"name": name, "removed": ["model"]}, f"removed the model {name}")

@@ -1,0 +1,26 @@
+"""`servd scale`."""
+
+import click
+
+from servd.cli.command import verb
+from servd.cli.session import Session, pass_session
+from servd.cli.values import WholeNumber
+
+
+@verb("scale", examples=("servd scale feature_sum 4", "servd scale feature_sum:1 0"))
+@click.argument("model", metavar="MODEL[:VERSION]")
+@click.argument("count", metavar="N", type=WholeNumber(0))
+@pass_session
+def command(session: Session, model: str, count: int) -> None:
+    """Set how many replicas a version of a model has; the current version if none is named."""
+    from servd.client import segment  # noqa: PLC0415 - help does without
+
+    name, _, version = model.partition(":")
+    path = f"/models/{segment(name)}"
+    if version:
+        path += f"/versions/{segment(version)}"
+    answer = session.client(timeout_s=300.0).put(f"{path}/replicas", {"replicas": count})
+    document = answer if isinstance(answer, dict) else {"model": name, "replicas": count}
+    shown = f"{name}:{version or document.get('version', '')}".rstrip(":")
+    noun = "replica" if count == 1 else "replicas"
+    session.output.result(document, f"{shown} has {count} {noun}")

@@ -1,0 +1,33 @@
+"""`servd status`."""
+
+from servd.cli.command import verb
+from servd.cli.output import duration, size
+from servd.cli.session import Session, pass_session
+
+
+@verb("status", examples=("servd status", "servd status --json | jq -r .query_url"))
+@pass_session
+def command(session: Session) -> None:
+    """Show whether the daemon runs, and where. Exits with 3 where it does not."""
+    status = session.client().get("/status")
+    output = session.output
+    if output.is_json:
+        output.document(status)
+        return
+    output.answer(f"servd {status['version']} is running")
+    output.fields(
+        [
+            ("query", status["query_url"]),
+            ("admin", status["admin_url"]),
+            ("pid", str(status["pid"])),
+            ("up", duration(status["uptime_s"])),
+            ("data", str(status["data_dir"])),
+            ("serving", serving(status)),
+            ("memory", size(status.get("memory_bytes"))),
+        ]
+    )
+
+
+def serving(status: dict[str, object]) -> str:
+    """Return the counts of what is served, in words."""
+    return ", ".join(f"{status[noun]} {noun}" for noun in ("applications", "models", "replicas"))

@@ -1,0 +1,232 @@
+"""The admin API's client: plain HTTP over the unix socket or TCP. Used by the CLI.
+
+Only `http.client` is used, so that a command starts fast.
+"""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+from servd.config import Config
+from servd.errors import ConfigError, DaemonNotRunningError, NotFoundError, ServdError
+
+API: Final = "/api/v1"
+NDJSON: Final = "application/x-ndjson"
+
+
+class ApiError(ServdError):
+    """An error object that the daemon answered; code, message, hint and traceback are its own."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(
+            str(problem.get("message") or f"the daemon answered {status}"),
+            hint=str(problem.get("hint") or ""),
+            traceback=str(problem.get("traceback") or ""),
+        )
+        self.status = status
+        self.code = str(problem.get("code") or "internal")
+
+
+class ApiNotFoundError(ApiError, NotFoundError):
+    """The daemon answered that what was asked for does not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the admin API answers: a unix socket, or a host and a port."""
+
+    path: Path | None = None
+    host: str = "localhost"
+    port: int = 0
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path else f"http://{self.host}:{self.port}"
+
+
+def parse_address(text: str) -> Address:
+    """Return the address that `http://host:port`, `host:port` or `unix:/path` names.
+
+    Raises:
+        ConfigError: it is none of them.
+    """
+    if text.startswith(("unix:", "/")):
+        return Address(path=Path("/" + text.removeprefix("unix:").lstrip("/")))
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"--admin: '{text}' is not an address: {error}") from error
+    if parts.scheme != "http" or not host:
+        raise ConfigError(
+            f"--admin: '{text}' is not an address", hint="for example http://127.0.0.1:1338"
+        )
+    return Address(host=host, port=port or 1338)
+
+
+def find_daemon(config: Config, admin: str | None = None, timeout_s: float = 30.0) -> "AdminClient":
+    """Return a client of the daemon at `admin`, or else of the one on the data directory.
+
+    Nothing is connected yet: a daemon that is gone shows at the first call.
+    """
+    if admin:
+        return AdminClient(parse_address(admin), config.token, timeout_s)
+    info = read_info(config)
+    return AdminClient(
+        Address(path=Path(info.get("admin_socket") or config.admin_socket)), config.token, timeout_s
+    )
+
+
+def read_info(config: Config) -> dict[str, Any]:
+    """Return what daemon.json says, or nothing where there is none or it is damaged."""
+    try:
+        info = json.loads(config.info_file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class AdminClient:
+    """Calls of `/api/v1`. Every method raises ApiError for an error answer, and
+    DaemonNotRunningError where nothing answers.
+    """
+
+    def __init__(self, address: Address, token: str | None = None, timeout_s: float = 30.0) -> None:
+        self.address = address
+        self._token = token
+        self._timeout_s = timeout_s
+
+    def get(self, path: str) -> Any:
+        """Return the JSON answer of a GET."""
+        return self._call("GET", path)
+
+    def post(self, path: str, body: object = None) -> Any:
+        """Return the JSON answer of a POST of a JSON body."""
+        return self._call("POST", path, _encode(body))
+
+    def put(self, path: str, body: object = None) -> Any:
+        """Return the JSON answer of a PUT of a JSON body."""
+        return self._call("PUT", path, _encode(body))
+
+    def delete(self, path: str) -> Any:
+        """Return the JSON answer of a DELETE, or None where it has none."""
+        return self._call("DELETE", path)
+
+    def has(self, path: str) -> bool:
+        """Return whether a HEAD finds something there."""
+        try:
+            self._call("HEAD", path)
+        except NotFoundError:
+            return False
+        return True
+
+    def upload(self, path: str, content: BinaryIO, size: int) -> None:
+        """PUT a file of `size` bytes."""
+        headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
+        with self._exchange("PUT", path, content, headers) as response:
+            response.read()
+
+    def events(self, path: str, body: object) -> Iterator[dict[str, Any]]:
+        """POST a JSON body and yield each line of the NDJSON answer as it comes."""
+        headers = {"Content-Type": "application/json", "Accept": NDJSON}
+        with self._exchange("POST", path, _encode(body), headers) as response:
+            while line := response.readline():
+                if line.strip():
+                    yield json.loads(line)
+
+    def lines(self, path: str) -> Iterator[str]:
+        """GET a text and yield each line of it as it comes, without its end."""
+        with self._exchange("GET", path, None, {}) as response:
+            while line := response.readline():
+                yield line.decode("utf-8", "replace").rstrip("\n")
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        with self._exchange(method, path, body, headers) as response:
+            content = response.read()
+        try:
+            return json.loads(content) if content else None
+        except ValueError as error:
+            raise ApiError(502, {"message": f"{self.address}{path} did not answer JSON"}) from error
+
+    @contextmanager
+    def _exchange(
+        self, method: str, path: str, body: bytes | BinaryIO | None, headers: dict[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
+        connection = self._connection()
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        try:
+            connection.connect()
+        except OSError as error:
+            connection.close()
+            raise DaemonNotRunningError(str(self.address)) from error
+        try:
+            with suppress(BrokenPipeError, ConnectionResetError):
+                # A daemon that refuses a long body answers before it has read it all.
+                connection.request(method, API + path, body, headers)
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise _api_error(response.status, response.read())
+            yield response
+        except TimeoutError as error:
+            raise ServdError(
+                f"the daemon at {self.address} did not answer within {self._timeout_s:g} s"
+            ) from error
+        except (http.client.HTTPException, ConnectionError, json.JSONDecodeError) as error:
+            raise ServdError(
+                f"the connection to {self.address} broke: {error or type(error).__name__}",
+                hint="servd status    tells whether the daemon still runs",
+            ) from error
+        finally:
+            connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self.address.path is not None:
+            return _UnixConnection(str(self.address.path), self._timeout_s)
+        return http.client.HTTPConnection(
+            self.address.host, self.address.port, timeout=self._timeout_s
+        )
+
+
+def segment(name: str) -> str:
+    """Return a name as one segment of a path."""
+    return quote(name, safe="")
+
+
+def query(**values: object) -> str:
+    """Return "?a=b" of the values that are not None, or an empty text."""
+    given = {key: value for key, value in values.items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def _encode(body: object) -> bytes:
+    return b"" if body is None else json.dumps(body).encode()
+
+
+def _api_error(status: int, content: bytes) -> ApiError:
+    try:
+        problem = json.loads(content)["error"]
+    except (ValueError, KeyError, TypeError):
+        problem = {"message": content.decode("utf-8", "replace").strip()}
+    if not isinstance(problem, dict):
+        problem = {"message": str(problem)}
+    return (ApiNotFoundError if status == 404 else ApiError)(status, problem)

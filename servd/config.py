@@ -1,0 +1,295 @@
+"""The settings of a daemon and where they come from. Read by the CLI and given to the daemon.
+
+A setting is taken from the first of: a flag, a `SERVD_*` variable, `servd.toml` (in the working
+directory, then in the data directory), the default.
+"""
+
+import hashlib
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from servd.errors import ConfigError, did_you_mean
+
+_MIB: Final = 1024 * 1024
+_SOCKET_PATH_LIMIT: Final = 60
+"""Longest `DATA_DIR/run` used as is: socket paths end at 107 bytes and replicas add their names."""
+_MAX_FRONTENDS: Final = 64
+_LEVELS: Final = ("debug", "info", "warning", "error")
+_DURATION_UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+_SIZE_UNITS: Final = {
+    "": 1,
+    "b": 1,
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,
+    "kib": 1024,
+    "mib": 1024**2,
+    "gib": 1024**3,
+}
+_QUANTITY: Final = re.compile(r"\s*(-?\d+(?:\.\d*)?|-?\.\d+)\s*([a-zA-Z]*)\s*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings of one daemon. Port 0 stands for any free port."""
+
+    data_dir: Path
+    query_port: int = 1337
+    admin_port: int = 1338
+    bind: str = "127.0.0.1"
+    cache_bytes: int = 32 * _MIB
+    frontends: int = 1
+    log_level: str = "info"
+    drain_s: float = 10.0
+    max_body_bytes: int = 64 * _MIB
+    load_timeout_s: float = 120.0
+    test_timeout_s: float = 30.0
+    predict_timeout_s: float = 60.0
+    public_queries: bool = False
+    token: str | None = None
+
+    @property
+    def query_token(self) -> str | None:
+        """The token that queries must carry; None on loopback and where queries are public."""
+        return None if self.public_queries or is_loopback(self.bind) else self.token
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder (0700) of sockets and pid files."""
+        inside = self.data_dir / "run"
+        if len(str(inside)) <= _SOCKET_PATH_LIMIT:
+            return inside
+        digest = hashlib.sha256(str(self.data_dir).encode()).hexdigest()[:8]
+        return Path("/tmp") / f"servd-{os.getuid()}-{digest}"  # noqa: S108 - made 0700 by the daemon
+
+    @property
+    def admin_socket(self) -> Path:
+        """The unix socket of the admin API."""
+        return self.run_dir / "admin.sock"
+
+    @property
+    def feed_socket(self) -> Path:
+        """The unix socket by which front-end processes follow the daemon."""
+        return self.run_dir / "feed.sock"
+
+    @property
+    def database(self) -> Path:
+        """The registry's SQLite file."""
+        return self.data_dir / "servd.db"
+
+    @property
+    def lock_file(self) -> Path:
+        """The file that one running daemon holds locked."""
+        return self.data_dir / "servd.lock"
+
+    @property
+    def info_file(self) -> Path:
+        """The JSON file that says where the running daemon answers."""
+        return self.data_dir / "daemon.json"
+
+    @property
+    def bundles_dir(self) -> Path:
+        """The folder of the deployed files, one folder a digest."""
+        return self.data_dir / "bundles"
+
+    @property
+    def logs_dir(self) -> Path:
+        """The folder of the logs of the daemon and of its replicas."""
+        return self.data_dir / "logs"
+
+
+def parse_duration(value: object) -> float:
+    """Return the seconds of a number (seconds) or a text such as "100ms", "2s" or "0.5s".
+
+    Raises:
+        ValueError: it is not a duration; the message says how one looks.
+    """
+    number, unit = _quantity(value)
+    if unit not in _DURATION_UNITS:
+        raise ValueError(f"{value!r} is not a duration such as 100ms, 2s or 0.5s")
+    return number * _DURATION_UNITS[unit]
+
+
+def parse_size(value: object) -> int:
+    """Return the bytes of a number (bytes) or a text such as "32MiB".
+
+    Raises:
+        ValueError: it is not a size; the message says how one looks.
+    """
+    number, unit = _quantity(value)
+    if unit not in _SIZE_UNITS or number < 0:
+        raise ValueError(f"{value!r} is not a size such as 32MiB or 500kB")
+    return int(number * _SIZE_UNITS[unit])
+
+
+def _quantity(value: object) -> tuple[float, str]:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value), ""
+    found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        return 0.0, "?"
+    return float(found[1]), found[2].lower()
+
+
+def _positive_duration(value: object) -> float:
+    seconds = parse_duration(value)
+    if seconds < 0:
+        raise ValueError(f"{value!r} is below zero")
+    return seconds
+
+
+def _time_limit(value: object) -> float:
+    seconds = parse_duration(value)
+    if seconds <= 0:
+        raise ValueError(f"{value!r} is no time to wait")
+    return seconds
+
+
+def _port(value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise ValueError(f"{value!r} is not a port (0 to 65535)")
+    return int(text)
+
+
+def _frontends(value: object) -> int:
+    text = str(value)
+    is_count = not isinstance(value, bool) and text.isascii() and text.isdigit()
+    if not is_count or not 1 <= int(text) <= _MAX_FRONTENDS:
+        raise ValueError(f"{value!r} is not a number of processes (1 to {_MAX_FRONTENDS})")
+    return int(text)
+
+
+def _level(value: object) -> str:
+    word = str(value).lower()
+    if word not in _LEVELS:
+        raise ValueError(f"{value!r} is not a log level ({', '.join(_LEVELS)})")
+    return word
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off"):
+        return False
+    raise ValueError(f"{value!r} is not true or false")
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is not a text")
+    return value
+
+
+_SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
+    "data_dir": ("data_dir", lambda value: Path(str(value)).expanduser()),
+    "query_port": ("query_port", _port),
+    "admin_port": ("admin_port", _port),
+    "bind": ("bind", _text),
+    "cache_size": ("cache_bytes", parse_size),
+    "frontends": ("frontends", _frontends),
+    "log_level": ("log_level", _level),
+    "drain": ("drain_s", _positive_duration),
+    "max_body": ("max_body_bytes", parse_size),
+    "load_timeout": ("load_timeout_s", _time_limit),
+    "test_timeout": ("test_timeout_s", _time_limit),
+    "predict_timeout": ("predict_timeout_s", _time_limit),
+    "public_queries": ("public_queries", _flag),
+    "token": ("token", _text),
+}
+"""Setting name (flag, variable and servd.toml key) → field of Config and parser of its value."""
+
+SETTING_NAMES: Final = tuple(_SETTINGS)
+
+
+def load_config(
+    flags: Mapping[str, object | None], environ: Mapping[str, str], cwd: Path
+) -> Config:
+    """Return the settings that flags (None: not given), variables and files add up to.
+
+    Raises:
+        ConfigError: a value or a key is wrong; the message says where it stands.
+    """
+    given = _parsed({k: v for k, v in flags.items() if v is not None}, "--{}", dashes=True)
+    variables = {
+        name: environ[variable]
+        for name in _SETTINGS
+        if environ.get(variable := f"SERVD_{name.upper()}")
+    }
+    given = _parsed(variables, "SERVD_{}", dashes=False) | given
+    given = _read_file(cwd / "servd.toml") | given
+    data_dir = cwd / given.get("data_dir", _default_data_dir())
+    given = _read_file(data_dir / "servd.toml") | given
+    given["data_dir"] = Path(os.path.normpath(data_dir))
+    config = Config(**given)
+    _check(config)
+    return config
+
+
+def _default_data_dir() -> Path:
+    import platformdirs  # noqa: PLC0415 - most commands are given or configured a folder
+
+    return Path(platformdirs.user_data_dir("servd"))
+
+
+def _parsed(values: Mapping[str, object], place: str, *, dashes: bool) -> dict[str, Any]:
+    parsed: dict[str, Any] = {}
+    for name, value in values.items():
+        shown = place.format(name.replace("_", "-") if dashes else name.upper())
+        parsed |= _parse_one(name, value, shown)
+    return parsed
+
+
+def _parse_one(name: str, value: object, place: str) -> dict[str, Any]:
+    if name not in _SETTINGS:
+        raise ConfigError(f"{place}: unknown setting '{name}'", hint=did_you_mean(name, _SETTINGS))
+    field, parse = _SETTINGS[name]
+    try:
+        return {field: parse(value)}
+    except ValueError as error:
+        raise ConfigError(f"{place}: {error}") from error
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    parsed: dict[str, Any] = {}
+    for key, value in content.items():
+        parsed |= _parse_one(key.replace("-", "_"), value, str(path))
+    return parsed
+
+
+def _check(config: Config) -> None:
+    if config.query_port and config.query_port == config.admin_port:
+        raise ConfigError(
+            f"the query port and the admin port are both {config.query_port}",
+            hint="give one of them another number: --query-port or --admin-port",
+        )
+    if config.token is None and not is_loopback(config.bind):
+        raise ConfigError(
+            f"--bind {config.bind} is reachable from other machines and no token is set",
+            hint="set SERVD_TOKEN: it guards the admin API, which runs the code it is given",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address or a host name is this machine's own loopback."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,195 @@
+"""The composition root: builds the daemon's parts, starts, drains and stops them.
+
+`serve` is called by `servd run` (cli/run.py).
+"""
+
+import asyncio
+import errno
+import gc
+import json
+import os
+import signal
+from contextlib import AsyncExitStack, suppress
+from typing import Any
+
+from servd import __version__, log
+from servd.answering import Door, begin_answering
+from servd.bundles import BundleStore
+from servd.clock import monotonic, wall_s
+from servd.config import Config
+from servd.deploy import Deployer
+from servd.errors import ServdError, StartError
+from servd.http.admin import AdminServer
+from servd.instance import clear_leftovers, locked, make_folders, write_info
+from servd.launchers.process import ProcessLauncher
+from servd.orphans import Orphans
+from servd.ports import base_url, resolve_ports
+from servd.registry import Registry
+from servd.store import Store
+from servd.supervisor import Supervisor
+
+READY_VARIABLE = "SERVD_READY_FD"
+
+
+async def serve(config: Config) -> int:
+    """Run a daemon until a signal or the admin API stops it; return the exit code.
+
+    Raises:
+        ServdError: it cannot start; the waiting `servd start` has been told why.
+    """
+    handshake = Handshake(os.environ.get(READY_VARIABLE))
+    try:
+        return await Daemon(config, handshake).run()
+    except ServdError as error:
+        handshake.say(json.dumps({"error": error.message, "hint": error.hint}))
+        raise
+    except OSError as error:
+        where = error.filename or config.data_dir
+        refusal = StartError(
+            f"the daemon cannot run: {where}: {error.strerror or error}",
+            hint="make room, or give another folder: --data-dir DIR"
+            if error.errno == errno.ENOSPC
+            else "",
+        )
+        handshake.say(json.dumps({"error": refusal.message, "hint": refusal.hint}))
+        raise refusal from error
+
+
+class Handshake:
+    """The pipe on which a `servd start` waits; says one thing, once."""
+
+    def __init__(self, descriptor: str | None) -> None:
+        self._descriptor = int(descriptor) if descriptor else None
+        if self._descriptor is not None:
+            # Front-end processes start before it is closed, and would keep it open for ever.
+            os.set_inheritable(self._descriptor, False)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits: the daemon runs in the background."""
+        return self._descriptor is not None
+
+    def say(self, text: str) -> None:
+        """Write a line and close the pipe; nothing happens the second time."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            # Whoever waited may have been interrupted.
+            with suppress(OSError), os.fdopen(descriptor, "w") as pipe:
+                pipe.write(f"{text}\n")
+
+
+class Daemon:
+    """One daemon: `run` is its life."""
+
+    def __init__(self, config: Config, handshake: Handshake) -> None:
+        self._config = config
+        self._handshake = handshake
+        self._drain_s = config.drain_s
+        self._stop = asyncio.Event()
+        self._force = asyncio.Event()
+        self._supervisor: Supervisor | None = None
+
+    async def run(self) -> int:
+        """Start, serve until told to stop, drain, stop."""
+        make_folders(self._config)
+        async with AsyncExitStack() as stack:
+            stack.enter_context(locked(self._config))
+            handlers = log.configure(
+                self._config.logs_dir / "daemon.log",
+                self._config.log_level,
+                to_stderr=not self._handshake.is_wanted,
+            )
+            stack.callback(log.release, handlers)
+            stack.callback(log.log.info, "stopped")
+            self._config = resolve_ports(self._config)
+            await asyncio.to_thread(self._end_orphans)
+            stack.callback(self._config.info_file.unlink, missing_ok=True)
+            door, deployer = await self._build(stack)
+            self._announce()
+            await self._serve(door, deployer)
+        return 0
+
+    def shut_down(self, drain_s: float | None) -> None:
+        """Begin to stop; the second time, without waiting. Called by signals and the admin API."""
+        if self._stop.is_set():
+            self._force.set()
+            if self._supervisor is not None:
+                self._supervisor.kill()
+            return
+        if drain_s is not None:
+            self._drain_s = drain_s
+        self._stop.set()
+
+    async def _build(self, stack: AsyncExitStack) -> tuple[Door, Deployer]:
+        # What is entered last ends first: the doors, then the replicas, then the store.
+        config = self._config
+        registry = Registry(await stack.enter_async_context(Store(config.database)))
+        await registry.load()
+        answering = await begin_answering(config, stack)
+        bundles = BundleStore(config.bundles_dir)
+        await bundles.collect({version.bundle for version in registry.state.versions.values()})
+        engine = answering.engine
+        launchers = {"process": ProcessLauncher(config.run_dir, os.environ)}
+        supervisor = await stack.enter_async_context(
+            Supervisor(config, engine, launchers, monotonic, connect=answering.connect)
+        )
+        self._supervisor = supervisor
+        deployer = Deployer(
+            registry, supervisor, engine, bundles, config, settled=answering.settled
+        )
+        deployer.apply()
+        await stack.enter_async_context(
+            AdminServer(
+                deployer, registry, supervisor, answering.figures, bundles, config, self.shut_down
+            )
+        )
+        door = await stack.enter_async_context(answering.open_door())
+        return door, deployer
+
+    def _end_orphans(self) -> None:
+        count = Orphans(self._config.run_dir).end_all()
+        if count:
+            log.log.warning("ended %d replicas that a killed daemon left behind", count)
+        clear_leftovers(self._config)
+
+    def _announce(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.shut_down, None)
+        info = self._info()
+        write_info(self._config.info_file, info)
+        gc.collect()
+        gc.freeze()
+        log.log.info("servd %s answers at %s", __version__, info["query_url"])
+        self._handshake.say("ready")
+
+    def _info(self) -> dict[str, Any]:
+        config = self._config
+        return {
+            "pid": os.getpid(),
+            "version": __version__,
+            "query_url": base_url(config.bind, config.query_port),
+            "admin_url": base_url(config.bind, config.admin_port),
+            "admin_socket": str(config.admin_socket),
+            "started_s": wall_s(),
+        }
+
+    async def _serve(self, door: Door, deployer: Deployer) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            restoring = tasks.create_task(_restore(deployer))
+            await self._stop.wait()
+            log.log.info("stopping: %g s to answer what is open", self._drain_s)
+            restoring.cancel()
+            door.stop_accepting()
+            draining = tasks.create_task(door.drain(self._drain_s))
+            forcing = tasks.create_task(self._force.wait())
+            await asyncio.wait({draining, forcing}, return_when=asyncio.FIRST_COMPLETED)
+            draining.cancel()
+            forcing.cancel()
+
+
+async def _restore(deployer: Deployer) -> None:
+    try:
+        await deployer.restore()
+    except Exception:  # noqa: BLE001 - a task boundary: the daemon serves without
+        log.log.exception("bringing the replicas up failed")

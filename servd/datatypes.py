@@ -1,0 +1,222 @@
+"""The nouns: input types, applications, model versions, replicas. Used by every layer.
+
+All are immutable; a change makes a new value (`msgspec.structs.replace`).
+"""
+
+import enum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from servd.errors import UnknownInputTypeError
+
+ADAPTIVE_BATCH = -1
+"""`max_batch` of a version whose batch size adapts to the latency objective (Clipper's -1)."""
+
+
+class InputType(enum.StrEnum):
+    """What one input of an application is. The value is the canonical word of the APIs."""
+
+    BYTES = "bytes"
+    INTEGERS = "integers"
+    FLOATS = "floats"
+    DOUBLES = "doubles"
+    STRINGS = "strings"
+    ANY = "any"
+
+    @property
+    def code(self) -> int:
+        """The number that stands for this type in the replica protocol (docs/protocol.md)."""
+        return _CODES[self]
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one number of a numeric type; 0 for the others."""
+        return _ITEM_BYTES.get(self, 0)
+
+    @classmethod
+    def parse(cls, word: str) -> "InputType":
+        """Return the type that a canonical word or one of Clipper's aliases names.
+
+        Raises:
+            UnknownInputTypeError: no type has that name.
+        """
+        found = _ALIASES.get(word)
+        if found is None:
+            raise UnknownInputTypeError(word)
+        return found
+
+
+_CODES = {
+    InputType.BYTES: 0,
+    InputType.INTEGERS: 1,
+    InputType.FLOATS: 2,
+    InputType.DOUBLES: 3,
+    InputType.STRINGS: 4,
+    InputType.ANY: 5,
+}
+_ITEM_BYTES = {InputType.INTEGERS: 4, InputType.FLOATS: 4, InputType.DOUBLES: 8}
+_ALIASES = {
+    alias: input_type
+    for input_type, aliases in {
+        InputType.BYTES: ("bytes", "byte", "b"),
+        InputType.INTEGERS: ("integers", "ints", "integer", "int", "i"),
+        InputType.FLOATS: ("floats", "float", "f"),
+        InputType.DOUBLES: ("doubles", "double", "d"),
+        InputType.STRINGS: ("strings", "string", "str", "strs", "s"),
+        InputType.ANY: ("any", "json"),
+    }.items()
+    for alias in aliases
+}
+
+
+class Batching(enum.StrEnum):
+    """What sizes the batches of a version whose `max_batch` adapts."""
+
+    AIMD = "aimd"
+    """Additive increase, multiplicative decrease: the paper's choice, and the default."""
+    QUANTILE = "quantile"
+    """The size at which the regression of the 99th percentile latency meets the target."""
+
+
+class VersionId(NamedTuple):
+    """The identity of a model version."""
+
+    model: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.model}:{self.version}"
+
+
+class Application(msgspec.Struct, frozen=True, kw_only=True):
+    """A name that answers queries: `/<name>/predict`.
+
+    `default_output` is Clipper's text (nested as JSON in answers where it parses as JSON), or
+    None where the application has none and a miss is an HTTP error instead.
+    """
+
+    name: str
+    input_type: InputType
+    slo_us: int
+    default_output: str | None = None
+    policy: str = "default"
+
+
+class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployable version of a model, as registered.
+
+    `bundle` is the digest of the files a replica loads; None for a version that was only
+    registered (its replicas, if any, are somebody else's: Clipper's "containerless").
+    `replicas` is the desired number. `batch_wait_us` is the paper's delayed batching, `batching`
+    counts where `max_batch` adapts.
+    """
+
+    model: str
+    version: str
+    input_type: InputType
+    labels: tuple[str, ...] = ()
+    container_name: str = "NO_CONTAINER"
+    model_data_path: str = "DEPRECATED"
+    max_batch: int = ADAPTIVE_BATCH
+    batch_wait_us: int = 0
+    batching: Batching = Batching.AIMD
+    bundle: str | None = None
+    runtime: str = "process"
+    replicas: int = 0
+    created_s: float = 0.0
+
+    @property
+    def id(self) -> VersionId:
+        """The version's identity."""
+        return VersionId(self.model, self.version)
+
+
+class RegistryState(msgspec.Struct, frozen=True):
+    """Everything the registry knows at one instant; never changed in place.
+
+    `current` maps a model to its current version, `links` an application to its linked models.
+    """
+
+    applications: dict[str, Application] = {}
+    versions: dict[VersionId, ModelVersion] = {}
+    current: dict[str, str] = {}
+    links: dict[str, tuple[str, ...]] = {}
+
+
+class ReplicaState(enum.StrEnum):
+    """Where a replica is in its life."""
+
+    STARTING = "starting"
+    """Entered at each launch: the process exists and its model is loading or being test-called."""
+    READY = "ready"
+    """Entered when the replica reports a loaded, test-called model: it gets queries."""
+    UNHEALTHY = "unhealthy"
+    """Entered when a ready replica is silent for the heartbeat timeout; left at its next sign."""
+    DRAINING = "draining"
+    """Entered when it is to stop: it gets no new batch and answers those in flight."""
+    BACKOFF = "backoff"
+    """Entered when it died: it is launched again when its delay has passed."""
+    FAILED = "failed"
+    """Entered when it died too often without an answer: not launched again until asked for."""
+    STOPPED = "stopped"
+    """Entered when it has ended because it was asked to."""
+
+
+class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of `servd ps`. Rates are over the last seconds; times are in milliseconds."""
+
+    application: str | None
+    model: str
+    version: str
+    replica: int
+    state: ReplicaState
+    pid: int | None
+    restarts: int
+    requests_per_s: float = 0.0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    mean_batch: float | None = None
+    default_ratio: float | None = None
+    memory_bytes: int | None = None
+    last_error: str | None = None
+
+
+class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `POST /api/v1/deployments` takes. None means: not given, use what exists or the default.
+
+    `version` None: the next free whole number. `app` None: no application is made.
+    """
+
+    model: str
+    bundle: str
+    version: str | None = None
+    input_type: str | None = None
+    labels: tuple[str, ...] = ()
+    max_batch: int = ADAPTIVE_BATCH
+    batch_wait_us: int = 0
+    batching: Batching = Batching.AIMD
+    replicas: int = 1
+    app: str | None = None
+    default_output: str | None = None
+    slo_us: int | None = None
+    runtime: str = "process"
+
+
+class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a deployment's progress (NDJSON).
+
+    `event` is one of starting, loaded, live, unchanged, error. The last line is live, unchanged
+    or error; error carries `error`, the problem object of docs (code, message, hint, traceback).
+    """
+
+    event: str
+    model: str = ""
+    version: str = ""
+    replica: int | None = None
+    pid: int | None = None
+    duration_ms: float | None = None
+    app: str | None = None
+    query_url: str | None = None
+    message: str | None = None
+    error: dict[str, Any] | None = None

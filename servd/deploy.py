@@ -1,0 +1,277 @@
+"""Every change of what exists, by whatever API: check, bring up, write down, switch over.
+
+Called by http/api.py and http/clipper.py, and by daemon.py for `restore`. After each change the
+engine and the supervisor are shown the registry's new state.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from servd import registry_rules as rules
+from servd.bundles import BundleStore
+from servd.config import Config
+from servd.datatypes import (
+    Application,
+    DeployEvent,
+    DeployRequest,
+    ModelVersion,
+    RegistryState,
+    VersionId,
+)
+from servd.deploy_plan import (
+    Plan,
+    check_replicas,
+    find_bundled,
+    plan_deploy,
+    previous_version,
+)
+from servd.errors import ModelNotFoundError, NotFoundError, ServdError
+from servd.loading import Report
+from servd.log import log
+from servd.ports import base_url
+from servd.registry import Registry
+from servd.supervisor import Dispatchers, Supervisor
+
+_RESTORE_AT_ONCE = 4
+"""Versions brought up at the same time at the daemon's start: more only compete for processors."""
+
+
+class QueryEngine(Dispatchers, Protocol):
+    """What a deployer uses of `servd.engine.Engine`."""
+
+    def apply(self, state: RegistryState) -> None:
+        """Route queries by this state from now on."""
+        ...
+
+    def forget(self, version_id: VersionId) -> None:
+        """Drop a version's dispatcher and what is cached of it."""
+        ...
+
+
+async def at_once() -> None:
+    """Return: an engine in this process has applied a change when `apply` returns."""
+
+
+class Deployer:
+    """Changes what exists. One change of a model at a time; others go on beside it.
+
+    `settled` returns when whoever answers queries has applied what `engine.apply` was given.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        supervisor: Supervisor,
+        engine: QueryEngine,
+        bundles: BundleStore,
+        config: Config,
+        *,
+        settled: Callable[[], Awaitable[None]] = at_once,
+    ) -> None:
+        self._registry = registry
+        self._settled = settled
+        self._supervisor = supervisor
+        self._engine = engine
+        self._bundles = bundles
+        self._config = config
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def apply(self) -> None:
+        """Show the registry's state to the engine and the supervisor."""
+        self._engine.apply(self._registry.state)
+        self._supervisor.apply(self._registry.state)
+
+    async def _show(self) -> None:
+        self.apply()
+        await self._settled()
+
+    async def deploy(self, request: DeployRequest, report: Report) -> DeployEvent:
+        """Make a new version live; return the last event, which is live or unchanged.
+
+        `report` hears of starting (which carries the version's number) and of each loaded
+        replica. Nothing is changed where an error is raised.
+
+        Raises:
+            ServdError: a rule refuses it, or LoadFailedError: a replica could not be loaded.
+        """
+        async with self._lock(request.model):
+            manifest = await self._bundles.manifest(request.bundle)
+            plan = plan_deploy(self._registry.state, request, manifest)
+            if plan.is_known:
+                return await self._deploy_known(plan)
+            version = plan.version
+            report(DeployEvent(event="starting", model=version.model, version=version.version))
+            with self._bundles.pinned(request.bundle):
+                await self._go_live(plan, report)
+            return self._last_event("live", plan)
+
+    async def register_application(self, app: Application, models: Sequence[str] = ()) -> None:
+        """Add an application and link models to it."""
+        await self._registry.add_application(app, models)
+        await self._show()
+
+    async def remove_application(self, name: str) -> None:
+        """Remove an application and its links."""
+        await self._registry.remove_application(name)
+        await self._show()
+
+    async def link(self, app: str, model: str) -> None:
+        """Link a model to an application."""
+        await self._registry.add_link(app, model)
+        await self._show()
+
+    async def unlink(self, app: str, model: str) -> None:
+        """Remove a link."""
+        await self._registry.remove_link(app, model)
+        await self._show()
+
+    async def register_version(self, version: ModelVersion) -> None:
+        """Register a version without running it, and make it current (Clipper's add_model)."""
+        async with self._lock(version.model):
+            await self._registry.add_version(version)
+            await self._show()
+
+    async def set_current(self, model: str, version: str) -> None:
+        """Make a version current once it has a ready replica; one without files at once."""
+        async with self._lock(model):
+            await self._switch(model, version)
+
+    async def rollback(self, model: str, version: str | None) -> str:
+        """Make a version current, by default the one before the current; return which it is."""
+        async with self._lock(model):
+            if version is None:
+                self._check_model(model)
+                version = previous_version(self._registry.state, model)
+            await self._switch(model, version)
+            return version
+
+    async def scale(self, model: str, version: str | None, count: int) -> None:
+        """Have `count` replicas of a version, by default the current one.
+
+        Returns when new ones are ready, or the surplus has answered what it had and ended.
+        """
+        check_replicas(count)
+        async with self._lock(model):
+            found = find_bundled(self._registry.state, self._find_id(model, version))
+            if count and count >= found.replicas:
+                # The same number too: replicas that had failed for good are launched again.
+                await self._supervisor.ensure(found, count, fail_fast=True)
+            await self._registry.set_replicas(model, found.version, count)
+            await self._show()
+            if count < found.replicas:
+                await self._supervisor.scale(found.id, count)
+
+    async def remove_version(self, model: str, version: str) -> None:
+        """Remove a version: it gets no new query, answers those it has, then ends."""
+        async with self._lock(model):
+            found = rules.find_version(self._registry.state, VersionId(model, version))
+            await self._registry.remove_version(model, version)
+            await self._show()
+            await self._end(found)
+
+    async def remove_model(self, model: str) -> None:
+        """Remove a model: its links and its versions."""
+        async with self._lock(model):
+            self._check_model(model)
+            gone = [v for v in self._registry.state.versions.values() if v.model == model]
+            await self._registry.remove_model(model)
+            await self._show()
+            for version in gone:
+                await self._end(version)
+
+    async def restore(self) -> None:
+        """Bring up the replicas that the registry wants. Runs beside the serving daemon."""
+        places = asyncio.Semaphore(_RESTORE_AT_ONCE)
+        state = self._registry.state
+        # What is queried most likely comes first.
+        wanted = sorted(state.versions, key=lambda v: state.current.get(v.model) != v.version)
+        async with asyncio.TaskGroup() as tasks:
+            for version_id in wanted:
+                tasks.create_task(self._restore_one(version_id, places))
+
+    async def _go_live(self, plan: Plan, report: Report) -> None:
+        version = plan.version
+        try:
+            await self._supervisor.ensure(version, version.replicas, report=report, fail_fast=True)
+            await self._registry.commit_deploy(version, plan.app)
+        finally:
+            # Not by the exception: a deployment that is cancelled while it is written is live.
+            if version.id in self._registry.state.versions:
+                await self._show()
+            else:
+                await self._supervisor.stop_version(version.id)
+                self._engine.forget(version.id)
+
+    async def _deploy_known(self, plan: Plan) -> DeployEvent:
+        app = plan.app
+        if app is not None:
+            state = self._registry.state
+            is_linked = plan.version.model in state.links.get(app.name, ())
+            if not is_linked or state.applications.get(app.name) != app:
+                await self._registry.put_application(app, plan.version.model)
+                await self._show()
+        return self._last_event("unchanged", plan)
+
+    def _last_event(self, event: str, plan: Plan) -> DeployEvent:
+        app = plan.app.name if plan.app else None
+        base = base_url(self._config.bind, self._config.query_port)
+        return DeployEvent(
+            event=event,
+            model=plan.version.model,
+            version=plan.version.version,
+            app=app,
+            query_url=f"{base}/{app}/predict" if app else None,
+            message=self._not_current(plan.version.id) if plan.is_known else None,
+        )
+
+    def _not_current(self, version_id: VersionId) -> str | None:
+        current = self._registry.state.current.get(version_id.model)
+        if current == version_id.version:
+            return None
+        return f"{version_id} exists and is not current: servd rollback {' '.join(version_id)}"
+
+    async def _switch(self, model: str, version: str) -> None:
+        state = self._registry.state
+        found = rules.find_for_pointer(state, model, version)
+        rules.check_linked_type(state, found)
+        wanted = None
+        if found.bundle is not None:
+            wanted = max(1, found.replicas)
+            if self._supervisor.ready_count(found.id) < wanted:
+                await self._supervisor.ensure(found, wanted, fail_fast=True)
+        await self._registry.set_current(model, version, replicas=wanted)
+        await self._show()
+
+    async def _end(self, version: ModelVersion) -> None:
+        await self._supervisor.stop_version(version.id)
+        self._engine.forget(version.id)
+        used = {other.bundle for other in self._registry.state.versions.values()}
+        if version.bundle is not None and version.bundle not in used:
+            await self._bundles.remove(version.bundle)
+
+    async def _restore_one(self, version_id: VersionId, places: asyncio.Semaphore) -> None:
+        async with places, self._lock(version_id.model):
+            version = self._registry.state.versions.get(version_id)
+            if version is None or version.bundle is None or not version.replicas:
+                return
+            try:
+                await self._supervisor.ensure(version, version.replicas, fail_fast=False)
+            except ServdError as error:
+                log.error("%s is not brought up: %s", version_id, error.message)
+
+    def _find_id(self, model: str, version: str | None) -> VersionId:
+        self._check_model(model)
+        current = version or self._registry.state.current.get(model)
+        if current is None:
+            raise NotFoundError(f"{model} has no current version", hint="name a version")
+        return VersionId(model, current)
+
+    def _check_model(self, model: str) -> None:
+        known = rules.model_names(self._registry.state)
+        if model not in known:
+            raise ModelNotFoundError(model, known)
+
+    def _lock(self, model: str) -> asyncio.Lock:
+        return self._locks.setdefault(model, asyncio.Lock())

@@ -1,0 +1,165 @@
+"""What a deployment would change, worked out and checked before anything is launched.
+
+Pure functions over the registry's state. Used by servd/deploy.py.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from model_runtime.manifest import Manifest
+from servd import registry_rules as rules
+from servd.clock import wall_s
+from servd.datatypes import (
+    Application,
+    DeployRequest,
+    InputType,
+    ModelVersion,
+    RegistryState,
+    VersionId,
+)
+from servd.errors import ConflictError, InvalidValueError, TypeMismatchError, VersionExistsError
+
+DEFAULT_SLO_US = 100_000
+MAX_REPLICAS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The version to bring up, and the application to make or change, if any.
+
+    `is_known`: that very version exists already, so there is nothing to bring up.
+    """
+
+    version: ModelVersion
+    app: Application | None
+    is_known: bool
+
+
+def plan_deploy(state: RegistryState, request: DeployRequest, manifest: Manifest) -> Plan:
+    """Return the plan of a deployment.
+
+    Raises:
+        ServdError: any of the registry's rules refuses it; the error says which.
+    """
+    check_replicas(request.replicas, lowest=1)
+    if request.batch_wait_us < 0:
+        raise InvalidValueError("the time to wait for a batch must not be below 0")
+    version = _version(state, request, manifest)
+    app = _application(state, request, version.input_type)
+    rules.check_new_names(state, version, app)
+    rules.check_max_batch(version.max_batch)
+    known = state.versions.get(version.id)
+    if known is not None:
+        _check_same(state, known, version)
+        version = known
+    rules.check_linked_type(state, version)
+    if app is not None:
+        _check_link(state, app, version)
+    return Plan(version, app, is_known=known is not None)
+
+
+def check_replicas(count: int, *, lowest: int = 0) -> None:
+    """Raise InvalidValueError unless that is a number of replicas."""
+    if not lowest <= count <= MAX_REPLICAS:
+        raise InvalidValueError(f"the number of replicas must be {lowest} to {MAX_REPLICAS}")
+
+
+def next_version(state: RegistryState, model: str) -> str:
+    """Return the whole number after the largest that a version of the model has; else 1."""
+    numbers = [int(v) for v in rules.versions_of(state, model) if v.isascii() and v.isdigit()]
+    return str(max(numbers, default=0) + 1)
+
+
+def previous_version(state: RegistryState, model: str) -> str:
+    """Return the newest version that is older than the current one.
+
+    Raises:
+        ConflictError: there is none.
+    """
+    known = rules.versions_of(state, model)
+    current = state.current.get(model)
+    older = known[: known.index(current)] if current in known else known
+    if not older:
+        raise ConflictError(
+            f"{model} has no version before {current}", hint=f"servd model show {model}"
+        )
+    return older[-1]
+
+
+def _version(state: RegistryState, request: DeployRequest, manifest: Manifest) -> ModelVersion:
+    input_type = request.input_type or manifest.input_type
+    return ModelVersion(
+        model=request.model,
+        version=request.version or next_version(state, request.model),
+        input_type=InputType.parse(str(input_type)),
+        labels=request.labels,
+        max_batch=request.max_batch,
+        batch_wait_us=request.batch_wait_us,
+        batching=request.batching,
+        bundle=request.bundle,
+        runtime=request.runtime,
+        replicas=request.replicas,
+        created_s=wall_s(),
+    )
+
+
+def _application(
+    state: RegistryState, request: DeployRequest, input_type: InputType
+) -> Application | None:
+    if request.app is None:
+        return None
+    changes: dict[str, Any] = {}
+    if request.default_output is not None:
+        changes["default_output"] = request.default_output
+    if request.slo_us is not None:
+        changes["slo_us"] = request.slo_us
+    known = state.applications.get(request.app)
+    if known is not None:
+        return msgspec.structs.replace(known, **changes)
+    settings = {"slo_us": DEFAULT_SLO_US, **changes}
+    return Application(name=request.app, input_type=input_type, **settings)
+
+
+def _check_same(state: RegistryState, known: ModelVersion, wanted: ModelVersion) -> None:
+    fields = ("bundle", "input_type", "labels", "max_batch", "batch_wait_us", "batching", "runtime")
+    differs = [name for name in fields if getattr(known, name) != getattr(wanted, name)]
+    if differs:
+        what = "files" if differs[0] == "bundle" else differs[0].replace("_", "-")
+        free = next_version(state, known.model)
+        raise VersionExistsError(
+            known.model,
+            known.version,
+            hint=f"its {what} differ from what you deploy now; "
+            f"leave --version out or give a new one: --version {free}",
+        )
+
+
+def _check_link(state: RegistryState, app: Application, version: ModelVersion) -> None:
+    if app.input_type is not version.input_type:
+        raise TypeMismatchError(
+            f"application '{app.name}' takes {app.input_type}, "
+            f"{version.id} takes {version.input_type}",
+            hint=f"--input-type {app.input_type}, or another application: --app NAME",
+        )
+    if version.model not in state.links.get(app.name, ()):
+        # As it will be: the version is there and current, the application exists.
+        future = rules.with_current(rules.with_version(state, version), version)
+        rules.check_link(rules.with_application(future, app), app.name, version.model)
+
+
+def find_bundled(state: RegistryState, version_id: VersionId) -> ModelVersion:
+    """Return a version that servd can run replicas of.
+
+    Raises:
+        VersionNotFoundError: there is no such version.
+        ConflictError: it was only registered.
+    """
+    found = rules.find_version(state, version_id)
+    if found.bundle is None:
+        raise ConflictError(
+            f"{version_id} is a containerless model: it was registered, not deployed, "
+            "so servd has nothing to run"
+        )
+    return found

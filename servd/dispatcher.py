@@ -1,0 +1,298 @@
+"""Per version: queries wait by deadline, leave in batches, come back as outputs.
+
+The engine puts queries in; `rpc.ReplicaConnection` carries the batches; the supervisor attaches and
+detaches replicas. Replicas pull: a batch leaves when one has a place in flight, and holds what
+waits then, up to that replica's limit. Nothing waits for a batch to fill, unless the version was
+deployed with a batch wait.
+"""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from servd.batching import new_controller
+from servd.cache import VersionCache
+from servd.clock import Clock
+from servd.datatypes import ModelVersion
+from servd.delay import BatchDelay
+from servd.metrics import Counters
+from servd.query import Batch, Miss, Query, answer_all, count_answers, miss, prune
+from servd.rpc import ReplicaConnection
+from servd.slot import UNLIMITED, Slot, next_slot, room
+
+if TYPE_CHECKING:
+    from servd.route import Route
+
+MAX_DEATHS = 1
+"""A query whose replica died is given to another so often; then it is taken to be the cause."""
+
+DEFAULT_SLO_S = 0.1
+"""The objective that batch sizes aim at while no application is linked."""
+
+
+class Dispatcher:
+    """The queue of one version and the replicas that serve it.
+
+    `slots` are the replicas that get new batches; while there are none it is not `is_live`.
+    `queued` counts queries that were not sent yet; from `admit_limit` on, more could not be
+    answered in time. `row_bytes` is the length that each row must have, where the model says so.
+    """
+
+    def __init__(self, version: ModelVersion, cache: VersionCache | None, clock: Clock) -> None:
+        self.version = version
+        self.id = version.id
+        self.cache = cache
+        self.counters = Counters()
+        self.slots: list[Slot] = []
+        self.is_live = False
+        self.queued = 0
+        self.admit_limit = UNLIMITED
+        self.row_bytes: int | None = None
+        self._clock = clock
+        self._type_code = version.input_type.code
+        self._slo_s = DEFAULT_SLO_S
+        self._delay = BatchDelay(version.batch_wait_us / 1e6, self._dispatch)
+        self._queues: dict[Route, deque[Query]] = {}
+        self._again: deque[list[Query]] = deque()
+        self._late: list[Query] = []
+        self._slot_of: dict[ReplicaConnection, Slot] = {}
+        self._is_scheduled = False
+        self._ticked_s = 0.0
+        self._looked_s = 0.0
+
+    # --- the query's way in, called by the engine ---
+
+    def enqueue(self, query: Query) -> None:
+        """Queue a query; all that the event loop reads in one tick so joins one batch."""
+        queue = self._queues.get(query.route)
+        if queue is None:
+            queue = self._queues[query.route] = deque()
+        queue.append(query)
+        self.queued += 1
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            asyncio.get_running_loop().call_soon(self._on_tick)
+
+    def is_full_for(self, query: Query) -> bool:
+        """Whether a query would wait too long. Asked by the engine above `admit_limit` only.
+
+        That limit is for the tightest objective, and of what waits only that counts which is
+        served before. A row that is being computed anyway costs nothing.
+        """
+        if self.cache is not None and query.row in self.cache.pending:
+            return False
+        slo_s = query.route.slo_s
+        if slo_s == self._slo_s and [*self._queues] == [query.route]:
+            return True
+        ahead = sum(len(queue) for route, queue in self._queues.items() if route.slo_s <= slo_s)
+        return ahead >= room(self.slots, slo_s)
+
+    def _on_tick(self) -> None:
+        self._is_scheduled = False
+        # The loop looks for replies after each tick, so what it reads next had not come by the
+        # tick before this one.
+        self._looked_s, self._ticked_s = self._ticked_s, self._clock()
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        self._fill_slots()
+        # After the batches have left: an answer may bring the connection's next query.
+        while self._late:
+            query = self._late.pop()
+            query.route.counters.refused += 1
+            self._miss(query, Miss.OVERLOADED)
+
+    def _fill_slots(self) -> None:
+        while self.queued or self._again:
+            slot = next_slot(self.slots)
+            if slot is None:
+                self._drop_answered()
+                return
+            now_s = self._clock()
+            if self._again:
+                queries = [q for q in self._again.popleft() if self._is_wanted(q, now_s, now_s)]
+            elif self._is_worth_waiting(slot, now_s):
+                return
+            else:
+                queries = self._take(slot, now_s)
+            if queries:
+                slot.connection.send_batch(Batch(queries, now_s), self._type_code)
+
+    def _take(self, slot: Slot, now_s: float) -> list[Query]:
+        """Remove and return the most urgent queries, without those that cannot be in time."""
+        limit = slot.controller.limit
+        back_s = now_s + slot.away_s
+        queues = [queue for queue in self._queues.values() if queue]
+        if len(queues) == 1 and queues[0][0].deadline_s > back_s:
+            # Of one queue the head is due first, and it has time: no look at each deadline.
+            popleft = queues[0].popleft
+            taken = [popleft() for _ in range(min(limit, len(queues[0])))]
+            self.queued -= len(taken)
+            return [q for q in taken if not q.is_done or self._is_wanted(q, now_s, now_s)]
+        return self._take_by_deadline(queues, limit, back_s, now_s)
+
+    def _take_by_deadline(
+        self, queues: list[deque[Query]], limit: int, back_s: float, now_s: float
+    ) -> list[Query]:
+        taken: list[Query] = []
+        while queues and len(taken) < limit:
+            queue = queues[0] if len(queues) == 1 else min(queues, key=_head_deadline)
+            # The newest is due last. Where it would be late too, nothing is gained by refusing
+            # the others, and only a batch can show that the replica is faster again.
+            due_s = back_s if queue[-1].deadline_s > back_s else now_s
+            query = queue.popleft()
+            self.queued -= 1
+            if not queue:
+                queues.remove(queue)
+            if self._is_wanted(query, due_s, now_s):
+                taken.append(query)
+        return taken
+
+    def _drop_answered(self) -> None:
+        """Take expired queries off the queues' heads: a model that hangs must not let them grow."""
+        for queue in self._queues.values():
+            while queue and queue[0].is_done:
+                now_s = self._clock()
+                if self._is_wanted(queue[0], now_s, now_s):
+                    break
+                queue.popleft()
+                self.queued -= 1
+
+    def _is_wanted(self, query: Query, due_s: float, now_s: float) -> bool:
+        """Whether anybody waits for a query's output until `due_s`, when it can be there."""
+        if (not query.is_done and query.deadline_s > due_s) or query.is_wanted(due_s):
+            return True
+        self._forget(query)
+        if due_s > now_s and query.is_wanted(now_s):
+            self._late.append(query)
+        return False
+
+    def _is_worth_waiting(self, slot: Slot, now_s: float) -> bool:
+        """Whether the batch is short and its oldest query young."""
+        if not self._delay.wait_s or self.queued >= slot.controller.limit:
+            return False
+        oldest_s = min(queue[0].started_s for queue in self._queues.values() if queue)
+        return self._delay.is_on(oldest_s, now_s)
+
+    # --- the way back, called by the connections ---
+
+    def on_outputs(self, connection: ReplicaConnection, batch: Batch, outputs: list[bytes]) -> None:
+        """Answer a batch's queries, after the replica's free place has been filled again."""
+        now_s = self._clock()
+        self._count(connection, batch, now_s)
+        slot = self._slot_of.get(connection)
+        if slot is not None:
+            slot.learn(batch, now_s, self._looked_s)
+            # A next batch that is half empty: nobody waits for capacity.
+            is_short = self.queued * 2 >= slot.controller.limit
+            self.admit_limit = room(self.slots, self._slo_s) if is_short else UNLIMITED
+        self._dispatch()
+        if self.cache is not None:
+            self.cache.keep(batch.rows, outputs)
+        is_counted = len(self._queues) == 1
+        if is_counted:
+            count_answers(batch.queries, now_s)
+        answer_all(batch.queries, outputs, now_s, is_counted=is_counted)
+        prune(batch.queries[-1].route.waiting)
+
+    def on_failure(self, connection: ReplicaConnection, batch: Batch, reason: str) -> None:
+        """Halve a batch that the model raised on, so that one bad input fails alone."""
+        del reason  # the model's log has it; what it took says nothing of a size
+        queries = batch.queries
+        self._count(connection, batch, self._clock())
+        if len(queries) == 1:
+            self.counters.failures += 1
+            self._miss(queries[0], Miss.MODEL_FAILED)
+        else:
+            middle = len(queries) // 2
+            self._again.append(queries[:middle])
+            self._again.append(queries[middle:])
+        self._dispatch()
+
+    def _count(self, connection: ReplicaConnection, batch: Batch, now_s: float) -> None:
+        for counters in (self.counters, connection.counters):
+            counters.batch(len(batch.queries), now_s - batch.sent_s)
+
+    # --- replicas come and go, called by the supervisor ---
+
+    def attach(self, connection: ReplicaConnection) -> None:
+        """Give a ready replica work from now on."""
+        if connection in self._slot_of:
+            return
+        slot = Slot(connection, new_controller(self.version, self._slo_s))
+        self.admit_limit = UNLIMITED
+        self._slot_of[connection] = slot
+        self.slots.append(slot)
+        self.is_live = True
+        connection.handler = self
+        items = connection.row_items
+        self.row_bytes = (
+            None if items is None else items * self.version.input_type.item_bytes or None
+        )
+        self._dispatch()
+
+    def drain(self, connection: ReplicaConnection) -> None:
+        """Give a replica no new batch; it still answers those in flight."""
+        slot = self._slot_of.get(connection)
+        if slot is not None and slot in self.slots:
+            self.slots.remove(slot)
+            self.is_live = bool(self.slots)
+
+    def detach(self, connection: ReplicaConnection) -> None:
+        """Take a replica out that died or fell silent; what it had in flight goes to another."""
+        self.drain(connection)
+        if self._slot_of.pop(connection, None) is None:
+            return
+        batches = list(connection.in_flight.values())
+        connection.in_flight.clear()
+        for batch in batches:
+            again = []
+            for query in batch.queries:
+                query.deaths += 1
+                if query.deaths > MAX_DEATHS:
+                    self._miss(query, Miss.MODEL_FAILED)
+                else:
+                    again.append(query)
+            if again:
+                self._again.append(again)
+        self._dispatch()
+
+    def set_slo(self, slo_s: float) -> None:
+        """Aim batch sizes at another objective: the tightest of the applications linked."""
+        if slo_s != self._slo_s:
+            self._slo_s = slo_s
+            for slot in self._slot_of.values():
+                slot.controller = new_controller(self.version, slo_s)
+
+    def forget_route(self, route: "Route") -> None:
+        """Drop the queue of an application that is gone: one is dispatched faster than two."""
+        if not self._queues.get(route, True):
+            del self._queues[route]
+
+    def limits(self) -> list[int]:
+        """Return each replica's present batch limit, for metrics."""
+        return [slot.controller.limit for slot in self.slots]
+
+    def close(self) -> None:
+        """Answer what still waits: the version is gone."""
+        sent = [b.queries for c in self._slot_of for b in c.in_flight.values()]
+        waiting = [q for queue in (*self._queues.values(), *self._again, *sent) for q in queue]
+        self._queues.clear()
+        self._again.clear()
+        self.queued = 0
+        for query in waiting:
+            self._miss(query, Miss.NO_MODEL)
+
+    def _forget(self, query: Query) -> None:
+        if self.cache is not None and self.cache.pending.get(query.row) is query:
+            del self.cache.pending[query.row]
+
+    def _miss(self, query: Query, why: Miss) -> None:
+        self._forget(query)
+        for each in (query, *(query.followers or ())):
+            if not each.is_done:
+                miss(each, why)
+
+
+def _head_deadline(queue: deque[Query]) -> float:
+    return queue[0].deadline_s

@@ -1,0 +1,257 @@
+"""THE STORY of a query: select the version, ask the cache, queue, answer or default at the SLO.
+
+The query frontend (http/query.py) calls `submit`; the composition root applies the registry's
+state with `apply` after every change; the supervisor attaches replicas to the dispatchers.
+"""
+
+import asyncio
+import json
+from typing import Any, Self
+
+import zmq
+
+from servd.cache import PredictionCache
+from servd.clock import Clock, monotonic
+from servd.datatypes import ModelVersion, RegistryState, VersionId
+from servd.dispatcher import DEFAULT_SLO_S, Dispatcher
+from servd.metrics import Counters
+from servd.query import Miss, Query, Sink, answer, miss, prune
+from servd.route import Route
+
+MAX_WAITING = 65_536
+"""Unanswered queries of one application before the next is refused at once."""
+
+FULL_FOR_S = 0.02
+"""How long a line of waiting queries that was found full is not looked through again."""
+
+TIMER_GRAIN_S = 0.001
+"""The event loop's timers count in milliseconds and may fire a part of one early."""
+
+
+class Engine:
+    """The applications as routes, the versions as dispatchers, and the cache between them.
+
+    `routes` maps a request's path, as bytes, to its route: the frontend's only look-up.
+    """
+
+    def __init__(self, cache_bytes: int, clock: Clock = monotonic) -> None:
+        self.cache = PredictionCache(cache_bytes)
+        self.clock = clock
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.counters = Counters()
+        self.routes: dict[bytes, Route] = {}
+        self.by_name: dict[str, Route] = {}
+        self.dispatchers: dict[VersionId, Dispatcher] = {}
+        self._ticker: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        self._tick()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+        for dispatcher in self.dispatchers.values():
+            dispatcher.close()
+        self.context.destroy(linger=0)
+
+    # --- the story ---
+
+    def submit(
+        self, route: Route, dispatcher: Dispatcher | None, row: bytes, sink: Sink, index: int = 0
+    ) -> Query:
+        """Start a query: `sink` hears its output or its miss, now or by the deadline at the latest.
+
+        Args:
+            route: the application that was asked.
+            dispatcher: the version to compute with; None where the application has none.
+            row: the input as docs/protocol.md sends it.
+            sink: who waits.
+            index: the input's place in its request.
+        """
+        now_s = self.clock()
+        query = Query(route, row, sink, index, now_s)
+        if dispatcher is None or not dispatcher.is_live:
+            miss(query, Miss.NO_MODEL)
+            return query
+        if dispatcher.row_bytes is not None and len(row) != dispatcher.row_bytes:
+            miss(query, Miss.WRONG_SIZE)
+            return query
+        cache = dispatcher.cache
+        if cache is not None:
+            output = cache.rows.young.get(row) or (cache.rows.old and cache.rows.get(row))
+            if output:
+                return self._answer_hit(dispatcher, query, output)
+        if (
+            route.timer is None
+            or dispatcher.queued >= dispatcher.admit_limit
+            or len(route.waiting) >= MAX_WAITING
+        ) and not self._watch(query, dispatcher):
+            return query
+        route.waiting.append(query)
+        if cache is not None and cache.pending.setdefault(row, query) is not query:
+            cache.pending[row].follow(query)
+        else:
+            dispatcher.enqueue(query)
+        return query
+
+    def _answer_hit(self, dispatcher: Dispatcher, query: Query, output: bytes) -> Query:
+        query.is_hit = True
+        dispatcher.counters.cache_hits += 1
+        query.route.counters.cache_hits += 1
+        answer(query, output, query.started_s)
+        return query
+
+    def _watch(self, query: Query, dispatcher: Dispatcher) -> bool:
+        """Arm the application's deadline timer; refuse the query where too many wait already."""
+        route = query.route
+        if (dispatcher.queued >= dispatcher.admit_limit and dispatcher.is_full_for(query)) or (
+            len(route.waiting) >= MAX_WAITING and not _make_room(route, query.started_s)
+        ):
+            route.counters.refused += 1
+            miss(query, Miss.OVERLOADED)
+            return False
+        if route.timer is None:
+            self._arm(route, query.deadline_s)
+        return True
+
+    def _arm(self, route: Route, deadline_s: float) -> None:
+        delay_s = max(deadline_s - self.clock(), TIMER_GRAIN_S)
+        route.timer = asyncio.get_running_loop().call_later(delay_s, self._on_deadline, route)
+
+    def _on_deadline(self, route: Route) -> None:
+        """Default every query whose deadline has passed, and wait for the next."""
+        now_s = self.clock()
+        waiting = route.waiting
+        try:
+            while waiting and (waiting[0].is_done or waiting[0].deadline_s <= now_s):
+                query = waiting.popleft()
+                if not query.is_done:
+                    miss(query, Miss.TIMED_OUT)
+        finally:
+            # Not before the loop: a miss may start the next query of its connection, which must
+            # not arm a timer of its own.
+            route.timer = None
+            if waiting:
+                self._arm(route, waiting[0].deadline_s)
+
+    def cancel(self, query: Query) -> None:
+        """Free a query's place: its caller has hung up. Its batch-mates notice nothing."""
+        query.is_done = True
+        prune(query.route.waiting)
+
+    # --- what the registry and the supervisor change ---
+
+    def prepare(self, version: ModelVersion) -> Dispatcher:
+        """Return the version's dispatcher, made if there is none yet; replicas may then attach."""
+        dispatcher = self.dispatchers.get(version.id)
+        if dispatcher is None:
+            dispatcher = Dispatcher(version, self.cache.open(), self.clock)
+            self.dispatchers[version.id] = dispatcher
+        return dispatcher
+
+    def dispatcher(self, version_id: VersionId) -> Dispatcher:
+        """Return a prepared version's dispatcher; KeyError if it was not prepared."""
+        return self.dispatchers[version_id]
+
+    def forget(self, version_id: VersionId) -> None:
+        """Drop a version with its cache; what waits for it is answered that there is no model."""
+        dispatcher = self.dispatchers.pop(version_id, None)
+        if dispatcher is None:
+            return
+        dispatcher.close()
+        if dispatcher.cache is not None:
+            self.cache.drop(dispatcher.cache)
+
+    def apply(self, state: RegistryState) -> None:
+        """Make routing what the registry says. Calling it twice changes nothing more.
+
+        A version that is gone gets no new query but answers those it has; `forget` ends it.
+        """
+        for version in state.versions.values():
+            self.prepare(version)
+        for name in self.by_name.keys() - state.applications.keys():
+            self._remove_route(name)
+        for name in state.applications:
+            self._apply_application(name, state)
+        self._apply_objectives()
+
+    def _apply_application(self, name: str, state: RegistryState) -> None:
+        application = state.applications[name]
+        route = self.by_name.get(name)
+        default = default_json(application.default_output)
+        if route is None:
+            route = self.by_name[name] = Route(application, default)
+            for path in _paths(name):
+                self.routes[path] = route
+        else:
+            route.update(application, default)
+        linked = state.links.get(name, ())
+        route.model = linked[0] if linked else None
+        route.versions = {
+            version_id.version: self.dispatchers[version_id]
+            for version_id in state.versions
+            if version_id.model == route.model
+        }
+        route.dispatcher = route.versions.get(state.current.get(route.model or "", ""))
+
+    def _remove_route(self, name: str) -> None:
+        route = self.by_name.pop(name)
+        for dispatcher in self.dispatchers.values():
+            dispatcher.forget_route(route)
+        for path in _paths(name):
+            del self.routes[path]
+
+    def _apply_objectives(self) -> None:
+        tightest: dict[VersionId, float] = {}
+        for route in self.by_name.values():
+            for dispatcher in route.versions.values():
+                slo_s = tightest.get(dispatcher.id, route.slo_s)
+                tightest[dispatcher.id] = min(slo_s, route.slo_s)
+        for version_id, dispatcher in self.dispatchers.items():
+            dispatcher.set_slo(tightest.get(version_id, DEFAULT_SLO_S))
+
+    def _tick(self) -> None:
+        now_s = self.clock()
+        for route in self.by_name.values():
+            route.counters.tick(now_s)
+        for dispatcher in self.dispatchers.values():
+            dispatcher.counters.tick(now_s)
+            for slot in dispatcher.slots:
+                slot.connection.counters.tick(now_s)
+        self._ticker = asyncio.get_running_loop().call_later(1.0, self._tick)
+
+
+def default_json(text: str | None) -> bytes | None:
+    """Return a default output as the JSON text that answers hold: itself where it is JSON."""
+    if text is None:
+        return None
+    try:
+        value: Any = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        value = text
+    return json.dumps(value).encode()
+
+
+def _make_room(route: Route, now_s: float) -> bool:
+    """Drop answered queries from a full line; False when it is full of unanswered ones.
+
+    One stuck head may hold many answered queries behind it. Looking costs time in proportion to
+    the line, so a line just found full is taken to be full for a moment.
+    """
+    if now_s < route.full_until_s:
+        return False
+    alive = [query for query in route.waiting if not query.is_done]
+    route.waiting.clear()
+    route.waiting.extend(alive)
+    if len(alive) > MAX_WAITING // 2:
+        route.full_until_s = now_s + FULL_FOR_S
+    return len(alive) < MAX_WAITING
+
+
+def _refuse(token: str) -> None:
+    raise ValueError(f"{token} is not JSON")
+
+
+def _paths(name: str) -> tuple[bytes, bytes]:
+    return f"/{name}/predict".encode(), f"/{name}/predict/".encode()

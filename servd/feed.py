@@ -1,0 +1,188 @@
+"""What the daemon and its front-end processes say to each other: one JSON text a line.
+
+Over a unix socket in the run directory. The daemon's end is frontends.py, the other is
+frontend.py. The daemon's `Snapshot` is whole each time, so that applying the newest is enough;
+its number is acknowledged by `Applied`.
+"""
+
+from typing import Final
+
+import msgspec
+
+from servd.config import Config
+from servd.counts import Count
+from servd.datatypes import Application, ModelVersion, RegistryState, VersionId
+
+MAX_LINE_BYTES: Final = 256 * 1024 * 1024
+"""The longest message: a registry's whole state has to fit."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The daemon's settings that a frontend needs; `cache_bytes` is its share."""
+
+    bind: str
+    query_port: int
+    cache_bytes: int
+    log_level: str
+    drain_s: float
+    max_body_bytes: int
+    public_queries: bool
+    token: str | None
+
+
+class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    """A `RegistryState` in JSON's terms, whose maps have texts as keys."""
+
+    applications: list[Application] = []
+    versions: list[ModelVersion] = []
+    current: dict[str, str] = {}
+    links: dict[str, list[str]] = {}
+
+
+class ReplicaSeat(msgspec.Struct, frozen=True, kw_only=True):
+    """A replica in rotation; while `is_draining` it gets nothing new and answers what it has."""
+
+    model: str
+    version: str
+    address: str
+    row_items: int | None = None
+    is_draining: bool = False
+
+    @property
+    def version_id(self) -> VersionId:
+        """The version that it computes."""
+        return VersionId(self.model, self.version)
+
+
+class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
+    """The daemon's first message."""
+
+    settings: Settings
+
+
+class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
+    """Everything to follow. `prepared` are versions with replicas that are not registered yet."""
+
+    number: int
+    registry: Registered
+    prepared: list[ModelVersion] = []
+    replicas: list[ReplicaSeat] = []
+
+
+class Ending(msgspec.Struct, frozen=True, tag="ending"):
+    """The daemon stops and gives open queries that long. SIGTERM says when."""
+
+    drain_s: float
+
+
+class Gauges(msgspec.Struct, frozen=True, kw_only=True):
+    """A frontend's figures that go up and down; by version as "model:version"."""
+
+    queued: dict[str, int] = {}
+    limits: dict[str, list[int]] = {}
+    cache_bytes: int = 0
+    cache_limit_bytes: int = 0
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
+    """What a frontend has counted since its last report; the daemon passes it on to all.
+
+    `replicas` is by address; `oldest` holds the oldest batch in flight of each replica that has
+    one. None for `gauges` says that the frontend has ended.
+    """
+
+    frontend: int
+    applications: dict[str, Count] = {}
+    versions: dict[str, Count] = {}
+    replicas: dict[str, Count] = {}
+    oldest: dict[str, int] = {}
+    evictions: int = 0
+    gauges: Gauges | None = None
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """A frontend's first message: which of the daemon's processes it is."""
+
+    frontend: int
+
+
+class Applied(msgspec.Struct, frozen=True, tag="applied"):
+    """The snapshot of that number, and so all before it, is in force."""
+
+    number: int
+
+
+class Drained(msgspec.Struct, frozen=True, tag="drained"):
+    """A replica that was to be drained has nothing of this frontend's in flight."""
+
+    address: str
+
+
+class Listening(msgspec.Struct, frozen=True, tag="listening"):
+    """Queries are answered from now on."""
+
+
+class Leaving(msgspec.Struct, frozen=True, tag="leaving"):
+    """The frontend was told to end: it answers what it has and takes nothing new."""
+
+
+FromDaemon = Welcome | Snapshot | Report | Ending
+FromFrontend = Hello | Applied | Drained | Listening | Leaving | Report
+
+_from_daemon: msgspec.json.Decoder[FromDaemon] = msgspec.json.Decoder(FromDaemon)
+_from_frontend: msgspec.json.Decoder[FromFrontend] = msgspec.json.Decoder(FromFrontend)
+
+
+def encode(message: FromDaemon | FromFrontend) -> bytes:
+    """Return a message as a line."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+def decode_from_daemon(line: bytes) -> FromDaemon:
+    """Return the daemon's message of a line.
+
+    Raises:
+        msgspec.MsgspecError: it is none.
+    """
+    return _from_daemon.decode(line)
+
+
+def decode_from_frontend(line: bytes) -> FromFrontend:
+    """Return a frontend's message of a line.
+
+    Raises:
+        msgspec.MsgspecError: it is none.
+    """
+    return _from_frontend.decode(line)
+
+
+def settings_of(config: Config) -> Settings:
+    """Return what each of the configured frontends needs to know."""
+    own = {name: getattr(config, name) for name in Settings.__struct_fields__}
+    return Settings(**(own | {"cache_bytes": config.cache_bytes // config.frontends}))
+
+
+def pack_state(state: RegistryState) -> Registered:
+    """Return a registry's state as it travels."""
+    return Registered(
+        applications=list(state.applications.values()),
+        versions=list(state.versions.values()),
+        current=state.current,
+        links={app: list(models) for app, models in state.links.items()},
+    )
+
+
+def unpack_state(registered: Registered) -> RegistryState:
+    """Return the state that `pack_state` was given."""
+    return RegistryState(
+        applications={app.name: app for app in registered.applications},
+        versions={version.id: version for version in registered.versions},
+        current=registered.current,
+        links={app: tuple(models) for app, models in registered.links.items()},
+    )
+
+
+def version_id(text: str) -> VersionId:
+    """Return the identity that a "model:version" text names; neither part holds a colon."""
+    model, _, version = text.partition(":")
+    return VersionId(model, version)

@@ -1,0 +1,1 @@
+"""The two HTTP servers: query (hot path) and admin."""

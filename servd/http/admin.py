@@ -1,0 +1,131 @@
+"""The admin server: `/api/v1`, Clipper's `/admin/*` and Prometheus metrics. Made by daemon.py.
+
+It listens on a unix socket that only the daemon's user can open, and on a TCP port.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from servd.http.api import Api
+from servd.http.api_logs import LogsApi
+from servd.http.clipper import ClipperApi
+from servd.http.deployments import Deployments
+from servd.http.exposition import prometheus_metrics
+from servd.http.guard import Guard
+from servd.http.problems import Handler, answer_errors
+from servd.http.services import Services
+
+MAX_JSON_BYTES: Final = 1024 * 1024
+_FIRST_REQUEST_S: Final = 30.0
+"""How long a new connection may take to send the head of its first request."""
+_END_S: Final = 1.0
+
+
+@dataclass(frozen=True)
+class AdminServer(Services):
+    """The server, as an async context manager: it answers as long as it is entered.
+
+    Raises:
+        OSError: at entry, where the socket or the port cannot be had.
+    """
+
+    _stack: AsyncExitStack = field(init=False, default_factory=AsyncExitStack)
+    _silent: dict[object, asyncio.TimerHandle] = field(init=False, default_factory=dict)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            deployments = await stack.enter_async_context(Deployments(self.deployer))
+            logs = LogsApi(self.config, self.supervisor, self.registry)
+            runner = web.AppRunner(
+                self._make_app(deployments, logs),
+                access_log=None,
+                logger=_quiet(),
+                shutdown_timeout=_END_S,
+                lingering_time=_END_S,
+            )
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            stack.callback(logs.stop)
+            stack.callback(deployments.stop)
+            await self._listen(runner, stack)
+            self._stack.push_async_callback(stack.pop_all().aclose)
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self._stack.aclose()
+
+    def _make_app(self, deployments: Deployments, logs: LogsApi) -> web.Application:
+        guard = Guard(self.config)
+
+        @web.middleware
+        async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+            timer = self._silent.pop(request.protocol, None)
+            if timer is not None:
+                timer.cancel()
+            return await guard.check(request, handler)
+
+        app = web.Application(middlewares=[answer_errors, check], client_max_size=MAX_JSON_BYTES)
+        app.router.add_get("/", _root)
+        app.router.add_get("/metrics", self._metrics)
+        ClipperApi(self).add_to(app.router)
+        Api(self, deployments, logs).add_to(app.router)
+        return app
+
+    async def _listen(self, runner: web.AppRunner, stack: AsyncExitStack) -> None:
+        loop = asyncio.get_running_loop()
+        make = runner.server
+        if make is None:
+            raise RuntimeError("the runner is not set up")
+
+        def protocol() -> asyncio.Protocol:
+            handler = make()
+            self._silent[handler] = loop.call_later(_FIRST_REQUEST_S, self._on_silent, handler)
+            return handler
+
+        path = self.config.admin_socket
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The daemon holds its lock, so a socket that is there is left from one that was killed.
+        path.unlink(missing_ok=True)
+        unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # By the mask and not by a chmod: there is no instant at which others could connect.
+        mask = os.umask(0o177)
+        try:
+            unix.bind(str(path))
+        finally:
+            os.umask(mask)
+        stack.callback(path.unlink, missing_ok=True)
+        stack.callback((await loop.create_unix_server(protocol, sock=unix)).close)
+        tcp = await loop.create_server(protocol, self.config.bind, self.config.admin_port)
+        stack.callback(tcp.close)
+
+    def _on_silent(self, handler: RequestHandler) -> None:
+        del self._silent[handler]
+        handler.force_close()
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(
+            body=prometheus_metrics(self.engine),
+            headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        )
+
+
+async def _root(_request: web.Request) -> web.Response:
+    return web.Response(text="servd is running\n")
+
+
+def _quiet() -> logging.Logger:
+    """Return aiohttp's logger: it would write a traceback for each malformed request.
+
+    What goes wrong in servd is logged by problems.py.
+    """
+    logger = logging.getLogger("servd.http.connections")
+    logger.setLevel(logging.CRITICAL)
+    return logger

@@ -1,0 +1,296 @@
+"""The query frontend: HTTP/1.1 on :1337, requests to queries to answers. The hot path begins here.
+
+One `QueryConnection` per TCP connection, one request of it at a time; requests that were pipelined
+behind it wait in a backlog, so answers keep their order. No task and no future per request.
+"""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from servd.http.answers import BatchAnswer
+from servd.http.bodies import BodyError, inflate
+from servd.http.codecs import clipper
+from servd.http.reading import Request, RequestReader
+from servd.http.wire import JSON
+from servd.metrics import Counters
+from servd.query import Miss, Query
+
+if TYPE_CHECKING:
+    from servd.dispatcher import Dispatcher
+    from servd.http.server import QueryServer
+    from servd.route import Route
+
+MAX_BACKLOG = 64
+"""Pipelined requests of one connection before reading from it stops."""
+
+
+class QueryConnection(RequestReader):
+    """One client. It is the sink of its single queries; `BatchAnswer` is that of an input_batch.
+
+    Once `is_closing` no more requests will be answered.
+    """
+
+    __slots__ = (
+        "_backlog",
+        "_is_last",
+        "_is_walking",
+        "_query",
+        "_query_id",
+        "_refusal",
+        "is_closing",
+    )
+
+    def __init__(self, server: "QueryServer") -> None:
+        super().__init__(server)
+        self._backlog: deque[Request] = deque()
+        self._query: Query | BatchAnswer | None = None
+        self._query_id = 0
+        self._refusal: tuple[int, bytes] | None = None
+        self._is_last = False
+        self._is_walking = False
+        self.is_closing = False
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Register with the server, which watches over its connections' times."""
+        self.transport = transport  # type: ignore[assignment]  # TCP transports are Transports
+        self._server.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Free the places of what nobody waits for any more."""
+        del exc
+        self.transport = None
+        self._server.connections.discard(self)
+        self._backlog.clear()
+        if isinstance(self._query, Query):
+            self._server.engine.cancel(self._query)
+        elif self._query is not None:
+            self._query.cancel(self._server.engine)
+        self._query = None
+
+    def pause_writing(self) -> None:
+        """Stop reading from a client that does not read its answers."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read on: the client has caught up."""
+        if self.transport is not None:
+            self.transport.resume_reading()
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether a part of an answer still waits for the client to read."""
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
+    # --- a request ---
+
+    def on_request(self, request: Request) -> None:
+        """Handle a request, or keep it until those before it are answered."""
+        if self.is_busy or self._backlog or self.is_closing:
+            self._backlog.append(request)
+            if len(self._backlog) >= MAX_BACKLOG and self.transport is not None:
+                self.transport.pause_reading()
+        else:
+            self._handle(request)
+
+    def on_known(self, route: "Route", body: bytes) -> None:
+        """Handle a prediction whose head was seen before; the connection is not busy."""
+        self.is_busy = True
+        self._predict(route, body)
+
+    def _handle(self, request: Request) -> None:
+        """Start a request's queries, or hand it to the slow routes."""
+        server = self._server
+        self._is_last = request.is_last
+        self.is_busy = True
+        route = server.engine.routes.get(request.url)
+        if route is None or request.method != b"POST" or request.encoding or server.token:
+            self._handle_slowly(request)
+        else:
+            self._predict(route, request.body)
+
+    def _predict(self, route: "Route", body: bytes) -> None:
+        """Answer a body that was seen before without reading its JSON; else submit its queries."""
+        dispatcher = route.dispatcher
+        if dispatcher is not None and dispatcher.is_live and dispatcher.cache is not None:
+            bodies = dispatcher.cache.bodies
+            output = bodies.young.get(body) or (bodies.old and bodies.get(body))
+            if output:
+                self._query_id = self._server.take_ids(1)
+                count_hit(route.counters, dispatcher.counters)
+                self.on_output(None, output)
+                return
+        try:
+            rows, version = clipper.decode(route.input_type, body)
+            if version is not None:
+                dispatcher = _version(route, version)
+        except clipper.RequestError as error:
+            self.respond(error.status, clipper.error_object(error.error, error.cause))
+            return
+        if isinstance(rows, list):
+            self._start_batch(route, dispatcher, rows)
+            return
+        server = self._server
+        self._query_id = server.next_id
+        server.next_id += 1
+        query = server.engine.submit(route, dispatcher, rows, self)
+        if not query.is_done:
+            self._query = query
+        elif query.is_hit and version is None and dispatcher is not None:
+            # Seen twice: from the third time on, the body itself is the key.
+            _remember(dispatcher, body, rows)
+
+    def _start_batch(
+        self, route: "Route", dispatcher: "Dispatcher | None", rows: list[bytes]
+    ) -> None:
+        batch = BatchAnswer(self, self._server.take_ids(len(rows)), len(rows))
+        if not rows:
+            self.respond(200, b'{"batch_predictions":[]}')
+            return
+        self._query = batch
+        submit = self._server.engine.submit
+        for index, row in enumerate(rows):
+            batch.queries.append(submit(route, dispatcher, row, batch, index))
+
+    def _handle_slowly(self, request: Request) -> None:
+        """Serve what the fast path does not: other paths and methods, packed bodies, tokens."""
+        if request.encoding and request.encoding != b"identity":
+            try:
+                request.body = inflate(request.body, request.encoding, self._server.max_body_bytes)
+            except BodyError as error:
+                text = clipper.error_object("Bad request", str(error))
+                self.respond(error.status, text, has_body=request.method != b"HEAD")
+                return
+        answer = self._server.answer_slowly(request)
+        if isinstance(answer, tuple):
+            status, body, kind, extra, has_body = answer
+            # Whatever the answer is: a body after HEAD would be read as the next answer.
+            has_body = has_body and request.method != b"HEAD"
+            self.respond(status, body, kind=kind, extra=extra, has_body=has_body)
+        else:
+            self._predict(answer, request.body)
+
+    # --- the answer: `Sink` of a single query ---
+
+    def on_output(self, query: Query | None, output: bytes) -> None:  # noqa: ARG002  # Sink's
+        """Write a prediction. Called by the dispatcher, or by `submit` on a cache hit."""
+        self._query = None
+        transport = self.transport
+        if transport is None:
+            return
+        body = b'{"query_id":%d,"output":%b,"default":false}' % (self._query_id, output)
+        if self._is_last or self._server.is_draining:
+            self.respond(200, body)
+            return
+        transport.write(b"%b%d\r\n\r\n%b" % (self._server.heads.ok, len(body), body))
+        self.is_busy = False
+        if self._backlog or self._refusal is not None:
+            self._next()
+
+    def on_miss(self, query: Query, miss: Miss) -> None:
+        """Write the default output or an error."""
+        status, body = clipper.miss_object(self._query_id, query, miss)
+        transport = self.transport
+        if transport is None or status != 200 or self._is_last or self._server.is_draining:
+            self.respond(status, body)
+            return
+        self._query = None
+        transport.write(b"%b%d\r\n\r\n%b" % (self._server.heads.ok, len(body), body))
+        self.is_busy = False
+        if self._backlog or self._refusal is not None:
+            self._next()
+
+    def respond(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        kind: bytes = JSON,
+        extra: bytes = b"",
+        has_body: bool = True,
+    ) -> None:
+        """Write an answer and go on to the next request, or close where this was the last.
+
+        Without `has_body` the head is that of the body and the body is left out (HEAD).
+        """
+        self._query = None
+        if self.transport is None:
+            return
+        if status == 503:
+            extra += b"Retry-After: 1\r\n"
+        is_last = self._is_last or (self._server.is_draining and not self._backlog)
+        text = self._server.heads.answer(status, body, kind=kind, extra=extra, is_last=is_last)
+        self.transport.write(text if has_body else text[: len(text) - len(body)])
+        if is_last:
+            self._close()
+        self._next()
+
+    def on_refusal(self, status: int, cause: str) -> None:
+        """End the connection with an error, after the answers that are still owed on it."""
+        self._refusal = (status, clipper.error_object("Bad request", cause))
+        if not self.is_busy and not self._backlog:
+            self._next()
+
+    def _next(self) -> None:
+        """Go on to the requests that waited; by a loop, as recursion would be too deep."""
+        self.is_busy = False
+        if self._is_walking:
+            return
+        self._is_walking = True
+        while self._backlog and not self.is_busy and not self.is_closing:
+            self._handle(self._backlog.popleft())
+            if len(self._backlog) == MAX_BACKLOG // 2 and self.transport is not None:
+                self.transport.resume_reading()
+        self._is_walking = False
+        if self._refusal is not None and not self.is_busy and not self.is_closing:
+            self._is_last = True
+            self.respond(*self._refusal)
+
+    def _close(self) -> None:
+        """Say that no more will come, and wait a moment for the client to hang up first.
+
+        Closing with unread bytes would reset the connection and could destroy the answer.
+        """
+        self.is_closing = True
+        self.since = self._server.tick
+        self._backlog.clear()
+        if self.transport is None:
+            return
+        if self._refusal is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+
+def count_hit(application: Counters, version: Counters) -> None:
+    """Count a query that the cache answered before it became one."""
+    application.queries += 1
+    application.latency.add_zero()
+    application.cache_hits += 1
+    version.cache_hits += 1
+
+
+def _remember(dispatcher: "Dispatcher", body: bytes, row: bytes) -> None:
+    if dispatcher.cache is not None:
+        output = dispatcher.cache.rows.get(row)
+        if output is not None:
+            dispatcher.cache.bodies.put(body, output)
+
+
+def _version(route: "Route", version: str) -> "Dispatcher | None":
+    """Return the version that a request names; None where no model is linked.
+
+    Raises:
+        RequestError: the linked model has no such version.
+    """
+    found = route.versions.get(version)
+    if found is None and route.model is not None:
+        raise clipper.RequestError(
+            400,
+            "Query processing error",
+            f"Requested version: {version} does not exist for model: {route.model}",
+        )
+    return found

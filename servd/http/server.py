@@ -1,0 +1,253 @@
+"""The query server: listens on :1337, keeps the connections, serves what is off the hot path.
+
+Made by daemon.py. `QueryConnection` (http/query.py) does the work for each connection.
+"""
+
+import asyncio
+import hmac
+import logging
+import socket
+from typing import Any, Self
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from servd.config import Config
+from servd.engine import Engine
+from servd.figures import Figures
+from servd.http.codecs import clipper
+from servd.http.exposition import clipper_metrics, prometheus_metrics
+from servd.http.query import QueryConnection
+from servd.http.reading import Request
+from servd.http.wire import JSON, TEXT, Heads
+from servd.route import Route
+
+logger = logging.getLogger(__name__)
+
+HEAD_TIMEOUT_S = 10
+"""From a request's first byte to the end of its head."""
+
+BODY_TIMEOUT_S = 30
+"""Without a single byte of the body."""
+
+REQUEST_TIMEOUT_S = 300
+"""From a request's first byte to its last: a body that trickles is ended too."""
+
+IDLE_TIMEOUT_S = 75
+"""A kept-alive connection without a request."""
+
+LINGER_S = 2
+"""How long a refused client has to read why."""
+
+MAX_KNOWN_HEADS = 4096
+MAX_KNOWN_HEAD_BYTES = 2048
+
+BACKLOG = 4096
+
+Answer = tuple[int, bytes]
+
+
+class QueryServer:
+    """An HTTP/1.1 server over an engine. An async context manager: listens from enter to exit.
+
+    `figures` are what `GET /metrics` shows, by default the engine's own.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        config: Config,
+        sock: socket.socket | None = None,
+        *,
+        figures: Figures | None = None,
+    ) -> None:
+        self.engine = engine
+        self._figures = figures or engine
+        self.connections: set[QueryConnection] = set()
+        self.heads = Heads()
+        self.is_draining = False
+        self.known_heads: dict[bytes, tuple[bytes, int]] = {}
+        self.max_body_bytes = config.max_body_bytes
+        self.tick = 0
+        self.token = config.query_token
+        self._config = config
+        self.next_id = 0
+        self._server: asyncio.Server | None = None
+        self._socket = sock
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        where: dict[str, Any] = {"sock": self._socket}
+        if self._socket is None:
+            where = {"host": self._config.bind, "port": self._config.query_port}
+        self._server = await loop.create_server(
+            lambda: QueryConnection(self), backlog=BACKLOG, **where
+        )
+        self._on_second()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.stop_accepting()
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in list(self.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    @property
+    def port(self) -> int:
+        """The port that is really listened on (a port of 0 asks for a free one)."""
+        assert self._server is not None  # noqa: S101  # only asked while it listens
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def take_ids(self, count: int) -> int:
+        """Return the first of `count` query ids; they count up from 0 in this process."""
+        first = self.next_id
+        self.next_id += count
+        return first
+
+    def learn_head(self, head: bytes, url: bytes, length: int) -> None:
+        """Keep the head of a plain prediction, with its path and the length of its body.
+
+        Clients that put something new into every head would fill any table: it is emptied then.
+        """
+        if self.token or url not in self.engine.routes or len(head) > MAX_KNOWN_HEAD_BYTES:
+            return
+        if len(self.known_heads) >= MAX_KNOWN_HEADS:
+            self.known_heads.clear()
+        self.known_heads[head] = (url, length)
+
+    def close_door(self) -> None:
+        """Accept no new connection; each answer is its connection's last."""
+        self.is_draining = True
+        if self._server is not None:
+            self._server.close()
+
+    def stop_accepting(self) -> None:
+        """Close the door, and the connections on which nothing is asked."""
+        self.close_door()
+        for connection in list(self.connections):
+            if (
+                not connection.is_busy
+                and connection.began is None
+                and connection.transport is not None
+            ):
+                connection.transport.close()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until every open request is answered, `timeout_s` at most."""
+        deadline_s = self.engine.clock() + timeout_s
+        # A connection leaves the set when its last answer is written; nobody signals that.
+        while self.connections and self.engine.clock() < deadline_s:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    # --- off the hot path ---
+
+    def answer_slowly(self, request: Request) -> Route | tuple[int, bytes, bytes, bytes, bool]:
+        """Return the route of a prediction, or an answer: status, body, kind, headers, has body."""
+        if self.token and not self._is_allowed(request):
+            cause = "this server asks for a token: send 'Authorization: Bearer TOKEN'"
+            body = clipper.error_object("Unauthorized", cause)
+            return 401, body, JSON, b"WWW-Authenticate: Bearer\r\n", True
+        url = request.url
+        if not url.startswith(b"/"):  # the absolute form, which RFC 9112 §3.2.2 wants accepted
+            url = b"/" + url.partition(b"://")[2].partition(b"/")[2]
+        path = unquote_to_bytes(url.partition(b"?")[0])
+        if request.method == b"OPTIONS":
+            return 204, b"", TEXT, b"Allow: GET, HEAD, OPTIONS, POST\r\n", True
+        if path in (b"/", b"/metrics"):
+            return self._answer_get(path, request)
+        route = self.engine.routes.get(path)
+        if route is not None:
+            return route if request.method == b"POST" else _not_allowed(b"POST, OPTIONS")
+        return self._answer_named(path, request)
+
+    def _answer_get(self, path: bytes, request: Request) -> tuple[int, bytes, bytes, bytes, bool]:
+        if request.method not in (b"GET", b"HEAD"):
+            return _not_allowed(b"GET, HEAD, OPTIONS")
+        has_body = request.method == b"GET"
+        if path == b"/":
+            return 200, b"servd is running\n", TEXT, b"", has_body
+        if b"text/plain" in request.accept or b"openmetrics" in request.accept:
+            kind = b"text/plain; version=0.0.4; charset=utf-8"
+            return 200, prometheus_metrics(self._figures), kind, b"", has_body
+        return 200, clipper_metrics(self._figures), JSON, b"", has_body
+
+    def _answer_named(self, path: bytes, request: Request) -> tuple[int, bytes, bytes, bytes, bool]:
+        name, _, verb = path.strip(b"/").partition(b"/")
+        text = name.decode(errors="replace")
+        route = self.engine.by_name.get(text)
+        if verb == b"update" and route is not None:
+            if request.method != b"POST":
+                return _not_allowed(b"POST, OPTIONS")
+            return (*_answer_update(route, request.body), JSON, b"", True)
+        if verb in (b"predict", b"update"):
+            cause = f"No application with name '{text}' exists"
+            return 404, clipper.error_object("Unknown application", cause), JSON, b"", True
+        cause = "There is nothing at this path; predictions are at /<application>/predict"
+        return 404, clipper.error_object("Not found", cause), JSON, b"", request.method != b"HEAD"
+
+    def _is_allowed(self, request: Request) -> bool:
+        wanted = b"Bearer " + (self.token or "").encode()
+        return hmac.compare_digest(request.authorization, wanted)
+
+    # --- once a second ---
+
+    def _on_second(self) -> None:
+        self.tick += 1
+        self.heads.refresh()
+        for connection in list(self.connections):
+            self._check(connection)
+        self._timer = asyncio.get_running_loop().call_later(1.0, self._on_second)
+
+    def _check(self, connection: QueryConnection) -> None:
+        """Close a connection that has not got on for longer than what it does may take."""
+        silent_s = self.tick - connection.since
+        if connection.is_closing:
+            # An answer that is still on its way has longer: the client may read slowly.
+            if silent_s > (IDLE_TIMEOUT_S if connection.has_unsent else LINGER_S):
+                connection.abort()
+        elif connection.is_busy:
+            return  # it waits for us, under the deadline of its query
+        elif connection.began is None:
+            if silent_s > IDLE_TIMEOUT_S:
+                connection.abort()
+        elif self._is_too_slow(connection, silent_s, self.tick - connection.began):
+            connection.refuse(408, "the request took too long to arrive")
+
+    def _is_too_slow(self, connection: QueryConnection, silent_s: int, age_s: int) -> bool:
+        if connection.is_reading_head:
+            return age_s > HEAD_TIMEOUT_S
+        return silent_s > BODY_TIMEOUT_S or age_s > REQUEST_TIMEOUT_S
+
+
+def _not_allowed(allow: bytes) -> tuple[int, bytes, bytes, bytes, bool]:
+    body = clipper.error_object("Method not allowed", f"allowed here: {allow.decode()}")
+    return 405, body, JSON, b"Allow: %b\r\n" % allow, True
+
+
+class _Feedback(msgspec.Struct):
+    uid: int
+    label: float
+    input: msgspec.Raw
+
+
+def _answer_update(route: Route, body: bytes) -> Answer:
+    """Take feedback. The default selection policy learns nothing from it, as in Clipper."""
+    try:
+        feedback = msgspec.json.decode(body, type=_Feedback)
+        clipper.decode(route.input_type, b'{"input":%b}' % bytes(feedback.input))
+    except (msgspec.MsgspecError, RecursionError) as error:
+        return 400, clipper.error_object(
+            "Json error", f"Error parsing JSON: {error}. {UPDATE_SCHEMA}"
+        )
+    except clipper.RequestError as error:
+        return error.status, clipper.error_object(error.error, error.cause)
+    return 200, b"Feedback received? 1"
+
+
+UPDATE_SCHEMA = (
+    'Expected JSON schema: \n  {\n   "uid" := int,\n'
+    '   "input" := [double] | [int] | [string] | [byte] | [float],\n   "label" := double\n  }\n'
+)

@@ -1,0 +1,85 @@
+"""One daemon on one data directory: its folders, its lock, daemon.json. Used by servd/daemon.py."""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from servd.config import Config
+from servd.errors import StartError
+
+
+def make_folders(config: Config) -> None:
+    """Make the folders of a daemon, closed to other users.
+
+    Raises:
+        StartError: one cannot be made or written, or belongs to somebody else.
+    """
+    for folder in (config.data_dir, config.run_dir, config.bundles_dir, config.logs_dir):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _not_writable(folder, error.strerror) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise _not_writable(folder, "permission denied")
+    # It may lie in /tmp, where anybody can make a folder of that name first.
+    if config.run_dir.is_symlink() or config.run_dir.stat().st_uid != os.getuid():
+        raise StartError(f"{config.run_dir} belongs to another user", hint="choose --data-dir DIR")
+    config.run_dir.chmod(0o700)
+
+
+@contextmanager
+def locked(config: Config) -> Iterator[None]:
+    """Hold the data directory; the kernel lets go of it however the daemon ends.
+
+    Raises:
+        StartError: another daemon holds it; names its process id.
+    """
+    try:
+        lock = os.open(config.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _not_writable(config.lock_file, error.strerror) from error
+    try:
+        _take(lock, config)
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(lock)
+
+
+def clear_leftovers(config: Config) -> None:
+    """Remove the sockets and scratch folders of replicas that a killed daemon left behind."""
+    for name in ("r", "scratch"):
+        shutil.rmtree(config.run_dir / name, ignore_errors=True)
+    config.admin_socket.unlink(missing_ok=True)
+
+
+def write_info(path: Path, info: dict[str, Any]) -> None:
+    """Write daemon.json; a reader sees all of it or none."""
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps(info))
+    draft.chmod(0o600)
+    draft.replace(path)
+
+
+def _take(lock: int, config: Config) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        raise StartError(
+            f"a servd daemon runs on {config.data_dir} already (pid {pid})",
+            hint="servd status, or give another folder: --data-dir DIR",
+        ) from None
+
+
+def _not_writable(path: Path, reason: str | None) -> StartError:
+    return StartError(
+        f"the data directory cannot be written: {path}: {reason}",
+        hint="give another one: --data-dir DIR",
+    )

@@ -1,0 +1,1 @@
+"""Ways to run a replica: each launcher implements the protocol in base.py."""

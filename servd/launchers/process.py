@@ -1,0 +1,138 @@
+"""Replicas as processes of this machine: `python -m model_runtime`. Made by servd/daemon.py."""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from servd.launchers.base import LaunchSpec
+
+_ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_PRIVATE = ("SERVD_READY_FD", "SERVD_TOKEN")
+
+
+class ProcessHandle:
+    """One replica process, the leader of its own session."""
+
+    def __init__(self, process: asyncio.subprocess.Process, socket: Path, scratch: Path) -> None:
+        self._process = process
+        self._socket = socket
+        self._scratch = scratch
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def address(self) -> str:
+        """The ipc address of its socket."""
+        return f"ipc://{self._socket}"
+
+    async def wait(self) -> int:
+        """Return the exit status when it has ended."""
+        return await self._process.wait()
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None while it runs."""
+        return self._process.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal; nothing happens if it has ended."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    def terminate(self) -> None:
+        """Ask it to drain and end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it and its children at once."""
+        if self._process.returncode is None:
+            self._kill_group()
+
+    def cleanup(self) -> None:
+        """End leftover children; remove the socket and the scratch folder."""
+        self._kill_group()
+        self._socket.unlink(missing_ok=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _kill_group(self) -> None:
+        # The process leads its group, which lives on while any child of the model does.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+class ProcessLauncher:
+    """Launches replica processes whose sockets and scratch folders lie below `run_dir`."""
+
+    def __init__(self, run_dir: Path, environ: Mapping[str, str]) -> None:
+        self._run_dir = run_dir
+        self._environ = environ
+
+    async def launch(self, spec: LaunchSpec) -> ProcessHandle:
+        """Start one replica process.
+
+        Raises:
+            OSError: no process, file or folder can be made.
+        """
+        name = secrets.token_hex(5)
+        socket = self._run_dir / "r" / f"{name}.sock"
+        scratch = self._run_dir / "scratch" / name
+        for folder in (socket.parent, scratch, spec.log_path.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        log = os.open(spec.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *_command(spec, socket),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=str(scratch),
+                env=self._env(spec),
+                # Ctrl-C at the daemon's terminal must not reach replicas: they drain first.
+                start_new_session=True,
+            )
+        finally:
+            os.close(log)
+        return ProcessHandle(process, socket, scratch)
+
+    def _env(self, spec: LaunchSpec) -> dict[str, str]:
+        env = dict.fromkeys(_ONE_THREAD, "1")
+        env.update((key, value) for key, value in self._environ.items() if key not in _PRIVATE)
+        env["PYTHONUNBUFFERED"] = "1"
+        env["SERVD_PARENT_PID"] = str(os.getpid())
+        env["SERVD_MODEL_NAME"] = spec.version.model
+        env["SERVD_MODEL_VERSION"] = spec.version.version
+        # Relative entries were meant for the daemon's folder, not for the scratch folder.
+        if path := env.get("PYTHONPATH"):
+            env["PYTHONPATH"] = os.pathsep.join(
+                str(Path(entry).absolute()) for entry in path.split(os.pathsep) if entry
+            )
+        return env
+
+
+def _command(spec: LaunchSpec, socket: Path) -> list[str]:
+    version = spec.version
+    options = {
+        "--listen": f"ipc://{socket}",
+        "--bundle": str(spec.bundle_dir),
+        "--model": version.model,
+        "--version": version.version,
+        "--replica": str(spec.replica),
+        "--max-batch": str(version.max_batch),
+    }
+    # One word an option, as a name or a version may begin with a dash.
+    return [sys.executable, "-m", "model_runtime", *(f"{k}={v}" for k, v in options.items())]

@@ -1,0 +1,74 @@
+"""One replica as a front-end process sees it. Made and driven by follower.py."""
+
+from typing import Any
+
+from servd.dispatcher import Dispatcher
+from servd.log import log
+from servd.rpc import ReplicaConnection
+
+SILENT_S = 1.4
+"""With one heartbeat (0.5 s) it adds up to the 2 s within which silence takes it out."""
+
+
+class Link:
+    """A connection, and whether the version's dispatcher gives it queries.
+
+    The connection's owner (`servd.rpc.ReplicaOwner`). `is_draining` is for ever: a replica that is
+    told to end does not come back at its address.
+    """
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+        self.is_draining = False
+        self._connection: ReplicaConnection | None = None
+        self._is_attached = False
+
+    @property
+    def connection(self) -> ReplicaConnection:
+        """The connection, once opened."""
+        assert self._connection is not None  # noqa: S101  # `open` comes first
+        return self._connection
+
+    def open(self, connection: ReplicaConnection, row_items: int | None) -> None:
+        """Connect, and send queries at once: the daemon has heard that it is ready."""
+        self._connection = connection
+        connection.open()
+        connection.row_items = row_items
+        self._attach()
+
+    def drain(self) -> None:
+        """Send nothing new; what is in flight is answered."""
+        if not self.is_draining:
+            self.is_draining = True
+            self.dispatcher.drain(self.connection)
+
+    def close(self) -> None:
+        """Give what is in flight to other replicas and disconnect: it has gone."""
+        self._detach()
+        self.connection.close()
+
+    def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
+        """Take what the replica says of itself: it may be told to end by somebody else."""
+        del info
+        if state == "draining":
+            self.drain()
+
+    def tick(self, now_s: float) -> None:
+        """Send a heartbeat and act on silence, without waiting for the daemon to notice it."""
+        connection = self.connection
+        connection.heartbeat()
+        is_silent = now_s - connection.last_heard_s > SILENT_S
+        if is_silent and self._is_attached:
+            log.warning("%s is silent: out of rotation", connection.address)
+            self._detach()
+        elif not is_silent and not self._is_attached and not self.is_draining:
+            self._attach()
+
+    def _attach(self) -> None:
+        self._is_attached = True
+        self.dispatcher.attach(self.connection)
+
+    def _detach(self) -> None:
+        if self._is_attached:
+            self._is_attached = False
+            self.dispatcher.detach(self.connection)

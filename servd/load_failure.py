@@ -1,0 +1,124 @@
+"""One attempt of a replica to load its model; in words why it failed. Used by servd/replica.py."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from servd.clock import Clock
+from servd.errors import LoadFailedError
+from servd.launchers.base import LaunchSpec, describe_exit
+from servd.log import tail
+
+_TAIL_LINES = 20
+
+
+class LoadAttempt:
+    """What is known of the load that goes on: its phase, since when, and its failure.
+
+    `load_s` and `test_s` are how long loading and the test call may take.
+    """
+
+    def __init__(self, spec: LaunchSpec, clock: Clock, load_s: float, test_s: float) -> None:
+        self._spec = spec
+        self._clock = clock
+        self._limits_s = {"loading": load_s, "testing": test_s}
+        self._reported = asyncio.Event()
+        self.failure: LoadFailedError | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """Start over. Called before each launch."""
+        self._phase = "loading"
+        self._begun_s = self._phase_since_s = self._clock()
+        self._log_start = self._log_size()
+        self.failure = None
+        self._reported.clear()
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the launch."""
+        return self._clock() - self._begun_s
+
+    def on_state(self, state: str, info: dict[str, Any]) -> None:
+        """Take a STATE that is not ready: loading, testing or failed."""
+        if state == "failed":
+            self._on_failed(info.get("error") or {})
+        elif state != self._phase and state in self._limits_s:
+            self._phase = state
+            self._phase_since_s = self._clock()
+
+    def is_overdue(self, report_s: float) -> bool:
+        """Tell whether its process is to be killed, and make that the failure if none is known."""
+        waited_s = self._clock() - self._phase_since_s
+        if self.failure is not None:
+            return waited_s > report_s
+        limit_s = self._limits_s[self._phase]
+        if waited_s <= limit_s:
+            return False
+        if self._phase == "loading":
+            text = f"loading took longer than {limit_s:g} s"
+            hint = "raise SERVD_LOAD_TIMEOUT if the model needs longer"
+        else:
+            text = f"the test call did not return within {limit_s:g} s"
+            hint = "say what an input looks like with --example"
+        self.failure = LoadFailedError(
+            f"{self._spec.version.id} hangs: {text}", traceback=self._last_lines(), hint=hint
+        )
+        return True
+
+    async def reported(self, timeout_s: float) -> None:
+        """Return when the replica has reported its failure, or after the timeout."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._reported.wait(), timeout_s)
+
+    def on_launch_error(self, error: OSError) -> None:
+        """Note that there is not even a process."""
+        self.failure = LoadFailedError(
+            f"{self._spec.version.id} cannot be started: {error}",
+            hint="look at the daemon's log:    servd logs daemon",
+        )
+
+    def died(self, code: int) -> LoadFailedError:
+        """Return the failure of a process that ended while loading without a report."""
+        # A test call that ends the process at once leaves no time to tell that it had begun.
+        doing = "loading or answering the test call"
+        if self._phase == "testing":
+            doing = "answering the test call"
+        return LoadFailedError(
+            f"{self._spec.version.id} {_ended(code)} while {doing}",
+            traceback=self._last_lines(),
+            hint="what it printed is above" if self._last_lines() else "",
+        )
+
+    def died_serving(self, code: int, killed_for: str = "") -> LoadFailedError:
+        """Return the error of a process that ended while it was ready, or was killed for a reason.
+
+        `killed_for` goes on after the version's name.
+        """
+        return LoadFailedError(
+            f"{self._spec.version.id} {killed_for or f'{_ended(code)} while serving'}",
+            traceback=self._last_lines(),
+        )
+
+    def _on_failed(self, error: dict[str, Any]) -> None:
+        if self.failure is None:
+            self._phase_since_s = self._clock()
+            self.failure = LoadFailedError(
+                str(error.get("message") or f"{self._spec.version.id} could not be loaded"),
+                traceback=str(error.get("traceback") or ""),
+                hint=str(error.get("hint") or ""),
+            )
+        self._reported.set()
+
+    def _last_lines(self) -> str:
+        return "\n".join(tail(self._spec.log_path, _TAIL_LINES, start=self._log_start))
+
+    def _log_size(self) -> int:
+        try:
+            return self._spec.log_path.stat().st_size
+        except OSError:
+            return 0
+
+
+def _ended(code: int) -> str:
+    return f"was {describe_exit(code)}" if code < 0 else describe_exit(code)

@@ -1,0 +1,152 @@
+"""One query on its way: made by engine.py, carried by dispatcher.py and rpc.py, answered once.
+
+The objects here are made for each query, so they hold slots and no behaviour beyond finishing.
+"""
+
+import enum
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from servd.metrics import UNIT_US
+
+if TYPE_CHECKING:
+    from servd.route import Route
+
+
+_UNITS_PER_S = 1_000_000 / UNIT_US
+
+
+class Miss(enum.Enum):
+    """Why a query got no output. The value is the explanation that its caller reads."""
+
+    NO_MODEL = "No connected models found for query"
+    """No link, no such current version, or no live replica. Clipper's words."""
+    TIMED_OUT = "Failed to retrieve a prediction response within the specified latency SLO"
+    """The objective passed before an output came. Clipper's words."""
+    MODEL_FAILED = "The model raised an error on this input; its log has the traceback"
+    """The model raised on this input alone, or its replicas died with it."""
+    OVERLOADED = "Too many queries are waiting for this model; try again later"
+    """The queue was full, or what waits could not be answered in time."""
+    WRONG_SIZE = "The input does not have the number of values that the model takes"
+    """A row of another length than the model was trained with."""
+
+    def __init__(self, text: str) -> None:
+        self.json = json.dumps(text).encode()
+
+
+class Sink(Protocol):
+    """Who waits for a query: a connection, or one place in a batch request's answer."""
+
+    def on_output(self, query: "Query", output: bytes) -> None:
+        """Take the output, a JSON text. Called at most once a query, by the dispatcher."""
+
+    def on_miss(self, query: "Query", miss: Miss) -> None:
+        """Take the reason why there is none. Called at most once a query, instead of the other."""
+
+
+class Query(msgspec.Struct, eq=False):
+    """One input with its deadline.
+
+    `row` is the input's bytes as docs/protocol.md sends them, `index` its place in its request,
+    `started_s` on the monotonic clock. `followers` are queries for the same row that wait for
+    this one's output, `is_hit` says that it came from the cache. `deaths` counts the replicas that
+    died while they computed it. A Struct, as it is made in C: no frame for each query.
+    """
+
+    route: "Route"
+    row: bytes
+    sink: Sink
+    index: int
+    started_s: float
+    is_done: bool = False
+    is_hit: bool = False
+    followers: "list[Query] | None" = None
+    deaths: int = 0
+
+    @property
+    def deadline_s(self) -> float:
+        """When the caller is answered at the latest."""
+        return self.started_s + self.route.slo_s
+
+    def follow(self, query: "Query") -> None:
+        """Let another query for the same row have this one's output, when it comes."""
+        if self.followers is None:
+            self.followers = []
+        self.followers.append(query)
+
+    def is_wanted(self, now_s: float) -> bool:
+        """Whether anybody still waits for this row: this query or one that follows it."""
+        if not self.is_done and self.deadline_s > now_s:
+            return True
+        return self.followers is not None and any(
+            not f.is_done and f.deadline_s > now_s for f in self.followers
+        )
+
+
+class Batch:
+    """Queries that were sent to a replica in one message; `rows` are their rows.
+
+    `compute_s` is what the replica says that its model took; 0 where it does not say.
+    """
+
+    __slots__ = ("compute_s", "queries", "rows", "sent_s")
+
+    def __init__(self, queries: list[Query], sent_s: float) -> None:
+        self.queries = queries
+        self.rows = [query.row for query in queries]
+        self.sent_s = sent_s
+        self.compute_s = 0.0
+
+
+def answer(query: Query, output: bytes, now_s: float) -> None:
+    """Give a query its output and count it."""
+    query.is_done = True
+    query.route.counters.answered(int((now_s - query.started_s) * 1e6))
+    query.sink.on_output(query, output)
+
+
+def count_answers(queries: list[Query], now_s: float) -> None:
+    """Count the queries of one application's batch that are about to be answered, all at once."""
+    queries[0].route.counters.answered_many(
+        [int((now_s - q.started_s) * _UNITS_PER_S) for q in queries if not q.is_done]
+    )
+
+
+def answer_all(
+    queries: list[Query], outputs: list[bytes], now_s: float, *, is_counted: bool
+) -> None:
+    """Give a batch's queries, and those that follow them, their outputs."""
+    for query, output in zip(queries, outputs, strict=True):
+        if not query.is_done:
+            if is_counted:  # `answer`, written out
+                query.is_done = True
+                query.sink.on_output(query, output)
+            else:
+                answer(query, output, now_s)
+        if query.followers is not None:
+            for follower in query.followers:
+                if not follower.is_done:
+                    answer(follower, output, now_s)
+
+
+def miss(query: Query, why: Miss) -> None:
+    """Tell a query's caller why there is no output, and count it."""
+    query.is_done = True
+    counters = query.route.counters
+    if why is Miss.WRONG_SIZE:
+        counters.failures += 1
+    else:
+        counters.queries += 1
+        counters.defaults += 1
+    if why is Miss.TIMED_OUT:
+        counters.latency.add(int(query.route.slo_s * 1e6))
+    query.sink.on_miss(query, why)
+
+
+def prune(waiting: deque[Query]) -> None:
+    """Drop answered queries from the head of an application's line of deadlines."""
+    while waiting and waiting[0].is_done:
+        waiting.popleft()

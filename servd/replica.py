@@ -1,0 +1,267 @@
+"""The life of one replica, as a state machine. Made and run by servd/supervisor.py.
+
+`run` is the life: launch, wait for the end, wait the backoff, launch again. All other changes of
+state come from outside while `run` waits: `on_replica_state` (what the replica says), `tick` (what
+it does not say in time) and `stop`. Those only end the process; `run` sees its end.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from servd.datatypes import ReplicaState
+from servd.errors import LoadFailedError
+from servd.launchers.base import Handle, LaunchSpec
+from servd.load_failure import LoadAttempt
+from servd.log import log
+from servd.surroundings import Connection, Surroundings
+
+_EXIT_LOAD_FAILED = 3
+_DRAIN_CHECK_S = 0.01
+
+
+class Replica:
+    """One replica of a version: at most one process at a time, launched again when it dies.
+
+    With `is_candidate` a death before it was ever ready is final.
+    """
+
+    def __init__(self, spec: LaunchSpec, around: Surroundings, *, is_candidate: bool) -> None:
+        self.spec = spec
+        self.state = ReplicaState.STARTING
+        self.restarts = 0
+        self.failure: LoadFailedError | None = None
+        self.info: dict[str, Any] = {}
+        self.connection: Connection | None = None
+        self.load_s = 0.0
+        self._around = around
+        self._times = around.timings
+        self._is_candidate = is_candidate
+        self._handle: Handle | None = None
+        self._attempt = LoadAttempt(
+            spec, around.clock, around.timings.load_s, around.timings.test_s
+        )
+        self._is_attached = False
+        self._has_been_ready = False
+        self._ready_since_s: float | None = None
+        self._deaths = 0
+        self._fruitless_deaths = 0
+        self._has_answered = False
+        self._killed_for = ""
+        self._oldest_batch: object = None
+        self._oldest_since_s = 0.0
+        self._stop = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while there is a process."""
+        return self._handle.pid if self._handle else None
+
+    async def loaded(self) -> None:
+        """Return when it is ready for the first time. Called by `Supervisor.ensure`.
+
+        Raises:
+            LoadFailedError: its first load failed, or it was stopped before.
+        """
+        await self._settled.wait()
+        if not self._has_been_ready:
+            raise self.failure or LoadFailedError(f"{self._name} was stopped while loading")
+
+    async def run(self) -> None:
+        """Live until stopped or failed. The supervisor runs this as a task; it never raises."""
+        try:
+            while not self._stop.is_set() and await self._live_once():
+                self.restarts += 1
+            if self._stop.is_set():
+                self.state = ReplicaState.STOPPED
+        except Exception:  # noqa: BLE001 - a task boundary: one life must not end the daemon
+            log.exception("the life of %s ended by a fault of servd", self._name)
+            self.state = ReplicaState.FAILED
+        finally:
+            self._settled.set()
+            self._ended.set()
+
+    async def stop(self, drain_s: float) -> None:
+        """Drain, then TERM, wait and KILL. Returns when it has ended; idempotent."""
+        self._stop.set()
+        if self._handle is not None and self.state is ReplicaState.STARTING:
+            self._handle.kill()  # it has nothing in flight
+        elif self._handle is not None:
+            self.state = ReplicaState.DRAINING
+            await self._drain(drain_s)
+            await self._terminate()
+        await self._ended.wait()
+        self.state = ReplicaState.STOPPED
+
+    def kill(self) -> None:
+        """End it at once. Called when a second signal forces the daemon down."""
+        self._stop.set()
+        if self._handle is not None:
+            self._handle.kill()
+
+    def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
+        """Take what a STATE message says. Called by the connection."""
+        if self._handle is None or self.state in (ReplicaState.DRAINING, ReplicaState.STOPPED):
+            return
+        if state == "ready":
+            self.info = info
+            self._on_ready()
+        elif state == "draining":
+            self._on_draining()
+        elif self.state is ReplicaState.STARTING:
+            self._attempt.on_state(state, info)
+            if self._attempt.failure is not None:
+                self.failure = self._attempt.failure
+                self._settled.set()
+
+    def tick(self) -> None:
+        """Send a heartbeat and act on silence. Called by the supervisor's timer."""
+        if self.connection is None or self._handle is None:
+            return
+        self.connection.heartbeat()
+        if self.state is ReplicaState.STARTING:
+            if self._attempt.is_overdue(self._times.report_s):
+                self._handle.kill()
+            return
+        silent_s = self._around.clock() - self.connection.last_heard_s
+        if self._is_stuck(self.connection):
+            self._kill_for(f"was killed: one call of the model took over {self._times.stuck_s:g} s")
+        elif self.state is ReplicaState.READY and silent_s > self._times.silent_s:
+            log.warning("%s is silent for %.1f s: out of rotation", self._name, silent_s)
+            self.state = ReplicaState.UNHEALTHY
+            self._detach()
+        elif self.state is ReplicaState.UNHEALTHY and silent_s <= self._times.silent_s:
+            self._on_ready()
+        elif self.state is ReplicaState.UNHEALTHY and silent_s > self._times.unhealthy_s:
+            self._kill_for(f"was killed: it was silent for {silent_s:.0f} s")
+
+    def _is_stuck(self, connection: Connection) -> bool:
+        # Since it became the oldest, not since it was sent: it may have waited for another.
+        now_s = self._around.clock()
+        oldest = next(iter(connection.in_flight), None)
+        if oldest != self._oldest_batch:
+            self._oldest_batch = oldest
+            self._oldest_since_s = now_s
+        return oldest is not None and now_s - self._oldest_since_s > self._times.stuck_s
+
+    def _kill_for(self, reason: str) -> None:
+        self._killed_for = reason
+        if self._handle is not None:
+            self._handle.kill()
+
+    @property
+    def _name(self) -> str:
+        return f"{self.spec.version.id} replica {self.spec.replica}"
+
+    async def _live_once(self) -> bool:
+        """Launch it and wait for its end and the backoff; return whether to launch it again."""
+        self.state = ReplicaState.STARTING
+        self._ready_since_s = None
+        self._has_answered = False
+        self._killed_for = ""
+        self._oldest_batch = None
+        self._attempt.begin()
+        try:
+            code = await self._run_process()
+        except OSError as error:
+            self._attempt.on_launch_error(error)
+            code = _EXIT_LOAD_FAILED
+        if self._stop.is_set():
+            return False
+        self._on_death(code)
+        if self.state is ReplicaState.FAILED:
+            return False
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), self._times.backoff_s(self._deaths))
+        return not self._stop.is_set()
+
+    async def _run_process(self) -> int:
+        handle = await self._around.launcher.launch(self.spec)
+        self._handle = handle
+        self._around.orphans.record(handle.pid)
+        connection = self._around.connect(handle.address, self)
+        self.connection = connection
+        try:
+            connection.open()
+            if self._stop.is_set():  # stopped while it was being launched
+                handle.kill()
+            code = await handle.wait()
+            self._detach()
+            if code == _EXIT_LOAD_FAILED and self.state is ReplicaState.STARTING:
+                # Its report may still be on the way: the exit and the socket race.
+                await self._attempt.reported(self._times.report_s)
+            return code
+        finally:
+            if handle.poll() is None:
+                handle.kill()
+            self._detach()
+            self._has_answered = connection.counters.queries > 0
+            self.connection = self._handle = None
+            connection.close()
+            handle.cleanup()
+            self._around.orphans.forget(handle.pid)
+
+    def _on_ready(self) -> None:
+        if not self._is_attached:
+            self._is_attached = True
+            self._around.routes.attach(self.connection)
+        if self.state is ReplicaState.STARTING:
+            self._ready_since_s = self._around.clock()
+            self._has_been_ready = True
+            self.failure = None
+            self.load_s = self._attempt.age_s
+            log.info("%s is ready after %.2f s", self._name, self.load_s)
+        self.state = ReplicaState.READY
+        self._settled.set()
+
+    def _on_draining(self) -> None:
+        # Somebody else told it to end. It is launched again once it has.
+        if self._is_attached:
+            self._around.routes.drain(self.connection)
+        self.state = ReplicaState.DRAINING
+
+    def _on_death(self, code: int) -> None:
+        ready_s = self._ready_since_s
+        if ready_s is None:
+            self.failure = self._attempt.failure or self._attempt.died(code)
+        else:
+            self.failure = self._attempt.died_serving(code, self._killed_for)
+            if self._around.clock() - ready_s >= self._times.stable_s:
+                self._deaths = self._fruitless_deaths = 0
+        self._deaths += 1
+        # Queries that kill it must not end it for good: what answers others is worth its restarts.
+        self._fruitless_deaths = 0 if self._has_answered else self._fruitless_deaths + 1
+        log.warning("%s ended: %s", self._name, self.failure.message)
+        is_final = self._fruitless_deaths >= self._times.max_deaths
+        if is_final or (self._is_candidate and not self._has_been_ready):
+            self.state = ReplicaState.FAILED
+        else:
+            self.state = ReplicaState.BACKOFF
+        self._settled.set()
+
+    def _detach(self) -> None:
+        if self._is_attached:
+            self._is_attached = False
+            self._around.routes.detach(self.connection)
+
+    async def _drain(self, drain_s: float) -> None:
+        connection = self.connection
+        if connection is None or not self._is_attached:
+            return
+        self._around.routes.drain(connection)
+        end_s = self._around.clock() + drain_s
+        # Only while it drains: a replica that is idle is not polled.
+        while self._is_attached and len(connection.in_flight) and self._around.clock() < end_s:  # noqa: ASYNC110
+            await asyncio.sleep(_DRAIN_CHECK_S)
+
+    async def _terminate(self) -> None:
+        if self._handle is None:
+            return
+        self._handle.terminate()
+        try:
+            await asyncio.wait_for(self._ended.wait(), self._times.term_s)
+        except TimeoutError:
+            if self._handle is not None:
+                self._handle.kill()

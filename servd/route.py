@@ -1,0 +1,54 @@
+"""What the query path knows of one application. Built by engine.py from the registry's state.
+
+A route outlives changes of its application's model; it is thrown away when the application is.
+"""
+
+from collections import deque
+
+from servd.datatypes import Application, InputType
+from servd.dispatcher import Dispatcher
+from servd.metrics import Counters
+from servd.query import Query
+
+
+class Route:
+    """An application as the query path sees it.
+
+    `dispatcher` is the current version's, or None. `waiting` holds the unanswered queries in the
+    order of their deadlines, which is the order of arrival because an application has one
+    objective; answered ones stay in it until they reach its head.
+    """
+
+    __slots__ = (
+        "application",
+        "counters",
+        "default",
+        "dispatcher",
+        "full_until_s",
+        "input_type",
+        "model",
+        "name",
+        "row_bytes",
+        "slo_s",
+        "timer",
+        "versions",
+        "waiting",
+    )
+
+    def __init__(self, application: Application, default: bytes | None) -> None:
+        self.counters = Counters()
+        self.waiting: deque[Query] = deque()
+        self.full_until_s = 0.0
+        self.timer: object | None = None
+        self.dispatcher: Dispatcher | None = None
+        self.model: str | None = None
+        self.versions: dict[str, Dispatcher] = {}
+        self.update(application, default)
+
+    def update(self, application: Application, default: bytes | None) -> None:
+        """Take an application's settings; `default` is its default output as a JSON text."""
+        self.application = application
+        self.name = application.name
+        self.input_type: InputType = application.input_type
+        self.slo_s = application.slo_us / 1e6
+        self.default = default

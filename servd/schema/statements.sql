@@ -1,0 +1,63 @@
+-- The statements of store.py, by name.
+
+-- name: put_application
+INSERT INTO applications (name, input_type, slo_us, default_output, policy)
+VALUES (:name, :input_type, :slo_us, :default_output, :policy)
+ON CONFLICT (name) DO UPDATE SET
+    input_type = excluded.input_type,
+    slo_us = excluded.slo_us,
+    default_output = excluded.default_output,
+    policy = excluded.policy;
+
+-- name: delete_application
+DELETE FROM applications WHERE name = :name;
+
+-- name: put_version
+INSERT INTO versions (
+    model, version, input_type, labels, container_name, model_data_path,
+    max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s
+)
+VALUES (
+    :model, :version, :input_type, :labels, :container_name, :model_data_path,
+    :max_batch, :batch_wait_us, :batching, :bundle, :runtime, :replicas, :created_s
+)
+ON CONFLICT (model, version) DO UPDATE SET
+    input_type = excluded.input_type,
+    labels = excluded.labels,
+    container_name = excluded.container_name,
+    model_data_path = excluded.model_data_path,
+    max_batch = excluded.max_batch,
+    batch_wait_us = excluded.batch_wait_us,
+    batching = excluded.batching,
+    bundle = excluded.bundle,
+    runtime = excluded.runtime,
+    replicas = excluded.replicas,
+    created_s = excluded.created_s;
+
+-- name: delete_version
+DELETE FROM versions WHERE model = :model AND version = :version;
+
+-- name: put_current
+INSERT INTO current_versions (model, version) VALUES (:model, :version)
+ON CONFLICT (model) DO UPDATE SET version = excluded.version;
+
+-- name: put_link
+INSERT INTO links (application, model) VALUES (:application, :model);
+
+-- name: delete_link
+DELETE FROM links WHERE application = :application AND model = :model;
+
+-- name: all_applications
+SELECT name, input_type, slo_us, default_output, policy FROM applications ORDER BY rowid;
+
+-- name: all_versions
+SELECT
+    model, version, input_type, labels, container_name, model_data_path,
+    max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s
+FROM versions ORDER BY rowid;
+
+-- name: all_current
+SELECT model, version FROM current_versions ORDER BY rowid;
+
+-- name: all_links
+SELECT application, model FROM links ORDER BY rowid;

@@ -1,0 +1,97 @@
+"""Runs the ```console blocks of a Markdown page against a daemon, as a reader would.
+
+A line that begins with `$ ` is a command; the lines below it are what it prints. Answers of curl
+are compared as JSON (query ids aside, numbers roughly: trained models differ between versions);
+of other commands only the exit code counts, as times and process ids differ.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon import Daemon
+
+_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a page and the text that the page shows below it."""
+
+    line: str
+    shown: str
+
+
+def commands_of(page: Path) -> list[Command]:
+    """Return the commands of all console blocks of a page, in their order."""
+    found = []
+    for block in _BLOCK.findall(page.read_text()):
+        for chunk in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            line, _, shown = chunk.partition("\n")
+            found.append(Command(line, shown.strip()))
+    return found
+
+
+def run_page(page: Path, daemon: Daemon, cwd: Path) -> int:
+    """Run every command of `page` in `cwd`; return how many curl answers were compared."""
+    compared = 0
+    for command in commands_of(page):
+        words = shlex.split(command.line)
+        if words[0] == "curl":
+            compared += _run_curl(words, command, daemon)
+        else:
+            _run_program(words, command, daemon, cwd)
+    return compared
+
+
+def _run_program(words: list[str], command: Command, daemon: Daemon, cwd: Path) -> None:
+    if words[0] == "servd":
+        done = daemon.cli(*words[1:], cwd=cwd)
+    else:
+        assert words[0] == "python", f"a page may run servd, python and curl: {command.line}"
+        done = subprocess.run(
+            [sys.executable, *words[1:]],
+            cwd=cwd,
+            env=daemon.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, f"$ {command.line}\n{done.stdout}{done.stderr}"
+
+
+def _run_curl(words: list[str], command: Command, daemon: Daemon) -> int:
+    """Send what the curl line would send: a machine that runs the tests need not have curl."""
+    assert words[1] == "-d", command.line
+    path = re.sub(r"^(http://)?127\.0\.0\.1:1337", "", words[3])
+    status, answer = daemon.query(path, words[2])
+    assert status == 200, f"$ {command.line}\n{status} {answer}"
+    if not command.shown:
+        return 0
+    expected = json.loads(command.shown)
+    _assert_alike(answer, expected, f"$ {command.line}\n{answer}")
+    return 1
+
+
+def _assert_alike(answer: Any, expected: Any, where: str) -> None:
+    assert type(answer) is type(expected), where
+    if isinstance(expected, dict):
+        assert answer.keys() == expected.keys(), where
+        for key in expected.keys() - {"query_id"}:
+            _assert_alike(answer[key], expected[key], where)
+    elif isinstance(expected, list):
+        assert len(answer) == len(expected), where
+        for one, other in zip(answer, expected, strict=True):
+            _assert_alike(one, other, where)
+    elif isinstance(expected, float):
+        assert answer == pytest.approx(expected, abs=0.05), where
+    else:
+        assert answer == expected, where

@@ -1,0 +1,108 @@
+"""Replicas are killed under load: every query is answered rightly and the replicas come back."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.daemon import Daemon
+from tests.e2e.steps import deploy, ready, replicas, running_daemon, until
+from tests.load import Load
+
+RATE = 200
+KILLS = 4
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    """Yield one daemon for all tests here, each of which uses a name of its own."""
+    with running_daemon() as running:
+        yield running
+
+
+def _sums(port: int, app: str) -> Load:
+    # No two queries are alike, so that none is answered by the cache.
+    return Load(
+        port,
+        f"/{app}/predict",
+        lambda number: [number, 0.5],
+        lambda number, output: output == number + 0.5,
+        rate=RATE,
+    )
+
+
+def _kill(row: dict[str, object]) -> float:
+    pid = row["pid"]
+    assert isinstance(pid, int)
+    os.kill(pid, signal.SIGKILL)
+    return time.monotonic()
+
+
+def _wait_for_others(daemon: Daemon, model: str, gone: list[dict[str, object]]) -> float:
+    """Return when two replicas are ready that are none of these processes."""
+    pids = {row["pid"] for row in gone}
+
+    def are_back() -> bool:
+        rows = ready(daemon, model)
+        return len(rows) == 2 and pids.isdisjoint(row["pid"] for row in rows)
+
+    until(are_back, "two ready replicas again")
+    return time.monotonic()
+
+
+def test_killed_replicas_cost_no_query_and_come_back(
+    daemon: Daemon, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of two replicas is killed again and again under load: each answer is right."""
+    deploy(daemon, "good.py", "--name", "one", "--replicas", "2", "--slo", "2s")
+    back_s = []
+    with _sums(daemon.query_port, "one") as load:
+        for turn in range(KILLS):
+            load.wait_for(RATE // 4)
+            victim = ready(daemon, "one")[turn % 2]
+            killed_s = _kill(victim)
+            back_s.append(_wait_for_others(daemon, "one", [victim]) - killed_s)
+        load.wait_for(RATE // 4)
+    assert load.not_right() == []
+    assert sum(row["restarts"] for row in replicas(daemon, "one")) == KILLS
+    with capsys.disabled():
+        times = ", ".join(f"{seconds:.2f}" for seconds in back_s)
+        print(f"\n{len(load.outcomes)} right answers over {KILLS} kills; back after {times} s")
+
+
+def test_loss_of_all_replicas_is_answered_with_defaults_until_they_are_back(
+    daemon: Daemon,
+) -> None:
+    """With both replicas killed at once queries get the default, not an error, then outputs."""
+    deploy(daemon, "good.py", "--name", "all", "--replicas", "2", "--default", "-1.0")
+    with _sums(daemon.query_port, "all") as load:
+        load.wait_for(RATE // 4)
+        victims = ready(daemon, "all")
+        killed_s = min([_kill(victim) for victim in victims])
+        back_s = _wait_for_others(daemon, "all", victims)
+        load.wait_for(RATE // 2)
+    assert load.counts.keys() <= {"right", "default"}
+    assert load.counts["default"] > 0
+    assert all(killed_s - 1 <= outcome.sent_s <= back_s for outcome in load.not_right())
+
+
+def test_stopped_replica_is_left_out_and_taken_back(daemon: Daemon) -> None:
+    """A replica that is frozen gets no queries after some seconds; it serves again when thawed."""
+    deploy(daemon, "good.py", "--name", "frozen", "--replicas", "2", "--default", "-1.0")
+    victim = ready(daemon, "frozen")[0]
+    os.kill(victim["pid"], signal.SIGSTOP)
+    with _sums(daemon.query_port, "frozen") as load:
+        until(lambda: len(ready(daemon, "frozen")) == 1, "the frozen replica is not ready")
+        load.wait_for(RATE // 2)  # what it had been sent has reached its objective by then
+        calm_s = time.monotonic()
+        load.wait_for(RATE // 2)
+        thawed_s = time.monotonic()
+        os.kill(victim["pid"], signal.SIGCONT)
+        until(lambda: len(ready(daemon, "frozen")) == 2, "the thawed replica is ready")
+        load.wait_for(RATE // 4)
+    assert load.counts.keys() <= {"right", "default"}
+    assert [o for o in load.sent_between(calm_s, thawed_s) if o.kind != "right"] == []
+    same = [row for row in replicas(daemon, "frozen") if row["pid"] == victim["pid"]]
+    assert [row["restarts"] for row in same] == [0]

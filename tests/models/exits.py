@@ -1,0 +1,7 @@
+"""Ends the program when called."""
+
+import sys
+
+
+def predict(inputs):
+    sys.exit(7)

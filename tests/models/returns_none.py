@@ -1,0 +1,5 @@
+"""Forgets to return."""
+
+
+def predict(inputs):
+    [sum(x) for x in inputs]

@@ -1,0 +1,61 @@
+"""`servd app` and `servd model`."""
+
+import json
+
+APP = {
+    "name": "sums",
+    "input_type": "doubles",
+    "default_output": "-1.0",
+    "slo_us": 20000,
+    "policy": "default",
+    "linked_models": ["m"],
+    "query_url": "http://127.0.0.1:1337/sums/predict",
+}
+
+
+def test_create_sends_what_the_options_say(run, admin):
+    """The objective goes in microseconds."""
+    admin.answers["POST /applications"] = (201, APP)
+    done = run("app", "create", "sums", "--default", "-1.0", "--slo", "20ms")
+    assert done.output == "created the application sums\n"
+    assert admin.requests[-1][2] == {
+        "name": "sums",
+        "input_type": "doubles",
+        "default_output": "-1.0",
+        "slo_us": 20000,
+    }
+    assert json.loads(run("app", "create", "sums", "--json").stdout) == APP
+
+
+def test_ls_is_a_table_or_the_list(run, admin):
+    """Without any, the next command is told."""
+    admin.answers["GET /applications"] = (200, [APP, APP | {"default_output": None}])
+    lines = run("app", "ls").stdout.splitlines()
+    assert lines[0].split() == ["NAME", "INPUT", "SLO", "DEFAULT", "MODELS", "URL"]
+    assert lines[1].split()[:5] == ["sums", "doubles", "20ms", "-1.0", "m"]
+    assert lines[2].split()[3] == "-"
+    assert len(json.loads(run("app", "ls", "--json").stdout)) == 2
+    admin.answers["GET /applications"] = (200, [])
+    assert "servd app create NAME" in run("app", "ls").stdout
+
+
+def test_show_is_one_application(run, admin):
+    """Names that need it are escaped in the path."""
+    admin.answers["GET /applications/a%2Fb"] = (200, APP)
+    assert "slo      20ms" in run("app", "show", "a/b").stdout
+    assert json.loads(run("app", "show", "a/b", "--json").stdout) == APP
+    missing = run("app", "show", "nope")
+    assert missing.exit_code == 4
+
+
+def test_rm_link_and_unlink_say_what_they_did(run, admin):
+    """Each is one call."""
+    admin.answers |= {
+        "DELETE /applications/sums": (204, ""),
+        "PUT /applications/sums/links/m": (204, ""),
+        "DELETE /applications/sums/links/m": (204, ""),
+    }
+    assert run("app", "rm", "sums").stdout == "removed the application sums\n"
+    assert run("app", "link", "sums", "m").stdout == "sums is answered by m\n"
+    assert run("app", "unlink", "sums", "m").stdout == "sums is not answered by m any more\n"
+    assert json.loads(run("app", "link", "sums", "m", "--json").stdout)["app"] == "sums"

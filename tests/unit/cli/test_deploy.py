@@ -1,0 +1,219 @@
+"""`servd deploy` against an admin API that answers as it is told."""
+
+import json
+
+import pytest
+
+LIVE = {
+    "event": "live",
+    "model": "total",
+    "version": "1",
+    "app": "total",
+    "query_url": "http://127.0.0.1:1337/total/predict",
+}
+LOADED = {"event": "loaded", "model": "total", "version": "1", "replica": 0, "pid": 41}
+
+
+class _AnyBundle(dict):
+    """Answers in which every bundle is known."""
+
+    def get(self, key, default=None):
+        return (200, "") if key.startswith("HEAD /bundles/") else super().get(key, default)
+
+
+@pytest.fixture
+def events(admin, tmp_path, monkeypatch):
+    """Return a function that lays down the events of a deployment of func.py."""
+    (tmp_path / "func.py").write_text("def total(inputs):\n    return inputs\n")
+    monkeypatch.chdir(tmp_path)
+    admin.answers = _AnyBundle(admin.answers)
+
+    def lay_down(*lines):
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        admin.answers["POST /deployments"] = (200, text)
+
+    lay_down({"event": "starting", "model": "total", "version": "1"}, LOADED, LIVE)
+    return lay_down
+
+
+def test_each_step_is_a_line_and_curl_comes_last(run, events):
+    """What a newcomer sees."""
+    assert events
+    done = run("deploy", "func.py")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [
+        "bundled   func.py",
+        "loaded    replica 0, pid 41, test call ok",
+        "live      total:1 → app total",
+        """  curl -d '{"input":[1.1,2.2,3.3]}' http://127.0.0.1:1337/total/predict""",
+    ]
+
+
+def test_json_is_one_document(run, events):
+    """The last event with the bundle, the replicas and the curl line."""
+    assert events
+    document = json.loads(run("deploy", "func.py", "--json").stdout)
+    assert document["event"] == "live"
+    assert document["replicas"] == [{"replica": 0, "pid": 41, "duration_ms": 0}]
+    assert len(document["bundle"]) == 32
+    assert document["curl"].startswith("curl -d")
+    assert document["warnings"] == []
+
+
+def test_the_options_go_into_the_request(run, events, admin):
+    """Times go in microseconds."""
+    assert events
+    words = "--name n --version 7 --app a --default -1.0 --slo 50ms --replicas 2 --max-batch 8"
+    assert run("deploy", "func.py", *words.split(), "--batch-wait", "2ms").exit_code == 0
+    request = admin.requests[-1][2]
+    assert len(request.pop("bundle")) == 32
+    assert request == {
+        "model": "n",
+        "version": "7",
+        "app": "a",
+        "default_output": "-1.0",
+        "slo_us": 50000,
+        "replicas": 2,
+        "max_batch": 8,
+        "batch_wait_us": 2000,
+        "batching": "aimd",
+    }
+
+
+def test_what_is_not_given_is_left_to_the_daemon(run, events, admin):
+    """No version, no objective, no application."""
+    assert events
+    run("deploy", "func.py", "--no-app", "-q")
+    request = admin.requests[-1][2]
+    assert (request["version"], request["slo_us"], request["app"]) == (None, None, None)
+    assert (request["max_batch"], request["replicas"]) == (-1, 1)
+
+
+def test_a_batching_controller_may_be_chosen(run, events, admin):
+    """`--batching` goes into the request; beside a fixed size it means nothing."""
+    assert events
+    assert run("deploy", "func.py", "--batching", "quantile").exit_code == 0
+    assert admin.requests[-1][2]["batching"] == "quantile"
+    wrong = run("deploy", "func.py", "--batching", "quantile", "--max-batch", "8")
+    assert wrong.exit_code == 2
+    assert "--max-batch N fixes it" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "code"),
+    [
+        (("--slo", "0"), "--slo must be above zero, not 0", 2),
+        (("--replicas", "0"), "--replicas must be 1 or above, not 0", 2),
+        (("--max-batch", "0"), "--max-batch must be 1 or above", 2),
+        (("--batch-wait", "-1s"), "--batch-wait must be zero or above", 2),
+        (("--input-type", "foo"), "'foo' is not an input type", 2),
+        (("--example", "[1"), "--example is not JSON", 2),
+        (("--app", "a", "--no-app"), "contradict each other", 2),
+        (("--name", "bad name!"), "'bad name!' is not a valid model name", 2),
+        (("--version", "a:b"), "'a:b' is not a valid model version", 2),
+        (("--app", "metrics"), "'metrics' is reserved", 2),
+        (("--include", "*.nope"), "matches no file", 1),
+    ],
+)
+def test_a_wrong_option_sends_nothing(run, events, admin, words, message, code):
+    """One message, the exit code, no request."""
+    assert events
+    done = run("deploy", "func.py", *words)
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert admin.requests == []
+
+
+def test_a_failed_load_shows_the_model_and_says_that_nothing_changed(run, events):
+    """Message, the model's frames, what became of it, hint."""
+    problem = {
+        "code": "load_failed",
+        "message": "test call: ValueError: no",
+        "hint": "mend it",
+        "traceback": 'File "func.py", line 2\nValueError: no',
+        "status": 422,
+    }
+    events(
+        {"event": "starting", "model": "total", "version": "2"},
+        {"event": "error", "error": problem},
+    )
+    done = run("deploy", "func.py")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        "error: test call: ValueError: no",
+        'File "func.py", line 2',
+        "ValueError: no",
+        "(total:2 was not switched in; nothing else changed)",
+        "hint:  mend it",
+    ]
+    shown = json.loads(run("deploy", "func.py", "--json").stderr)["error"]
+    assert shown["traceback"] == problem["traceback"]
+
+
+def test_a_report_that_ends_early_is_an_error(run, events):
+    """The daemon was killed in the middle."""
+    events({"event": "starting", "model": "total", "version": "1"})
+    done = run("deploy", "func.py")
+    assert done.exit_code == 1
+    assert "ended the deployment's report early" in done.stderr
+
+
+def test_an_unchanged_version_is_told_with_its_note(run, events):
+    """Deploying the same again is not an error."""
+    events(LIVE | {"event": "unchanged", "message": "total:1 exists and is not current"})
+    done = run("deploy", "func.py", "--version", "1")
+    assert "unchanged total:1 → app total" in done.stdout
+    assert "note: total:1 exists and is not current" in done.stdout
+
+
+def test_no_wait_returns_when_it_is_accepted(run, events, admin):
+    """The daemon goes on alone."""
+    assert events
+    admin.answers["POST /deployments?wait=false"] = (202, {"model": "total", "version": "1"})
+    assert "total:1 is being deployed" in run("deploy", "func.py", "--no-wait").stdout
+    document = json.loads(run("deploy", "func.py", "--no-wait", "--json").stdout)
+    assert document["event"] == "accepted"
+
+
+def test_no_start_refuses_without_a_daemon(run, data_dir, tmp_path, monkeypatch):
+    """Exit code 3, and nothing is started."""
+    (tmp_path / "func.py").write_text("def total(inputs):\n    return inputs\n")
+    monkeypatch.chdir(tmp_path)
+    done = run("deploy", "func.py", "--no-start")
+    assert done.exit_code == 3
+    assert list(data_dir.iterdir()) == []
+
+
+def test_a_reserved_function_name_is_replaced_and_said(run, events, tmp_path, admin):
+    """`predict` is a path of the query API."""
+    assert events
+    (tmp_path / "credit.py").write_text("def predict(inputs):\n    return inputs\n")
+    done = run("deploy", "credit.py")
+    assert "note: the model is named credit, as 'predict' is reserved" in done.stdout
+    assert admin.requests[-1][2]["model"] == "credit"
+
+
+@pytest.mark.parametrize(
+    ("input_type", "value"),
+    [("integers", "[1,2,3]"), ("strings", '"some text"'), ("any", '{"key":"value"}')],
+)
+def test_the_curl_line_fits_the_input_type(run, events, input_type, value):
+    """It can be tried as it stands."""
+    assert events
+    shown = run("deploy", "func.py", "--input-type", input_type).stdout
+    assert f'{{"input":{value}}}' in shown
+    example = run("deploy", "func.py", "--example", "[4.5]").stdout
+    assert '{"input":[4.5]}' in example
+
+
+def test_a_new_bundle_is_uploaded(run, events, admin, monkeypatch):
+    """A disk that is full on the daemon's side is its answer, told here."""
+    assert events
+    plain = dict(admin.answers)
+    admin.answers = plain
+    done = run("deploy", "func.py")
+    assert done.exit_code == 4
+    method, path, content = admin.requests[-1]
+    assert (method, path[:9]) == ("PUT", "/bundles/")
+    assert b"model.json" in content
+    monkeypatch.undo()

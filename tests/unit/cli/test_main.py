@@ -1,0 +1,156 @@
+"""Errors become one message and an exit code; global options stand anywhere."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from servd.cli import main
+from servd.cli.main import exit_code, report
+from servd.errors import (
+    ConfigError,
+    ConflictError,
+    DaemonNotRunningError,
+    InvalidNameError,
+    ModelNotFoundError,
+    ServdError,
+    TargetError,
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ServdError("x"), 1),
+        (ConflictError("x"), 1),
+        (TargetError("x"), 1),
+        (ConfigError("x"), 2),
+        (InvalidNameError("x"), 2),
+        (DaemonNotRunningError("/x"), 3),
+        (ModelNotFoundError("x"), 4),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(error, code):
+    """0 ok, 1 failed, 2 usage, 3 daemon not running, 4 not found."""
+    assert exit_code(error) == code
+
+
+def test_an_error_is_message_traceback_hint(capsys):
+    """In this order, on stderr."""
+    report(ServdError("it broke", hint="mend it", traceback="File x\nValueError: y"), is_json=False)
+    shown = capsys.readouterr()
+    assert shown.err == "error: it broke\nFile x\nValueError: y\nhint:  mend it\n"
+    assert shown.out == ""
+
+
+def test_a_traceback_without_frames_is_not_repeated(capsys):
+    """It would be the message again."""
+    report(ServdError("TypeError: x", traceback="TypeError: x\n"), is_json=False)
+    assert capsys.readouterr().err == "error: TypeError: x\n"
+
+
+def test_an_error_in_json_mode_is_one_object(capsys):
+    """Programs read it from stderr."""
+    report(ServdError("it broke", hint="mend it"), is_json=True)
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error == {"code": "internal", "message": "it broke", "hint": "mend it", "traceback": ""}
+
+
+@pytest.mark.parametrize(
+    ("args", "message", "hint"),
+    [
+        (("deply",), "unknown command 'deply'", "did you mean deploy?"),
+        (("app", "creat"), "unknown command 'creat'", "did you mean create?"),
+        (("ps", "--jsn"), "unknown option '--jsn'", "did you mean --json?"),
+        (("deploy",), "missing argument 'TARGET'", "servd deploy --help"),
+        (("scale", "m", "x"), "N: 'x' is not a whole number", "servd scale --help"),
+        (("scale", "m", "-1"), "N must be 0 or above, not -1", "servd scale --help"),
+        (("stop", "--drain", "soon"), "--drain: 'soon' is not a duration", "servd stop --help"),
+        (("app", "create", "a", "--slo", "0"), "--slo must be above zero, not 0", "--help"),
+        (("ps", "--admin", "ftp://x"), "'ftp://x' is not an address", "http://127.0.0.1:1338"),
+        (("start", "--query-port", "70000"), "--query-port: '70000' is not a port", None),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(run, data_dir, args, message, hint):
+    """The message says what, the hint what instead."""
+    assert data_dir
+    done = run(*args)
+    assert done.exit_code == 2
+    assert f"error: {message}" in done.stderr or message in done.stderr
+    assert hint is None or hint in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("args", [(), ("app",), ("model",)])
+def test_a_group_alone_shows_its_help(run, args):
+    """It goes to stderr, as nothing was done."""
+    done = run(*args)
+    assert done.exit_code == 2
+    assert "Commands:" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *(("start",), ("run",), ("stop",), ("status",), ("deploy",), ("predict",), ("ps",)),
+        *(("logs",), ("scale",), ("rollback",), ("rm",), ("version",), ("app", "create")),
+        *(("app", "link"), ("model", "ls")),
+    ],
+)
+def test_the_help_of_a_verb_ends_with_examples(run, verb):
+    """Two of them, that can be copied."""
+    done = run(*verb, "--help")
+    assert done.exit_code == 0
+    examples = done.stdout.partition("Examples:")[2].strip().splitlines()
+    assert len(examples) == 2
+    assert all(line.strip().startswith("servd ") for line in examples)
+
+
+def test_no_daemon_exits_with_3(run, data_dir):
+    """The hint starts one."""
+    done = run("ps", "--data-dir", str(data_dir))
+    assert done.exit_code == 3
+    assert "hint:  servd start" in done.stderr
+
+
+def test_global_options_stand_before_and_after_the_verb(run, admin):
+    """Both orders mean the same."""
+    assert json.loads(run("--json", "status").stdout) == json.loads(run("status", "--json").stdout)
+    assert len(admin.requests) == 2
+
+
+def test_the_version_is_told(run):
+    """As a verb and as an option."""
+    assert run("--version").stdout.startswith("servd 0")
+    assert "python" in json.loads(run("version", "--json").stdout)
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "said"),
+    [("/dev/full", 1, b"error: No space left on device"), ("closed", 1, b"")],
+)
+def test_an_output_that_takes_nothing_is_no_python_error(target, code, said):
+    """A full disk is told; whoever closed the pipe has what they wanted."""
+    command = [sys.executable, "-m", "servd", "version"]
+    with subprocess.Popen(
+        ["/bin/sh", "-c", f'"$@" > {target}', "-", *command] if target != "closed" else command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        shown = process.stderr.read()
+    assert process.returncode == code
+    assert shown.strip() == said
+
+
+def test_an_interrupt_exits_with_130(run, monkeypatch):
+    """As shells expect of a command that Ctrl-C ended."""
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.click.Group, "main", interrupted)
+    assert run("ps").exit_code == 130

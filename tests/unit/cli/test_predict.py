@@ -1,0 +1,123 @@
+"""`servd predict`."""
+
+import pytest
+
+from servd.cli.predict import query_base
+from tests.fake_admin import STATUS, FakeAdmin
+
+APP = {"name": "sums", "input_type": "doubles", "linked_models": ["m"]}
+
+
+@pytest.fixture
+def queries(admin):
+    """Yield a query API that the admin API names."""
+    server = FakeAdmin()
+    url = f"http://127.0.0.1:{server.port}"
+    admin.answers["GET /status"] = (200, STATUS | {"query_url": url})
+    admin.answers["GET /applications"] = (200, [APP])
+    server.answers["POST /sums/predict"] = (200, '{"query_id":0,"output":6.6}\n')
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "body"),
+    [
+        (("[1.5, 2]",), None, {"input": [1.5, 2]}),
+        (("-1.5",), None, {"input": -1.5}),
+        (("-",), "[3]", {"input": [3]}),
+        (("[[1], [2]]", "--batch"), None, {"input_batch": [[1], [2]]}),
+    ],
+)
+def test_every_form_of_input_is_sent(run, queries, words, stdin, body):
+    """The answer is printed as it came."""
+    done = run("predict", "sums", *words, stdin=stdin)
+    assert done.stdout == '{"query_id":0,"output":6.6}\n'
+    assert queries.requests == [("POST", "/sums/predict", body)]
+
+
+def test_a_file_of_input_is_sent(run, queries, tmp_path):
+    """Its name stands behind an @."""
+    (tmp_path / "rows.json").write_text("[7]")
+    assert run("predict", "sums", f"@{tmp_path}/rows.json").exit_code == 0
+    assert queries.requests[0][2] == {"input": [7]}
+
+
+def test_curl_prints_the_line_and_sends_nothing(run, queries):
+    """It can be pasted into a shell."""
+    shown = run("predict", "sums", '["it\'s"]', "--curl").stdout
+    assert shown.startswith("curl -d '{")
+    assert shown.endswith("/sums/predict\n")
+    assert queries.requests == []
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("[1", "the input is not JSON"), ("@/none/x", "/none/x: No such file"), ("-", "not JSON")],
+)
+def test_what_is_no_json_is_refused(run, queries, value, message):
+    """Nothing is sent."""
+    done = run("predict", "sums", value, stdin="")
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert queries.requests == []
+
+
+def test_an_unknown_application_names_the_nearest(run, queries):
+    """Exit code 4."""
+    done = run("predict", "sum", "[1]")
+    assert done.exit_code == 4
+    assert "did you mean sums?" in done.stderr
+    assert len(queries.requests) == 1
+
+
+def test_a_refusal_is_told_without_the_schema(run, queries):
+    """The hint says what the application takes."""
+    cause = "is not of type double. Expected JSON schema: \n {...}"
+    queries.answers["POST /sums/predict"] = (400, {"error": "Json error", "cause": cause})
+    done = run("predict", "sums", '["a"]')
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[0] == "error: Json error: is not of type double."
+    assert "sums takes doubles" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("models", "hint"), [([], "servd app link sums MODEL"), (["m"], "servd logs m")]
+)
+def test_a_failed_query_tells_what_to_do(run, admin, queries, models, hint):
+    """Without a model one has to be linked."""
+    admin.answers["GET /applications"] = (200, [APP | {"linked_models": models}])
+    queries.answers["POST /sums/predict"] = (500, {"error": "Query processing error"})
+    assert hint in run("predict", "sums", "[1]").stderr
+    queries.answers["POST /sums/predict"] = (502, "<html>")
+    assert "was answered with 502" in run("predict", "sums", "[1]").stderr
+
+
+def test_a_query_port_that_is_closed_is_told(run, admin):
+    """The daemon's admin API may answer while its query API does not."""
+    admin.answers["GET /status"] = (200, STATUS | {"query_url": "http://127.0.0.1:1"})
+    done = run("predict", "sums", "[1]")
+    assert done.exit_code == 1
+    assert "http://127.0.0.1:1/sums/predict does not answer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "admin_url", "expected"),
+    [
+        ("http://127.0.0.1:1337", None, "http://127.0.0.1:1337"),
+        ("http://127.0.0.1:1337", "http://10.0.0.9:1338", "http://10.0.0.9:1337"),
+        ("http://127.0.0.1:1337", "http://[fe80::1]:1338", "http://[fe80::1]:1337"),
+        ("http://10.0.0.8:1337", "http://10.0.0.9:1338", "http://10.0.0.8:1337"),
+        ("http://127.0.0.1:1337", "/run/admin.sock", "http://127.0.0.1:1337"),
+    ],
+)
+def test_another_machines_loopback_is_not_this_ones(url, admin_url, expected):
+    """A daemon that listens on all addresses names its own loopback."""
+    assert query_base(url, admin_url) == expected
+
+
+def test_the_token_goes_with_the_query(run, queries, monkeypatch):
+    """As it goes with admin calls."""
+    monkeypatch.setenv("SERVD_TOKEN", "secret")
+    run("predict", "sums", "[1]")
+    assert queries.headers[0]["Authorization"] == "Bearer secret"

@@ -1,0 +1,114 @@
+"""`servd start`, `servd stop` and `servd run` where no daemon has to be made for it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from servd.cli import spawn
+from servd.cli.settings import as_arguments
+from servd.cli.stop import _wait_for_silence
+from servd.client import Address, AdminClient
+from servd.config import Config
+from servd.errors import StartError
+from tests.fake_admin import STATUS, FakeAdmin
+
+REFUSES = (
+    "import json, os; said = json.dumps({'error': 'no room'}).encode(); "
+    "os.write(int(os.environ['SERVD_READY_FD']), said)"
+)
+
+
+def test_start_finds_a_daemon_that_runs(run, admin):
+    """Twice is not an error."""
+    done = run("start")
+    assert done.exit_code == 0
+    assert "is already running  query http://127.0.0.1:1337" in done.stdout
+    assert json.loads(run("start", "--json").stdout) == STATUS | {"started": False}
+    assert len(admin.requests) == 2
+
+
+def test_start_below_a_file_says_what_cannot_be_written(run, tmp_path):
+    """Exit code 1 and another folder as the hint."""
+    (tmp_path / "file").write_text("")
+    done = run("start", "--data-dir", str(tmp_path / "file" / "x"))
+    assert done.exit_code == 1
+    assert "the data directory cannot be written" in done.stderr
+    assert "--data-dir DIR" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["start.lock", "logs/daemon.out"])
+def test_start_names_a_file_that_it_cannot_write(run, data_dir, name):
+    """Something else lies in its place."""
+    (data_dir / name).mkdir(parents=True)
+    done = run("start")
+    assert done.exit_code == 1
+    assert f"{data_dir}/{name}: Is a directory" in done.stderr
+
+
+def test_stop_waits_until_the_process_is_gone(run, admin):
+    """It returns when nothing of the daemon is left."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        admin.answers["GET /status"] = (200, STATUS | {"pid": process.pid})
+        admin.answers["POST /shutdown"] = (202, {})
+        process.stdin.close()
+        done = run("stop", "--drain", "1s", "--json")
+    assert json.loads(done.stdout)["stopped"] is True
+    assert admin.requests[-1][2] == {"drain_s": 1.0}
+
+
+def test_stop_over_tcp_waits_for_silence():
+    """The process is another machine's."""
+    fake = FakeAdmin()
+    client = AdminClient(Address(host="127.0.0.1", port=fake.port))
+    assert not _wait_for_silence(client, 0.0)
+    fake.answers["GET /status"] = (503, "going down")
+    fake.close()
+    assert _wait_for_silence(client, 5.0)
+
+
+def test_settings_become_arguments_of_run():
+    """What is not given is left out."""
+    given = {"query_port": 1, "bind": None, "public_queries": True, "log_level": "debug"}
+    expected = ["--query-port", "1", "--public-queries", "--log-level", "debug"]
+    assert as_arguments(given) == expected
+    assert as_arguments({"public_queries": False}) == ["--no-public-queries"]
+
+
+def test_run_tells_the_waiting_start_why_there_is_no_daemon(run, data_dir, monkeypatch):
+    """A wrong setting is found before the daemon is even imported."""
+    assert data_dir
+    reading, writing = os.pipe()
+    monkeypatch.setenv("SERVD_READY_FD", str(writing))
+    done = run("run", "--log-level", "loud")
+    assert done.exit_code == 2
+    with os.fdopen(reading) as pipe:
+        assert "not a log level" in json.load(pipe)["error"]
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("import time; time.sleep(60)", "was not ready within 0.2 s"),
+        ("print('last words'); raise SystemExit(3)", "ended with code 3 before it was ready"),
+        (
+            REFUSES,
+            "no room",
+        ),
+        (
+            "import os; os.write(int(os.environ['SERVD_READY_FD']), b'ready')",
+            "ended right after it was ready",
+        ),
+    ],
+)
+def test_a_daemon_that_does_not_come_up_says_why(data_dir, tmp_path, monkeypatch, script, message):
+    """It hangs, dies, refuses, or dies later; `servd start` tells which."""
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{script}"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(spawn.sys, "executable", str(program))
+    monkeypatch.setattr(spawn, "_START_TIMEOUT_S", 0.2 if "sleep" in script else 20.0)
+    with pytest.raises(StartError, match=message):
+        spawn.start_daemon(Config(data_dir=data_dir), {})

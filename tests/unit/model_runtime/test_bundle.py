@@ -1,0 +1,117 @@
+"""Bundles travel unchanged; hostile tars are refused."""
+
+import io
+import tarfile
+
+import pytest
+
+from model_runtime import bundle, manifest
+from model_runtime.bundle import BundleFormatError
+
+
+def make(folder):
+    """Make a small bundle."""
+    (folder / "files" / "sub").mkdir(parents=True)
+    (folder / "files" / "func.py").write_text("def f(x): return x\n")
+    (folder / "files" / "sub" / "data.bin").write_bytes(bytes(3000))
+    manifest.write(
+        manifest.Manifest(loader="python", kind="function", file="func.py", object="f"), folder
+    )
+    return folder
+
+
+def tar_of(*members):
+    """Return a tar of (name, type, content) members."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, kind, content in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.size, info.linkname = kind, len(content), "/etc/passwd"
+            archive.addfile(info, io.BytesIO(content))
+    return io.BytesIO(buffer.getvalue())
+
+
+def test_pack_and_unpack_keep_the_digest(tmp_path):
+    """What is unpacked has the digest of what was packed; compiled files do not count."""
+    source = make(tmp_path / "a")
+    digest = bundle.digest_of(source)
+    data = bundle.pack(source)
+    bundle.unpack(io.BytesIO(data), tmp_path / "b", 10**6)
+    (source / "files" / "__pycache__").mkdir()
+    (source / "files" / "__pycache__" / "func.pyc").write_bytes(b"x")
+    assert bundle.digest_of(tmp_path / "b") == digest == bundle.digest_of(source)
+    assert bundle.pack(tmp_path / "b") == data == bundle.pack(source)
+    assert manifest.read(tmp_path / "b").object == "f"
+    (source / "files" / "func.py").write_text("")
+    assert bundle.digest_of(source) != digest
+
+
+MODEL = ("model.json", tarfile.REGTYPE, b"{}")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("/etc/x", tarfile.REGTYPE, b"")],
+        [("files/../../x", tarfile.REGTYPE, b"")],
+        [("../x", tarfile.REGTYPE, b"")],
+        [("other/x", tarfile.REGTYPE, b"")],
+        [("files/x", tarfile.SYMTYPE, b"")],
+        [("files/x", tarfile.LNKTYPE, b"")],
+        [("files/x", tarfile.CHRTYPE, b"")],
+        [("files/x", tarfile.FIFOTYPE, b"")],
+        [("files/x", tarfile.REGTYPE, b""), ("files/x", tarfile.REGTYPE, b"")],
+        [("files/x", tarfile.REGTYPE, b""), ("files/x/y", tarfile.REGTYPE, b"")],
+        [("files/x/y", tarfile.REGTYPE, b""), ("files/x", tarfile.REGTYPE, b"")],
+        [("files/__pycache__/x.pyc", tarfile.REGTYPE, b"")],
+        [("files/" + "x" * 300, tarfile.REGTYPE, b"")],
+        [("files/a\nb", tarfile.REGTYPE, b"")],
+        [("files/big", tarfile.REGTYPE, bytes(20_000))],
+    ],
+)
+def test_hostile_members_are_refused(tmp_path, members):
+    """Nothing is written outside the folder and nothing but plain files inside."""
+    with pytest.raises(BundleFormatError):
+        bundle.unpack(tar_of(MODEL, *members), tmp_path / "in", 10_000)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, 600, 1100, 2500])
+def test_damaged_tars_are_refused(tmp_path, cut):
+    """A tar that ends too early is refused."""
+    data = bundle.pack(make(tmp_path / "a"))[:cut]
+    with pytest.raises(BundleFormatError):
+        bundle.unpack(io.BytesIO(data), tmp_path / "b", 10**6)
+
+
+def test_links_are_not_packed(tmp_path):
+    """A link in the folder is an error, not a copy of what it leads to."""
+    source = make(tmp_path / "a")
+    (source / "files" / "link").symlink_to("/etc/passwd")
+    with pytest.raises(BundleFormatError, match="link"):
+        bundle.pack(source)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 2},
+        {"loader": "shell"},
+        {"kind": "pickle"},
+        {"object": None},
+        {"input_type": "complex"},
+        {"file": "../x.py"},
+        {"file": "/x.py"},
+        {"sys_path": ["../.."]},
+        {"sys_path": [1]},
+        {"sys_path": "."},
+        {"as_lists": 1},
+        {"packages": {"a": 1}},
+    ],
+)
+def test_wrong_manifests_are_refused(change):
+    """Each wrong value is refused."""
+    right = {"format": 1, "loader": "python", "kind": "function", "file": "f.py", "object": "f"}
+    manifest.parse(right)
+    with pytest.raises(BundleFormatError):
+        manifest.parse(right | change)

@@ -1,0 +1,262 @@
+"""A replica's life, in a thread of the test, spoken to as a frontend does."""
+
+import os
+import shutil
+import signal
+import struct
+import sys
+import tempfile
+import threading
+from collections import deque
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import zmq
+
+from model_runtime import __main__ as entry
+from model_runtime import loop, manifest, protocol
+from model_runtime.connection import Work
+from model_runtime.inputs import Batch
+from model_runtime.loop import EXIT_LOAD_FAILED, Options, Replica, merge, take_mergeable
+from model_runtime.manifest import Manifest
+
+MODELS = Path(__file__).parents[2] / "models"
+TIMEOUT_S = 20
+
+
+@pytest.fixture(autouse=True)
+def _clean_imports():
+    """Leave the import system as it was."""
+    path, modules = list(sys.path), set(sys.modules)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        if "/files/" in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def doubles(*numbers):
+    """Return the row of some numbers."""
+    return struct.pack(f"<{len(numbers)}d", *numbers)
+
+
+class Running:
+    """A replica in a thread."""
+
+    def __init__(self, folder, model, **options):
+        bundle = folder / "bundle"
+        (bundle / "files").mkdir(parents=True)
+        shutil.copy(MODELS / f"{model}.py", bundle / "files")
+        manifest.write(
+            Manifest(loader="python", file=f"{model}.py", kind="function", object="predict"), bundle
+        )
+        self.stop = threading.Event()
+        self.status = None
+        given = {"max_batch": -1, "orphan_timeout_s": None} | options
+        self.options = Options(
+            listen=f"ipc://{folder}/r.sock",
+            bundle=bundle,
+            model="m",
+            version="1",
+            replica=0,
+            **given,
+        )
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        self.status = Replica(self.options, self.stop.is_set).run()
+
+    def end(self):
+        """Tell it to stop, and return its exit status."""
+        self.stop.set()
+        self.thread.join(TIMEOUT_S)
+        return self.status
+
+
+@contextmanager
+def running(model, **options):
+    """Yield a replica of a model from tests/models."""
+    with tempfile.TemporaryDirectory(prefix="sv-") as folder:
+        replica = Running(Path(folder), model, **options)
+        try:
+            yield replica
+        finally:
+            replica.end()
+
+
+@contextmanager
+def frontend(replica):
+    """Yield a function that waits for a message of some kind, and a DEALER."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
+        dealer.setsockopt(zmq.LINGER, 0)
+        dealer.setsockopt(zmq.RCVTIMEO, TIMEOUT_S * 1000)
+        dealer.connect(replica.options.listen)
+        dealer.send(protocol.pack_header([protocol.HELLO, 1, "test"]))
+
+        def wait_for(kind, state=None):
+            while True:
+                header, *payload = dealer.recv_multipart()
+                header = protocol.unpack_header(header)
+                if header[0] == kind and state in (None, header[2]):
+                    return header, payload
+
+        yield dealer, wait_for
+
+
+def ask(dealer, batch_id, *rows):
+    """Send a batch."""
+    lengths, data = protocol.join_rows(rows)
+    header = protocol.pack_header([protocol.PREDICT, batch_id, protocol.DOUBLES, len(rows)])
+    dealer.send_multipart([header, data, lengths] if lengths else [header, data])
+
+
+def test_a_model_is_loaded_tested_and_answers():
+    """STATE leads to ready; then each batch has its outputs; told to stop it ends with 0."""
+    with running("good") as replica, frontend(replica) as (dealer, wait_for):
+        _, _, state, info = wait_for(protocol.STATE, protocol.READY)[0]
+        assert state == protocol.READY
+        assert info["input_type"] == "doubles"
+        assert info["pid"] == os.getpid()
+        ask(dealer, 1, doubles(1.0, 2.0), doubles(3.0))
+        header, payload = wait_for(protocol.RESULT)
+        assert header[:3] == [protocol.RESULT, 1, 2]
+        assert payload == [b"3.0\n3.0"]
+        replica.stop.set()
+        ask(dealer, 2, doubles(4.0))
+        assert wait_for(protocol.RESULT)[1] == [b"4.0"]
+        assert replica.end() == 0
+
+
+def test_a_batch_that_raises_is_a_failure(capfd):
+    """The reason goes to the frontend, the traceback of a single input to the log, not each one."""
+    with running("poison") as replica, frontend(replica) as (dealer, wait_for):
+        wait_for(protocol.STATE, protocol.READY)
+        ask(dealer, 1, doubles(-1.0), doubles(1.0))
+        assert "negative number -1.0" in wait_for(protocol.FAILURE)[0][2]
+        for batch_id in (2, 3):
+            ask(dealer, batch_id, doubles(-1.0))
+            wait_for(protocol.FAILURE)
+        replica.end()
+    assert capfd.readouterr().err.count("Traceback") == 1
+
+
+def test_a_model_that_does_not_load_says_why(monkeypatch):
+    """The first frontend hears of the failure, and the exit status is 3."""
+    monkeypatch.setattr(loop, "REPORT_S", TIMEOUT_S)
+    with running("import_error") as replica, frontend(replica) as (_dealer, wait_for):
+        header, _ = wait_for(protocol.STATE, protocol.FAILED)
+        assert "ModuleNotFoundError" in header[3]["error"]["message"]
+        replica.thread.join(TIMEOUT_S)
+        assert replica.status == EXIT_LOAD_FAILED
+
+
+def test_a_replica_without_a_frontend_ends():
+    """An orphan, which nobody speaks to for so long, drains and ends."""
+    with running("good", orphan_timeout_s=0.0) as replica:
+        replica.thread.join(TIMEOUT_S)
+        assert replica.status == 0
+
+
+def test_batches_of_two_frontends_are_merged():
+    """Two frontends' batches in one call are answered apart; a poisoned one fails alone."""
+    with running("poison") as replica:
+        made = Replica(replica.options, lambda: True)
+        batches = [Batch(3, b"", doubles(number), 1) for number in (1.0, -2.0)]
+        good, bad = Work(b"a", 1, batches[0]), Work(b"b", 2, batches[1])
+        heard = []
+
+        class Socket:
+            """Hears what the loop answers."""
+
+            @contextmanager
+            def lent(self):
+                yield
+
+            def reply(self, work, outputs, _compute_us):
+                heard.append((work.batch_id, outputs))
+
+            def fail(self, work, reason):
+                heard.append((work.batch_id, reason))
+
+        def predict(batch):
+            rows = protocol.split_rows(batch.lengths, batch.data, batch.count)
+            if doubles(-2.0) in rows:
+                raise ValueError("negative")
+            return [b"1"] * batch.count
+
+        made._predict_merged(Socket(), [good, bad], predict)
+        assert heard == [(1, [b"1"]), (2, "ValueError: negative")]
+        heard.clear()
+        made._predict_merged(Socket(), [good, Work(b"c", 3, batches[0])], predict)
+        assert heard == [(1, [b"1"]), (3, [b"1"])]
+
+
+@pytest.mark.parametrize(
+    ("frontends", "types", "max_batch", "count"),
+    [
+        ("ab", (3, 3), -1, 2),
+        ("aa", (3, 3), -1, 1),
+        ("ab", (3, 4), -1, 1),
+        ("ab", (3, 3), 3, 1),
+        ("ab", (3, 3), 4, 2),
+    ],
+)
+def test_what_may_be_merged(frontends, types, max_batch, count):
+    """Batches of different frontends and one type, up to the version's maximum."""
+    pending = deque(
+        Work(name.encode(), n, Batch(kind, b"", b"", 2))
+        for n, (name, kind) in enumerate(zip(frontends, types, strict=True))
+    )
+    assert len(take_mergeable(pending, max_batch)) == count
+    assert len(pending) == 2 - count
+
+
+def test_a_merge_keeps_rows_and_order():
+    """The rows of all batches in their order, of whatever lengths."""
+    one = Batch(3, b"", doubles(1.0, 2.0), 2)
+    two = Batch(3, struct.pack("<2I", 0, 16), doubles(3.0, 4.0), 2)
+    merged = merge([one, two])
+    rows = protocol.split_rows(merged.lengths, merged.data, merged.count)
+    assert rows == [doubles(1.0), doubles(2.0), b"", doubles(3.0, 4.0)]
+
+
+def test_the_command_line(monkeypatch, tmp_path):
+    """The arguments become options, SIGTERM the wish to stop; a missing bundle is status 3."""
+    listen = f"ipc://{tempfile.mkdtemp(prefix='sv-')}/r.sock"
+    arguments = ["--listen", listen, "--bundle", str(tmp_path), "--model", "m", "--version", "1"]
+    monkeypatch.setattr(sys, "argv", ["model_runtime", *arguments, "--orphan-timeout", "1.5"])
+    monkeypatch.setattr(loop, "REPORT_S", 0.0)
+    monkeypatch.delenv("SERVD_PARENT_PID", raising=False)
+    options = entry._options()
+    assert (options.bundle, options.max_batch, options.orphan_timeout_s) == (tmp_path, -1, 1.5)
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert entry.main() == EXIT_LOAD_FAILED
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def test_a_replica_whose_parent_is_gone_does_not_start(monkeypatch):
+    """The parent that died before the death signal was set is noticed."""
+    asked = []
+    monkeypatch.setattr(entry.ctypes, "CDLL", lambda *_a, **_k: Libc(asked))
+    monkeypatch.setenv("SERVD_PARENT_PID", str(os.getppid()))
+    entry._die_with_parent()
+    assert asked == [(entry.PR_SET_PDEATHSIG, signal.SIGKILL)]
+    monkeypatch.setenv("SERVD_PARENT_PID", "1" if os.getppid() != 1 else "2")
+    with pytest.raises(SystemExit):
+        entry._die_with_parent()
+
+
+class Libc:
+    """Keeps what is asked of prctl: the test's own process must not get a death signal."""
+
+    def __init__(self, asked):
+        self.asked = asked
+
+    def prctl(self, *given):
+        """Keep the arguments."""
+        self.asked.append(given)

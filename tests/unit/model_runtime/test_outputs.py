@@ -1,0 +1,175 @@
+"""What a model returns becomes strict JSON texts without newlines."""
+
+import enum
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_runtime.outputs import OutputError, render
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
+VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20
+)
+
+
+def strict(text):
+    """Parse JSON without Python's extras."""
+    assert b"\n" not in text
+    assert b"\r" not in text
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def is_json(text):
+    """Tell whether a text is strict JSON by itself."""
+
+    def refuse(word):
+        raise ValueError(word)
+
+    try:
+        json.loads(text, parse_constant=refuse)
+    except ValueError:
+        return False
+    return True
+
+
+@given(st.lists(VALUES.filter(lambda value: not isinstance(value, str)), min_size=1))
+def test_json_values_round_trip(values):
+    """Every JSON value that is no text comes out as it went in."""
+    assert [strict(text) for text in render(values, len(values))] == values
+
+
+JSONISH = st.lists(
+    st.text(alphabet='0123456789.,-+eE "[]{}:ntrufalsNaIiy\n\r\t\\', max_size=12), min_size=1
+)
+
+
+@given(JSONISH | st.lists(st.text(), min_size=1))
+def test_texts_are_pasted_or_quoted_each_by_itself(texts):
+    """A text is pasted exactly if it alone is strict JSON, whatever its neighbours are."""
+    for text, rendered in zip(texts, render(texts, len(texts)), strict=True):
+        assert strict(rendered) == (json.loads(text) if is_json(text) else text)
+
+
+@given(st.lists(st.lists(st.floats() | st.integers()), min_size=1))
+def test_rows_of_numbers_round_trip(rows):
+    """Lists of numbers come out as they went in, non-finite ones as words."""
+    words = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+    wanted = [[words.get(repr(item), item) for item in row] for row in rows]
+    assert [strict(text) for text in render(rows, len(rows))] == wanted
+
+
+@pytest.mark.parametrize(
+    ("texts", "wanted"),
+    [
+        (["1,2", ""], ["1,2", ""]),
+        (["1", "", "2"], [1, "", 2]),
+        (["1]", "[2"], ["1]", "[2"]),
+        (["1],[2", "3"], ["1],[2", 3]),
+        (['"a', 'b"'], ['"a', 'b"']),
+        (["{", "}"], ["{", "}"]),
+        (["NaN", "1"], ["NaN", 1]),
+        (["6.6", " 7 "], [6.6, 7]),
+        (["1\n", "2"], [1, 2]),
+        (['{"a":\n1}', "true"], [{"a": 1}, True]),
+        (["cat", "1"], ["cat", 1]),
+        (["1", "cat"], [1, "cat"]),
+        (["01", "1."], ["01", "1."]),
+    ],
+)
+def test_texts_cannot_vouch_for_each_other(texts, wanted):
+    """Texts that are JSON only when joined are not taken for JSON."""
+    assert [strict(text) for text in render(texts, len(texts))] == wanted
+
+
+@pytest.mark.parametrize(
+    ("outputs", "wanted"),
+    [
+        ([1.5, math.nan, math.inf, -math.inf], [1.5, "NaN", "Infinity", "-Infinity"]),
+        (np.array([1.5, np.nan, -np.inf]), [1.5, "NaN", "-Infinity"]),
+        (np.array([1, 2], dtype="u8"), [1, 2]),
+        (np.array([[1.5, np.inf], [2, 3]]), [[1.5, "Infinity"], [2.0, 3.0]]),
+        (np.array([True, False]), [True, False]),
+        (np.array(["a", "1"]), ["a", 1]),
+        (np.array([1, 2], dtype=np.longdouble), [1.0, 2.0]),
+        (np.zeros((1, 2, 2)), [[[0.0, 0.0], [0.0, 0.0]]]),
+        ([np.float64(1.5), np.float64("nan")], [1.5, "NaN"]),
+        ([np.float32(1.5), np.int64(2)], [1.5, 2]),
+        ([np.longdouble(1.5), np.longdouble(2)], [1.5, 2.0]),
+        ([np.int8(1), np.int8(2)], [1, 2]),
+        ([np.str_("7"), np.str_("x")], [7, "x"]),
+        ([np.array([1, 2]), np.array([3])], [[1, 2], [3]]),
+        ([{"p": np.float32(0.5), "q": [np.nan]}], [{"p": 0.5, "q": ["NaN"]}]),
+        ([{np.int64(1): 2, math.nan: 3}], [{"1": 2, "NaN": 3}]),
+        ([{"label": "1"}], [{"label": "1"}]),
+        ([b"ab", [b"ab"]], ["YWI=", ["YWI="]]),
+        ((1, "x", None, True), [1, "x", None, True]),
+        ([True, False], [True, False]),
+        ([[], []], [[], []]),
+        ([[], [1]], [[], [1]]),
+        ([(1, 2), (3, 4)], [[1, 2], [3, 4]]),
+        (["\ud800", "\ud83d\ude00"], ["\ufffd", "\U0001f600"]),
+        ([], []),
+    ],
+)
+def test_values_and_their_json(outputs, wanted):
+    """Each kind of output has its JSON."""
+    assert [strict(text) for text in render(outputs, len(wanted))] == wanted
+
+
+class Colour(enum.IntEnum):
+    """A whole number with a name."""
+
+    RED = 1
+
+
+def test_subclasses_of_numbers_are_numbers():
+    """An IntEnum is the number that it is."""
+    assert render([Colour.RED, 2.5], 2) == [b"1", b"2.5"]
+
+
+ENDLESS: list = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "count", "words"),
+    [
+        ([1], 2, "returned 1 output for 2 inputs"),
+        (np.zeros(3), 1, "returned 3 outputs for 1 input"),
+        (6.6, 1, "type float"),
+        (None, 1, "returned None"),
+        ("ab", 2, "type str"),
+        ({"a": 1}, 1, "type dict"),
+        (np.float64(1), 1, "type float64"),
+        ((x for x in [1]), 1, "type generator"),
+        ([object()], 1, "type object"),
+        ([{"a": {1, 2}}], 1, "type set"),
+        ([{(1, 2): 3}], 1, "key of type tuple"),
+        ([1j, 2j], 2, "type complex"),
+        ([np.complex128(1)], 1, "type complex"),
+        (np.array([1j]), 1, "type complex"),
+        ([ENDLESS], 1, "contains itself"),
+        ([10**5000], 1, "too long"),
+        ([{"a": 10**5000}], 1, "cannot be written"),
+    ],
+)
+def test_what_is_refused(outputs, count, words):
+    """What is not one JSON-able output an input is refused in one clear line."""
+    with pytest.raises(OutputError, match=words) as caught:
+        render(outputs, count)
+    assert "\n" not in str(caught.value)

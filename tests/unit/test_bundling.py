@@ -1,0 +1,126 @@
+"""From a target to the files that a replica loads."""
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from model_runtime.bundle import digest_of
+from servd import names
+from servd.bundling import BundleOptions, build, choose_name, pack, plan_bundle
+from servd.errors import TargetError
+from servd.targets import Target, parse_target
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Return the working folder, with a function, a module and data."""
+    (tmp_path / "helpers.py").write_text("A = 1\n")
+    (tmp_path / "func.py").write_text(
+        "import helpers\n\ndef total(inputs):\n    return [sum(x) for x in inputs]\n\n\n"
+        "class Model:\n    def predict(self, X):\n        return X\n"
+    )
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "words.txt").write_text("a b\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def planned(target="func.py:total", **options):
+    """Return the plan of a target in the working folder."""
+    return plan_bundle(parse_target(target), BundleOptions(**options), Path.cwd())
+
+
+def test_a_bundle_holds_the_files_and_the_manifest(project, tmp_path_factory):
+    """The digest is that of what a replica will see."""
+    plan = planned(include=("data/*.txt",), method=None, example=[1.0])
+    folder = tmp_path_factory.mktemp("bundle")
+    digest = build(plan, folder)
+    manifest = json.loads((folder / "model.json").read_text())
+    assert digest == digest_of(folder)
+    assert manifest["file"] == "func.py"
+    assert manifest["object"] == "total"
+    assert manifest["input_type"] == "doubles"
+    assert manifest["example"] == [1.0]
+    assert (folder / "files" / "helpers.py").read_text() == "A = 1\n"
+    assert (folder / "files" / "data" / "words.txt").is_file()
+    assert project.is_dir()
+
+
+def test_the_same_files_have_the_same_digest(project, tmp_path_factory):
+    """Nothing of the time or the place is in it."""
+    assert project
+    digests = {build(planned(), tmp_path_factory.mktemp("bundle")) for _ in range(2)}
+    assert len(digests) == 1
+
+
+def test_the_tar_has_the_size_that_is_told(project, tmp_path_factory):
+    """The size becomes the Content-Length."""
+    folder = tmp_path_factory.mktemp("bundle")
+    build(planned(), folder)
+    tar = project / "bundle.tar"
+    assert pack(folder, tar) == tar.stat().st_size
+    with tarfile.open(tar) as opened:
+        assert "model.json" in {name.removeprefix("./") for name in opened.getnames()}
+
+
+def test_the_description_counts_what_comes_along(project):
+    """People see what is sent."""
+    assert planned().description == "func.py + 1 local module (helpers.py)"
+    for name in "abcd":
+        (project / "data" / f"{name}.txt").write_text(name)
+    described = planned(include=("data",)).description
+    assert described.endswith("+ 5 files (a.txt, b.txt, c.txt, …)")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"include": ("*.nope",)}, "matches no file"),
+        ({"include": ("/etc/*",)}, "--include /etc"),
+        ({"method": "predict_proba"}, "not for functions"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(project, options, message):
+    """Nothing is written."""
+    assert project
+    with pytest.raises(TargetError, match=message):
+        planned(**options)
+
+
+def test_files_outside_the_project_are_refused(project):
+    """A bundle keeps the places of the files to each other."""
+    inner = project / "inner"
+    inner.mkdir()
+    (inner / "pyproject.toml").write_text("")
+    (inner / "f.py").write_text("def f(x):\n    return x\n")
+    with pytest.raises(TargetError, match="is outside the project"):
+        planned("inner/f.py:f", include=("helpers.py",))
+
+
+def test_a_file_that_vanishes_is_named(project, tmp_path_factory):
+    """It may be removed between the look and the copy."""
+    plan = planned()
+    (project / "helpers.py").unlink()
+    with pytest.raises(TargetError, match=r"helpers\.py cannot be copied: No such file"):
+        build(plan, tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.mark.parametrize(
+    ("file", "object_", "expected"),
+    [
+        ("func.py", "total", ("total", "")),
+        ("credit.py", "predict", ("credit", "'predict' is reserved")),
+        ("predict.py", "predict", ("predict-model", "'predict' is reserved")),
+        ("my model.py", "größe", ("gr-e", "'größe' breaks the rules")),
+        ("x.py", "ñ", ("model", "'ñ' breaks the rules")),
+    ],
+)
+def test_the_default_name_keeps_the_rules(project, file, object_, expected):
+    """A name that breaks them, or is a path of the query API, is replaced and said."""
+    (project / file).write_text(f"def {object_}(inputs):\n    return inputs\n")
+    plan = plan_bundle(Target(project / file, object_), BundleOptions(), project)
+    assert choose_name(plan) == expected
+    names.check_model_name(expected[0])
+    names.check_application_name(expected[0])

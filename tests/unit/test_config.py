@@ -1,0 +1,135 @@
+"""Where settings come from and what they may be."""
+
+from pathlib import Path
+
+import pytest
+
+from servd.config import Config, is_loopback, load_config, parse_duration, parse_size
+from servd.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("100ms", 0.1), ("2s", 2.0), ("0.5s", 0.5), ("250us", 0.00025), ("1m", 60.0), (3, 3.0)],
+)
+def test_a_duration_is_a_number_with_a_unit(text, seconds):
+    """Units are us, ms, s, m and h; a bare number is seconds."""
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("value", ["", "ms", "1 fortnight", "1s2", "nan", None, True, "1e9s"])
+def test_what_is_no_duration_is_refused(value):
+    """The error shows how a duration looks."""
+    with pytest.raises(ValueError, match="is not a duration such as 100ms"):
+        parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("32MiB", 32 * 1024**2), ("500kB", 500_000), ("1.5 GiB", 1610612736), (7, 7)],
+)
+def test_a_size_is_a_number_with_a_unit(text, count):
+    """Decimal and binary units are told apart; a bare number is bytes."""
+    assert parse_size(text) == count
+
+
+@pytest.mark.parametrize("value", ["-1", "MiB", "3 apples", [], False])
+def test_what_is_no_size_is_refused(value):
+    """The error shows how a size looks."""
+    with pytest.raises(ValueError, match="is not a size such as 32MiB"):
+        parse_size(value)
+
+
+def test_flags_win_over_variables_over_files_over_defaults(tmp_path):
+    """Each setting comes from the first place that has it."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "servd.toml").write_text("query-port = 3\nadmin_port = 3\ndrain = '3s'\n")
+    (data / "servd.toml").write_text("drain = 4\ncache-size = '4MiB'\nadmin_port = 4\n")
+    environ = {"SERVD_QUERY_PORT": "2", "SERVD_ADMIN_PORT": "2", "SERVD_DATA_DIR": "data"}
+    config = load_config({"query_port": 1, "admin_port": None}, environ, tmp_path)
+    assert (config.query_port, config.admin_port) == (1, 2)
+    assert (config.drain_s, config.cache_bytes) == (3.0, 4 * 1024**2)
+    assert config.data_dir == data
+    assert config.log_level == "info"
+
+
+def test_without_a_data_directory_the_platforms_is_used(tmp_path, monkeypatch):
+    """The default lies in the user's own folder."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    assert load_config({}, {}, tmp_path).data_dir == tmp_path / "home" / "servd"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "message"),
+    [
+        ({"query_port": "70000"}, {}, "--query-port: '70000' is not a port"),
+        ({}, {"SERVD_ADMIN_PORT": "abc"}, "SERVD_ADMIN_PORT: 'abc' is not a port"),
+        ({"log_level": "loud"}, {}, "--log-level: 'loud' is not a log level"),
+        ({"drain": "-1s"}, {}, "--drain: '-1s' is below zero"),
+        ({}, {"SERVD_PUBLIC_QUERIES": "maybe"}, "SERVD_PUBLIC_QUERIES: 'maybe' is not true"),
+        ({"bind": ""}, {}, "--bind: '' is not a text"),
+        ({"query_port": 80, "admin_port": 80}, {}, "both 80"),
+        ({"bind": "0.0.0.0"}, {}, "reachable from other machines"),
+    ],
+)
+def test_a_wrong_value_names_its_place(tmp_path, flags, environ, message):
+    """The message says which flag or variable to mend."""
+    with pytest.raises(ConfigError, match=message):
+        load_config(flags, {"SERVD_DATA_DIR": str(tmp_path), **environ}, tmp_path)
+
+
+def test_a_wrong_key_of_the_file_names_the_nearest(tmp_path):
+    """A misspelt key is not ignored."""
+    (tmp_path / "servd.toml").write_text("querry_port = 1\n")
+    with pytest.raises(ConfigError, match=r"servd\.toml: unknown setting") as caught:
+        load_config({"data_dir": "d"}, {}, tmp_path)
+    assert caught.value.hint == "did you mean query_port?"
+
+
+def test_a_file_that_is_no_toml_is_refused(tmp_path):
+    """The message names the file."""
+    (tmp_path / "servd.toml").write_text("= 1")
+    with pytest.raises(ConfigError, match=r"servd\.toml: "):
+        load_config({"data_dir": "d"}, {}, tmp_path)
+
+
+def test_sockets_of_a_long_path_move_to_tmp():
+    """A unix socket's path is limited, so deep data directories keep theirs elsewhere."""
+    assert Config(data_dir=Path("/srv/d")).admin_socket == Path("/srv/d/run/admin.sock")
+    moved = Config(data_dir=Path("/srv/" + "d" * 80)).run_dir
+    assert moved.parent == Path("/tmp")
+    assert moved.name.startswith("servd-")
+
+
+def test_the_files_of_a_data_directory_lie_below_it():
+    """Nothing is kept outside but sockets."""
+    config = Config(data_dir=Path("/srv/d"))
+    files = (config.database, config.lock_file, config.info_file, config.bundles_dir)
+    assert all(path.parent == config.data_dir for path in (*files, config.logs_dir))
+
+
+def test_queries_need_the_token_off_loopback_only():
+    """Loopback is open, other addresses are closed unless queries are public."""
+    closed = Config(data_dir=Path("/d"), bind="10.0.0.1", token="t")
+    assert closed.query_token == "t"
+    assert Config(data_dir=Path("/d"), token="t").query_token is None
+    public = Config(data_dir=Path("/d"), bind="10.0.0.1", token="t", public_queries=True)
+    assert public.query_token is None
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.2", True), ("::1", True), ("localhost", True), ("10.0.0.1", False), ("x", False)],
+)
+def test_loopback_addresses_are_told_apart(host, expected):
+    """Names other than localhost count as foreign."""
+    assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(("text", "value"), [("yes", True), ("off", False), ("1", True)])
+def test_a_switch_takes_the_usual_words(tmp_path, text, value):
+    """Variables have no booleans."""
+    environ = {"SERVD_PUBLIC_QUERIES": text, "SERVD_DATA_DIR": str(tmp_path)}
+    assert load_config({}, environ, tmp_path).public_queries is value
+    assert load_config({"public_queries": value}, {}, tmp_path).public_queries is value

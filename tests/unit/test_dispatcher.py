@@ -1,0 +1,384 @@
+"""Queues, batches and replicas: by scripted replicas over real sockets, and as a property."""
+
+import asyncio
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from servd.datatypes import Application, InputType, ModelVersion
+from servd.engine import Engine
+from servd.metrics import Counters
+from servd.query import Miss, Query
+from servd.route import Route
+from servd.slot import MAX_IN_FLIGHT
+from tests.scripted_replica import ScriptedReplica, doubles
+from tests.serving import run, serving, until
+
+
+async def ask_all(served, rows, application="app"):
+    """Ask for each row on a connection of its own; return the answers in order."""
+    return await asyncio.gather(
+        *(served.predict({"input": list(row)}, application) for row in rows)
+    )
+
+
+def test_a_poisoned_row_fails_alone():
+    """A batch that the model raises on is halved until the bad row is alone."""
+    poison = doubles(13.0)
+
+    async def main():
+        with ScriptedReplica(poison=poison.__eq__, is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(max_batch=32, default=None)
+                await served.attach(replica, dispatcher)
+                asked = asyncio.create_task(ask_all(served, [[n] for n in range(16)]))
+                await until(lambda: dispatcher.queued + sum(map(len, replica.batches)) == 16)
+                replica.release()
+                answers = await asked
+        for n, (status, answer) in enumerate(answers):
+            if n == 13:
+                assert status == 500
+                assert answer["cause"] == Miss.MODEL_FAILED.value
+            else:
+                assert (status, answer["output"]) == (200, float(n))
+
+    run(main())
+
+
+def test_a_dead_replica_leaves_its_queries_to_another():
+    """Queries in flight at a replica that dies are computed by another one."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as dying, ScriptedReplica() as other:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                connection = await served.attach(dying, dispatcher)
+                asked = asyncio.create_task(ask_all(served, [[1.0], [2.0]]))
+                await until(lambda: sum(map(len, dying.batches)) == 2)
+                dying.die()
+                dispatcher.detach(connection)
+                dispatcher.detach(connection)
+                await served.attach(other, dispatcher)
+                answers = await asked
+        assert [answer["output"] for _, answer in answers] == [1.0, 2.0]
+
+    run(main())
+
+
+def test_a_query_that_kills_two_replicas_fails():
+    """The second replica that dies with a query shows that the query is the cause."""
+    deadly = doubles(9.0)
+
+    async def main():
+        with (
+            ScriptedReplica(deadly=deadly.__eq__) as first,
+            ScriptedReplica(deadly=deadly.__eq__) as second,
+            ScriptedReplica() as third,
+        ):
+            async with serving() as served:
+                dispatcher = served.deploy(default=None)
+                asked = None
+                for replica in (first, second):
+                    connection = await served.attach(replica, dispatcher)
+                    if asked is None:
+                        asked = asyncio.create_task(served.predict({"input": [9]}))
+                    await until(lambda seen=replica: seen.batches)
+                    dispatcher.detach(connection)
+                await served.attach(third, dispatcher)
+                status, answer = await asked
+        assert status == 500
+        assert answer["cause"] == Miss.MODEL_FAILED.value
+        assert not third.batches
+
+    run(main())
+
+
+def test_two_batches_at_most_are_in_flight_and_none_above_the_limit():
+    """A third batch waits until a reply comes; each holds what the version allows."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                connection = await served.attach(replica, served.deploy(max_batch=3))
+                asked = asyncio.create_task(ask_all(served, [[n] for n in range(20)]))
+                dispatcher = served.engine.dispatchers["model", "1"]
+                await until(
+                    lambda: (
+                        len(replica.batches) == 2
+                        and dispatcher.queued + sum(map(len, replica.batches)) == 20
+                    )
+                )
+                assert len(connection.in_flight) == MAX_IN_FLIGHT
+                replica.release(1)
+                await until(lambda: len(replica.batches) == 3)
+                assert len(connection.in_flight) == MAX_IN_FLIGHT
+                replica.release()
+                await asked
+                assert dispatcher.limits() == [3]
+        assert max(map(len, replica.batches)) == 3
+
+    run(main())
+
+
+def test_a_batch_wait_gathers():
+    """With a batch wait the first query waits for others until the batch is full."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(max_batch=3, batch_wait_us=10_000_000)
+                await served.attach(replica, dispatcher)
+                first = asyncio.create_task(served.predict({"input": [1]}))
+                await until(lambda: dispatcher.queued == 1 and dispatcher._delay._timer)
+                assert not replica.batches
+                await ask_all(served, [[2], [3]])
+                await first
+                dispatcher._delay._on_time()
+        assert list(map(len, replica.batches)) == [3]
+
+    run(main())
+
+
+def test_a_batch_wait_ends():
+    """A short batch leaves when its oldest query has waited for long enough."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                await served.attach(replica, served.deploy(max_batch=3, batch_wait_us=20_000))
+                status, answer = await served.predict({"input": [1]})
+        assert (status, answer["output"]) == (200, 1.0)
+
+    run(main())
+
+
+def test_replicas_take_turns():
+    """Idle replicas share the work."""
+
+    async def main():
+        with ScriptedReplica() as one, ScriptedReplica() as two:
+            async with serving(cache_bytes=0) as served:
+                dispatcher = served.deploy()
+                await served.attach(one, dispatcher)
+                await served.attach(two, dispatcher)
+                for n in range(6):
+                    await served.predict({"input": [n]})
+        assert len(one.batches) == len(two.batches) == 3
+
+    run(main())
+
+
+def test_a_draining_replica_gets_no_new_batch():
+    """It answers what it has; attached once, a second attach changes nothing."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(slo_ms=10_000)
+                connection = await served.attach(replica, dispatcher)
+                dispatcher.attach(connection)
+                assert len(dispatcher.slots) == 1
+                asked = asyncio.create_task(served.predict({"input": [1]}))
+                await until(lambda: replica.batches)
+                dispatcher.drain(connection)
+                assert (await served.predict({"input": [2]}))[1]["default"]
+                replica.release()
+                assert (await asked)[1]["output"] == 1.0
+
+    run(main())
+
+
+def test_a_hanging_model_does_not_let_the_queue_grow():
+    """Expired queries leave the queue of a version whose replicas are all stuck."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(slo_ms=5, max_batch=1)
+                await served.attach(replica, dispatcher)
+                for n in range(30):
+                    assert (await served.predict({"input": [n]}))[1]["default"]
+                assert dispatcher.queued <= 2
+                assert len(dispatcher.cache.pending) <= 4
+
+    run(main())
+
+
+def test_the_objective_sets_the_controller():
+    """An adaptive version aims at the tightest objective of the applications on it."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                dispatcher = served.deploy("slow", slo_ms=1000)
+                connection = await served.attach(replica, dispatcher)
+                before = dispatcher._slot_of[connection].controller
+                served.deploy("fast", slo_ms=10)
+                after = dispatcher._slot_of[connection].controller
+                assert before._target_s > after._target_s
+                served.deploy("fast", slo_ms=10)
+                assert dispatcher._slot_of[connection].controller is after
+
+    run(main())
+
+
+# --- as a property ---
+
+
+class Carrier:
+    """Stands in for a ReplicaConnection, so that thousands of histories can be tried."""
+
+    def __init__(self, clock):
+        self.in_flight = {}
+        self.counters = Counters()
+        self.row_items = None
+        self.handler = None
+        self.sent = []
+        self._clock = clock
+
+    def send_batch(self, batch, type_code):
+        """Keep a batch as if it had been sent."""
+        assert type_code == InputType.DOUBLES.code
+        assert len(self.in_flight) < MAX_IN_FLIGHT
+        assert batch.queries
+        self.sent.append(batch)
+        self.in_flight[len(self.sent)] = batch
+
+
+class World:
+    """A dispatcher, its carriers, a clock, and what every query heard."""
+
+    def __init__(self, limit, slos):
+        self.now_s = 0.0
+        self.limit = limit
+        version = ModelVersion(
+            model="m", version="1", input_type=InputType.DOUBLES, max_batch=limit
+        )
+        engine = Engine(4096, lambda: self.now_s)
+        self.dispatcher = engine.prepare(version)
+        engine.context.term()
+        self.routes = [
+            Route(Application(name=str(n), input_type=InputType.DOUBLES, slo_us=slo), None)
+            for n, slo in enumerate(slos)
+        ]
+        self.heard = {}
+        self.queries = []
+        self.carriers = []
+
+    def on_output(self, query, output):
+        """Hear an output, once."""
+        assert query.index not in self.heard
+        assert output == query.row
+        self.heard[query.index] = output
+
+    def on_miss(self, query, why):
+        """Hear a miss, once."""
+        assert query.index not in self.heard
+        self.heard[query.index] = why
+
+    def ask(self, which, number):
+        """Do what the engine does for a query that is not in the cache."""
+        route = self.routes[which % len(self.routes)]
+        row = b"%d" % number
+        query = Query(route, row, self, len(self.queries), self.now_s)
+        self.queries.append(query)
+        leader = self.dispatcher.cache.pending.setdefault(row, query)
+        if leader is query:
+            self.dispatcher.enqueue(query)
+        else:
+            leader.followers = [*(leader.followers or []), query]
+
+    def oldest(self, which):
+        """Return a carrier and its oldest batch in flight, or None."""
+        if not self.carriers:
+            return None
+        carrier = self.carriers[which % len(self.carriers)]
+        if not carrier.in_flight:
+            return None
+        key = next(iter(carrier.in_flight))
+        return carrier, carrier.in_flight.pop(key)
+
+    def reply(self, which):
+        """Have a replica answer its oldest batch."""
+        if found := self.oldest(which):
+            carrier, batch = found
+            self.dispatcher.on_outputs(carrier, batch, [q.row for q in batch.queries])
+
+    def fail(self, which):
+        """Have a replica's model raise on its oldest batch."""
+        if found := self.oldest(which):
+            self.dispatcher.on_failure(*found, "")
+
+    def attach(self, _which):
+        """Bring a replica up."""
+        carrier = Carrier(lambda: self.now_s)
+        self.carriers.append(carrier)
+        self.dispatcher.attach(carrier)
+
+    def detach(self, which):
+        """Have a replica die."""
+        if self.carriers:
+            self.dispatcher.detach(self.carriers.pop(which % len(self.carriers)))
+
+    def wait(self, tenths):
+        """Let time pass, and queries expire as the engine's timer has them."""
+        self.now_s += tenths / 10
+        for query in self.queries:
+            if not query.is_done and query.deadline_s <= self.now_s:
+                query.is_done = True
+                self.on_miss(query, Miss.TIMED_OUT)
+
+
+def check_urgency(world, batch):
+    """Assert that no query left in a queue is more urgent than one that was sent just now."""
+    left = [q for queue in world.dispatcher._queues.values() for q in queue if not q.is_done]
+    for query in left:
+        assert query.deadline_s >= max(q.deadline_s for q in batch.queries)
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), st.integers(0, 2), st.integers(0, 12)),
+        st.tuples(st.sampled_from(["reply", "fail", "attach", "detach"]), st.integers(0, 3)),
+        st.tuples(st.just("wait"), st.integers(1, 8)),
+        st.tuples(st.just("turn")),
+    ),
+    max_size=60,
+)
+
+
+async def play(world, steps):
+    """Play a history, checking what must hold after each step; then let all replicas answer."""
+    world.attach(0)
+    for name, *arguments in steps:
+        sent = [len(carrier.sent) for carrier in world.carriers]
+        if name == "turn":
+            await asyncio.sleep(0)
+            fresh = [
+                batch
+                for carrier, before in zip(world.carriers, sent, strict=True)
+                for batch in carrier.sent[before:]
+            ]
+            if len(fresh) == 1 and not world.dispatcher._again:
+                check_urgency(world, fresh[0])
+        else:
+            getattr(world, name)(*arguments)
+        queued = sum(map(len, world.dispatcher._queues.values()))
+        assert world.dispatcher.queued == queued
+        assert all(len(b.queries) <= world.limit for c in world.carriers for b in c.sent)
+    world.attach(0)
+    for _ in range(200):
+        await asyncio.sleep(0)
+        for which in range(len(world.carriers)):
+            world.reply(which)
+
+
+@settings(max_examples=150, deadline=None)
+@given(STEPS, st.integers(1, 5), st.lists(st.integers(100_000, 3_000_000), min_size=1, max_size=3))
+def test_every_query_is_answered_exactly_once(steps, limit, slos):
+    """Whatever happens to replicas, each query hears one outcome, in batches within the limit."""
+    world = World(limit, slos)
+    asyncio.run(play(world, steps))
+    assert set(world.heard) == set(range(len(world.queries)))
+    assert not world.dispatcher.queued
+    assert not world.dispatcher.cache.pending

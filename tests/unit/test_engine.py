@@ -1,0 +1,381 @@
+"""The story of a query, with real replicas (scripted ones) behind real sockets."""
+
+import asyncio
+
+import pytest
+
+from servd.datatypes import RegistryState, VersionId
+from servd.engine import MAX_WAITING, Engine, default_json
+from servd.query import Miss, Query
+from tests.scripted_replica import ScriptedReplica, doubles
+from tests.serving import run, serving, until
+
+TIMED_OUT = "Failed to retrieve a prediction response within the specified latency SLO"
+
+
+class Caller:
+    """A sink that remembers; each query must be heard of exactly once."""
+
+    def __init__(self):
+        self.outputs = {}
+        self.misses = {}
+
+    def on_output(self, query, output):
+        """Remember an output."""
+        assert query.index not in self.outputs
+        assert query.index not in self.misses
+        self.outputs[query.index] = output
+
+    def on_miss(self, query, miss):
+        """Remember a miss."""
+        assert query.index not in self.outputs
+        assert query.index not in self.misses
+        self.misses[query.index] = miss
+
+
+def test_a_query_is_answered_by_a_replica():
+    """An output of the replica reaches the caller as it is."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                await served.attach(replica, served.deploy())
+                answer = await served.predict({"input": [1, 2.5]})
+        assert answer == (200, {"query_id": 0, "output": 3.5, "default": False})
+
+    run(main())
+
+
+def test_identical_queries_in_flight_cost_one_computation():
+    """Queries for a row that is being computed wait for that one output."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                await served.attach(replica, dispatcher)
+                caller = Caller()
+                route = served.engine.by_name["app"]
+                for index in range(5):
+                    served.engine.submit(route, dispatcher, doubles(1.0), caller, index)
+                await until(lambda: replica.batches)
+                replica.release()
+                await until(lambda: len(caller.outputs) == 5)
+        assert replica.batches == [[doubles(1.0)]]
+
+    run(main())
+
+
+def test_followers_of_a_cancelled_query_are_answered():
+    """A caller that hangs up does not take those with it who wait for the same row."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                await served.attach(replica, dispatcher)
+                caller = Caller()
+                route = served.engine.by_name["app"]
+                first = served.engine.submit(route, dispatcher, doubles(1.0), caller, 0)
+                served.engine.submit(route, dispatcher, doubles(1.0), caller, 1)
+                served.engine.cancel(first)
+                await until(lambda: caller.outputs)
+        assert caller.outputs == {1: b"1.0"}
+        assert not route.waiting
+
+    run(main())
+
+
+def test_a_query_that_nobody_waits_for_is_not_sent():
+    """A cancelled query's place is free: the replica never hears of it."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                await served.attach(replica, dispatcher)
+                caller = Caller()
+                route = served.engine.by_name["app"]
+                gone = served.engine.submit(route, dispatcher, doubles(1.0), caller, 0)
+                served.engine.cancel(gone)
+                served.engine.submit(route, dispatcher, doubles(2.0), caller, 1)
+                await until(lambda: caller.outputs)
+                assert not dispatcher.cache.pending
+        assert replica.batches == [[doubles(2.0)]]
+
+    run(main())
+
+
+def test_the_cache_is_not_used_without_a_live_replica():
+    """No live replica means the default, even where the cache knows the output."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                connection = await served.attach(replica, dispatcher)
+                for _ in range(3):
+                    assert (await served.predict({"input": [1]}))[1]["output"] == 1.0
+                dispatcher.detach(connection)
+                status, answer = await served.predict({"input": [1]})
+        assert status == 200
+        assert answer["default"]
+        assert answer["default_explanation"] == "No connected models found for query"
+
+    run(main())
+
+
+def test_the_cache_goes_with_its_version():
+    """A version that is removed and deployed again starts without outputs."""
+
+    async def main():
+        with ScriptedReplica() as old, ScriptedReplica(answer=lambda _row: b'"new"') as new:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                await served.attach(old, dispatcher)
+                for _ in range(3):
+                    await served.predict({"input": [1]})
+                served.engine.apply(RegistryState(served.state.applications, {}, {}, {}))
+                served.engine.forget(dispatcher.id)
+                assert served.engine.cache.used_bytes == 0
+                await served.attach(new, served.deploy())
+                status, answer = await served.predict({"input": [1]})
+        assert (status, answer["output"]) == (200, "new")
+
+    run(main())
+
+
+def test_a_late_output_is_a_default_now_and_a_hit_later():
+    """At the SLO the caller gets the default; the output that comes after it fills the cache."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(slo_ms=30, default="0.5")
+                await served.attach(replica, dispatcher)
+                status, answer = await served.predict({"input": [1, 2]})
+                assert status == 200
+                assert answer == {
+                    "query_id": 0,
+                    "output": 0.5,
+                    "default": True,
+                    "default_explanation": TIMED_OUT,
+                }
+                replica.release()
+                await until(lambda: dispatcher.cache.rows.get(doubles(1.0, 2.0)))
+                status, answer = await served.predict({"input": [1, 2]})
+        assert (answer["output"], answer["default"]) == (3.0, False)
+        assert len(replica.batches) == 1
+
+    run(main())
+
+
+def test_one_timer_serves_an_application():
+    """Misses that start the next query of a connection do not leave more timers behind."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(slo_ms=5)
+                await served.attach(replica, dispatcher)
+                engine = served.engine
+                armed = []
+                arm = engine._arm
+                engine._arm = lambda *given: (armed.append(given[0].timer), arm(*given))
+                client = await served.client()
+                for index in range(8):
+                    body = b'{"input":[%d]}' % index
+                    client.send(
+                        b"POST /app/predict HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b"
+                        % (len(body), body)
+                    )
+                for _ in range(8):
+                    assert (await client.answer()).json["default"]
+        assert armed
+        assert all(timer is None for timer in armed)
+
+    run(main())
+
+
+def test_an_objective_of_nothing_is_a_default():
+    """An SLO of zero or less, which Clipper accepts, answers the default."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                await served.attach(replica, served.deploy(slo_ms=-5))
+                status, answer = await served.predict({"input": [1]})
+        assert status == 200
+        assert answer["default"]
+
+    run(main())
+
+
+def test_too_many_waiting_queries_are_refused():
+    """The query after 65,536 unanswered ones is refused at once; a freed place is found again."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(max_batch=1, default=None)
+                await served.attach(replica, dispatcher)
+                engine, route, caller = served.engine, served.engine.by_name["app"], Caller()
+                queries = [
+                    engine.submit(route, dispatcher, doubles(float(n)), caller, n)
+                    for n in range(MAX_WAITING)
+                ]
+                status, answer = await served.predict({"input": [1, 2, 3]})
+                assert status == 503
+                assert answer["cause"] == Miss.OVERLOADED.value
+                engine.submit(route, dispatcher, doubles(-1.0), caller, -1)
+                assert caller.misses == {-1: Miss.OVERLOADED}
+                for query in queries[1:]:
+                    query.is_done = True
+                route.full_until_s = 0.0
+                engine.submit(route, dispatcher, doubles(-2.0), caller, -2)
+                assert -2 not in caller.misses
+                assert len(route.waiting) == 2
+                assert route.counters.refused == 2
+
+    run(main())
+
+
+def test_two_applications_share_a_version():
+    """Links of two applications to one model share its replicas, and each has its objective."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy("slow", slo_ms=20_000, max_batch=4)
+                served.deploy("fast", slo_ms=10_000, max_batch=4)
+                await served.attach(replica, dispatcher)
+                engine, caller = served.engine, Caller()
+                slow, fast = engine.by_name["slow"], engine.by_name["fast"]
+                for index, route in enumerate((slow, slow, slow, fast, fast)):
+                    engine.submit(route, dispatcher, doubles(float(index)), caller, index)
+                await until(lambda: len(replica.batches) == 2)
+                replica.release()
+                await until(lambda: len(caller.outputs) == 5)
+        assert replica.batches[0] == [doubles(float(n)) for n in (3, 4, 0, 1)]
+
+    run(main())
+
+
+def test_removing_an_application_removes_its_path():
+    """A removed application is unknown at once."""
+
+    async def main():
+        async with serving() as served:
+            served.deploy()
+            assert (await served.predict({"input": [1]}))[0] == 200
+            served.engine.apply(RegistryState())
+            assert (await served.predict({"input": [1]}))[0] == 404
+
+    run(main())
+
+
+def test_a_changed_application_answers_by_its_new_settings():
+    """Applying a changed application changes its default and keeps its counters."""
+
+    async def main():
+        async with serving() as served:
+            served.deploy(default="1")
+            assert (await served.predict({"input": [1]}))[1]["output"] == 1
+            served.deploy(default="2")
+            assert (await served.predict({"input": [1]}))[1]["output"] == 2
+            assert served.engine.by_name["app"].counters.queries == 2
+
+    run(main())
+
+
+def test_forgetting_a_version_answers_what_waits():
+    """Queries queued for and in flight at a version that goes are answered that there is none."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(max_batch=1)
+                await served.attach(replica, dispatcher)
+                route, caller = served.engine.by_name["app"], Caller()
+                for n in range(4):
+                    served.engine.submit(route, dispatcher, doubles(float(n)), caller, n)
+                await until(lambda: len(replica.batches) == 2)
+                served.engine.forget(VersionId("model", "1"))
+                served.engine.forget(VersionId("model", "1"))
+                assert set(caller.misses.values()) == {Miss.NO_MODEL}
+                assert len(caller.misses) == 4
+                with pytest.raises(KeyError):
+                    served.engine.dispatcher(VersionId("model", "1"))
+
+    run(main())
+
+
+def test_without_a_cache_each_query_is_computed():
+    """A cache of no bytes keeps nothing, and no query follows another."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving(cache_bytes=0) as served:
+                await served.attach(replica, served.deploy())
+                for _ in range(3):
+                    assert (await served.predict({"input": [1]}))[1]["output"] == 1.0
+        assert len(replica.batches) == 3
+
+    run(main())
+
+
+def test_the_ticker_keeps_snapshots():
+    """Once a second every counter keeps a snapshot, from which rates are made."""
+
+    async def main():
+        now = [100.0]
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                served.engine.clock = lambda: now[0]
+                dispatcher = served.deploy()
+                connection = await served.attach(replica, dispatcher)
+                served.engine._tick()
+                await served.predict({"input": [1]})
+                now[0] += 2.0
+                for counters in (
+                    served.engine.by_name["app"].counters,
+                    dispatcher.counters,
+                    connection.counters,
+                ):
+                    assert counters.window(now[0]).queries_per_s == 0.5
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("text", "json_text"),
+    [
+        (None, None),
+        ("-1.0", b"-1.0"),
+        ('{"a": [1]}', b'{"a": [1]}'),
+        ("plain text", b'"plain text"'),
+        ("NaN", b'"NaN"'),
+        ("Infinity", b'"Infinity"'),
+        ('"x\n"', rb'"\"x\n\""'),
+        ("[" * 100_000, None),
+    ],
+)
+def test_a_default_output_is_nested_where_it_is_json(text, json_text):
+    """Clipper's default output is a text; what parses as strict JSON is pasted as such."""
+    found = default_json(text)
+    if text is not None and json_text is None:
+        assert found == b'"%b"' % text.encode()
+    else:
+        assert found == json_text
+
+
+def test_an_engine_without_applications_starts_and_stops():
+    """Entering and leaving an engine leaves nothing behind."""
+
+    async def main():
+        async with Engine(0) as engine:
+            assert not engine.cache.is_enabled
+        assert Query.__slots__
+        await asyncio.sleep(0)
+
+    run(main())

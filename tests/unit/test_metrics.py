@@ -1,0 +1,71 @@
+"""Counters, histograms and windows."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from servd.metrics import BUCKETS, WINDOW_S, Counters, Histogram, bucket_upper, percentile
+
+VALUES = st.lists(st.integers(0, 2**36 - 1), min_size=1)
+
+
+@given(VALUES, st.floats(0, 1))
+def test_percentiles_are_right_within_an_eighth(values, share):
+    """A percentile lies within the bucket of the value that has that rank."""
+    histogram = Histogram()
+    for value in values:
+        histogram.add(value)
+    rank = min(max(share * len(values), 1), len(values))
+    exact = sorted(values)[int(-(-rank // 1)) - 1]
+    found = histogram.percentile(share)
+    assert abs(found - exact) <= exact / 8 + 1
+    assert histogram.count == len(values)
+    assert histogram.total == sum(values)
+    assert histogram.maximum == max(values)
+
+
+@given(st.integers(0, 2**36 - 1))
+def test_a_value_falls_into_its_bucket(value):
+    """Buckets are contiguous, and `answered` counts as `add` does."""
+    histogram, counters = Histogram(), Counters()
+    histogram.add(value)
+    counters.answered(value)
+    index = histogram.counts.index(1)
+    assert (bucket_upper(index - 1) if index else 0) <= value < bucket_upper(index)
+    assert counters.latency.counts == histogram.counts
+    assert counters.latency.maximum == value
+    assert counters.queries == 1
+
+
+def test_no_values_have_no_percentile():
+    """An empty histogram says so."""
+    assert Histogram().percentile(0.5) is None
+    assert percentile([0] * BUCKETS, 0.99) is None
+
+
+def test_a_window_is_a_difference():
+    """Rates and percentiles are those of the last seconds only."""
+    counters = Counters()
+    assert counters.window(5.0).queries_per_s == 0.0
+    for second in range(WINDOW_S + 5):
+        counters.tick(float(second))
+        for _ in range(10):
+            counters.answered(2000)
+        counters.defaults += 1
+        counters.batch_size.add(4)
+    window = counters.window(float(WINDOW_S + 5))
+    assert window.queries_per_s == pytest.approx(10.0)
+    assert window.p50_ms == pytest.approx(2.0, rel=1 / 8)
+    assert window.mean_batch == 4.0
+    assert window.default_ratio == pytest.approx(0.1)
+
+
+def test_a_quiet_window():
+    """Where nothing happened there are no figures."""
+    counters = Counters()
+    counters.tick(1.0)
+    window = counters.window(1.0)
+    assert window.queries_per_s == 0.0
+    assert window.p50_ms is None
+    assert window.mean_batch is None
+    assert window.default_ratio is None

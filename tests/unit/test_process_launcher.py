@@ -1,0 +1,64 @@
+"""Replica processes and the records of them, with real processes."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+
+import psutil
+
+from servd.launchers.base import LaunchSpec, describe_exit
+from servd.launchers.process import ProcessLauncher
+from servd.orphans import Orphans
+from tests.replicas import WAIT_S, make_bundle, version_of
+
+
+def test_a_process_runs_in_its_own_session_and_leaves_nothing(tmp_path):
+    """A launched replica has its session, pinned threads and a log; cleanup removes the rest."""
+
+    async def story():
+        make_bundle(tmp_path / "b", "def f(x): return x")
+        spec = LaunchSpec(version_of("-1"), 0, tmp_path / "b", tmp_path / "logs" / "0.log")
+        environ = {**os.environ, "MKL_NUM_THREADS": "2", "SERVD_TOKEN": "secret"}
+        handle = await ProcessLauncher(tmp_path / "run", environ).launch(spec)
+        assert handle.poll() is None
+        assert os.getsid(handle.pid) == handle.pid
+        env = psutil.Process(handle.pid).environ()
+        assert (env["OMP_NUM_THREADS"], env["MKL_NUM_THREADS"]) == ("1", "2")
+        assert "SERVD_TOKEN" not in env
+        handle.kill()
+        async with asyncio.timeout(WAIT_S):
+            assert await handle.wait() == -9
+        handle.cleanup()
+        assert not list((tmp_path / "run" / "scratch").iterdir())
+        assert spec.log_path.exists()
+        handle.terminate()
+
+    asyncio.run(story())
+
+
+def test_orphans_are_ended_and_strangers_are_not(tmp_path):
+    """Only a process with the recorded creation time is killed."""
+    orphans = Orphans(tmp_path)
+    command = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as orphan,
+        subprocess.Popen(command, stdin=subprocess.PIPE) as stranger,
+    ):
+        orphans.record(orphan.pid)
+        record = {"pid": stranger.pid, "create_time": 1.0}
+        (tmp_path / "replicas" / "x.json").write_text(json.dumps(record))
+        (tmp_path / "replicas" / "y.json").write_text("{")
+        assert orphans.end_all() == 1
+        assert not psutil.pid_exists(orphan.pid)
+        orphan.poll()
+        assert stranger.poll() is None
+        assert not list((tmp_path / "replicas").iterdir())
+        stranger.kill()
+
+
+def test_an_exit_status_is_described_in_words():
+    """Statuses and signals are named."""
+    assert describe_exit(3) == "exited with status 3"
+    assert describe_exit(-11) == "killed by SIGSEGV (a crash in native code)"

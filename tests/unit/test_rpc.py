@@ -1,0 +1,203 @@
+"""A frontend's connection to a replica, over a real socket."""
+
+import asyncio
+
+from model_runtime import protocol
+from servd.query import Batch
+from servd.rpc import ReplicaConnection
+from tests.scripted_replica import ScriptedReplica, doubles
+from tests.serving import Owner, run, serving, until
+
+
+class Asked:
+    """A query as far as a connection looks at it."""
+
+    def __init__(self, row):
+        self.row = row
+
+
+class Handler:
+    """Remembers how batches ended."""
+
+    def __init__(self):
+        self.outputs = []
+        self.failures = []
+
+    def on_outputs(self, _connection, _batch, outputs):
+        """Take outputs."""
+        self.outputs.append(outputs)
+
+    def on_failure(self, _connection, _batch, reason):
+        """Take a failure."""
+        self.failures.append(reason)
+
+
+def batch_of(*rows):
+    """Return a batch of rows."""
+    return Batch([Asked(row) for row in rows], 0.0)
+
+
+async def connect(served, replica, owner):
+    """Open a connection and wait for the first STATE."""
+    connection = await served.attach(replica, served.deploy())
+    connection._owner = owner
+    connection.handler = Handler()
+    return connection
+
+
+def test_state_and_heartbeats():
+    """HELLO and each HEARTBEAT are answered with STATE; the owner hears it all."""
+
+    async def main():
+        with ScriptedReplica(row_items=3) as replica:
+            async with serving() as served:
+                owner = Owner()
+                connection = await connect(served, replica, owner)
+                assert connection.row_items == 3
+                connection.heartbeat()
+                await until(lambda: owner.states == [protocol.READY])
+                assert owner.infos == [{"row_items": 3}]
+                replica.info = {"row_items": "many"}
+                replica.announce(protocol.DRAINING)
+                await until(lambda: owner.states[-1] == protocol.DRAINING)
+                assert connection.row_items is None
+        assert replica.heartbeats == 1
+
+    run(main())
+
+
+def test_batches_of_equal_and_unequal_rows():
+    """Rows reach the replica as they are, whatever their lengths."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                connection.send_batch(batch_of(doubles(1.0), doubles(2.0)), 3)
+                connection.send_batch(batch_of(doubles(1.0), doubles(2.0, 3.0), b""), 3)
+                handler = connection.handler
+                await until(lambda: len(handler.outputs) == 2)
+                assert handler.outputs == [[b"1.0", b"2.0"], [b"1.0", b"5.0", b"0"]]
+                assert not connection.in_flight
+        assert replica.batches[1] == [doubles(1.0), doubles(2.0, 3.0), b""]
+
+    run(main())
+
+
+def test_a_failure_is_told_with_its_reason():
+    """FAILURE reaches the handler once."""
+
+    async def main():
+        with ScriptedReplica(poison=lambda _row: True) as replica:
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                connection.send_batch(batch_of(doubles(1.0)), 3)
+                await until(lambda: connection.handler.failures == ["the script says so"])
+                assert connection.counters.failures == 1
+
+    run(main())
+
+
+def result(batch_id, rows, *payload):
+    """Return the frames of a RESULT."""
+    return protocol.pack_header([protocol.RESULT, batch_id, rows, 1]), *payload
+
+
+def test_wrong_results_are_failures():
+    """Too few outputs, no outputs at all and a FAILURE without a reason lose no batch."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                for _ in range(3):
+                    connection.send_batch(batch_of(doubles(1.0), doubles(2.0)), 3)
+                first = min(connection.in_flight)
+                await until(lambda: len(replica.batches) == 3)
+                replica.send(*result(first, 2, b"1.0"))
+                replica.send(*result(first + 1, 2))
+                replica.send(protocol.pack_header([protocol.FAILURE, first + 2]))
+                failures = connection.handler.failures
+                await until(lambda: len(failures) == 3)
+                assert failures == [
+                    "1 outputs for 2 inputs",
+                    "0 outputs for 2 inputs",
+                    "no reason given",
+                ]
+
+    run(main())
+
+
+def test_garbage_is_ignored(caplog):
+    """Messages that the protocol refuses are logged; what follows them is read."""
+    garbage = [
+        (b"",),
+        (b"\xc1",),
+        (protocol.pack_header("text"),),
+        (protocol.pack_header([]),),
+        (protocol.pack_header(["kind"]),),
+        (protocol.pack_header([99, 1]),),
+        (protocol.pack_header([protocol.STATE]),),
+        (protocol.pack_header([protocol.STATE, 1, "ready", 7]),),
+        (protocol.pack_header([protocol.STATE, 2, "ready", {}]),),
+        (protocol.pack_header([protocol.RESULT]),),
+        (protocol.pack_header([protocol.RESULT, [1], 1, 1]), b"1"),
+        result(12345, 1, b"1"),
+        (protocol.pack_header([protocol.FAILURE, 12345, "late"]),),
+    ]
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                owner = Owner()
+                connection = await connect(served, replica, owner)
+                for frames in garbage:
+                    replica.send(*frames)
+                replica.announce(protocol.DRAINING)
+                await until(lambda: owner.states == [protocol.DRAINING])
+                assert not connection.handler.failures
+
+    run(main())
+    assert "version 2 of the protocol" in caplog.text
+
+
+def test_a_closed_connection_sends_nothing():
+    """After close, and before open, calls do nothing; close may be called twice."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                unopened = ReplicaConnection(
+                    replica.address, Owner(), served.engine.context, served.engine.clock
+                )
+                unopened.close()
+                unopened.heartbeat()
+                connection = await connect(served, replica, Owner())
+                connection.close()
+                connection.close()
+                connection.heartbeat()
+                connection.send_batch(batch_of(doubles(1.0)), 3)
+                assert len(connection.in_flight) == 1  # for whoever takes it over
+                connection.in_flight.clear()
+                await asyncio.sleep(0)
+        assert not replica.batches
+
+    run(main())
+
+
+def test_a_replica_that_reads_nothing_does_not_block():
+    """Messages beyond the high-water mark are dropped; the daemon goes on."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                connection = ReplicaConnection(
+                    "ipc:///nonexistent/r.sock", Owner(), served.engine.context, served.engine.clock
+                )
+                connection.open()
+                for _ in range(1100):
+                    connection.heartbeat()
+                connection.close()
+        assert replica.heartbeats == 0
+
+    run(main())

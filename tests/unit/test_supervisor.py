@@ -1,0 +1,234 @@
+"""The supervisor and the life of a replica, with processes that tests steer."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from servd.config import Config
+from servd.datatypes import ReplicaState
+from servd.errors import InvalidValueError, LoadFailedError
+from tests.replicas import FAST, GOOD, Stage, until, version_of
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Return a configuration in a new folder."""
+    return Config(data_dir=tmp_path)
+
+
+def states(supervisor):
+    """Return the states of all replicas."""
+    return [status.state for status in supervisor.statuses()]
+
+
+def test_ready_replicas_are_attached_and_reported(config):
+    """All replicas that were asked for get queries once they are ready."""
+
+    async def story():
+        stage, events = Stage(), []
+        async with stage.supervisor(config) as supervisor:
+            await supervisor.ensure(version_of(), 2, report=events.append, fail_fast=True)
+            assert states(supervisor) == [ReplicaState.READY] * 2
+            assert len(stage.attached) == 2
+            assert {event.replica for event in events} == {0, 1}
+        assert stage.attached == []
+        assert all(handle.calls[-1] == "cleanup" for handle in stage.handles)
+
+    asyncio.run(story())
+
+
+def test_a_reported_load_failure_is_raised_and_everything_launched_ends(config):
+    """One replica that cannot load ends its ready siblings too."""
+
+    async def story():
+        stage = Stage(GOOD, ("loading", "failed"))
+        async with stage.supervisor(config) as supervisor:
+            with pytest.raises(LoadFailedError, match="boom") as caught:
+                await supervisor.ensure(version_of(), 2, fail_fast=True)
+            assert (caught.value.traceback, caught.value.hint) == ("tb", "h")
+            assert supervisor.statuses() == []
+            assert all(handle.poll() is not None for handle in stage.handles)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (1, "exited with status 1 while loading"),
+        (-9, r"killed by SIGKILL \(out of memory\?\) while loading"),
+        (-99, "killed by signal 99"),
+    ],
+)
+def test_a_death_while_loading_is_named_in_words(config, code, words):
+    """A replica that dies without a report is described by its exit and its last lines."""
+
+    async def story():
+        stage = Stage(("loading",))
+        async with stage.supervisor(config) as supervisor:
+            wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=True))
+            await until(lambda: stage.connections)
+            path = supervisor.log_path(version_of().id, 0)
+            path.parent.mkdir(parents=True)
+            path.write_text("last words\n")
+            stage.handles[0].end(code)
+            with pytest.raises(LoadFailedError, match=words) as caught:
+                await wait
+            assert "last words" in caught.value.traceback
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("phase", "words"), [("loading", "loading took"), ("testing", "test call")]
+)
+def test_a_hanging_load_is_ended(config, phase, words):
+    """A load or a test call beyond its time is killed, and the error says which it was."""
+
+    async def story():
+        stage = Stage((phase,))
+        async with stage.supervisor(config) as supervisor:
+            wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=True))
+            await until(lambda: stage.owners)
+            await asyncio.sleep(0)
+            stage.owners[0].tick()
+            assert stage.handles[0].poll() is None
+            stage.now_s += 121
+            stage.owners[0].tick()
+            with pytest.raises(LoadFailedError, match=f"hangs: .*{words}"):
+                await wait
+
+    asyncio.run(story())
+
+
+def test_a_dead_replica_leaves_at_once_and_comes_back(config):
+    """The exit of a ready replica takes it out of rotation; it is launched again."""
+
+    async def story():
+        stage = Stage()
+        async with stage.supervisor(config) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            first = stage.attached[0]
+            stage.handles[0].end(-11)
+            await until(lambda: stage.attached and stage.attached[0] is not first)
+            [status] = supervisor.statuses()
+            assert (status.state, status.restarts) == (ReplicaState.READY, 1)
+
+    asyncio.run(story())
+
+
+def test_too_many_deaths_in_a_row_are_final_until_asked_for(config):
+    """After the limit it is failed and keeps its last error; asking for it launches it again."""
+
+    async def story():
+        stage = Stage(GOOD, ("failed",))
+        async with stage.supervisor(config) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            stage.handles[0].end(1)
+            await until(lambda: len(stage.handles) == 2)
+            stage.handles[1].end(3)
+            await until(lambda: len(stage.handles) == 3)
+            stage.handles[2].end(3)
+            await until(lambda: states(supervisor) == [ReplicaState.FAILED])
+            assert supervisor.statuses()[0].last_error == "boom"
+            stage.script = [GOOD]
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            assert states(supervisor) == [ReplicaState.READY]
+
+    asyncio.run(story())
+
+
+def test_a_stable_time_resets_the_count_of_deaths(config):
+    """Deaths that are far apart never add up to the limit."""
+
+    async def story():
+        stage = Stage()
+        async with stage.supervisor(config) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            for number in range(FAST.max_deaths + 2):
+                await until(lambda: states(supervisor) == [ReplicaState.READY])
+                stage.now_s += FAST.stable_s
+                stage.handles[number].end(1)
+                await until(lambda n=number: len(stage.handles) == n + 2)
+
+    asyncio.run(story())
+
+
+def test_the_backoff_doubles_up_to_its_limit():
+    """The first restart comes after 0.2 s, then each delay doubles up to 30 s."""
+    times = replace(FAST, backoff_first_s=0.2)
+    assert [times.backoff_s(n) for n in (1, 2, 3, 20)] == [0.2, 0.4, 0.8, 30.0]
+
+
+def test_a_silent_replica_leaves_within_two_seconds_and_returns_when_heard(config):
+    """Silence takes a ready replica out of rotation, a sign brings it back, 30 s kill it."""
+
+    async def story():
+        stage = Stage()
+        async with stage.supervisor(config) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            [owner] = stage.owners
+            stage.now_s += 1.5
+            owner.tick()
+            assert (owner.state, stage.attached) == (ReplicaState.UNHEALTHY, [])
+            owner.on_replica_state("ready", {})
+            assert (owner.state, len(stage.attached)) == (ReplicaState.READY, 1)
+            owner.tick()
+            assert owner.state is ReplicaState.UNHEALTHY
+            stage.now_s += 31
+            owner.tick()
+            assert "kill" in stage.handles[0].calls
+            await until(lambda: states(supervisor) == [ReplicaState.READY])
+
+    asyncio.run(story())
+
+
+def test_scaling_down_drains_the_highest_numbers(config):
+    """What is surplus gets no new batch, is waited for while it has batches, then told to end."""
+
+    async def story():
+        stage = Stage()
+        async with stage.supervisor(config) as supervisor:
+            await supervisor.ensure(version_of(), 2, fail_fast=True)
+            busy = stage.connections[1]
+            busy.in_flight[1] = object()
+            scaling = asyncio.create_task(supervisor.scale(version_of().id, 1))
+            await until(lambda: ("drain", busy) in stage.log)
+            assert stage.handles[1].calls == []
+            busy.in_flight.clear()
+            await scaling
+            assert stage.handles[1].calls == ["terminate", "cleanup"]
+            assert [s.replica for s in supervisor.statuses()] == [0]
+            await supervisor.scale(version_of().id, 2)
+            assert [s.replica for s in supervisor.statuses()] == [0, 1]
+
+    asyncio.run(story())
+
+
+def test_an_unknown_runtime_is_refused(config):
+    """A version whose runtime this daemon lacks is not brought up."""
+
+    async def story():
+        async with Stage().supervisor(config) as supervisor:
+            with pytest.raises(InvalidValueError, match="mars"):
+                await supervisor.ensure(version_of(runtime="mars"), 1, fail_fast=True)
+
+    asyncio.run(story())
+
+
+def test_a_launch_error_is_a_load_failure(config):
+    """A process that cannot even be made is an error of the deployment."""
+
+    async def story():
+        stage = Stage()
+
+        async def refuse(_spec):
+            raise OSError(11, "no more processes")
+
+        stage.launch = refuse
+        async with stage.supervisor(config) as supervisor:
+            with pytest.raises(LoadFailedError, match="no more processes"):
+                await supervisor.ensure(version_of(), 1, fail_fast=True)
+
+    asyncio.run(story())
