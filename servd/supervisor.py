@@ -227,9 +227,12 @@ class Supervisor:
             async with asyncio.TaskGroup() as waits:
                 for replica in group.members.values():
                     waits.create_task(await_loaded(replica, report, fail_fast=fail_fast))
-        except* ServdError as failures:
-            first = failures.exceptions[0]
-            raise first from None
+        except ExceptionGroup as failures:
+            # Not `except*`: before Python 3.11.4 it wraps what is raised again in a group.
+            expected = failures.subgroup(ServdError)
+            if expected is None:
+                raise
+            raise expected.exceptions[0] from None
 
     async def _drop_dead(self, group: _Group, *, is_impatient: bool) -> None:
         dead = {ReplicaState.FAILED} | ({ReplicaState.BACKOFF} if is_impatient else set())
