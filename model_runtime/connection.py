@@ -1,8 +1,8 @@
-"""The replica's end of the protocol: a ROUTER socket that any number of frontends connect to.
+"""The replica's end of the protocol: a socket that any number of frontends connect to.
 
 The main thread owns the socket while it waits for work and answers. While the model loads or
 predicts it gives the socket up (`lent`), and the beat thread answers heartbeats on it, so a busy
-replica is not taken for a dead one. A lock hands the socket over; ZeroMQ asks for just that fence.
+replica is not taken for a dead one. A lock hands the socket over.
 The thread costs the hot path one release and one acquire of a lock per batch.
 """
 
@@ -14,18 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
-import zmq
-
 from model_runtime import protocol
+from model_runtime.carriers import Peer, listen
 from model_runtime.inputs import Batch
-
-# Plain numbers: combining and passing the enum members takes longer than a send.
-_RCVMORE = int(zmq.RCVMORE)
-_NOBLOCK = int(zmq.NOBLOCK)
-_SNDMORE = int(zmq.SNDMORE)
-
-WAKE_MS = 200
-"""How often an idle replica looks whether it has been told to end."""
 
 BEAT_S = 0.5
 
@@ -37,7 +28,7 @@ FORGET_S = 60.0
 class Work:
     """One PREDICT: who sent it, under which number, and the batch."""
 
-    frontend: bytes
+    frontend: Peer
     batch_id: int
     batch: Batch
 
@@ -53,15 +44,10 @@ class ReplicaSocket:
         self.state = protocol.LOADING
         self.last_heard_s = time.monotonic()
         self.pending: deque[Work] = deque()
-        self._heard_s: dict[bytes, float] = {}
+        self._heard_s: dict[Peer, float] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.ROUTER)
-        self._socket.setsockopt(zmq.LINGER, 1000)
-        self._socket.setsockopt(zmq.RCVTIMEO, WAKE_MS)
-        self._socket.setsockopt(zmq.SNDHWM, 0)
-        self._socket.bind(address)
+        self._carrier = listen(address)
         self._thread = threading.Thread(target=self._beat, name="servd-beat", daemon=True)
 
     def __enter__(self) -> Self:
@@ -73,8 +59,7 @@ class ReplicaSocket:
         self._ended.set()
         self._lock.release()
         self._thread.join()
-        self._socket.close()
-        self._context.term()
+        self._carrier.close()
 
     @contextmanager
     def lent(self) -> Iterator[None]:
@@ -100,13 +85,12 @@ class ReplicaSocket:
             self._send_state(frontend)
 
     def receive(self) -> bool:
-        """Wait up to `WAKE_MS` for a message, take all that have come; whether there is work."""
+        """Wait a moment for a message, take all that have come; whether there is work."""
         if not self.pending:
-            try:
-                frames = self._receive(0)
-            except zmq.Again:
+            message = self._carrier.receive(is_waiting=True)
+            if message is None:
                 return False
-            self._take(frames)
+            self._take(*message)
         self._drain()
         return bool(self.pending)
 
@@ -124,7 +108,7 @@ class ReplicaSocket:
         """Whether anybody has said HELLO yet."""
         return bool(self._heard_s)
 
-    def _known(self) -> list[bytes]:
+    def _known(self) -> list[Peer]:
         """Return the frontends that said something not long ago; the others are forgotten."""
         oldest_s = time.monotonic() - FORGET_S
         self._heard_s = {name: at_s for name, at_s in self._heard_s.items() if at_s > oldest_s}
@@ -142,46 +126,30 @@ class ReplicaSocket:
                     self._lock.release()
 
     def _drain(self) -> None:
-        while True:
-            try:
-                frames = self._receive(_NOBLOCK)
-            except zmq.Again:
-                return
-            self._take(frames)
+        while (message := self._carrier.receive(is_waiting=False)) is not None:
+            self._take(*message)
 
-    def _receive(self, flags: int) -> list[bytes]:
-        frames = [self._socket.recv(flags)]
-        while self._socket.getsockopt(_RCVMORE):
-            frames.append(self._socket.recv(flags))
-        return frames
-
-    def _take(self, frames: list[bytes]) -> None:
+    def _take(self, peer: Peer, frames: list[bytes]) -> None:
         self.last_heard_s = time.monotonic()
         try:
-            header = protocol.unpack_header(frames[1])
+            header = protocol.unpack_header(frames[0])
             if header[0] == protocol.PREDICT:
-                rows = _row_count(header[3])
-                lengths = frames[3] if len(frames) > 3 else b""
-                batch = Batch(header[2], lengths, frames[2], rows)
-                self.pending.append(Work(frames[0], header[1], batch))
+                data, lengths = (*frames[1:3], b"", b"")[:2]
+                batch = Batch(header[2], lengths, data, _row_count(header[3]))
+                self.pending.append(Work(peer, header[1], batch))
             elif header[0] in (protocol.HELLO, protocol.HEARTBEAT):
-                self._heard_s[frames[0]] = self.last_heard_s
-                self._send_state(frames[0])
+                self._heard_s[peer] = self.last_heard_s
+                self._send_state(peer)
         except (protocol.ProtocolError, IndexError, TypeError) as error:
             print(f"a message was ignored: {error}", flush=True)  # noqa: T201  # the log is stdout
 
-    def _send_state(self, frontend: bytes) -> None:
+    def _send_state(self, peer: Peer) -> None:
         header = [protocol.STATE, protocol.PROTOCOL_VERSION, self.state, self.info]
-        self._send(frontend, protocol.pack_header(header))
+        self._send(peer, protocol.pack_header(header))
 
-    def _send(self, frontend: bytes, *frames: bytes) -> None:
-        try:
-            self._socket.send(frontend, _SNDMORE)
-            for frame in frames[:-1]:
-                self._socket.send(frame, _SNDMORE)
-            self._socket.send(frames[-1])
-        except zmq.ZMQError:
-            self._heard_s.pop(frontend, None)  # it has gone
+    def _send(self, peer: Peer, *frames: bytes) -> None:
+        if not self._carrier.send(peer, frames):
+            self._heard_s.pop(peer, None)  # it has gone
 
 
 def _row_count(value: Any) -> int:

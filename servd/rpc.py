@@ -1,36 +1,21 @@
-"""One frontend's connection to one replica: a DEALER socket driven by its file descriptor.
+"""One frontend's connection to one replica: batches out, outputs back.
 
 Made by supervisor.py, which hears of the replica's state; lent to dispatcher.py, which sends
-batches and hears of outputs. docs/protocol.md is what goes over it.
-
-The descriptor is edge-triggered: it becomes readable when the socket's state may have changed, and
-says nothing of messages that are already there. So EVENTS is asked after every send as well as
-after every receive; without that a reply that comes while a batch is being sent is never seen.
+batches and hears of outputs. docs/protocol.md is what goes over it, carriers.py what carries it.
 """
 
-import asyncio
 import logging
 from typing import Any, Protocol
 
 import zmq
 
 from model_runtime import protocol
+from servd.carriers import carrier
 from servd.clock import Clock
 from servd.metrics import Counters
 from servd.query import Batch
 
 logger = logging.getLogger(__name__)
-
-RECONNECT_MS = 10
-"""A replica binds its socket a moment after it is launched; ZeroMQ's 100 ms would be waited out."""
-
-
-# Plain numbers: combining and passing the enum members takes longer than a send.
-_POLLIN = int(zmq.POLLIN)
-_EVENTS = int(zmq.EVENTS)
-_RCVMORE = int(zmq.RCVMORE)
-_NOBLOCK = int(zmq.NOBLOCK)
-_MORE = int(zmq.SNDMORE | zmq.NOBLOCK)
 
 
 class ReplicaOwner(Protocol):
@@ -74,34 +59,19 @@ class ReplicaConnection:
         self.last_heard_s = clock()
         self.row_items: int | None = None
         self._clock = clock
-        self._context = context
         self._owner = owner
-        self._socket: zmq.Socket[bytes] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._carrier = carrier(address, context, self._on_frames)
         self._next_id = 0
 
     def open(self) -> None:
         """Connect (in the background: the replica may not listen yet) and say hello."""
-        sock = self._context.socket(zmq.DEALER)
-        sock.setsockopt(zmq.LINGER, 0)
-        sock.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
-        sock.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        sock.setsockopt(zmq.SNDHWM, 1000)
-        sock.setsockopt(zmq.RCVHWM, 0)
-        sock.connect(self.address)
-        self._socket = sock
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock.FD, self._on_readable)
+        self._carrier.open()
         self.last_heard_s = self._clock()
         self._send([protocol.HELLO, protocol.PROTOCOL_VERSION, "servd"])
 
     def close(self) -> None:
-        """Let go of the socket; what was in flight stays listed for whoever takes it over."""
-        if self._socket is None or self._loop is None:
-            return
-        self._loop.remove_reader(self._socket.FD)
-        self._socket.close()
-        self._socket = None
+        """Disconnect; what was in flight stays listed for whoever takes it over."""
+        self._carrier.close()
 
     def heartbeat(self) -> None:
         """Ask for a sign of life; called twice a second by the supervisor."""
@@ -119,37 +89,14 @@ class ReplicaConnection:
             self._send(header, data)
 
     def _send(self, header: list[Any], *payload: bytes) -> None:
-        sock = self._socket
-        if sock is None:
-            return
-        try:
-            if payload:
-                sock.send(protocol.pack_header(header), _MORE)
-                for frame in payload[:-1]:
-                    sock.send(frame, _MORE)
-                sock.send(payload[-1], _NOBLOCK)
-            else:
-                sock.send(protocol.pack_header(header), _NOBLOCK)
-        except zmq.Again:
-            # A thousand messages wait for a replica that reads none: heartbeats are not missed.
-            return
-        if _has_message(sock) and self._loop is not None:
-            self._loop.call_soon(self._on_readable)
+        self._carrier.send(protocol.pack_header(header), *payload)
 
-    def _on_readable(self) -> None:
-        sock = self._socket
-        while sock is not None and _has_message(sock):
-            frames = [sock.recv(_NOBLOCK)]
-            while sock.getsockopt(_RCVMORE):
-                frames.append(sock.recv(_NOBLOCK))
-            self.last_heard_s = self._clock()
-            try:
-                self._on_message(frames)
-            except (protocol.ProtocolError, IndexError, TypeError, UnicodeDecodeError) as error:
-                logger.warning(
-                    "%s sent a message that the protocol refuses: %s", self.address, error
-                )
-            sock = self._socket  # a message may have led to close()
+    def _on_frames(self, frames: list[bytes]) -> None:
+        self.last_heard_s = self._clock()
+        try:
+            self._on_message(frames)
+        except (protocol.ProtocolError, IndexError, TypeError, UnicodeDecodeError) as error:
+            logger.warning("%s sent a message that the protocol refuses: %s", self.address, error)
 
     def _on_message(self, frames: list[bytes]) -> None:
         header = protocol.unpack_header(frames[0])
@@ -189,8 +136,3 @@ class ReplicaConnection:
         items = info.get("row_items")
         self.row_items = items if isinstance(items, int) else None
         self._owner.on_replica_state(str(state), info)
-
-
-def _has_message(sock: "zmq.Socket[bytes]") -> bool:
-    # getsockopt and not the EVENTS attribute, which takes twice the time.
-    return bool(int(sock.getsockopt(_EVENTS)) & _POLLIN)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from model_runtime.carriers import STREAM_SCHEME
 from servd.launchers.base import LaunchSpec
 
 _ONE_THREAD = (
@@ -37,8 +38,8 @@ class ProcessHandle:
 
     @property
     def address(self) -> str:
-        """The ipc address of its socket."""
-        return f"ipc://{self._socket}"
+        """The address of its socket."""
+        return _address(self._socket)
 
     async def wait(self) -> int:
         """Return the exit status when it has ended."""
@@ -127,7 +128,7 @@ class ProcessLauncher:
 def _command(spec: LaunchSpec, socket: Path) -> list[str]:
     version = spec.version
     options = {
-        "--listen": f"ipc://{socket}",
+        "--listen": _address(socket),
         "--bundle": str(spec.bundle_dir),
         "--model": version.model,
         "--version": version.version,
@@ -136,3 +137,7 @@ def _command(spec: LaunchSpec, socket: Path) -> list[str]:
     }
     # One word an option, as a name or a version may begin with a dash.
     return [sys.executable, "-m", "model_runtime", *(f"{k}={v}" for k, v in options.items())]
+
+
+def _address(path: Path) -> str:
+    return f"{STREAM_SCHEME}{path}"

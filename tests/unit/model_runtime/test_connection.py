@@ -1,35 +1,70 @@
-"""The replica's socket, spoken to by real frontends."""
+"""The replica's socket, spoken to by real frontends over both carriers."""
 
+import socket as sockets
 import struct
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import zmq
 
 from model_runtime import protocol
 from model_runtime.connection import FORGET_S, ReplicaSocket
+from model_runtime.framing import Assembler, prefix
 
-TIMEOUT_MS = 10_000
+TIMEOUT_S = 10
+SCHEMES = ("ipc", "unix")
+
+
+@pytest.fixture(params=SCHEMES)
+def scheme(request):
+    """Return the scheme of an address: which carrier it is."""
+    return request.param
 
 
 @contextmanager
-def replica():
+def replica(scheme):
     """Yield a replica's socket and its address."""
     with tempfile.TemporaryDirectory(prefix="sv-") as folder:
-        address = f"ipc://{Path(folder)}/r.sock"
+        address = f"{scheme}://{Path(folder)}/r.sock"
         with ReplicaSocket(address, {"pid": 1}) as socket:
             yield socket, address
 
 
 @contextmanager
 def frontend(address):
-    """Yield a DEALER that is connected to a replica."""
+    """Yield the plainest frontend: it sends frames and receives frames."""
+    if address.startswith("unix"):
+        with sockets.socket(sockets.AF_UNIX) as stream:
+            stream.settimeout(TIMEOUT_S)
+            stream.connect(address.removeprefix("unix://"))
+            yield Stream(stream)
+        return
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.setsockopt(zmq.LINGER, 0)
-        dealer.setsockopt(zmq.RCVTIMEO, TIMEOUT_MS)
+        dealer.setsockopt(zmq.RCVTIMEO, TIMEOUT_S * 1000)
         dealer.connect(address)
         yield dealer
+
+
+class Stream:
+    """A stream socket with a DEALER's two methods."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self.assembler = Assembler()
+        self.come = []
+
+    def send_multipart(self, frames):
+        """Send a message."""
+        self.stream.sendall(prefix(*frames) + b"".join(frames))
+
+    def recv_multipart(self):
+        """Return the next message's frames."""
+        while not self.come:
+            self.come += self.assembler.feed(self.stream.recv(1000))
+        return self.come.pop(0)
 
 
 def say(dealer, header, *payload):
@@ -49,9 +84,9 @@ def receive(socket, is_true):
         socket.receive()
 
 
-def test_hello_and_heartbeat_are_answered_with_state():
+def test_hello_and_heartbeat_are_answered_with_state(scheme):
     """Each asks for a sign of life; changes are announced to whoever has asked once."""
-    with replica() as (socket, address), frontend(address) as dealer:
+    with replica(scheme) as (socket, address), frontend(address) as dealer:
         assert not socket.has_frontend()
         assert not socket.receive()
         say(dealer, [protocol.HELLO, 1, "test"])
@@ -65,9 +100,9 @@ def test_hello_and_heartbeat_are_answered_with_state():
         assert hear(dealer)[0][2] == protocol.READY
 
 
-def test_batches_and_replies():
+def test_batches_and_replies(scheme):
     """Work comes in order; results and failures go back to whoever sent it."""
-    with replica() as (socket, address), frontend(address) as one, frontend(address) as two:
+    with replica(scheme) as (socket, address), frontend(address) as one, frontend(address) as two:
         say(one, [protocol.PREDICT, 7, protocol.BYTES, 2], b"abcd")
         say(two, [protocol.PREDICT, 8, protocol.BYTES, 2], b"abc", struct.pack("<2I", 1, 2))
         receive(socket, lambda: len(socket.pending) == 2)
@@ -80,24 +115,23 @@ def test_batches_and_replies():
         assert hear(two) == ([protocol.FAILURE, 8, "x" * 500], [])
 
 
-def test_garbage_is_ignored(capsys):
+def test_garbage_is_ignored(scheme, capsys):
     """A message that the protocol refuses leaves the replica as it was."""
-    with replica() as (socket, address), frontend(address) as dealer:
-        dealer.send(b"\xc1")
+    with replica(scheme) as (socket, address), frontend(address) as dealer:
+        dealer.send_multipart([b"\xc1"])
         say(dealer, [protocol.PREDICT])
         say(dealer, [protocol.PREDICT, 1, 0, 0], b"")
         say(dealer, [protocol.PREDICT, 1, 0, "many"], b"")
-        say(dealer, [protocol.PREDICT, 1, 0, 1])
         say(dealer, [99, "later"])
         say(dealer, [protocol.HELLO, 1, "test"])
         receive(socket, socket.has_frontend)
         assert not socket.pending
-    assert capsys.readouterr().out.count("a message was ignored") == 5
+    assert capsys.readouterr().out.count("a message was ignored") == 4
 
 
-def test_a_busy_replica_answers_heartbeats():
+def test_a_busy_replica_answers_heartbeats(scheme):
     """While the model has the main thread, the other one speaks and keeps what comes."""
-    with replica() as (socket, address), frontend(address) as dealer:
+    with replica(scheme) as (socket, address), frontend(address) as dealer:
         with socket.lent():
             say(dealer, [protocol.HELLO, 1, "test"])
             assert hear(dealer)[0][0] == protocol.STATE
@@ -109,17 +143,46 @@ def test_a_busy_replica_answers_heartbeats():
 
 
 def test_a_frontend_that_is_gone_is_forgotten():
-    """Sending to nobody is no error."""
-    with replica() as (socket, _address):
-        socket._heard_s[b"nobody"] = socket.last_heard_s
-        socket._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    """One that hangs up is sent nothing more; what was computed for it goes nowhere."""
+    with replica("unix") as (socket, address), frontend(address) as stays:
+        with frontend(address) as goes:
+            say(goes, [protocol.HELLO, 1, "test"])
+            say(goes, [protocol.PREDICT, 1, protocol.BYTES, 1], b"x")
+            receive(socket, lambda: socket.pending)
+        say(stays, [protocol.HELLO, 1, "test"])
+        receive(socket, lambda: len(socket._heard_s) == 2)
+        socket.reply(socket.pending.popleft(), [b"1"], 5)
+        socket.announce(protocol.READY)
+        assert len(socket._heard_s) == 1
+        assert [hear(stays)[0][2] for _ in range(2)] == [protocol.LOADING, protocol.READY]
+
+
+def test_a_frontend_that_reads_nothing_is_hung_up_on(monkeypatch):
+    """The others are not kept waiting behind it for long."""
+    monkeypatch.setattr("model_runtime.carriers.SEND_TIMEOUT_S", 1)
+    with replica("unix") as (socket, address), frontend(address) as dealer:
+        say(dealer, [protocol.HELLO, 1, "test"])
+        receive(socket, socket.has_frontend)
+        socket.info["text"] = "x" * 10_000_000
         socket.announce(protocol.READY)
         assert not socket.has_frontend()
 
 
+def test_a_stream_without_sense_is_hung_up_on():
+    """What has no sensible lengths cannot be read any further; others are not touched."""
+    with replica("unix") as (socket, address), frontend(address) as good:
+        with frontend(address) as bad:
+            bad.stream.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            say(good, [protocol.HELLO, 1, "test"])
+            receive(socket, socket.has_frontend)
+            socket.receive()
+            assert bad.stream.recv(1) == b""
+        assert hear(good)[0][0] == protocol.STATE
+
+
 def test_frontends_that_fell_silent_are_forgotten():
     """One that has said nothing for a minute is not sent states any more."""
-    with replica() as (socket, _address):
+    with replica("ipc") as (socket, _address):
         now_s = socket.last_heard_s
         socket._heard_s = {b"old": now_s - FORGET_S - 1, b"new": now_s}
         socket.announce(protocol.READY)

@@ -1,0 +1,193 @@
+"""How messages reach a replica: the listening end of the two carriers. Used by connection.py.
+
+`unix://PATH` is a stream socket of this machine: one system call a message and no thread between.
+`ipc://` and `tcp://` are ZeroMQ's ROUTER. Both carry the frames of docs/protocol.md.
+"""
+
+import select
+import socket
+import struct
+from collections import deque
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import zmq
+
+from model_runtime.framing import Assembler, prefix
+from model_runtime.protocol import ProtocolError
+
+STREAM_SCHEME: Final = "unix://"
+SEND_TIMEOUT_S: Final = 2
+"""A frontend that does not read its answers for so long is hung up on: others wait behind it."""
+
+WAKE_MS: Final = 200
+"""How often an idle replica looks whether it has been told to end."""
+
+_WAKE_S: Final = WAKE_MS / 1000
+_RECEIVE_BYTES: Final = 1 << 18
+
+# Plain numbers: combining and passing the enum members takes longer than a send.
+_RCVMORE = int(zmq.RCVMORE)
+_NOBLOCK = int(zmq.NOBLOCK)
+_SNDMORE = int(zmq.SNDMORE)
+
+Peer = Any
+"""Who sent a message, as the carrier knows it: hashable, to be handed back to `send`."""
+
+
+class Listener(Protocol):
+    """What a replica's socket does, whatever carries it. Not safe for several threads at once."""
+
+    def receive(self, *, is_waiting: bool) -> tuple[Peer, list[bytes]] | None:
+        """Return the next message and who sent it; None where none has come.
+
+        With `is_waiting` it waits up to `WAKE_MS` for one.
+        """
+        ...
+
+    def send(self, peer: Peer, frames: tuple[bytes, ...]) -> bool:
+        """Send a message; False where its receiver has gone."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening; what was sent is delivered."""
+        ...
+
+
+def listen(address: str) -> Listener:
+    """Return the listener of an address.
+
+    Raises:
+        OSError: nobody can listen there.
+    """
+    if address.startswith(STREAM_SCHEME):
+        return StreamListener(address.removeprefix(STREAM_SCHEME))
+    return ZmqListener(address)
+
+
+class StreamListener:
+    """A unix stream socket that any number of frontends connect to."""
+
+    def __init__(self, path: str) -> None:
+        self._poll = select.epoll()
+        self._door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        Path(path).unlink(missing_ok=True)
+        self._door.bind(path)
+        self._door.listen(64)
+        self._door.setblocking(False)
+        self._poll.register(self._door.fileno(), select.EPOLLIN)
+        self._peers: dict[int, _StreamPeer] = {}
+        self._come: deque[tuple[_StreamPeer, list[bytes]]] = deque()
+
+    def receive(self, *, is_waiting: bool) -> tuple[Peer, list[bytes]] | None:
+        """Return the next message; where none is left, read from all that can be read."""
+        if not self._come:
+            for descriptor, _ in self._poll.poll(_WAKE_S if is_waiting else 0):
+                peer = self._peers.get(descriptor)
+                if peer is None:
+                    self._accept()
+                else:
+                    self._read(peer)
+        return self._come.popleft() if self._come else None
+
+    def send(self, peer: Peer, frames: tuple[bytes, ...]) -> bool:
+        """Send a message in one call of the system where its buffer takes it."""
+        if peer.is_gone:
+            return False
+        message = b"".join((prefix(*frames), *frames))
+        try:
+            peer.socket.sendall(message)
+        except OSError:
+            self._drop(peer)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        for peer in list(self._peers.values()):
+            self._drop(peer)
+        self._door.close()
+        self._poll.close()
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._door.accept()
+        except OSError:
+            return  # it hung up before it was accepted
+        accepted.setblocking(True)
+        accepted.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_S, 0)
+        )
+        self._peers[accepted.fileno()] = _StreamPeer(accepted)
+        self._poll.register(accepted.fileno(), select.EPOLLIN)
+
+    def _read(self, peer: "_StreamPeer") -> None:
+        try:
+            piece = peer.socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
+            messages = peer.assembler.feed(piece) if piece else None
+        except BlockingIOError:
+            return
+        except (OSError, ProtocolError):
+            messages = None
+        if messages is None:
+            self._drop(peer)
+            return
+        for message in messages:
+            self._come.append((peer, message))
+
+    def _drop(self, peer: "_StreamPeer") -> None:
+        if not peer.is_gone:
+            peer.is_gone = True
+            descriptor = peer.socket.fileno()
+            del self._peers[descriptor]
+            self._poll.unregister(descriptor)
+            peer.socket.close()
+
+
+class _StreamPeer:
+    """One connected frontend."""
+
+    __slots__ = ("assembler", "is_gone", "socket")
+
+    def __init__(self, accepted: socket.socket) -> None:
+        self.socket = accepted
+        self.assembler = Assembler()
+        self.is_gone = False
+
+
+class ZmqListener:
+    """A ROUTER socket; a peer is its identity frame."""
+
+    def __init__(self, address: str) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, 1000)
+        self._socket.setsockopt(zmq.RCVTIMEO, WAKE_MS)
+        self._socket.setsockopt(zmq.SNDHWM, 0)
+        self._socket.bind(address)
+
+    def receive(self, *, is_waiting: bool) -> tuple[Peer, list[bytes]] | None:
+        """Return the next message."""
+        try:
+            frames = [self._socket.recv(0 if is_waiting else _NOBLOCK)]
+        except zmq.Again:
+            return None
+        while self._socket.getsockopt(_RCVMORE):
+            frames.append(self._socket.recv(_NOBLOCK))
+        return frames[0], frames[1:]
+
+    def send(self, peer: Peer, frames: tuple[bytes, ...]) -> bool:
+        """Queue a message; ZeroMQ sends it in its own thread."""
+        try:
+            self._socket.send(peer, _SNDMORE)
+            for frame in frames[:-1]:
+                self._socket.send(frame, _SNDMORE)
+            self._socket.send(frames[-1])
+        except zmq.ZMQError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Give what was sent a second to be delivered."""
+        self._socket.close()
+        self._context.term()
