@@ -59,14 +59,14 @@ class VersionCache:
         self.rows = Table(cache)
         self.pending: dict[bytes, Query] = {}
 
-    def keep(self, rows: list[bytes], outputs: list[bytes]) -> None:
-        """Store a batch's outputs; its rows are not in flight any more.
+    def keep(self, rows: list[bytes], outputs: list[bytes], size: int) -> None:
+        """Store a batch's outputs, `size` bytes with the rows; its rows are in flight no more.
 
         Where the whole batch fits it is stored by calls that loop in C.
         """
         deque(map(self.pending.pop, rows, repeat(None)), maxlen=0)
         cache = self._cache
-        size = sum(map(len, rows)) + sum(map(len, outputs)) + ENTRY_OVERHEAD_BYTES * len(rows)
+        size += ENTRY_OVERHEAD_BYTES * len(rows)
         if size <= cache.room_bytes and size <= cache.largest_bytes:
             cache.room_bytes -= size
             self.rows.young.update(zip(rows, outputs, strict=True))

@@ -15,7 +15,7 @@ from servd.cache import VersionCache
 from servd.clock import Clock
 from servd.datatypes import ModelVersion
 from servd.delay import BatchDelay
-from servd.metrics import Counters
+from servd.metrics import Counters, count_batch
 from servd.query import Batch, Miss, Query, answer_all, count_answers, miss, prune
 from servd.rpc import ReplicaConnection
 from servd.slot import UNLIMITED, Slot, next_slot, room
@@ -125,8 +125,12 @@ class Dispatcher:
         queues = [queue for queue in self._queues.values() if queue]
         if len(queues) == 1 and queues[0][0].deadline_s > back_s:
             # Of one queue the head is due first, and it has time: no look at each deadline.
-            popleft = queues[0].popleft
-            taken = [popleft() for _ in range(min(limit, len(queues[0])))]
+            queue = queues[0]
+            if len(queue) <= limit:
+                taken = list(queue)
+                queue.clear()
+            else:
+                taken = [queue.popleft() for _ in range(limit)]
             self.queued -= len(taken)
             return [q for q in taken if not q.is_done or self._is_wanted(q, now_s, now_s)]
         return self._take_by_deadline(queues, limit, back_s, now_s)
@@ -188,7 +192,7 @@ class Dispatcher:
             self.admit_limit = room(self.slots, self._slo_s) if is_short else UNLIMITED
         self._dispatch()
         if self.cache is not None:
-            self.cache.keep(batch.rows, outputs)
+            self.cache.keep(batch.rows, outputs, batch.bytes_moved)
         is_counted = len(self._queues) == 1
         if is_counted:
             count_answers(batch.queries, now_s)
@@ -210,8 +214,8 @@ class Dispatcher:
         self._dispatch()
 
     def _count(self, connection: ReplicaConnection, batch: Batch, now_s: float) -> None:
-        for counters in (self.counters, connection.counters):
-            counters.batch(len(batch.queries), now_s - batch.sent_s)
+        every = (self.counters, connection.counters)
+        count_batch(every, len(batch.queries), now_s - batch.sent_s)
 
     # --- replicas come and go, called by the supervisor ---
 

@@ -69,8 +69,7 @@ class Engine:
             sink: who waits.
             index: the input's place in its request.
         """
-        now_s = self.clock()
-        query = Query(route, row, sink, index, now_s)
+        query = Query(route, row, sink, index, self.clock())
         if dispatcher is None or not dispatcher.is_live:
             miss(query, Miss.NO_MODEL)
             return query
@@ -79,20 +78,22 @@ class Engine:
             return query
         cache = dispatcher.cache
         if cache is not None:
-            output = cache.rows.young.get(row) or (cache.rows.old and cache.rows.get(row))
+            known = cache.rows
+            output = known.young.get(row) or (known.old and known.get(row))
             if output:
                 return self._answer_hit(dispatcher, query, output)
+        waiting = route.waiting
         if (
-            route.timer is None
-            or dispatcher.queued >= dispatcher.admit_limit
-            or len(route.waiting) >= MAX_WAITING
+            dispatcher.queued >= dispatcher.admit_limit or len(waiting) >= route.watch_from
         ) and not self._watch(query, dispatcher):
             return query
-        route.waiting.append(query)
-        if cache is not None and cache.pending.setdefault(row, query) is not query:
-            cache.pending[row].follow(query)
-        else:
-            dispatcher.enqueue(query)
+        waiting.append(query)
+        if cache is not None:
+            first = cache.pending.setdefault(row, query)
+            if first is not query:
+                first.follow(query)
+                return query
+        dispatcher.enqueue(query)
         return query
 
     def _answer_hit(self, dispatcher: Dispatcher, query: Query, output: bytes) -> Query:
@@ -117,6 +118,7 @@ class Engine:
 
     def _arm(self, route: Route, deadline_s: float) -> None:
         delay_s = max(deadline_s - self.clock(), TIMER_GRAIN_S)
+        route.watch_from = MAX_WAITING
         route.timer = asyncio.get_running_loop().call_later(delay_s, self._on_deadline, route)
 
     def _on_deadline(self, route: Route) -> None:
@@ -132,6 +134,7 @@ class Engine:
             # Not before the loop: a miss may start the next query of its connection, which must
             # not arm a timer of its own.
             route.timer = None
+            route.watch_from = 0
             if waiting:
                 self._arm(route, waiting[0].deadline_s)
 
@@ -197,6 +200,7 @@ class Engine:
 
     def _remove_route(self, name: str) -> None:
         route = self.by_name.pop(name)
+        route.is_open = False
         for dispatcher in self.dispatchers.values():
             dispatcher.forget_route(route)
         for path in _paths(name):

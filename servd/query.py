@@ -90,15 +90,17 @@ class Batch:
     """Queries that were sent to a replica in one message; `rows` are their rows.
 
     `compute_s` is what the replica says that its model took; 0 where it does not say.
+    `bytes_moved` is the size of all rows and outputs, known once both were.
     """
 
-    __slots__ = ("compute_s", "queries", "rows", "sent_s")
+    __slots__ = ("bytes_moved", "compute_s", "queries", "rows", "sent_s")
 
     def __init__(self, queries: list[Query], sent_s: float) -> None:
         self.queries = queries
         self.rows = [query.row for query in queries]
         self.sent_s = sent_s
         self.compute_s = 0.0
+        self.bytes_moved = 0
 
 
 def answer(query: Query, output: bytes, now_s: float) -> None:

@@ -16,7 +16,8 @@ class Route:
 
     `dispatcher` is the current version's, or None. `waiting` holds the unanswered queries in the
     order of their deadlines, which is the order of arrival because an application has one
-    objective; answered ones stay in it until they reach its head.
+    objective; answered ones stay in it until they reach its head. From a length of `watch_from` on,
+    a new query needs a look: 0 while no timer runs for their deadlines.
     """
 
     __slots__ = (
@@ -26,6 +27,7 @@ class Route:
         "dispatcher",
         "full_until_s",
         "input_type",
+        "is_open",
         "model",
         "name",
         "row_bytes",
@@ -33,13 +35,16 @@ class Route:
         "timer",
         "versions",
         "waiting",
+        "watch_from",
     )
 
     def __init__(self, application: Application, default: bytes | None) -> None:
         self.counters = Counters()
         self.waiting: deque[Query] = deque()
+        self.is_open = True
         self.full_until_s = 0.0
         self.timer: object | None = None
+        self.watch_from = 0
         self.dispatcher: Dispatcher | None = None
         self.model: str | None = None
         self.versions: dict[str, Dispatcher] = {}

@@ -82,6 +82,7 @@ class ReplicaConnection:
         self._next_id = batch_id = self._next_id + 1
         self.in_flight[batch_id] = batch
         lengths, data = protocol.join_rows(batch.rows)
+        batch.bytes_moved = len(data)
         header = [protocol.PREDICT, batch_id, type_code, len(batch.rows)]
         if lengths:
             self._send(header, data, lengths)
@@ -116,7 +117,10 @@ class ReplicaConnection:
         batch = self.in_flight.pop(header[1], None)
         if batch is None or self.handler is None:
             return  # its queries were given to another replica
-        outputs = frames[1].split(b"\n") if len(frames) > 1 else []
+        outputs = []
+        if len(frames) > 1:
+            outputs = frames[1].split(b"\n")
+            batch.bytes_moved += len(frames[1]) - len(outputs) + 1
         if len(outputs) != len(batch.queries):
             reason = f"{len(outputs)} outputs for {len(batch.queries)} inputs"
             self.handler.on_failure(self, batch, reason)

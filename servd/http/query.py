@@ -96,11 +96,6 @@ class QueryConnection(RequestReader):
         else:
             self._handle(request)
 
-    def on_known(self, route: "Route", body: bytes) -> None:
-        """Handle a prediction whose head was seen before; the connection is not busy."""
-        self.is_busy = True
-        self._predict(route, body)
-
     def _handle(self, request: Request) -> None:
         """Start a request's queries, or hand it to the slow routes."""
         server = self._server
@@ -110,10 +105,11 @@ class QueryConnection(RequestReader):
         if route is None or request.method != b"POST" or request.encoding or server.token:
             self._handle_slowly(request)
         else:
-            self._predict(route, request.body)
+            self.predict(route, request.body)
 
-    def _predict(self, route: "Route", body: bytes) -> None:
+    def predict(self, route: "Route", body: bytes) -> None:
         """Answer a body that was seen before without reading its JSON; else submit its queries."""
+        self.is_busy = True
         dispatcher = route.dispatcher
         if dispatcher is not None and dispatcher.is_live and dispatcher.cache is not None:
             bodies = dispatcher.cache.bodies
@@ -124,24 +120,34 @@ class QueryConnection(RequestReader):
                 self.on_output(None, output)
                 return
         try:
-            rows, version = clipper.decode(route.input_type, body)
-            if version is not None:
-                dispatcher = _version(route, version)
+            row = clipper.DECODE[route.input_type](body)
+            if not isinstance(row, bytes):
+                self._predict_asked(route, row)
+                return
         except clipper.RequestError as error:
             self.respond(error.status, clipper.error_object(error.error, error.cause))
-            return
-        if isinstance(rows, list):
-            self._start_batch(route, dispatcher, rows)
             return
         server = self._server
         self._query_id = server.next_id
         server.next_id += 1
-        query = server.engine.submit(route, dispatcher, rows, self)
+        query = server.engine.submit(route, dispatcher, row, self)
         if not query.is_done:
             self._query = query
-        elif query.is_hit and version is None and dispatcher is not None:
+        elif query.is_hit and dispatcher is not None:
             # Seen twice: from the third time on, the body itself is the key.
-            _remember(dispatcher, body, rows)
+            _remember(dispatcher, body, row)
+
+    def _predict_asked(self, route: "Route", asked: clipper.Asked) -> None:
+        """Submit several inputs, or one for a version; RequestError where there is no such."""
+        rows, version = asked
+        dispatcher = route.dispatcher if version is None else _version(route, version)
+        if isinstance(rows, list):
+            self._start_batch(route, dispatcher, rows)
+            return
+        self._query_id = self._server.take_ids(1)
+        query = self._server.engine.submit(route, dispatcher, rows, self)
+        if not query.is_done:
+            self._query = query
 
     def _start_batch(
         self, route: "Route", dispatcher: "Dispatcher | None", rows: list[bytes]
@@ -171,7 +177,7 @@ class QueryConnection(RequestReader):
             has_body = has_body and request.method != b"HEAD"
             self.respond(status, body, kind=kind, extra=extra, has_body=has_body)
         else:
-            self._predict(answer, request.body)
+            self.predict(answer, request.body)
 
     # --- the answer: `Sink` of a single query ---
 
@@ -181,11 +187,12 @@ class QueryConnection(RequestReader):
         transport = self.transport
         if transport is None:
             return
+        server = self._server
         body = b'{"query_id":%d,"output":%b,"default":false}' % (self._query_id, output)
-        if self._is_last or self._server.is_draining:
+        if self._is_last or server.is_draining:
             self.respond(200, body)
             return
-        transport.write(b"%b%d\r\n\r\n%b" % (self._server.heads.ok, len(body), body))
+        transport.write(server.heads.ok[len(body)] + body)
         self.is_busy = False
         if self._backlog or self._refusal is not None:
             self._next()
@@ -198,7 +205,7 @@ class QueryConnection(RequestReader):
             self.respond(status, body)
             return
         self._query = None
-        transport.write(b"%b%d\r\n\r\n%b" % (self._server.heads.ok, len(body), body))
+        transport.write(self._server.heads.ok[len(body)] + body)
         self.is_busy = False
         if self._backlog or self._refusal is not None:
             self._next()

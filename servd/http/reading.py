@@ -22,6 +22,10 @@ MAX_HEAD_BYTES = 32 * 1024
 """Of a head; and of all that is neither head nor body, such as a chunked body's trailers."""
 
 
+_NO_HEAD = b"\0"
+"""What no request begins with."""
+
+
 class Request:
     """What is known of one request while it is parsed, and while it waits behind another.
 
@@ -64,13 +68,16 @@ class RequestReader(asyncio.Protocol):
     __slots__ = (
         "_body_bytes",
         "_chunks",
+        "_head",
         "_head_bytes",
         "_is_old",
         "_is_refused",
         "_parser",
         "_plain",
         "_request",
+        "_route",
         "_server",
+        "_size",
         "began",
         "is_busy",
         "is_reading_head",
@@ -87,6 +94,9 @@ class RequestReader(asyncio.Protocol):
         self._body_bytes = 0
         self._is_old: bool | None = None
         self._is_refused = False
+        self._head = _NO_HEAD
+        self._size = 0
+        self._route: Route | None = None
         self._plain: Request | None = None
         self.is_busy = False
         self.is_reading_head = True
@@ -102,7 +112,7 @@ class RequestReader(asyncio.Protocol):
         """Answer what was refused, after the requests before it; nothing more will be read."""
         raise NotImplementedError
 
-    def on_known(self, route: "Route", body: bytes) -> None:
+    def predict(self, route: "Route", body: bytes) -> None:
         """Take a prediction whose head has been seen before: a POST that keeps the connection."""
         raise NotImplementedError
 
@@ -112,19 +122,30 @@ class RequestReader(asyncio.Protocol):
         Clients repeat their heads to the byte. A chunk that is one whole request with a head that
         httptools has accepted before needs no parser: the same bytes would be parsed the same.
         """
+        self.since = self._server.tick
+        head = self._head
+        if data.startswith(head) and len(data) == self._size and not self.is_busy:
+            route = self._route
+            if route is not None and route.is_open and self.began is None:
+                self.predict(route, data[len(head) :])
+                return
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        """Read what is not the same head as before on this connection."""
         if self._is_refused:
             return  # read and dropped, so that the answer is not lost to a reset connection
-        server = self._server
-        self.since = server.tick
         if self.is_busy or self.began is not None:
             self._parse(data)
             return
+        server = self._server
         at = data.find(b"\r\n\r\n") + 4
         known = server.known_heads.get(data[:at])
         if known is not None and known[1] == len(data) - at:
             route = server.engine.routes.get(known[0])
             if route is not None:
-                self.on_known(route, data[at:])
+                self._head, self._size, self._route = data[:at], len(data), route
+                self.predict(route, data[at:])
                 return
         plain = self._parse(data)
         if plain is not None and plain.length == len(data) - at:
@@ -168,6 +189,7 @@ class RequestReader(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection without an answer."""
         self._is_refused = True
+        self._head = _NO_HEAD
         self._request = None
         if self.transport is not None:
             self.transport.abort()
@@ -176,6 +198,7 @@ class RequestReader(asyncio.Protocol):
         """Stop reading for good and have the reason answered."""
         if not self._is_refused:
             self._is_refused = True
+            self._head = _NO_HEAD
             self._request = None
             self.on_refusal(status, cause)
 

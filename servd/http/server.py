@@ -237,7 +237,7 @@ def _answer_update(route: Route, body: bytes) -> Answer:
     """Take feedback. The default selection policy learns nothing from it, as in Clipper."""
     try:
         feedback = msgspec.json.decode(body, type=_Feedback)
-        clipper.decode(route.input_type, b'{"input":%b}' % bytes(feedback.input))
+        clipper.DECODE[route.input_type](b'{"input":%b}' % bytes(feedback.input))
     except (msgspec.MsgspecError, RecursionError) as error:
         return 400, clipper.error_object(
             "Json error", f"Error parsing JSON: {error}. {UPDATE_SCHEMA}"

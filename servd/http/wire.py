@@ -7,25 +7,41 @@ JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 
 
+_KEPT_LENGTHS = 4096
+
+
+class OkHeads(dict[int, bytes]):
+    """The heads of good answers by the length of their bodies, each made when first needed."""
+
+    date = b""
+
+    def __missing__(self, length: int) -> bytes:
+        head = (
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
+        ) % (self.date, length)
+        if length < _KEPT_LENGTHS:
+            self[length] = head
+        return head
+
+
 class Heads:
     """The unchanging part of each answer's head, with the Date that HTTP asks for.
 
-    `ok` ends with `Content-Length: `; the length, an empty line and the body follow.
+    `ok` maps the length of a body to the head of a good answer with it.
     """
 
     __slots__ = ("date", "ok")
 
     def __init__(self) -> None:
         self.date = b""
-        self.ok = b""
+        self.ok = OkHeads()
         self.refresh()
 
     def refresh(self) -> None:
         """Take the present second into the Date header; called once a second."""
         self.date = b"Date: %b\r\n" % formatdate(usegmt=True).encode()
-        self.ok = (
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: " % self.date
-        )
+        self.ok.clear()
+        self.ok.date = self.date
 
     def answer(
         self,

@@ -92,7 +92,7 @@ def test_the_bound_holds(steps, limit_bytes):
             table.put(key, value)
             truth[which].setdefault((is_row, key), set()).add(value)
         elif verb == "keep":
-            part.keep([key, key + b"'"], [value, value])
+            part.keep([key, key + b"'"], [value, value], 2 * len(key + value) + 1)
             truth[which].setdefault((True, key), set()).add(value)
         elif verb == "get":
             found = table.get(key)

@@ -5,8 +5,9 @@ Whole numbers are accepted for floats and doubles, which Clipper refused.
 
 import json
 import struct
+import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import simdjson
@@ -25,6 +26,17 @@ SCHEMA = (
 
 Rows = bytes | list[bytes]
 """One input, or those of an `input_batch`."""
+
+
+class Asked(NamedTuple):
+    """What a request asks for, where that is not one input for the current version."""
+
+    rows: Rows
+    version: str | None
+
+
+Decode = Callable[[bytes], bytes | Asked]
+"""Bodies to rows. Raises RequestError, whose cause says why a body is not what is taken."""
 
 
 class RequestError(Exception):
@@ -79,57 +91,82 @@ _DECODERS: dict[InputType, Callable[[bytes], Any]] = {
 }
 
 
-def _pack(kind: str) -> Callable[[list[Any]], bytes]:
-    packers: dict[int, Callable[..., bytes]] = {}
+class _Packers(dict[int, Callable[..., bytes]]):
+    """How as many numbers as the key says become a row, each made when first needed."""
 
-    def pack(values: list[Any]) -> bytes:
-        try:
-            return packers[len(values)](*values)
-        except KeyError:
-            pack_all = struct.Struct(f"<{len(values)}{kind}").pack
-            if len(values) < LARGE_BODY_BYTES:  # so many lengths at most are kept
-                packers[len(values)] = pack_all
-            return pack_all(*values)
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
 
-    return pack
+    def __missing__(self, count: int) -> Callable[..., bytes]:
+        pack = struct.Struct(f"<{count}{self._kind}").pack
+        if count < LARGE_BODY_BYTES:  # so many lengths at most are kept
+            self[count] = pack
+        return pack
 
-
-_TO_ROW: dict[InputType, Callable[[Any], bytes]] = {
-    InputType.DOUBLES: _pack("d"),
-    InputType.FLOATS: _pack("f"),
-    InputType.INTEGERS: _pack("i"),
-    InputType.STRINGS: str.encode,
-    InputType.BYTES: bytes,
-    InputType.ANY: bytes,
-}
 
 _parser: Any = simdjson.Parser()
 
 
-def decode(input_type: InputType, body: bytes) -> tuple[Rows, str | None]:
-    """Return a request's row (or rows, for `input_batch`) and the version it asks for.
+def _numeric_decoder(input_type: InputType, kind: str) -> Decode:
+    parse = _DECODERS[input_type]
+    packers = _Packers(kind)
+    large = LARGE_BODY_BYTES if input_type is InputType.DOUBLES else sys.maxsize
+    unset = msgspec.UNSET
 
-    Raises:
-        RequestError: the body is not what the application takes; its cause says why.
-    """
-    if len(body) > LARGE_BODY_BYTES and input_type is InputType.DOUBLES:
-        row = _decode_large(body)
-        if row is not None:
-            return row, None
-    try:
-        request = _DECODERS[input_type](body)
-        version = request.version or None  # null, as a client may send for "none"
-        single = request.input
-        if single is not msgspec.UNSET:
-            return _TO_ROW[input_type](single), version
-        if request.input_batch is msgspec.UNSET:
-            raise _json_error("JSON object does not have required keys input or input_batch")
-        to_row = _TO_ROW[input_type]
-        return [to_row(each) for each in request.input_batch], version
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
-        raise _explain(body, input_type, str(error)) from None
-    except (struct.error, OverflowError):
-        raise _json_error("a number is out of the range of a float (+-3.4028235e38)") from None
+    def decode(body: bytes) -> bytes | Asked:
+        if len(body) > large and (row := _decode_large(body)) is not None:
+            return row
+        try:
+            request = parse(body)
+            values = request.input
+            if values is unset or request.version is not unset:
+                return _asked(request, lambda each: packers[len(each)](*each))
+            return packers[len(values)](*values)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise _explain(body, input_type, str(error)) from None
+        except (struct.error, OverflowError):
+            raise _json_error("a number is out of the range of a float (+-3.4028235e38)") from None
+
+    return decode
+
+
+def _plain_decoder(input_type: InputType, to_row: Callable[[Any], bytes]) -> Decode:
+    parse = _DECODERS[input_type]
+    unset = msgspec.UNSET
+
+    def decode(body: bytes) -> bytes | Asked:
+        try:
+            request = parse(body)
+            value = request.input
+            if value is unset or request.version is not unset:
+                return _asked(request, to_row)
+            return to_row(value)
+        except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
+            raise _explain(body, input_type, str(error)) from None
+
+    return decode
+
+
+DECODE: dict[InputType, Decode] = {
+    InputType.DOUBLES: _numeric_decoder(InputType.DOUBLES, "d"),
+    InputType.FLOATS: _numeric_decoder(InputType.FLOATS, "f"),
+    InputType.INTEGERS: _numeric_decoder(InputType.INTEGERS, "i"),
+    InputType.STRINGS: _plain_decoder(InputType.STRINGS, str.encode),
+    InputType.BYTES: _plain_decoder(InputType.BYTES, bytes),
+    InputType.ANY: _plain_decoder(InputType.ANY, bytes),
+}
+"""How the bodies of requests become rows of an input type."""
+
+
+def _asked(request: Any, to_row: Callable[[Any], bytes]) -> bytes | Asked:
+    """Return what a request of several inputs, or for a version, asks for."""
+    version = request.version or None  # null, as a client may send for "none"
+    if request.input is not msgspec.UNSET:
+        row = to_row(request.input)
+        return row if version is None else Asked(row, version)
+    if request.input_batch is msgspec.UNSET:
+        raise _json_error("JSON object does not have required keys input or input_batch")
+    return Asked([to_row(each) for each in request.input_batch], version)
 
 
 def _decode_large(body: bytes) -> bytes | None:

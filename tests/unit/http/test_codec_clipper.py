@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from servd.datatypes import Application, InputType
 from servd.http.codecs import clipper
-from servd.http.codecs.clipper import RequestError, decode
+from servd.http.codecs.clipper import DECODE, RequestError
 from servd.query import Miss, Query
 from servd.route import Route
 
@@ -23,6 +23,12 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=12,
 )
+
+
+def decode(input_type, body):
+    """Return a body's rows and the version that it asks for."""
+    asked = DECODE[input_type](body)
+    return (asked, None) if isinstance(asked, bytes) else asked
 
 
 def pack(letter, values):

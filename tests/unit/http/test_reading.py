@@ -34,9 +34,9 @@ class Collector(RequestReader):
         """Keep a refusal."""
         self.refusals.append((status, cause))
 
-    def on_known(self, url, body):
+    def predict(self, route, body):
         """Keep a request whose head was known."""
-        self.known.append((url, body))
+        self.known.append((route, body))
 
 
 REQUEST = post("/a/predict", {"input": [1]}, "Accept: x", "Authorization: y")
@@ -143,7 +143,7 @@ def test_the_base_leaves_requests_to_others():
     with pytest.raises(NotImplementedError):
         reader.on_request(None)
     with pytest.raises(NotImplementedError):
-        reader.on_known(b"", b"")
+        reader.predict(None, b"")
     with pytest.raises(NotImplementedError):
         reader.on_refusal(400, "")
     assert isinstance(reader, asyncio.Protocol)
