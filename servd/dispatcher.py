@@ -11,9 +11,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from servd.batching import new_controller
-from servd.cache import VersionCache
+from servd.cache import Table, VersionCache
 from servd.clock import Clock
 from servd.datatypes import ModelVersion
+from servd.deadlines import take_by_deadline
 from servd.delay import BatchDelay
 from servd.metrics import Counters, count_batch
 from servd.query import Batch, Miss, Query, answer_all, count_answers, miss, prune
@@ -35,14 +36,17 @@ class Dispatcher:
 
     `slots` are the replicas that get new batches; while there are none it is not `is_live`.
     `queued` counts queries that were not sent yet; from `admit_limit` on, more could not be
-    answered in time. `row_bytes` is the length that each row must have, where the model says so.
+    answered in time. `bodies` are the known answers by body, while it is live and there is a cache.
+    `row_bytes` is the length that each row must have, where the model says so.
     """
 
     def __init__(self, version: ModelVersion, cache: VersionCache | None, clock: Clock) -> None:
         self.version = version
         self.id = version.id
         self.cache = cache
-        self.counters = Counters()
+        self.body_hits = 0
+        self.bodies: Table | None = None
+        self._counters = Counters()
         self.slots: list[Slot] = []
         self.is_live = False
         self.queued = 0
@@ -59,6 +63,13 @@ class Dispatcher:
         self._is_scheduled = False
         self._ticked_s = 0.0
         self._looked_s = 0.0
+
+    @property
+    def counters(self) -> Counters:
+        """What it has done, with the hits by body, which the query path only counts up."""
+        hits, self.body_hits = self.body_hits, 0
+        self._counters.cache_hits += hits
+        return self._counters
 
     # --- the query's way in, called by the engine ---
 
@@ -133,23 +144,8 @@ class Dispatcher:
                 taken = [queue.popleft() for _ in range(limit)]
             self.queued -= len(taken)
             return [q for q in taken if not q.is_done or self._is_wanted(q, now_s, now_s)]
-        return self._take_by_deadline(queues, limit, back_s, now_s)
-
-    def _take_by_deadline(
-        self, queues: list[deque[Query]], limit: int, back_s: float, now_s: float
-    ) -> list[Query]:
-        taken: list[Query] = []
-        while queues and len(taken) < limit:
-            queue = queues[0] if len(queues) == 1 else min(queues, key=_head_deadline)
-            # The newest is due last. Where it would be late too, nothing is gained by refusing
-            # the others, and only a batch can show that the replica is faster again.
-            due_s = back_s if queue[-1].deadline_s > back_s else now_s
-            query = queue.popleft()
-            self.queued -= 1
-            if not queue:
-                queues.remove(queue)
-            if self._is_wanted(query, due_s, now_s):
-                taken.append(query)
+        taken, removed = take_by_deadline(queues, limit, back_s, now_s, self._is_wanted)
+        self.queued -= removed
         return taken
 
     def _drop_answered(self) -> None:
@@ -227,7 +223,7 @@ class Dispatcher:
         self.admit_limit = UNLIMITED
         self._slot_of[connection] = slot
         self.slots.append(slot)
-        self.is_live = True
+        self._set_live()
         connection.handler = self
         items = connection.row_items
         self.row_bytes = (
@@ -240,7 +236,7 @@ class Dispatcher:
         slot = self._slot_of.get(connection)
         if slot is not None and slot in self.slots:
             self.slots.remove(slot)
-            self.is_live = bool(self.slots)
+            self._set_live()
 
     def detach(self, connection: ReplicaConnection) -> None:
         """Take a replica out that died or fell silent; what it had in flight goes to another."""
@@ -260,6 +256,10 @@ class Dispatcher:
             if again:
                 self._again.append(again)
         self._dispatch()
+
+    def _set_live(self) -> None:
+        self.is_live = bool(self.slots)
+        self.bodies = self.cache.bodies if self.cache is not None and self.slots else None
 
     def set_slo(self, slo_s: float) -> None:
         """Aim batch sizes at another objective: the tightest of the applications linked."""
@@ -296,7 +296,3 @@ class Dispatcher:
         for each in (query, *(query.followers or ())):
             if not each.is_done:
                 miss(each, why)
-
-
-def _head_deadline(queue: deque[Query]) -> float:
-    return queue[0].deadline_s

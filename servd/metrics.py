@@ -44,10 +44,10 @@ class Histogram:
         if value > self.maximum:  # noqa: PLR1730 - `max` takes twice the time
             self.maximum = value
 
-    def add_zero(self) -> None:
-        """Count a zero: an answer from the cache, of which there may be more than of any other."""
-        self.counts[0] += 1
-        self.count += 1
+    def add_zeros(self, count: int) -> None:
+        """Count zeros: answers from the cache, of which there may be more than of any other."""
+        self.counts[0] += count
+        self.count += count
 
     def percentile(self, share: float) -> float | None:
         """Return the value below which `share` (0 to 1) of the values lie; None without values."""
@@ -110,6 +110,12 @@ class Counters:
         self.latency = Histogram()
         self.batch_size = Histogram()
         self._snapshots: deque[_Snapshot] = deque(maxlen=WINDOW_S + 1)
+
+    def known(self, count: int) -> None:
+        """Count queries that the cache answered before they became any."""
+        self.queries += count
+        self.cache_hits += count
+        self.latency.add_zeros(count)
 
     def answered(self, microseconds: int) -> None:
         """Count a query and its latency."""

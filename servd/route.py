@@ -21,8 +21,9 @@ class Route:
     """
 
     __slots__ = (
+        "_counters",
         "application",
-        "counters",
+        "body_hits",
         "default",
         "dispatcher",
         "full_until_s",
@@ -39,7 +40,8 @@ class Route:
     )
 
     def __init__(self, application: Application, default: bytes | None) -> None:
-        self.counters = Counters()
+        self.body_hits = 0
+        self._counters = Counters()
         self.waiting: deque[Query] = deque()
         self.is_open = True
         self.full_until_s = 0.0
@@ -49,6 +51,14 @@ class Route:
         self.model: str | None = None
         self.versions: dict[str, Dispatcher] = {}
         self.update(application, default)
+
+    @property
+    def counters(self) -> Counters:
+        """What it has done, with the hits by body, which the query path only counts up."""
+        hits, self.body_hits = self.body_hits, 0
+        if hits:
+            self._counters.known(hits)
+        return self._counters
 
     def update(self, application: Application, default: bytes | None) -> None:
         """Take an application's settings; `default` is its default output as a JSON text."""

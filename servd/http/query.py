@@ -13,7 +13,6 @@ from servd.http.bodies import BodyError, inflate
 from servd.http.codecs import clipper
 from servd.http.reading import Request, RequestReader
 from servd.http.wire import JSON
-from servd.metrics import Counters
 from servd.query import Miss, Query
 
 if TYPE_CHECKING:
@@ -110,13 +109,16 @@ class QueryConnection(RequestReader):
     def predict(self, route: "Route", body: bytes) -> None:
         """Answer a body that was seen before without reading its JSON; else submit its queries."""
         self.is_busy = True
+        server = self._server
+        self._query_id = server.next_id
         dispatcher = route.dispatcher
-        if dispatcher is not None and dispatcher.is_live and dispatcher.cache is not None:
-            bodies = dispatcher.cache.bodies
+        if dispatcher is not None and dispatcher.bodies is not None:
+            bodies = dispatcher.bodies
             output = bodies.young.get(body) or (bodies.old and bodies.get(body))
             if output:
-                self._query_id = self._server.take_ids(1)
-                count_hit(route.counters, dispatcher.counters)
+                server.next_id += 1
+                route.body_hits += 1
+                dispatcher.body_hits += 1
                 self.on_output(None, output)
                 return
         try:
@@ -127,8 +129,6 @@ class QueryConnection(RequestReader):
         except clipper.RequestError as error:
             self.respond(error.status, clipper.error_object(error.error, error.cause))
             return
-        server = self._server
-        self._query_id = server.next_id
         server.next_id += 1
         query = server.engine.submit(route, dispatcher, row, self)
         if not query.is_done:
@@ -270,14 +270,6 @@ class QueryConnection(RequestReader):
             self.transport.write_eof()
         else:
             self.transport.close()
-
-
-def count_hit(application: Counters, version: Counters) -> None:
-    """Count a query that the cache answered before it became one."""
-    application.queries += 1
-    application.latency.add_zero()
-    application.cache_hits += 1
-    version.cache_hits += 1
 
 
 def _remember(dispatcher: "Dispatcher", body: bytes, row: bytes) -> None:
