@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import zmq
 
+from model_runtime.admission import Admission, ReplicaKeys
 from model_runtime.framing import Assembler, prefix
 from model_runtime.protocol import ProtocolError
 
@@ -54,15 +55,15 @@ class Listener(Protocol):
         ...
 
 
-def listen(address: str) -> Listener:
-    """Return the listener of an address.
+def listen(address: str, keys: ReplicaKeys | None = None) -> Listener:
+    """Return the listener of an address; keys are for ZeroMQ's.
 
     Raises:
         OSError: nobody can listen there.
     """
     if address.startswith(STREAM_SCHEME):
         return StreamListener(address.removeprefix(STREAM_SCHEME))
-    return ZmqListener(address)
+    return ZmqListener(address, keys)
 
 
 class StreamListener:
@@ -158,12 +159,14 @@ class _StreamPeer:
 class ZmqListener:
     """A ROUTER socket; a peer is its identity frame."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, keys: ReplicaKeys | None) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 1000)
         self._socket.setsockopt(zmq.RCVTIMEO, WAKE_MS)
         self._socket.setsockopt(zmq.SNDHWM, 0)
+        if keys is not None:
+            Admission(self._context, keys).guard(self._socket)
         self._socket.bind(address)
 
     def receive(self, *, is_waiting: bool) -> tuple[Peer, list[bytes]] | None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from model_runtime import protocol
+from model_runtime.admission import ReplicaKeys
 from model_runtime.carriers import Peer, listen
 from model_runtime.inputs import Batch
 
@@ -37,9 +38,10 @@ class ReplicaSocket:
     """The socket, the frontends that are known, and what the replica says of itself.
 
     `info` is the map that STATE carries; `last_heard_s` is when any frontend last said anything.
+    With `keys` it speaks CURVE, and only with the frontend whose key they name.
     """
 
-    def __init__(self, address: str, info: dict[str, Any]) -> None:
+    def __init__(self, address: str, info: dict[str, Any], keys: ReplicaKeys | None = None) -> None:
         self.info = info
         self.state = protocol.LOADING
         self.last_heard_s = time.monotonic()
@@ -47,7 +49,7 @@ class ReplicaSocket:
         self._heard_s: dict[Peer, float] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._carrier = listen(address)
+        self._carrier = listen(address, keys)
         self._thread = threading.Thread(target=self._beat, name="servd-beat", daemon=True)
 
     def __enter__(self) -> Self:

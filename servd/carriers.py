@@ -15,6 +15,7 @@ import zmq
 from model_runtime.carriers import STREAM_SCHEME
 from model_runtime.framing import Assembler, prefix
 from model_runtime.protocol import ProtocolError
+from servd.curve import CurveKeys
 
 RECONNECT_MS: Final = 10
 """A replica binds its socket a moment after it is launched; ZeroMQ's 100 ms would be waited out."""
@@ -52,12 +53,15 @@ class Carrier(Protocol):
 
 
 def carrier(
-    address: str, context: "zmq.Context[zmq.Socket[bytes]]", on_frames: OnFrames
+    address: str,
+    context: "zmq.Context[zmq.Socket[bytes]]",
+    on_frames: OnFrames,
+    curve: CurveKeys | None,
 ) -> Carrier:
-    """Return the carrier of an address."""
+    """Return the carrier of an address; keys are for ZeroMQ's."""
     if address.startswith(STREAM_SCHEME):
         return StreamCarrier(address.removeprefix(STREAM_SCHEME), on_frames)
-    return ZmqCarrier(address, context, on_frames)
+    return ZmqCarrier(address, context, on_frames, curve)
 
 
 class StreamCarrier:
@@ -171,9 +175,11 @@ class ZmqCarrier:
         address: str,
         context: "zmq.Context[zmq.Socket[bytes]]",
         on_frames: OnFrames,
+        curve: CurveKeys | None,
     ) -> None:
         self._address = address
         self._context = context
+        self._curve = curve
         self._on_frames = on_frames
         self._socket: zmq.Socket[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -186,6 +192,10 @@ class ZmqCarrier:
         sock.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         sock.setsockopt(zmq.SNDHWM, MAX_UNSENT)
         sock.setsockopt(zmq.RCVHWM, 0)
+        if self._curve is not None:
+            sock.curve_serverkey = self._curve.replica_public
+            sock.curve_publickey = self._curve.frontend_public
+            sock.curve_secretkey = self._curve.frontend_secret
         sock.connect(self._address)
         self._socket = sock
         self._loop = asyncio.get_running_loop()

@@ -12,6 +12,7 @@ import zmq
 from model_runtime import protocol
 from servd.carriers import carrier
 from servd.clock import Clock
+from servd.curve import CurveKeys
 from servd.metrics import Counters
 from servd.query import Batch
 
@@ -42,7 +43,7 @@ class ReplicaConnection:
 
     `in_flight` maps batch numbers to batches without a reply. `last_heard_s` is the monotonic time
     of the last message. `row_items` is how many numbers an input must have, where the replica
-    says so.
+    says so. With `curve` it is encrypted, and nothing is heard from a replica without that key.
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class ReplicaConnection:
         owner: ReplicaOwner,
         context: "zmq.Context[zmq.Socket[bytes]]",
         clock: Clock,
+        *,
+        curve: CurveKeys | None = None,
     ) -> None:
         self.address = address
         self.counters = Counters()
@@ -60,7 +63,7 @@ class ReplicaConnection:
         self.row_items: int | None = None
         self._clock = clock
         self._owner = owner
-        self._carrier = carrier(address, context, self._on_frames)
+        self._carrier = carrier(address, context, self._on_frames, curve)
         self._next_id = 0
 
     def open(self) -> None:
