@@ -7,7 +7,7 @@ deployed with a batch wait.
 """
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from servd.batching import new_controller
@@ -34,10 +34,10 @@ DEFAULT_SLO_S = 0.1
 class Dispatcher:
     """The queue of one version and the replicas that serve it.
 
-    `slots` are the replicas that get new batches; while there are none it is not `is_live`.
-    `queued` counts queries that were not sent yet; from `admit_limit` on, more could not be
-    answered in time. `bodies` are the known answers by body, while it is live and there is a cache.
-    `row_bytes` is the length that each row must have, where the model says so.
+    `slots` are the replicas that get new batches; while there are none it is not `is_live`, and
+    `bodies`, the known answers by body, is None. `queued` counts queries that were not sent yet;
+    from `admit_limit` on, more could not be answered in time. While `is_scheduled`, this tick's
+    queries came at `scheduled_s`. `row_bytes` is the length that a row must have, if known.
     """
 
     def __init__(self, version: ModelVersion, cache: VersionCache | None, clock: Clock) -> None:
@@ -56,11 +56,12 @@ class Dispatcher:
         self._type_code = version.input_type.code
         self._slo_s = DEFAULT_SLO_S
         self._delay = BatchDelay(version.batch_wait_us / 1e6, self._dispatch)
-        self._queues: dict[Route, deque[Query]] = {}
+        self._queues: defaultdict[Route, deque[Query]] = defaultdict(deque)
         self._again: deque[list[Query]] = deque()
         self._late: list[Query] = []
         self._slot_of: dict[ReplicaConnection, Slot] = {}
-        self._is_scheduled = False
+        self.is_scheduled = False
+        self.scheduled_s = 0.0
         self._ticked_s = 0.0
         self._looked_s = 0.0
 
@@ -75,13 +76,11 @@ class Dispatcher:
 
     def enqueue(self, query: Query) -> None:
         """Queue a query; all that the event loop reads in one tick so joins one batch."""
-        queue = self._queues.get(query.route)
-        if queue is None:
-            queue = self._queues[query.route] = deque()
-        queue.append(query)
+        self._queues[query.route].append(query)
         self.queued += 1
-        if not self._is_scheduled:
-            self._is_scheduled = True
+        if not self.is_scheduled:
+            self.is_scheduled = True
+            self.scheduled_s = query.started_s
             asyncio.get_running_loop().call_soon(self._on_tick)
 
     def is_full_for(self, query: Query) -> bool:
@@ -99,7 +98,7 @@ class Dispatcher:
         return ahead >= room(self.slots, slo_s)
 
     def _on_tick(self) -> None:
-        self._is_scheduled = False
+        self.is_scheduled = False
         # The loop looks for replies after each tick, so what it reads next had not come by the
         # tick before this one.
         self._looked_s, self._ticked_s = self._ticked_s, self._clock()
@@ -136,13 +135,17 @@ class Dispatcher:
         queues = [queue for queue in self._queues.values() if queue]
         if len(queues) == 1 and queues[0][0].deadline_s > back_s:
             # Of one queue the head is due first, and it has time: no look at each deadline.
-            queue = queues[0]
-            if len(queue) <= limit:
+            queue, route = queues[0], queues[0][0].route
+            is_emptied = len(queue) <= limit
+            if is_emptied:
                 taken = list(queue)
                 queue.clear()
             else:
                 taken = [queue.popleft() for _ in range(limit)]
             self.queued -= len(taken)
+            if not route.lost:
+                return taken
+            route.lost *= not is_emptied
             return [q for q in taken if not q.is_done or self._is_wanted(q, now_s, now_s)]
         taken, removed = take_by_deadline(queues, limit, back_s, now_s, self._is_wanted)
         self.queued -= removed
@@ -210,8 +213,8 @@ class Dispatcher:
         self._dispatch()
 
     def _count(self, connection: ReplicaConnection, batch: Batch, now_s: float) -> None:
-        every = (self.counters, connection.counters)
-        count_batch(every, len(batch.queries), now_s - batch.sent_s)
+        round_trip_s = now_s - batch.sent_s
+        count_batch((self.counters, connection.counters), len(batch.queries), round_trip_s)
 
     # --- replicas come and go, called by the supervisor ---
 

@@ -69,10 +69,13 @@ class Engine:
             sink: who waits.
             index: the input's place in its request.
         """
-        query = Query(route, row, sink, index, self.clock())
         if dispatcher is None or not dispatcher.is_live:
+            query = Query(route, row, sink, index, self.clock())
             miss(query, Miss.NO_MODEL)
             return query
+        # One look at the clock for all that a tick reads.
+        now_s = dispatcher.scheduled_s if dispatcher.is_scheduled else self.clock()
+        query = Query(route, row, sink, index, now_s)
         if dispatcher.row_bytes is not None and len(row) != dispatcher.row_bytes:
             miss(query, Miss.WRONG_SIZE)
             return query
@@ -88,12 +91,10 @@ class Engine:
         ) and not self._watch(query, dispatcher):
             return query
         waiting.append(query)
-        if cache is not None:
-            first = cache.pending.setdefault(row, query)
-            if first is not query:
-                first.follow(query)
-                return query
-        dispatcher.enqueue(query)
+        if cache is None or (first := cache.pending.setdefault(row, query)) is query:
+            dispatcher.enqueue(query)
+        else:
+            first.follow(query)
         return query
 
     def _answer_hit(self, dispatcher: Dispatcher, query: Query, output: bytes) -> Query:
@@ -129,6 +130,7 @@ class Engine:
             while waiting and (waiting[0].is_done or waiting[0].deadline_s <= now_s):
                 query = waiting.popleft()
                 if not query.is_done:
+                    route.lost += 1
                     miss(query, Miss.TIMED_OUT)
         finally:
             # Not before the loop: a miss may start the next query of its connection, which must
@@ -141,6 +143,7 @@ class Engine:
     def cancel(self, query: Query) -> None:
         """Free a query's place: its caller has hung up. Its batch-mates notice nothing."""
         query.is_done = True
+        query.route.lost += 1
         prune(query.route.waiting)
 
     # --- what the registry and the supervisor change ---

@@ -17,7 +17,8 @@ class Route:
     `dispatcher` is the current version's, or None. `waiting` holds the unanswered queries in the
     order of their deadlines, which is the order of arrival because an application has one
     objective; answered ones stay in it until they reach its head. From a length of `watch_from` on,
-    a new query needs a look: 0 while no timer runs for their deadlines.
+    a new query needs a look: 0 while no timer runs for their deadlines. `lost` counts those that
+    ended without an output since the dispatcher last sent all that waited.
     """
 
     __slots__ = (
@@ -29,6 +30,7 @@ class Route:
         "full_until_s",
         "input_type",
         "is_open",
+        "lost",
         "model",
         "name",
         "row_bytes",
@@ -44,6 +46,7 @@ class Route:
         self._counters = Counters()
         self.waiting: deque[Query] = deque()
         self.is_open = True
+        self.lost = 0
         self.full_until_s = 0.0
         self.timer: object | None = None
         self.watch_from = 0

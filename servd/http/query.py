@@ -27,12 +27,14 @@ MAX_BACKLOG = 64
 class QueryConnection(RequestReader):
     """One client. It is the sink of its single queries; `BatchAnswer` is that of an input_batch.
 
-    Once `is_closing` no more requests will be answered.
+    Once `is_closing` no more requests will be answered. `_is_plain` says that an answer needs no
+    thought: it is not the last, nothing waits behind it, and there is somebody to send it to.
     """
 
     __slots__ = (
         "_backlog",
         "_is_last",
+        "_is_plain",
         "_is_walking",
         "_query",
         "_query_id",
@@ -47,6 +49,7 @@ class QueryConnection(RequestReader):
         self._query_id = 0
         self._refusal: tuple[int, bytes] | None = None
         self._is_last = False
+        self._is_plain = False
         self._is_walking = False
         self.is_closing = False
 
@@ -56,11 +59,13 @@ class QueryConnection(RequestReader):
         """Register with the server, which watches over its connections' times."""
         self.transport = transport  # type: ignore[assignment]  # TCP transports are Transports
         self._server.connections.add(self)
+        self._is_plain = not self._server.is_draining
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Free the places of what nobody waits for any more."""
         del exc
         self.transport = None
+        self._is_plain = False
         self._server.connections.discard(self)
         self._backlog.clear()
         if isinstance(self._query, Query):
@@ -79,6 +84,10 @@ class QueryConnection(RequestReader):
         if self.transport is not None:
             self.transport.resume_reading()
 
+    def close_soon(self) -> None:
+        """Close after the next answer: the server is draining."""
+        self._is_plain = False
+
     @property
     def has_unsent(self) -> bool:
         """Whether a part of an answer still waits for the client to read."""
@@ -90,6 +99,7 @@ class QueryConnection(RequestReader):
         """Handle a request, or keep it until those before it are answered."""
         if self.is_busy or self._backlog or self.is_closing:
             self._backlog.append(request)
+            self._is_plain = False
             if len(self._backlog) >= MAX_BACKLOG and self.transport is not None:
                 self.transport.pause_reading()
         else:
@@ -99,6 +109,7 @@ class QueryConnection(RequestReader):
         """Start a request's queries, or hand it to the slow routes."""
         server = self._server
         self._is_last = request.is_last
+        self._is_plain = not (self._is_last or self._backlog or self._refusal or server.is_draining)
         self.is_busy = True
         route = server.engine.routes.get(request.url)
         if route is None or request.method != b"POST" or request.encoding or server.token:
@@ -183,32 +194,18 @@ class QueryConnection(RequestReader):
 
     def on_output(self, query: Query | None, output: bytes) -> None:  # noqa: ARG002  # Sink's
         """Write a prediction. Called by the dispatcher, or by `submit` on a cache hit."""
-        self._query = None
-        transport = self.transport
-        if transport is None:
-            return
-        server = self._server
         body = b'{"query_id":%d,"output":%b,"default":false}' % (self._query_id, output)
-        if self._is_last or server.is_draining:
+        if self._is_plain:
+            self._query = None
+            self.is_busy = False
+            self.transport.write(self._server.heads.ok[len(body)] + body)  # type: ignore[union-attr]
+        else:
             self.respond(200, body)
-            return
-        transport.write(server.heads.ok[len(body)] + body)
-        self.is_busy = False
-        if self._backlog or self._refusal is not None:
-            self._next()
 
     def on_miss(self, query: Query, miss: Miss) -> None:
         """Write the default output or an error."""
         status, body = clipper.miss_object(self._query_id, query, miss)
-        transport = self.transport
-        if transport is None or status != 200 or self._is_last or self._server.is_draining:
-            self.respond(status, body)
-            return
-        self._query = None
-        transport.write(self._server.heads.ok[len(body)] + body)
-        self.is_busy = False
-        if self._backlog or self._refusal is not None:
-            self._next()
+        self.respond(status, body)
 
     def respond(
         self,
@@ -229,7 +226,11 @@ class QueryConnection(RequestReader):
         if status == 503:
             extra += b"Retry-After: 1\r\n"
         is_last = self._is_last or (self._server.is_draining and not self._backlog)
-        text = self._server.heads.answer(status, body, kind=kind, extra=extra, is_last=is_last)
+        heads = self._server.heads
+        if status == 200 and kind is JSON and not is_last and not extra:
+            text = heads.ok[len(body)] + body
+        else:
+            text = heads.answer(status, body, kind=kind, extra=extra, is_last=is_last)
         self.transport.write(text if has_body else text[: len(text) - len(body)])
         if is_last:
             self._close()
@@ -238,6 +239,7 @@ class QueryConnection(RequestReader):
     def on_refusal(self, status: int, cause: str) -> None:
         """End the connection with an error, after the answers that are still owed on it."""
         self._refusal = (status, clipper.error_object("Bad request", cause))
+        self._is_plain = False
         if not self.is_busy and not self._backlog:
             self._next()
 

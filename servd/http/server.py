@@ -121,6 +121,8 @@ class QueryServer:
     def close_door(self) -> None:
         """Accept no new connection; each answer is its connection's last."""
         self.is_draining = True
+        for connection in self.connections:
+            connection.close_soon()
         if self._server is not None:
             self._server.close()
 
