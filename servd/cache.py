@@ -28,6 +28,11 @@ class Table:
         self.young: dict[bytes, bytes] = {}
         self.old: dict[bytes, bytes] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known."""
+        return not self.young and not self.old
+
     def get(self, key: bytes) -> bytes | None:
         """Return the output stored for `key`, or None."""
         found = self.young.get(key)

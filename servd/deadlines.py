@@ -1,7 +1,7 @@
 """Which of several applications' waiting queries leave first. Used by dispatcher.py."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from servd.query import Query
 
@@ -37,6 +37,21 @@ def take_by_deadline(
         if is_wanted(query, due_s, now_s):
             taken.append(query)
     return taken, removed
+
+
+def drop_answered(
+    queues: Iterable[deque[Query]], now_s: float, is_wanted: Callable[[Query, float, float], bool]
+) -> int:
+    """Take what nobody waits for off the queues' heads; return how many queries that were.
+
+    A model that hangs must not let them grow.
+    """
+    removed = 0
+    for queue in queues:
+        while queue and queue[0].is_done and not is_wanted(queue[0], now_s, now_s):
+            queue.popleft()
+            removed += 1
+    return removed
 
 
 def _head_deadline(queue: deque[Query]) -> float:

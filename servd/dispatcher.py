@@ -14,7 +14,7 @@ from servd.batching import new_controller
 from servd.cache import Table, VersionCache
 from servd.clock import Clock
 from servd.datatypes import ModelVersion
-from servd.deadlines import take_by_deadline
+from servd.deadlines import drop_answered, take_by_deadline
 from servd.delay import BatchDelay
 from servd.metrics import Counters, count_batch
 from servd.query import Batch, Miss, Query, answer_all, count_answers, miss, prune
@@ -34,10 +34,11 @@ DEFAULT_SLO_S = 0.1
 class Dispatcher:
     """The queue of one version and the replicas that serve it.
 
-    `slots` are the replicas that get new batches; while there are none it is not `is_live`, and
-    `bodies`, the known answers by body, is None. `queued` counts queries that were not sent yet;
-    from `admit_limit` on, more could not be answered in time. While `is_scheduled`, this tick's
-    queries came at `scheduled_s`. `row_bytes` is the length that a row must have, if known.
+    `slots` are the replicas that get new batches; while there are none it is not `is_live`.
+    `bodies` are the known answers by body; None while not live or if there are none. `queued` counts
+    queries that were not sent yet; from `admit_limit` on, more could not be answered in time. While
+    `is_scheduled`, this tick's queries came at `scheduled_s`. `row_bytes` is the length that a row
+    must have, if known.
     """
 
     def __init__(self, version: ModelVersion, cache: VersionCache | None, clock: Clock) -> None:
@@ -116,7 +117,8 @@ class Dispatcher:
         while self.queued or self._again:
             slot = next_slot(self.slots)
             if slot is None:
-                self._drop_answered()
+                lines = self._queues.values()
+                self.queued -= drop_answered(lines, self._clock(), self._is_wanted)
                 return
             now_s = self._clock()
             if self._again:
@@ -150,16 +152,6 @@ class Dispatcher:
         taken, removed = take_by_deadline(queues, limit, back_s, now_s, self._is_wanted)
         self.queued -= removed
         return taken
-
-    def _drop_answered(self) -> None:
-        """Take expired queries off the queues' heads: a model that hangs must not let them grow."""
-        for queue in self._queues.values():
-            while queue and queue[0].is_done:
-                now_s = self._clock()
-                if self._is_wanted(queue[0], now_s, now_s):
-                    break
-                queue.popleft()
-                self.queued -= 1
 
     def _is_wanted(self, query: Query, due_s: float, now_s: float) -> bool:
         """Whether anybody waits for a query's output until `due_s`, when it can be there."""
@@ -260,9 +252,16 @@ class Dispatcher:
                 self._again.append(again)
         self._dispatch()
 
+    def remember(self, body: bytes, row: bytes) -> None:
+        """Know the answer to a row by the body that it came in, if it is known by the row."""
+        if self.cache is not None and (output := self.cache.rows.get(row)) is not None:
+            self.cache.bodies.put(body, output)
+            self._set_live()
+
     def _set_live(self) -> None:
         self.is_live = bool(self.slots)
-        self.bodies = self.cache.bodies if self.cache is not None and self.slots else None
+        has_bodies = self.is_live and self.cache is not None and not self.cache.bodies.is_empty
+        self.bodies = self.cache.bodies if has_bodies else None  # type: ignore[union-attr]
 
     def set_slo(self, slo_s: float) -> None:
         """Aim batch sizes at another objective: the tightest of the applications linked."""

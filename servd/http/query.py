@@ -146,7 +146,7 @@ class QueryConnection(RequestReader):
             self._query = query
         elif query.is_hit and dispatcher is not None:
             # Seen twice: from the third time on, the body itself is the key.
-            _remember(dispatcher, body, row)
+            dispatcher.remember(body, row)
 
     def _predict_asked(self, route: "Route", asked: clipper.Asked) -> None:
         """Submit several inputs, or one for a version; RequestError where there is no such."""
@@ -272,13 +272,6 @@ class QueryConnection(RequestReader):
             self.transport.write_eof()
         else:
             self.transport.close()
-
-
-def _remember(dispatcher: "Dispatcher", body: bytes, row: bytes) -> None:
-    if dispatcher.cache is not None:
-        output = dispatcher.cache.rows.get(row)
-        if output is not None:
-            dispatcher.cache.bodies.put(body, output)
 
 
 def _version(route: "Route", version: str) -> "Dispatcher | None":
