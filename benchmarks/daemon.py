@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+import psutil
+
 from benchmarks.environment import inputs_folder
 from benchmarks.servers import ServerError
 from benchmarks.settings import ROOT, Settings
@@ -22,11 +24,11 @@ COMMAND_TIMEOUT_S = 180.0
 class Daemon:
     """`servd start` … `servd stop`; a context manager. `pid` and `port` are the daemon's."""
 
-    name = "servd"
-
-    def __init__(self, settings: Settings, cache: str = "0") -> None:
+    def __init__(self, settings: Settings, cache: str = "0", frontends: int = 1) -> None:
         self.settings = settings
+        self.name = "servd" if frontends == 1 else f"servd x{frontends}"
         self._cache = cache
+        self._frontends = frontends
         self.data_dir: Path = Path()
         self.pid = 0
         self.port = 0
@@ -40,13 +42,17 @@ class Daemon:
 
     def start(self) -> dict[str, Any]:
         """Start the daemon on free ports and return its status."""
+        more = ("--frontends", str(self._frontends)) if self._frontends > 1 else ()
         ports = ("--query-port", "0", "--admin-port", "0")
-        return self.servd("start", *ports, "--cache-size", self._cache, "--drain", "2s")
+        return self.servd("start", *ports, "--cache-size", self._cache, "--drain", "2s", *more)
 
     @property
     def pids(self) -> list[int]:
-        """The daemon alone: its replicas' time is the model's."""
-        return [self.pid]
+        """The daemon and its front-end processes: its replicas' time is the model's."""
+        if self._frontends == 1:
+            return [self.pid]
+        children = psutil.Process(self.pid).children()
+        return [self.pid, *(c.pid for c in children if "servd.frontend" in c.cmdline())]
 
     def __exit__(
         self,

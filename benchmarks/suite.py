@@ -21,6 +21,11 @@ from benchmarks.targets import judge
 from benchmarks.workloads import WORKLOADS, Workload
 from benchmarks.wrk import Target
 
+WIDE = ("W1", "W2")
+"""Workloads that are measured with several front-end processes too."""
+
+FRONTENDS = 2
+
 
 def run_suite(settings: Settings) -> dict[str, Any]:
     """Measure everything that is asked for; print a table after each workload."""
@@ -52,10 +57,16 @@ def measure(workload: Workload, settings: Settings) -> list[Point]:
         daemon.deploy(workload, slo_ms=CHECK_SLO_MS)
         others = [*baselines(workload, settings), *peers(workload, settings)]
         targets: list[Target] = [daemon, *(stack.enter_context(other) for other in others)]
+        if workload.key in WIDE:
+            wide = stack.enter_context(Daemon(settings, workload.cache, FRONTENDS))
+            wide.deploy(workload, slo_ms=CHECK_SLO_MS)
+            targets.append(wide)
         for target in targets:
             compared = check_answers(target, workload, settings)
             print_progress(f"{workload.key} {target.name}: {compared} answers are right")
-        daemon.deploy(workload)
+        for target in targets:
+            if isinstance(target, Daemon):
+                target.deploy(workload)
         warm_up(targets, workload, settings)
         points = []
         for point in closed_rounds(targets, workload, settings):

@@ -35,8 +35,8 @@ class Dispatcher:
     """The queue of one version and the replicas that serve it.
 
     `slots` are the replicas that get new batches; while there are none it is not `is_live`.
-    `bodies` are the known answers by body; None while not live or if there are none. `queued` counts
-    queries that were not sent yet; from `admit_limit` on, more could not be answered in time. While
+    `bodies` are the known answers by body; None while not live or if none are known. `queued`
+    counts queries not sent yet; from `admit_limit` on, more could not be answered in time. While
     `is_scheduled`, this tick's queries came at `scheduled_s`. `row_bytes` is the length that a row
     must have, if known.
     """
