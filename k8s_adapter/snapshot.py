@@ -53,7 +53,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A registry at one instant. `registry` is all of it as JSON, as servd.feed.Registered has it."""
+    """A registry at one instant. `registry` is all of it as JSON (servd.feed.Registered)."""
 
     servd_version: str
     frontend_image: str
