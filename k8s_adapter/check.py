@@ -1,6 +1,6 @@
 """Checks what an export has written, as a cluster would and further. Used by `--check` and tests.
 
-Each fault names its file and field. The texts are parsed again, so that what was written is checked.
+Each fault names its file and field. The texts are parsed again: what was written is checked.
 """
 
 from collections.abc import Iterator, Mapping
