@@ -141,7 +141,7 @@ def _container(snapshot: Snapshot, options: Options) -> Object:
         "name": FRONTEND,
         "image": snapshot.frontend_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["servd", "frontend"],
+        # The image has the command; what is said here adds to it.
         "args": _arguments(options),
         "env": _environment(options),
         "ports": [{"name": "http", "containerPort": QUERY_PORT, "protocol": "TCP"}],

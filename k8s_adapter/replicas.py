@@ -160,7 +160,7 @@ def _container(seat: Seat) -> Object:
         "name": REPLICA,
         "image": seat.version.image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["python", "-m", "model_runtime"],
+        # The image has the command, as one that is not of servd's making has its own.
         "args": _arguments(seat.version, has_curve=bool(options.curve)),
         "env": _environment(seat.version),
         "ports": [
