@@ -16,7 +16,7 @@ from k8s_adapter.identity import Object
 from k8s_adapter.kube_version import OLDEST
 from k8s_adapter.options import Options
 from k8s_adapter.render import file_name, to_yaml
-from k8s_adapter.standalone import PORT, StandaloneApp, app_objects
+from k8s_adapter.standalone import PORT, StandaloneApp, app_objects, token_objects
 
 CHART_VERSION: Final = "0.1.0"
 
@@ -30,6 +30,10 @@ def standalone_chart(app: StandaloneApp, options: Options) -> dict[str, str]:
     """Return the files of a chart of the standalone shape, by path; see docs/kubernetes.md."""
     values = _standalone_values(app, options)
     deployment, service, autoscaler = _standalone_templates(app, options)
+    in_place = dataclasses.replace(options, namespace=_NAMESPACE)
+    secrets = {
+        f"templates/{file_name(found)}": _template(found) for found in token_objects(in_place)
+    }
     return {
         "Chart.yaml": _chart_yaml(
             app.name, f"{app.application} in one image", app.version.version, options
@@ -42,6 +46,7 @@ def standalone_chart(app: StandaloneApp, options: Options) -> dict[str, str]:
         "templates/deployment.yaml": _template(deployment),
         "templates/service.yaml": _PORT_CHECK + _template(service),
         "templates/hpa.yaml": _template(autoscaler),
+        **secrets,
     }
 
 
@@ -120,8 +125,8 @@ def _standalone_templates(app: StandaloneApp, options: Options) -> list[Object]:
         env=_text("app.env"),
         service=f"{name}{SERVICE_SUFFIX}",
     )
-    where = dataclasses.replace(options, namespace=_NAMESPACE, service_type=_text("service.type"))
-    deployment, service, autoscaler = app_objects(marked, where)
+    settled = dataclasses.replace(options, namespace=_NAMESPACE, service_type=_text("service.type"))
+    deployment, service, autoscaler = app_objects(marked, settled)
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
     annotations.update({key: _escape(text) for key, text in annotations.items()})
     pod = deployment["spec"]["template"]["spec"]

@@ -11,6 +11,7 @@ from typing import Final
 from k8s_adapter import resources
 from k8s_adapter.cluster import namespace_objects
 from k8s_adapter.errors import ExportError, NothingToExportError
+from k8s_adapter.frontends import TOKEN_SECRET, secret_checksum
 from k8s_adapter.identity import Identity, Object
 from k8s_adapter.names import to_service_name
 from k8s_adapter.options import Options, check_options
@@ -95,10 +96,18 @@ def standalone_objects(apps: Sequence[StandaloneApp], options: Options) -> list[
         OptionError: an option is out of range.
     """
     check_options(options)
-    found = namespace_objects(options.namespace)
+    found = [*namespace_objects(options.namespace), *token_objects(options)]
     for app in apps:
         found += app_objects(app, options)
     return found
+
+
+def token_objects(options: Options) -> list[Object]:
+    """Return the Secret with the token that queries need; nothing where they need none."""
+    if not options.token:
+        return []
+    identity = Identity(name=TOKEN_SECRET, namespace=options.namespace)
+    return [resources.secret(identity, {"token": options.token})]
 
 
 def app_objects(app: StandaloneApp, options: Options) -> list[Object]:
@@ -139,6 +148,8 @@ def _service(identity: Identity, options: Options) -> Object:
 
 def _workload(app: StandaloneApp, identity: Identity, options: Options) -> Workload:
     annotations = {"servd.io/model": app.version.model, "servd.io/version": app.version.version}
+    if options.token:
+        annotations["servd.io/token-checksum"] = secret_checksum({"token": options.token})
     if app.version.bundle:
         annotations["servd.io/bundle"] = app.version.bundle
     # No number of replicas: the autoscaler sets it, and applying the file again would reset it.
@@ -157,7 +168,7 @@ def _container(app: StandaloneApp, options: Options) -> Object:
         "name": app.name,
         "image": app.image,
         "imagePullPolicy": "Always",
-        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108 - the pod's own
+        "env": _environment(options),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "startupProbe": http_probe(
             "/readyz",
@@ -188,3 +199,11 @@ def _resources(version: Version, options: Options) -> Object:
     if own:
         memory = (own, own)
     return pod_resources(cpu, memory, gpu_count(version.gpus))
+
+
+def _environment(options: Options) -> list[Object]:
+    found: list[Object] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108 - the pod's own
+    if options.token:
+        reference = {"secretKeyRef": {"name": TOKEN_SECRET, "key": "token"}}
+        found.append({"name": "SERVD_TOKEN", "valueFrom": reference})
+    return found
