@@ -29,16 +29,13 @@ class Identity:
     labels: dict[str, str] = field(default_factory=dict)
     selector: dict[str, str] = field(default_factory=dict)
 
-    def metadata(self, annotations: dict[str, str] | None = None) -> Object:
+    def metadata(self) -> Object:
         """Return an object's metadata."""
-        meta: Object = {
+        return {
             "name": self.name,
             "namespace": self.namespace,
             "labels": dict(sorted({**MANAGED, **self.labels}.items())),
         }
-        if annotations:
-            meta["annotations"] = dict(sorted(annotations.items()))
-        return meta
 
 
 def component_labels(name: str, component: str, version: str) -> dict[str, str]:
