@@ -42,6 +42,7 @@ PAUSE_S: Final = 10
 """How long an ending frontend goes on: kube-proxies and load balancers hear of it meanwhile."""
 DRAIN_S: Final = 30
 GRACE_S: Final = PAUSE_S + DRAIN_S + 10
+"""With room for what a frontend does of its own accord between SIGTERM and closing its door."""
 
 # Pods of cluster DNS listen on 5353 on some distributions, and policies see the pod's port.
 _DNS_PORTS: Final = [
