@@ -1,5 +1,6 @@
 """Checks of what a Deployment runs: probes, ports, resources, security, the time to end."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from k8s_adapter.quantity import parse_cpu, parse_memory
 
 _PROBES: Final = ("startupProbe", "readinessProbe", "livenessProbe")
 _WANTED_PROBES: Final = ("readinessProbe", "livenessProbe")
+_SLEEP: Final = re.compile(r"\bsleep\W+(\d+)")
 _MAX_PORT_NAME: Final = 15
 _DEFAULT_GRACE_S: Final = 30
 
@@ -82,10 +84,10 @@ def _check_mounts(item: Item, path: str, container: Object) -> Iterator[Fault]:
 
 def _check_pause(item: Item, path: str, container: Object) -> Iterator[Fault]:
     hook = container.get("lifecycle", {}).get("preStop", {})
-    command = hook.get("exec", {}).get("command", ())
     pause = hook.get("sleep", {}).get("seconds", 0)
-    if len(command) == 2 and command[0] == "sleep" and command[1].isdecimal():
-        pause = int(command[1])
+    slept = _SLEEP.search(" ".join(hook.get("exec", {}).get("command", ())))
+    if slept:
+        pause = int(slept[1])
     grace = item.at("spec.template.spec.terminationGracePeriodSeconds") or _DEFAULT_GRACE_S
     if pause >= grace:
         yield item.fault(

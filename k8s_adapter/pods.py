@@ -101,7 +101,9 @@ def pause_before_stop(seconds: int, kube_version: KubeVersion) -> Object:
     """
     if kube_version.has_sleep_hook:
         return {"preStop": {"sleep": {"seconds": seconds}}}
-    return {"preStop": {"exec": {"command": ["sleep", str(seconds)]}}}
+    # A small image need not have a program to sleep with, but each of servd's has Python.
+    command = ["python3", "-ISc", f"import time; time.sleep({seconds})"]
+    return {"preStop": {"exec": {"command": command}}}
 
 
 def _spread(identity: Identity, key: str) -> Object:

@@ -126,7 +126,10 @@ def test_older_releases_get_the_older_autoscaler(snapshot: Snapshot, secured: Op
 
 @pytest.mark.parametrize(
     ("minor", "hook"),
-    [(29, {"exec": {"command": ["sleep", "15"]}}), (30, {"sleep": {"seconds": 15}})],
+    [
+        (29, {"exec": {"command": ["python3", "-ISc", "import time; time.sleep(15)"]}}),
+        (30, {"sleep": {"seconds": 15}}),
+    ],
     ids=["by a command", "by the kubelet"],
 )
 def test_replicas_pause_before_they_end(
