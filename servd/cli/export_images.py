@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,9 @@ def _spec(
     spec = importlib.import_module("servd.imaging.spec")
     given = os.environ.get("SERVD_BASE_IMAGE")
     if version_id is None:
-        base = given or spec.default_base_image("")
+        # What runs there is this servd, so by this Python.
+        python = ".".join(map(str, sys.version_info[:2]))
+        base = given or spec.default_base_image(python)
         return spec.ImageSpec(kind="frontend", tag=reference, base_image=base)
     version = state.versions[version_id]
     bundle = bundles_dir / str(version.bundle)
