@@ -181,7 +181,9 @@ def _environment(options: Options) -> list[Object]:
 
 def _policy(identity: Identity, options: Options) -> Object:
     rule: Object = {"ports": [{"protocol": "TCP", "port": QUERY_PORT}]}
-    if options.ingress and options.ingress_namespace:
+    # A Service with a door of its own is meant to be used by others, too.
+    is_only_door = options.ingress and options.service_type == "ClusterIP"
+    if is_only_door and options.ingress_namespace:
         rule["from"] = _callers(options.ingress_namespace, options)
     to_replicas = {
         "app.kubernetes.io/component": REPLICA,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from k8s_adapter.identity import FRONTEND, REPLICA, Object
+from k8s_adapter.identity import Object
 
 KINDS: Final = {
     "HorizontalPodAutoscaler": "hpa",
@@ -93,12 +93,11 @@ def render_kustomize(objects: Iterable[Object], namespace: str) -> dict[str, str
 def _name_image(found: Object, images: dict[str, str]) -> Object:
     if found["kind"] != "Deployment":
         return found
-    copied = copy.deepcopy(found)
+    copied = copy.deepcopy(found)  # with its only container, as every workload here
     name = copied["metadata"]["name"]
     for container in copied["spec"]["template"]["spec"]["containers"]:
-        if container["name"] in (FRONTEND, REPLICA):
-            images[name] = container["image"]
-            container["image"] = name
+        images[name] = container["image"]
+        container["image"] = name
     return copied
 
 

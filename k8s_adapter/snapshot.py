@@ -4,7 +4,7 @@ The CLI makes a `Snapshot` from the daemon's state; everything else here only re
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,11 +123,17 @@ def select(snapshot: Snapshot, names: Iterable[str]) -> Snapshot:
 
 def warnings_of(snapshot: Snapshot) -> list[str]:
     """Return what the user should know about versions that are not exported as they are."""
-    return [
-        f"{version.key} is left out: it was only registered and has neither files nor an image"
-        for version in snapshot.versions
-        if not version.image
-    ]
+    return [warning for version in snapshot.versions for warning in _warnings(version)]
+
+
+def _warnings(version: Version) -> Iterator[str]:
+    if not version.image:
+        yield f"{version.key} is left out: it was only registered, without files or an image"
+        return
+    if version.gpus == "all":
+        yield f"{version.key} gets one GPU: on a cluster, all GPUs are those of many machines"
+    if version.is_current and not version.replicas:
+        yield f"{version.key} is current and scaled to 0: nothing answers for {version.model}"
 
 
 def _application(raw: Mapping[str, Any], links: Mapping[str, Any]) -> Application:

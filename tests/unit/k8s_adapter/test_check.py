@@ -75,6 +75,7 @@ def set_at(found: Object, path: str, value: Any) -> None:
         (REPLICA, f"{POD}.enableServiceLinks", 0, f"{POD}.enableServiceLinks", "true or false"),
         (SCALER, "spec.minReplicas", True, "spec.minReplicas", "a whole number"),
         (REPLICA, f"{BOX}.args", "--x", f"{BOX}.args", "a list"),
+        (REPLICA, "metadata.labels", {"a/b/c": "d"}, "metadata.labels.a/b/c", "a label's key"),
         (SERVICE, "spec.ports[0].targetPort", 1.5, "spec.ports[0].targetPort", "number or a text"),
         (REPLICA, f"{POD}.securityContext", [], f"{POD}.securityContext", "an object"),
         (REPLICA, f"{BOX}.image", ..., f"{BOX}.image", "is missing"),
@@ -258,6 +259,14 @@ def test_texts_that_are_no_objects_are_told(text: str, said: str):
     (fault,) = check_files({"broken.yaml": text}, DEFAULT)
     assert fault.file == "broken.yaml"
     assert said in str(fault)
+
+
+def test_ports_without_a_name_are_as_good(objects: list[Object]):
+    """A container's port without a name is found by its number."""
+    deployment, service = one(objects, *REPLICA), one(objects, *SERVICE)
+    set_at(deployment, f"{BOX}.ports[0].name", ...)
+    set_at(service, "spec.ports[0].targetPort", 7000)
+    assert check_files(render_directory(objects), DEFAULT) == []
 
 
 def test_two_objects_of_one_name_are_told(objects: list[Object]):

@@ -220,6 +220,33 @@ def test_an_ingress_controller_may_be_anywhere(snapshot: Snapshot, secured: Opti
     assert "from" not in rule
 
 
+def test_a_service_with_a_door_of_its_own_is_open_beside_an_ingress(
+    snapshot: Snapshot, secured: Options
+):
+    """A load balancer's clients are let in although there is an Ingress, too."""
+    options = dataclasses.replace(secured, ingress="a.example.com", service_type="LoadBalancer")
+    objects = cluster_objects(snapshot, options)
+    (rule,) = one(objects, "NetworkPolicy", "query-frontend")["spec"]["ingress"]
+    assert "from" not in rule
+
+
+def test_prometheus_may_ask_where_it_is_to(snapshot: Snapshot, secured: Options):
+    """With a ServiceMonitor, frontends behind an Ingress admit Prometheus as well."""
+    options = dataclasses.replace(secured, ingress="a.example.com", service_monitor=True)
+    objects = cluster_objects(snapshot, options)
+    (rule,) = one(objects, "NetworkPolicy", "query-frontend")["spec"]["ingress"]
+    assert rule["from"][1]["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "prometheus"}
+    monitor = one(objects, "ServiceMonitor", "query-frontend")["spec"]["endpoints"][0]
+    assert monitor["authorization"]["credentials"] == {"name": "servd-token", "key": "token"}
+
+
+def test_an_open_door_is_measured_without_a_token(snapshot: Snapshot):
+    """Where anyone may query, the ServiceMonitor carries no token."""
+    objects = cluster_objects(snapshot, Options(service_monitor=True))
+    monitor = one(objects, "ServiceMonitor", "query-frontend")["spec"]["endpoints"][0]
+    assert "authorization" not in monitor
+
+
 def test_each_side_gets_the_keys_that_it_needs(objects: list[Object]):
     """No frontend sees the replicas' secret key, and no replica the frontends'."""
     mounted = {}

@@ -50,8 +50,17 @@ def test_an_own_image_is_kept(snapshot: Snapshot):
 def test_a_version_that_was_only_registered_is_left_out(registry: dict[str, Any]):
     """A version with neither files nor an image is told of and not deployed."""
     found = read(registry, **{"feature_sum:1": "a:1", "feature_sum:2": "a:2", "images:1": "i:1"})
-    assert [warning.partition(" ")[0] for warning in warnings_of(found)] == ["Tags:2026.11"]
+    assert "Tags:2026.11 is left out: it was only registered" in "\n".join(warnings_of(found))
     assert "Tags:2026.11" not in {version.key for version in found.deployable}
+
+
+def test_what_is_not_the_same_on_a_cluster_is_told():
+    """GPUs without a number, and a current version without replicas, are told of."""
+    raw = {"model": "m", "version": "1", "input_type": "any", "gpus": "all", "replicas": 0}
+    found = read({"versions": [raw], "current": {"m": "1"}}, **{"m:1": "m:1"})
+    gpus, replicas = warnings_of(found)
+    assert "one GPU" in gpus
+    assert "scaled to 0" in replicas
 
 
 def test_applications_can_be_chosen(snapshot: Snapshot):
