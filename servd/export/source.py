@@ -48,7 +48,8 @@ def _read_database(config: Config) -> dict[str, Any]:
     try:
         with tempfile.TemporaryDirectory(prefix="servd-export-") as folder, _idle(config):
             copied = _copy(config.database, Path(folder))
-            return _as_json(pack_state(asyncio.run(load(copied))))
+            with _named(copied, config.database):
+                return _as_json(pack_state(asyncio.run(load(copied))))
     except OSError as error:
         raise StoreError(
             f"the registry's database {config.database} cannot be read: {error.strerror}",
@@ -62,6 +63,16 @@ def _copy(database: Path, folder: Path) -> Path:
         if path.exists():
             shutil.copyfile(path, folder / path.name)
     return folder / database.name
+
+
+@contextmanager
+def _named(copied: Path, database: Path) -> Iterator[None]:
+    """Let an error name the database, not the copy that is gone when it is read."""
+    try:
+        yield
+    except StoreError as error:
+        message = error.message.replace(str(copied), str(database))
+        raise StoreError(message, hint=error.hint) from error
 
 
 @contextmanager

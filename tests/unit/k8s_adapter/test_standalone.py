@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import kubernetes_validate
@@ -115,6 +117,16 @@ def test_a_single_file_is_as_recorded():
         GOLDEN.write_text(text)
     assert GOLDEN.read_text() == text
     assert check_files({GOLDEN.name: text}, OPTIONS.kube_version) == []
+
+
+@pytest.mark.skipif(shutil.which("checkov") is None, reason="checkov is not installed")
+def test_checkov_finds_nothing():
+    """Checkov finds nothing but what its settings say why it does not count."""
+    settings = GOLDEN.with_name("checkov-standalone.yaml")
+    command = ["checkov", "--config-file", settings, "-f", GOLDEN]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Passed checks" in done.stdout
 
 
 def test_a_version_s_own_resources_go_first():
