@@ -31,6 +31,10 @@ _TEXTS: Final = (
     ),
     ("--ingress", "ingress", "HOST", "Make an Ingress for that host."),
     ("--ingress-class", "ingress_class", "NAME", "Its class.  [default: the cluster's]"),
+    (
+        *("--ingress-namespace", "ingress_namespace", "NAME"),
+        "Where its controller runs, or any.  [default: ingress-nginx]",
+    ),
     ("--image-pull-secret", "image_pull_secret", "NAME", "Secret with the registry's password."),
     ("--kube-version", "kube_version", "VERSION", "Oldest Kubernetes to run on.  [default: 1.29]"),
     ("--image", "image", "REF", "The standalone image, if it has a name of its own."),
@@ -42,6 +46,8 @@ _NUMBERS: Final = (
     ("--cpu-target", "cpu_target", "Percent of the CPU request to scale at.  [default: 40]"),
     ("--frontends", "frontends", "Pods that answer queries.  [default: 2]"),
 )
+
+_FOR_INGRESS: Final = ("ingress_class", "ingress_namespace")
 
 
 def place_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,12 +108,13 @@ def _check_shape(given: dict[str, Any], *, is_standalone: bool) -> None:
     """Refuse flags that would have no effect."""
     if not is_standalone and "image" in given:
         raise _usage("--image is for --standalone; a model's own image is given at its deployment")
-    clustered = ("ingress", "ingress_class", "frontends", "service_monitor")
+    clustered = (*_FOR_INGRESS, "ingress", "frontends", "service_monitor")
     idle = [name for name in clustered if given.get(name)]
     if is_standalone and idle:
         raise _usage(f"--{idle[0].replace('_', '-')} has no effect with --standalone")
-    if "ingress_class" in given and "ingress" not in given:
-        raise _usage("--ingress-class is for --ingress HOST")
+    for name in _FOR_INGRESS:
+        if name in given and "ingress" not in given:
+            raise _usage(f"--{name.replace('_', '-')} is for --ingress HOST")
 
 
 def _usage(message: str) -> click.UsageError:

@@ -1,13 +1,18 @@
 """What an export was asked for. Made from the flags, kept with the export, read by diff-k8s."""
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from k8s_adapter.kube_version import DEFAULT, parse_kube_version
+from k8s_adapter.names import check_label
 from k8s_adapter.options import Options
 from k8s_adapter.standalone import CPU_REQUEST, SERVICE_TYPE
 from servd.export.secrets import Secrets
+
+ANY_NAMESPACE: Final = "any"
+DEFAULT_INGRESS_NAMESPACE: Final = "ingress-nginx"
 
 
 class Shape(StrEnum):
@@ -45,6 +50,7 @@ class ExportSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     service_type: str | None = None
     ingress: str | None = None
     ingress_class: str | None = None
+    ingress_namespace: str = DEFAULT_INGRESS_NAMESPACE
     image_pull_secret: str | None = None
     kube_version: str = str(DEFAULT)
     service_monitor: bool = False
@@ -56,6 +62,7 @@ def options_of(settings: ExportSettings, secrets: Secrets) -> Options:
 
     Raises:
         KubeVersionError: the Kubernetes version is unknown.
+        KubeNameError: the ingress controller's namespace cannot be one.
     """
     is_standalone = settings.shape is Shape.STANDALONE
     defaults = Options()
@@ -73,8 +80,17 @@ def options_of(settings: ExportSettings, secrets: Secrets) -> Options:
         or (SERVICE_TYPE if is_standalone else defaults.service_type),
         ingress=settings.ingress,
         ingress_class=settings.ingress_class,
+        ingress_namespace=_ingress_namespace(settings),
         image_pull_secret=settings.image_pull_secret,
         service_monitor=settings.service_monitor,
         curve=secrets.curve,
         token=secrets.token,
     )
+
+
+def _ingress_namespace(settings: ExportSettings) -> str | None:
+    """Return where the ingress controller runs; None: whoever asks is let in."""
+    if settings.ingress_namespace == ANY_NAMESPACE:
+        return None
+    check_label("ingress namespace", settings.ingress_namespace)
+    return settings.ingress_namespace

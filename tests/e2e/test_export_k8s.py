@@ -248,6 +248,7 @@ def test_keys_are_kept_and_not_shown(deployed, folder):
         (("export-k8s", "--image", "a:1"), 2, ("--image is for --standalone",)),
         (("export-k8s", "--standalone", "--ingress", "a.b"), 2, ("--ingress has no effect",)),
         (("export-k8s", "--ingress-class", "nginx"), 2, ("--ingress HOST",)),
+        (("export-k8s", "--ingress-namespace", "any"), 2, ("--ingress HOST",)),
         (("export-k8s", "--push"), 2, ("--image-registry",)),
         (("export-k8s", "--image-registry", "http://a"), 2, ("without a scheme",)),
         (("export-k8s", "--standalone", "--helm", "c"), 2, ("one application",)),

@@ -111,6 +111,23 @@ def test_a_token_is_exported(registry, secrets):
         assert "servd-token" in {found["metadata"]["name"] for found in plan.objects}
 
 
+def test_an_ingress_lets_its_controller_in(registry, secrets):
+    """The policy names the controller's namespace, or lets anybody in who asks."""
+
+    def callers(**given):
+        settings = ExportSettings(ingress="models.example.com", **given)
+        policies = [
+            found
+            for found in plan_export(registry, settings, secrets).objects
+            if (found["kind"], found["metadata"]["name"]) == ("NetworkPolicy", "query-frontend")
+        ]
+        return str(policies[0]["spec"]["ingress"])
+
+    assert "'ingress-nginx'" in callers()
+    assert "'traefik'" in callers(ingress_namespace="traefik")
+    assert "namespaceSelector" not in callers(ingress_namespace="any")
+
+
 @pytest.mark.parametrize(
     ("given", "kind", "words"),
     [
@@ -119,6 +136,7 @@ def test_a_token_is_exported(registry, secrets):
         ({"kube_version": "new"}, InvalidValueError, ("'new'", "--kube-version")),
         ({"namespace": "My_Shop"}, InvalidValueError, ("RFC 1123", "my-shop")),
         ({"image_pull_secret": "a b"}, InvalidValueError, ("pull secret", "a-b")),
+        ({"ingress_namespace": "A"}, InvalidValueError, ("ingress namespace", "RFC 1123")),
         ({"cpu_request": "much"}, InvalidValueError, ("'much'", "250m")),
         ({"memory": "-1"}, InvalidValueError, ("'-1'", "512Mi")),
         ({"service_type": "loadbalancer"}, InvalidValueError, ("loadbalancer", "LoadBalancer")),
