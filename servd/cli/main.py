@@ -42,6 +42,8 @@ _VERBS: Final = {
     "rm": ("servd.cli.rm", "Remove the application and the model of a name."),
     "app": ("servd.cli.app", "Create, list, show, remove, link applications."),
     "model": ("servd.cli.model", "List, show, remove models."),
+    "export-k8s": ("servd.cli.export_k8s", "Write what is deployed for a Kubernetes cluster."),
+    "diff-k8s": ("servd.cli.diff_k8s", "Show what has changed since the last export."),
     "version": ("servd.cli.version", "Show the version of servd."),
 }
 

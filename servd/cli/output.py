@@ -23,7 +23,7 @@ class Output:
         self._is_quiet = is_quiet
         self.is_terminal = sys.stdout.isatty()
         self._spinner: Status | None = None
-        self._has_color = self.is_terminal and not (no_color or os.environ.get("NO_COLOR"))
+        self.has_color = self.is_terminal and not (no_color or os.environ.get("NO_COLOR"))
 
     def document(self, value: Any) -> None:
         """Write the one JSON document of `--json`."""
@@ -72,7 +72,7 @@ class Output:
 
     def working(self, text: str) -> None:
         """Show on a terminal that something goes on, until the next line or `settle`."""
-        if not self._has_color or self.is_json or self._is_quiet:
+        if not self.has_color or self.is_json or self._is_quiet:
             return
         from rich.console import Console  # noqa: PLC0415 - slow to import, wanted here only
         from rich.status import Status  # noqa: PLC0415
@@ -93,7 +93,7 @@ class Output:
         for index, row in enumerate((headers, *rows)):
             cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
             text = "  ".join(cells).rstrip()
-            click.echo(click.style(text, bold=True) if self._has_color and index == 0 else text)
+            click.echo(click.style(text, bold=True) if self.has_color and index == 0 else text)
 
     def fields(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Write names and values under each other."""
@@ -102,7 +102,7 @@ class Output:
             self.line(f"  {name:<{width}}  {value}")
 
     def _paint(self, text: str, color: str, stream: Any = None) -> str:
-        if not self._has_color or (stream is not None and not stream.isatty()):
+        if not self.has_color or (stream is not None and not stream.isatty()):
             return text
         return click.style(text, fg=color)
 

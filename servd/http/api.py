@@ -24,6 +24,7 @@ from servd.errors import (
     ServdError,
     VersionNotFoundError,
 )
+from servd.feed import pack_state
 from servd.http import api_models as models
 from servd.http.api_logs import LogsApi
 from servd.http.deployments import Deployments, Events, error_event
@@ -60,6 +61,7 @@ class Api:
         """Add all routes; admin.py calls it once."""
         handlers: dict[str, Handler] = {
             "getStatus": self._status,
+            "getRegistry": self._get_registry,
             "listApplications": self._list_applications,
             "createApplication": self._create_application,
             "getApplication": self._get_application,
@@ -103,6 +105,9 @@ class Api:
                 memory_bytes=psutil.Process().memory_info().rss,
             )
         )
+
+    async def _get_registry(self, _request: web.Request) -> web.Response:
+        return json_answer(pack_state(self._registry.state))
 
     async def _list_applications(self, _request: web.Request) -> web.Response:
         state, config = self._registry.state, self._services.config

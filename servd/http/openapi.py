@@ -13,6 +13,7 @@ import msgspec
 
 from servd import __version__
 from servd.datatypes import DeployEvent, DeployRequest, ReplicaStatus
+from servd.feed import Registered
 from servd.http.api_models import (
     ApplicationRequest,
     ApplicationView,
@@ -67,6 +68,7 @@ _VERSION = f"{_MODEL}/versions/{{version}}"
 
 CALLS: Final = (
     Call("getStatus", "GET", "/status", "The daemon's state.", StatusView),
+    Call("getRegistry", "GET", "/registry", "All that is registered, for exports.", Registered),
     Call(
         "listApplications", "GET", "/applications", "All applications.", list[ApplicationView]
     ),

@@ -1,0 +1,208 @@
+"""The query frontends: stateless pods that answer HTTP and share the replicas of every version."""
+
+import hashlib
+import json
+from typing import Any, Final
+
+from k8s_adapter import resources
+from k8s_adapter.identity import (
+    FRONTEND,
+    PART_OF,
+    REPLICA,
+    Identity,
+    Object,
+    component_labels,
+    component_selector,
+)
+from k8s_adapter.names import to_label_value
+from k8s_adapter.options import Options
+from k8s_adapter.pods import (
+    SECRET_MODE,
+    Workload,
+    container_security,
+    http_probe,
+    pause_before_stop,
+    tmp_mount,
+)
+from k8s_adapter.pods import resources as pod_resources
+from k8s_adapter.snapshot import Snapshot
+
+QUERY_PORT: Final = 1337
+REPLICA_PORT: Final = 7000
+REGISTRY_MAP: Final = "query-registry"
+REGISTRY_FOLDER: Final = "/etc/servd/registry"
+CURVE_SECRET: Final = "servd-curve"  # noqa: S105 - a name
+CURVE_FOLDER: Final = "/etc/servd/curve"
+TOKEN_SECRET: Final = "servd-token"  # noqa: S105 - a name
+
+CURVE_FILES: Final = ("replica.public", "frontend.public", "frontend.secret")
+"""The key files that a frontend needs; the replicas' secret key is not its business."""
+
+PAUSE_S: Final = 10
+"""How long an ending frontend goes on: kube-proxies and load balancers hear of it meanwhile."""
+DRAIN_S: Final = 30
+GRACE_S: Final = PAUSE_S + DRAIN_S + 10
+"""With room for what a frontend does of its own accord between SIGTERM and closing its door."""
+
+# Pods of cluster DNS listen on 5353 on some distributions, and policies see the pod's port.
+_DNS_PORTS: Final = [
+    {"protocol": protocol, "port": port} for port in (53, 5353) for protocol in ("UDP", "TCP")
+]
+
+
+def frontend_identity(snapshot: Snapshot, options: Options) -> Identity:
+    """Return the identity of everything named query-frontend."""
+    return Identity(
+        name=FRONTEND,
+        namespace=options.namespace,
+        labels=component_labels(FRONTEND, FRONTEND, to_label_value(snapshot.servd_version)),
+        selector=component_selector(FRONTEND, FRONTEND),
+    )
+
+
+def frontend_objects(snapshot: Snapshot, options: Options, names: dict[str, str]) -> list[Object]:
+    """Return all objects of the frontends; `names` are those of the versions' Services."""
+    identity = frontend_identity(snapshot, options)
+    registry = Identity(name=REGISTRY_MAP, namespace=options.namespace, labels=identity.labels)
+    text = registry_text(snapshot, names)
+    found = [
+        resources.service_account(identity),
+        resources.config_map(registry, {"registry.json": text}),
+        resources.deployment(_workload(snapshot, options, identity)),
+        resources.service(identity, QUERY_PORT, "http", options.service_type),
+        resources.disruption_budget(identity, options.kube_version),
+        _policy(identity, options),
+    ]
+    if options.ingress:
+        found.append(
+            resources.ingress(identity, options.ingress, QUERY_PORT, options.ingress_class)
+        )
+    if options.service_monitor:
+        secret = TOKEN_SECRET if options.token else None
+        found.append(resources.service_monitor(identity, "http", secret))
+    return found
+
+
+def registry_text(snapshot: Snapshot, names: dict[str, str]) -> str:
+    """Return registry.json: the registry, and by version the Service that resolves to its replicas.
+
+    The Service's bare name is found in the pod's own namespace, whatever the cluster's domain is.
+    """
+    endpoints = {key: {"host": name, "port": REPLICA_PORT} for key, name in names.items()}
+    published: dict[str, Any] = {"registry": snapshot.registry, "endpoints": endpoints}
+    return json.dumps(published, indent=2) + "\n"
+
+
+def secret_checksum(texts: dict[str, str]) -> str:
+    """Return an annotation's value that changes with a Secret, so that its pods are replaced."""
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
+
+
+def curve_volume(files: tuple[str, ...]) -> Object:
+    """Return the volume with the key files that a pod needs, and no others."""
+    items = [{"key": name, "path": name} for name in files]
+    secret = {"secretName": CURVE_SECRET, "defaultMode": SECRET_MODE, "items": items}
+    return {"name": "curve", "secret": secret}
+
+
+def curve_mount() -> Object:
+    """Return the mount of `curve_volume`."""
+    return {"name": "curve", "mountPath": CURVE_FOLDER, "readOnly": True}
+
+
+def _workload(snapshot: Snapshot, options: Options, identity: Identity) -> Workload:
+    volumes: list[Object] = [{"name": "registry", "configMap": {"name": REGISTRY_MAP}}]
+    annotations: dict[str, str] = {}
+    if options.curve:
+        volumes.append(curve_volume(CURVE_FILES))
+        annotations["servd.io/curve-checksum"] = secret_checksum(dict(options.curve))
+    if options.token:
+        annotations["servd.io/token-checksum"] = secret_checksum({"token": options.token})
+    return Workload(
+        identity=identity,
+        container=_container(snapshot, options),
+        service_account=identity.name,
+        grace_s=GRACE_S,
+        volumes=volumes,
+        replicas=options.frontend_replicas,
+        annotations=annotations,
+        image_pull_secret=options.image_pull_secret,
+    )
+
+
+def _container(snapshot: Snapshot, options: Options) -> Object:
+    # The whole folder, never a subPath: only a folder's mount follows its ConfigMap.
+    mounts: list[Object] = [
+        tmp_mount(),
+        {"name": "registry", "mountPath": REGISTRY_FOLDER, "readOnly": True},
+    ]
+    if options.curve:
+        mounts.append(curve_mount())
+    return {
+        "name": FRONTEND,
+        "image": snapshot.frontend_image,
+        "imagePullPolicy": "IfNotPresent",
+        # The image has the command; what is said here adds to it.
+        "args": _arguments(options),
+        "env": _environment(options),
+        "ports": [{"name": "http", "containerPort": QUERY_PORT, "protocol": "TCP"}],
+        "startupProbe": http_probe("/healthz", "http", periodSeconds=1, failureThreshold=60),
+        "readinessProbe": http_probe(
+            "/readyz", "http", periodSeconds=2, timeoutSeconds=2, failureThreshold=2
+        ),
+        "livenessProbe": http_probe(
+            "/healthz", "http", periodSeconds=10, timeoutSeconds=5, failureThreshold=3
+        ),
+        "lifecycle": pause_before_stop(PAUSE_S, options.kube_version),
+        "resources": pod_resources(("100m", "2"), ("128Mi", "512Mi")),
+        "securityContext": container_security(),
+        "volumeMounts": mounts,
+    }
+
+
+def _arguments(options: Options) -> list[str]:
+    arguments = ["--registry", REGISTRY_FOLDER, "--port", str(QUERY_PORT)]
+    arguments += ["--bind", "0.0.0.0"]  # noqa: S104 - the pod's own, guarded by the policy
+    arguments += ["--drain", f"{DRAIN_S}s"]
+    if options.curve:
+        arguments += ["--curve", CURVE_FOLDER]
+    if not options.token:
+        arguments.append("--public-queries")
+    return arguments
+
+
+def _environment(options: Options) -> list[Object]:
+    environment: list[Object] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108 - the pod's own
+    if options.token:
+        reference = {"secretKeyRef": {"name": TOKEN_SECRET, "key": "token"}}
+        environment.append({"name": "SERVD_TOKEN", "valueFrom": reference})
+    return environment
+
+
+def _policy(identity: Identity, options: Options) -> Object:
+    rule: Object = {"ports": [{"protocol": "TCP", "port": QUERY_PORT}]}
+    # A Service with a door of its own is meant to be used by others, too.
+    is_only_door = options.ingress and options.service_type == "ClusterIP"
+    if is_only_door and options.ingress_namespace:
+        rule["from"] = _callers(options.ingress_namespace, options)
+    to_replicas = {
+        "app.kubernetes.io/component": REPLICA,
+        "app.kubernetes.io/part-of": PART_OF,
+    }
+    egress: list[Object] = [
+        {"ports": _DNS_PORTS},
+        {
+            "to": [{"podSelector": {"matchLabels": to_replicas}}],
+            "ports": [{"protocol": "TCP", "port": REPLICA_PORT}],
+        },
+    ]
+    return resources.network_policy(identity, identity.selector, ingress=[rule], egress=egress)
+
+
+def _callers(ingress_namespace: str, options: Options) -> list[Object]:
+    name = {"kubernetes.io/metadata.name": ingress_namespace}
+    callers: list[Object] = [{"namespaceSelector": {"matchLabels": name}}]
+    if options.service_monitor:
+        prometheus = {"matchLabels": {"app.kubernetes.io/name": "prometheus"}}
+        callers.append({"namespaceSelector": {}, "podSelector": prometheus})
+    return callers

@@ -1,0 +1,225 @@
+"""The replicas of each model version: a Deployment of its image, found by a headless Service."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from k8s_adapter import resources
+from k8s_adapter.frontends import (
+    CURVE_FOLDER,
+    REPLICA_PORT,
+    curve_mount,
+    curve_volume,
+    secret_checksum,
+)
+from k8s_adapter.identity import (
+    FRONTEND,
+    PART_OF,
+    REPLICA,
+    Identity,
+    Object,
+    component_labels,
+    component_selector,
+)
+from k8s_adapter.names import to_label_value
+from k8s_adapter.options import Options
+from k8s_adapter.pods import (
+    Workload,
+    container_security,
+    http_probe,
+    pause_before_stop,
+    tmp_mount,
+)
+from k8s_adapter.pods import resources as pod_resources
+from k8s_adapter.quantity import format_cpu, format_memory, parse_cpu
+from k8s_adapter.snapshot import Version
+
+ACCOUNT: Final = "servd-replica"
+BUNDLE_FOLDER: Final = "/opt/servd/bundle"
+HEALTH_PORT: Final = 7001
+CURVE_FILES: Final = ("replica.public", "replica.secret", "frontend.public")
+
+PAUSE_S: Final = 15
+"""Longer than frontends take to hear that a replica leaves: a DNS record lives for 5 s, they ask
+every few seconds, and the cluster's own bookkeeping comes before that."""
+DRAIN_S: Final = 30
+GRACE_S: Final = PAUSE_S + DRAIN_S + 5
+MIN_READY_S: Final = 10
+"""A new replica has been found by the frontends before an old one is told to leave."""
+LOAD_LIMIT_S: Final = 300
+
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A version and the name that its objects have."""
+
+    version: Version
+    name: str
+    options: Options
+
+    @property
+    def identity(self) -> Identity:
+        """The identity of the version's objects."""
+        version = to_label_value(self.version.version)
+        return Identity(
+            name=self.name,
+            namespace=self.options.namespace,
+            labels={
+                **component_labels(self.name, REPLICA, version),
+                "servd.io/model": to_label_value(self.version.model),
+                "servd.io/version": version,
+            },
+            selector=component_selector(self.name, REPLICA),
+        )
+
+
+def replica_objects(seat: Seat) -> list[Object]:
+    """Return the objects of one version. One that is scaled to 0 has no autoscaler."""
+    identity, options = seat.identity, seat.options
+    found = [
+        resources.headless_service(identity, REPLICA_PORT, "rpc"),
+        resources.deployment(_workload(seat)),
+        resources.disruption_budget(identity, options.kube_version),
+    ]
+    if seat.version.replicas:
+        bounds = autoscaler_bounds(seat.version, options)
+        found.append(
+            resources.autoscaler(identity, bounds, options.cpu_target, options.kube_version)
+        )
+    return found
+
+
+def shared_objects(options: Options) -> list[Object]:
+    """Return what the replicas of all versions have in common: their account and their policy."""
+    account = Identity(name=ACCOUNT, namespace=options.namespace)
+    pods = {"app.kubernetes.io/component": REPLICA, "app.kubernetes.io/part-of": PART_OF}
+    frontends = {"app.kubernetes.io/component": FRONTEND, "app.kubernetes.io/part-of": PART_OF}
+    # The health port needs no rule: a node, and so its kubelet, always reaches its own pods.
+    # What a model itself asks, such as a database, is not restricted.
+    ingress: list[Object] = [
+        {
+            "from": [{"podSelector": {"matchLabels": frontends}}],
+            "ports": [{"protocol": "TCP", "port": REPLICA_PORT}],
+        }
+    ]
+    return [
+        resources.service_account(account),
+        resources.network_policy(account, pods, ingress=ingress),
+    ]
+
+
+def autoscaler_bounds(version: Version, options: Options) -> tuple[int, int]:
+    """Return the least and the greatest number of a version's replicas.
+
+    The least is the number that was asked for here, unless the export is told another one.
+    """
+    least = options.min_replicas or version.replicas
+    return least, max(least, options.max_replicas)
+
+
+def gpu_count(gpus: str | None) -> int:
+    """Return how many whole GPUs a text of `--gpus` (2, all, device=0,1) asks for.
+
+    A cluster has no "all": that is one.
+    """
+    if not gpus or gpus in ("0", "none"):
+        return 0
+    if gpus.isdecimal():
+        return int(gpus)
+    return len(gpus.removeprefix("device=").split(",")) if gpus.startswith("device=") else 1
+
+
+def _workload(seat: Seat) -> Workload:
+    version, options = seat.version, seat.options
+    annotations = {"servd.io/model": version.model, "servd.io/version": version.version}
+    volumes: list[Object] = []
+    if version.bundle:
+        # The tag may stay the same when the files do not.
+        annotations["servd.io/bundle"] = version.bundle
+    if options.curve:
+        annotations["servd.io/curve-checksum"] = secret_checksum(dict(options.curve))
+        volumes.append(curve_volume(CURVE_FILES))
+    return Workload(
+        identity=seat.identity,
+        container=_container(seat),
+        service_account=ACCOUNT,
+        grace_s=GRACE_S,
+        volumes=volumes,
+        replicas=None if version.replicas else 0,
+        min_ready_s=MIN_READY_S,
+        annotations=annotations,
+        image_pull_secret=options.image_pull_secret,
+    )
+
+
+def _container(seat: Seat) -> Object:
+    options = seat.options
+    return {
+        "name": REPLICA,
+        "image": seat.version.image,
+        "imagePullPolicy": "IfNotPresent",
+        # The image has the command, as one that is not of servd's making has its own.
+        "args": _arguments(seat.version, has_curve=bool(options.curve)),
+        "env": _environment(seat.version),
+        "ports": [
+            {"name": "rpc", "containerPort": REPLICA_PORT, "protocol": "TCP"},
+            {"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"},
+        ],
+        # Not the liveness probe's path: loading may keep the process busy for long.
+        "startupProbe": http_probe(
+            "/readyz",
+            "health",
+            periodSeconds=2,
+            timeoutSeconds=2,
+            failureThreshold=LOAD_LIMIT_S // 2,
+        ),
+        "readinessProbe": http_probe(
+            "/readyz", "health", periodSeconds=2, timeoutSeconds=2, failureThreshold=2
+        ),
+        "livenessProbe": http_probe(
+            "/healthz", "health", periodSeconds=10, timeoutSeconds=5, failureThreshold=3
+        ),
+        "lifecycle": pause_before_stop(PAUSE_S, options.kube_version),
+        "resources": _resources(seat.version, options),
+        "securityContext": container_security(),
+        "volumeMounts": [tmp_mount(), *([curve_mount()] if options.curve else [])],
+    }
+
+
+def _arguments(version: Version, *, has_curve: bool) -> list[str]:
+    arguments = ["--listen", f"tcp://0.0.0.0:{REPLICA_PORT}", "--bundle", BUNDLE_FOLDER]
+    # One word each: a name may begin with '-'.
+    arguments += [f"--model={version.model}", f"--version={version.version}"]
+    arguments += ["--health", f"0.0.0.0:{HEALTH_PORT}"]
+    if version.max_batch > 0:
+        arguments += ["--max-batch", str(version.max_batch)]
+    if has_curve:
+        arguments += ["--curve", CURVE_FOLDER]
+    return arguments
+
+
+def _environment(version: Version) -> list[Object]:
+    threads = str(max(1, math.ceil(version.cpus or 1)))
+    return [
+        {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own
+        *({"name": name, "value": threads} for name in _THREADS),
+    ]
+
+
+def _resources(version: Version, options: Options) -> Object:
+    memory = ("256Mi", "1Gi")
+    if options.memory:
+        memory = (options.memory, options.memory)
+    if version.memory_bytes:
+        own = format_memory(version.memory_bytes)
+        memory = (own, own)
+    if version.cpus:
+        own = format_cpu(max(1, round(version.cpus * 1000)))
+        cpu = (own, own)
+    else:
+        # A limit well over the request: a batch is to be computed at full speed.
+        request = parse_cpu(options.cpu_request)
+        cpu = (format_cpu(request), format_cpu(max(2000, request)))
+    return pod_resources(cpu, memory, gpu_count(version.gpus))

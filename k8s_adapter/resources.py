@@ -1,0 +1,196 @@
+"""One pure function per kind of Kubernetes object. Used by what puts a shape together."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from k8s_adapter.identity import MANAGED, Identity, Object
+from k8s_adapter.kube_version import KubeVersion
+from k8s_adapter.pods import Workload, pod_template
+
+
+def namespace(name: str) -> Object:
+    """Return a Namespace in which kubectl warns of pods that are not restricted."""
+    standard = "pod-security.kubernetes.io"
+    labels = {**MANAGED, f"{standard}/audit": "restricted", f"{standard}/warn": "restricted"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": dict(sorted(labels.items()))},
+    }
+
+
+def service_account(identity: Identity) -> Object:
+    """Return a ServiceAccount whose token no pod gets: nothing of servd's talks to the cluster."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": identity.metadata(),
+        "automountServiceAccountToken": False,
+    }
+
+
+def config_map(identity: Identity, data: Mapping[str, str]) -> Object:
+    """Return a ConfigMap. It can be changed: pods that mount it see the new texts."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": identity.metadata(),
+        "data": dict(data),
+    }
+
+
+def secret(identity: Identity, data: Mapping[str, str]) -> Object:
+    """Return a Secret with these texts."""
+    encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": identity.metadata(),
+        "type": "Opaque",
+        "data": dict(sorted(encoded.items())),
+    }
+
+
+def deployment(workload: Workload) -> Object:
+    """Return the Deployment of a workload; an update starts a new pod before it ends an old one."""
+    spec: dict[str, Any] = {
+        "selector": {"matchLabels": workload.identity.selector},
+        "revisionHistoryLimit": 5,
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+        },
+        "template": pod_template(workload),
+    }
+    if workload.replicas is not None:
+        spec["replicas"] = workload.replicas
+    if workload.min_ready_s:
+        spec["minReadySeconds"] = workload.min_ready_s
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": workload.identity.metadata(),
+        "spec": dict(sorted(spec.items())),
+    }
+
+
+def service(identity: Identity, port: int, port_name: str, service_type: str) -> Object:
+    """Return the Service by which clients reach an identity's pods."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": identity.metadata(),
+        "spec": {
+            "type": service_type,
+            "selector": identity.selector,
+            "ports": [_port(port, port_name)],
+        },
+    }
+
+
+def headless_service(identity: Identity, port: int, port_name: str) -> Object:
+    """Return the Service whose name resolves to the addresses of all ready pods."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": identity.metadata(),
+        "spec": {
+            "type": "ClusterIP",
+            "clusterIP": "None",
+            "publishNotReadyAddresses": False,
+            "selector": identity.selector,
+            "ports": [_port(port, port_name)],
+        },
+    }
+
+
+def autoscaler(
+    identity: Identity, bounds: tuple[int, int], cpu_target: int, kube_version: KubeVersion
+) -> Object:
+    """Return the HorizontalPodAutoscaler of an identity's Deployment; bounds are (least, most)."""
+    target = {"type": "Utilization", "averageUtilization": cpu_target}
+    return {
+        "apiVersion": kube_version.autoscaling,
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": identity.metadata(),
+        "spec": {
+            "scaleTargetRef": {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "name": identity.name,
+            },
+            "minReplicas": bounds[0],
+            "maxReplicas": bounds[1],
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }
+
+
+def disruption_budget(identity: Identity, kube_version: KubeVersion) -> Object:
+    """Return a PodDisruptionBudget: one pod at a time, so that a lone one never blocks a drain."""
+    spec: Object = {"maxUnavailable": 1, "selector": {"matchLabels": identity.selector}}
+    if kube_version.has_eviction_policy:
+        spec["unhealthyPodEvictionPolicy"] = "AlwaysAllow"
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": identity.metadata(),
+        "spec": spec,
+    }
+
+
+def network_policy(
+    identity: Identity,
+    pods: Mapping[str, str],
+    *,
+    ingress: list[Object],
+    egress: list[Object] | None = None,
+) -> Object:
+    """Return a NetworkPolicy for the pods with these labels; `egress` None leaves it free."""
+    spec: Object = {
+        "podSelector": {"matchLabels": dict(pods)},
+        "policyTypes": ["Ingress"] if egress is None else ["Ingress", "Egress"],
+        "ingress": ingress,
+    }
+    if egress is not None:
+        spec["egress"] = egress
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": identity.metadata(),
+        "spec": spec,
+    }
+
+
+def ingress(identity: Identity, host: str, port: int, ingress_class: str | None) -> Object:
+    """Return an Ingress that sends all of a host's requests to the Service of that name."""
+    backend = {"service": {"name": identity.name, "port": {"number": port}}}
+    paths = [{"path": "/", "pathType": "Prefix", "backend": backend}]
+    spec: Object = {"rules": [{"host": host, "http": {"paths": paths}}]}
+    if ingress_class:
+        spec = {"ingressClassName": ingress_class, **spec}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "Ingress",
+        "metadata": identity.metadata(),
+        "spec": spec,
+    }
+
+
+def service_monitor(identity: Identity, port_name: str, token_secret: str | None) -> Object:
+    """Return the Prometheus operator's ServiceMonitor for the metrics of an identity's pods."""
+    endpoint: Object = {"port": port_name, "path": "/metrics", "interval": "15s"}
+    if token_secret:
+        credentials = {"name": token_secret, "key": "token"}
+        endpoint["authorization"] = {"type": "Bearer", "credentials": credentials}
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "ServiceMonitor",
+        "metadata": identity.metadata(),
+        "spec": {"selector": {"matchLabels": identity.selector}, "endpoints": [endpoint]},
+    }
+
+
+def _port(port: int, name: str) -> Object:
+    return {"name": name, "port": port, "targetPort": name, "protocol": "TCP"}

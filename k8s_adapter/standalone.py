@@ -1,0 +1,209 @@
+"""The standalone shape: one image with its model inside, scaled by CPU, behind one Service.
+
+Namespace, Deployment, Service and HorizontalPodAutoscaler, as tutorials write them by hand. Used by
+the exports; helm.py makes a chart of the same objects.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from k8s_adapter import resources
+from k8s_adapter.cluster import namespace_objects
+from k8s_adapter.errors import ExportError, NothingToExportError
+from k8s_adapter.frontends import TOKEN_SECRET, secret_checksum
+from k8s_adapter.identity import Identity, Object
+from k8s_adapter.names import to_service_name
+from k8s_adapter.options import Options, check_options
+from k8s_adapter.pods import (
+    Workload,
+    container_security,
+    http_probe,
+    pause_before_stop,
+    tmp_mount,
+)
+from k8s_adapter.pods import resources as pod_resources
+from k8s_adapter.quantity import format_cpu, format_memory, parse_cpu
+from k8s_adapter.replicas import gpu_count
+from k8s_adapter.snapshot import Snapshot, Version
+
+PORT: Final = 5000
+CPU_REQUEST: Final = "1"
+SERVICE_TYPE: Final = "LoadBalancer"
+ENVIRONMENT: Final = "prod"
+
+_PAUSE_S: Final = 10
+_GRACE_S: Final = _PAUSE_S + 30 + 10
+_LOAD_LIMIT_S: Final = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandaloneApp:
+    """An application in an image of its own. `name` is that of its objects and its label `app`.
+
+    `service` names its Service. `application` is what its queries are called: the first part of
+    their path.
+    """
+
+    name: str
+    application: str
+    image: str
+    version: Version
+    service: str
+    env: str = ENVIRONMENT
+
+
+def standalone_apps(
+    snapshot: Snapshot, images: Mapping[str, str], *, service_suffix: str = ""
+) -> list[StandaloneApp]:
+    """Return the applications of a snapshot that a model answers.
+
+    `images` maps "model:version" to the standalone image's reference.
+
+    Raises:
+        NothingToExportError: no application has a model with an image.
+        ExportError: two applications would have objects of one name.
+    """
+    found: dict[str, StandaloneApp] = {}
+    for app in snapshot.applications:
+        version = _answering(snapshot, app.models)
+        if version is None or version.key not in images:
+            continue
+        name = to_service_name(app.name)
+        if name in found:
+            raise ExportError(
+                f"the applications '{found[name].application}' and '{app.name}' "
+                f"would both be called '{name}' on the cluster",
+                hint="export them one by one, each with a --namespace of its own",
+            )
+        found[name] = StandaloneApp(
+            name=name,
+            application=app.name,
+            image=images[version.key],
+            version=version,
+            service=name + service_suffix,
+        )
+    if not found:
+        raise NothingToExportError
+    return list(found.values())
+
+
+def standalone_objects(apps: Sequence[StandaloneApp], options: Options) -> list[Object]:
+    """Return every object of some applications, in the order in which a single file is applied.
+
+    Raises:
+        KubeNameError: an option is a name that Kubernetes refuses.
+        OptionError: an option is out of range.
+    """
+    check_options(options)
+    found = [*namespace_objects(options.namespace), *token_objects(options)]
+    for app in apps:
+        found += app_objects(app, options)
+    return found
+
+
+def token_objects(options: Options) -> list[Object]:
+    """Return the Secret with the token that queries need; nothing where they need none."""
+    if not options.token:
+        return []
+    identity = Identity(name=TOKEN_SECRET, namespace=options.namespace)
+    return [resources.secret(identity, {"token": options.token})]
+
+
+def app_objects(app: StandaloneApp, options: Options) -> list[Object]:
+    """Return Deployment, Service and HorizontalPodAutoscaler; nothing is checked (see helm.py)."""
+    identity = _identity(app, app.name, options)
+    least = options.min_replicas or 1
+    return [
+        resources.deployment(_workload(app, identity, options)),
+        _service(_identity(app, app.service, options), options),
+        resources.autoscaler(
+            identity,
+            (least, max(least, options.max_replicas)),
+            options.cpu_target,
+            options.kube_version,
+        ),
+    ]
+
+
+def _answering(snapshot: Snapshot, models: Sequence[str]) -> Version | None:
+    """Return the current version of the model that an application is linked to."""
+    return next((v for v in snapshot.versions if v.model in models and v.is_current), None)
+
+
+def _identity(app: StandaloneApp, name: str, options: Options) -> Identity:
+    return Identity(
+        name=name,
+        namespace=options.namespace,
+        labels={"app": app.name, "env": app.env},
+        selector={"app": app.name},
+    )
+
+
+def _service(identity: Identity, options: Options) -> Object:
+    found = resources.service(identity, PORT, "http", options.service_type)
+    found["spec"]["ports"][0]["targetPort"] = PORT
+    return found
+
+
+def _workload(app: StandaloneApp, identity: Identity, options: Options) -> Workload:
+    annotations = {"servd.io/model": app.version.model, "servd.io/version": app.version.version}
+    if options.token:
+        annotations["servd.io/token-checksum"] = secret_checksum({"token": options.token})
+    if app.version.bundle:
+        annotations["servd.io/bundle"] = app.version.bundle
+    # No number of replicas: the autoscaler sets it, and applying the file again would reset it.
+    return Workload(
+        identity=identity,
+        container=_container(app, options),
+        service_account="default",
+        grace_s=_GRACE_S,
+        annotations=annotations,
+        image_pull_secret=options.image_pull_secret,
+    )
+
+
+def _container(app: StandaloneApp, options: Options) -> Object:
+    return {
+        "name": app.name,
+        "image": app.image,
+        "imagePullPolicy": "Always",
+        "env": _environment(options),
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "startupProbe": http_probe(
+            "/readyz",
+            "http",
+            periodSeconds=2,
+            timeoutSeconds=2,
+            failureThreshold=_LOAD_LIMIT_S // 2,
+        ),
+        "readinessProbe": http_probe(
+            "/readyz", "http", periodSeconds=2, timeoutSeconds=2, failureThreshold=2
+        ),
+        "livenessProbe": http_probe(
+            "/healthz", "http", periodSeconds=10, timeoutSeconds=5, failureThreshold=3
+        ),
+        "lifecycle": pause_before_stop(_PAUSE_S, options.kube_version),
+        "resources": _resources(app.version, options),
+        "securityContext": container_security(),
+        "volumeMounts": [tmp_mount()],
+    }
+
+
+def _resources(version: Version, options: Options) -> Object:
+    """Return what a pod requests: without a CPU request there is nothing to scale by."""
+    request = round(version.cpus * 1000) if version.cpus else parse_cpu(options.cpu_request)
+    cpu = (format_cpu(max(1, request)), format_cpu(max(2000, request)))
+    memory = ("256Mi", "1Gi")
+    own = format_memory(version.memory_bytes) if version.memory_bytes else options.memory
+    if own:
+        memory = (own, own)
+    return pod_resources(cpu, memory, gpu_count(version.gpus))
+
+
+def _environment(options: Options) -> list[Object]:
+    found: list[Object] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108 - the pod's own
+    if options.token:
+        reference = {"secretKeyRef": {"name": TOKEN_SECRET, "key": "token"}}
+        found.append({"name": "SERVD_TOKEN", "valueFrom": reference})
+    return found

@@ -1,0 +1,159 @@
+"""From a registry and settings to the files of an export. Pure; used by both verbs.
+
+Which image a version has is decided here; everything else is k8s_adapter's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from k8s_adapter.cluster import cluster_objects
+from k8s_adapter.helm import cluster_chart, standalone_chart
+from k8s_adapter.helm_schema import SERVICE_SUFFIX
+from k8s_adapter.identity import Object
+from k8s_adapter.names import check_service_name
+from k8s_adapter.options import Options
+from k8s_adapter.render import render_directory, render_kustomize, render_single_file
+from k8s_adapter.snapshot import Snapshot, read_snapshot, select, warnings_of
+from k8s_adapter.standalone import StandaloneApp, standalone_apps, standalone_objects
+from servd import __version__
+from servd.datatypes import VersionId
+from servd.errors import InvalidValueError
+from servd.export.errors import refusals
+from servd.export.secrets import Secrets
+from servd.export.settings import ExportSettings, Form, Shape, options_of
+from servd.imaging.naming import image_name
+
+SINGLE = ""
+"""The name of the only file of an export that is one file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """An export that has not been written: files by path, the objects they hold, what to tell.
+
+    `images` maps each reference that the export names to the version inside; None: a frontend's.
+    """
+
+    settings: ExportSettings
+    options: Options
+    files: Mapping[str, str]
+    objects: Sequence[Object]
+    images: Mapping[str, VersionId | None]
+    applications: tuple[str, ...]
+    service: str
+    warnings: Sequence[str] = field(default_factory=list)
+
+
+def plan_export(registry: Mapping[str, Any], settings: ExportSettings, secrets: Secrets) -> Plan:
+    """Return the export of a registry.
+
+    Raises:
+        ServdError: there is nothing to export, an application is unknown, or an option is wrong.
+    """
+    with refusals():
+        options = options_of(settings, secrets)
+        snapshot = select(_snapshot(registry, settings), settings.apps)
+        if settings.shape is Shape.STANDALONE:
+            return _plan_standalone(snapshot, settings, options)
+        return _plan_cluster(snapshot, settings, options)
+
+
+def _snapshot(registry: Mapping[str, Any], settings: ExportSettings) -> Snapshot:
+    return read_snapshot(
+        registry,
+        servd_version=__version__,
+        frontend_image=image_name("frontend", registry=settings.image_registry),
+        images={
+            f"{raw['model']}:{raw['version']}": image_name(
+                "replica", VersionId(raw["model"], raw["version"]), settings.image_registry
+            )
+            for raw in registry["versions"]
+            # One that was deployed as an image keeps it.
+            if raw.get("bundle") and not raw.get("image")
+        },
+    )
+
+
+def _plan_cluster(snapshot: Snapshot, settings: ExportSettings, options: Options) -> Plan:
+    objects = cluster_objects(snapshot, options)
+    files = (
+        cluster_chart(objects, options, snapshot.servd_version)
+        if settings.form is Form.HELM
+        else _files(objects, settings)
+    )
+    images: dict[str, VersionId | None] = {snapshot.frontend_image: None}
+    for version in snapshot.deployable:
+        if version.bundle and version.image:
+            images[version.image] = VersionId(version.model, version.version)
+    return Plan(
+        settings=settings,
+        options=options,
+        files=files,
+        objects=objects,
+        images=images,
+        applications=tuple(app.name for app in snapshot.applications),
+        service="query-frontend",
+        warnings=warnings_of(snapshot),
+    )
+
+
+def _plan_standalone(snapshot: Snapshot, settings: ExportSettings, options: Options) -> Plan:
+    is_chart = settings.form is Form.HELM
+    suffix = SERVICE_SUFFIX if is_chart else ""
+    apps = standalone_apps(snapshot, _standalone_images(snapshot, settings), service_suffix=suffix)
+    _check_one(apps, settings)
+    for app in apps:
+        check_service_name("Service", app.service)
+    objects = standalone_objects(apps, options)
+    answered = {app.application for app in apps}
+    return Plan(
+        settings=settings,
+        options=options,
+        files=standalone_chart(apps[0], options) if is_chart else _files(objects, settings),
+        objects=objects,
+        images={app.image: VersionId(app.version.model, app.version.version) for app in apps},
+        applications=tuple(app.application for app in apps),
+        service=apps[0].service,
+        warnings=[
+            f"{app.name} is left out: it has no model with files"
+            for app in snapshot.applications
+            if app.name not in answered
+        ]
+        + [
+            f"the application {app.application} is called {app.name} on the cluster"
+            for app in apps
+            if app.name != app.application
+        ],
+    )
+
+
+def _standalone_images(snapshot: Snapshot, settings: ExportSettings) -> dict[str, str]:
+    return {
+        version.key: settings.image
+        or image_name(
+            "standalone", VersionId(version.model, version.version), settings.image_registry
+        )
+        for version in snapshot.versions
+        if version.bundle
+    }
+
+
+def _check_one(apps: Sequence[StandaloneApp], settings: ExportSettings) -> None:
+    """Refuse several applications where there can be one only."""
+    is_chart = settings.form is Form.HELM
+    if len(apps) > 1 and (is_chart or settings.image):
+        what = "a standalone chart" if is_chart else "--image"
+        names = ", ".join(app.application for app in apps)
+        raise InvalidValueError(
+            f"{what} is for one application, and there are {len(apps)}: {names}",
+            hint=f"servd export-k8s {apps[0].application} --standalone ...",
+        )
+
+
+def _files(objects: Sequence[Object], settings: ExportSettings) -> dict[str, str]:
+    if settings.form is Form.SINGLE_FILE:
+        return {SINGLE: render_single_file(objects)}
+    if settings.form is Form.KUSTOMIZE:
+        return render_kustomize(objects, settings.namespace)
+    return render_directory(objects)

@@ -1,0 +1,58 @@
+"""The commands that are printed after an export."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from servd.export.next_steps import next_steps
+from servd.export.plan import plan_export
+from servd.export.secrets import Secrets
+from servd.export.settings import ExportSettings, Form, Shape
+
+
+def steps_of(registry, secrets, path="k8s", **given):
+    """Return the commands after an export."""
+    settings = ExportSettings(**given)
+    return next_steps(plan_export(registry, settings, secrets), Path(path), registry)
+
+
+@pytest.mark.parametrize(
+    ("form", "first"),
+    [
+        (Form.DIRECTORY, "kubectl apply -f k8s"),
+        (Form.SINGLE_FILE, "kubectl apply -f k8s"),
+        (Form.KUSTOMIZE, "kubectl apply -k k8s"),
+        (Form.HELM, "helm install servd k8s --namespace ml --create-namespace"),
+    ],
+)
+def test_each_form_is_applied_in_its_way(registry, secrets, form, first):
+    """The first command brings it onto the cluster; the others look at it and ask it."""
+    steps = steps_of(registry, secrets, form=form, namespace="ml")
+    assert steps == [
+        first,
+        "kubectl rollout status deployment/query-frontend --namespace ml",
+        "kubectl get pods --namespace ml",
+        "kubectl describe service query-frontend --namespace ml",
+        "kubectl port-forward service/query-frontend 1337:1337 --namespace ml",
+        "curl -d '{\"input\":[1.1,2.2,3.3]}' http://127.0.0.1:1337/iris/predict",
+    ]
+
+
+def test_the_standalone_shape_is_asked_on_its_own_port(registry, secrets):
+    """Names and port are those of the application's own image."""
+    given = {"shape": Shape.STANDALONE, "apps": ("tags",), "form": Form.HELM}
+    steps = steps_of(registry, secrets, **given)
+    assert steps[0] == "helm install tags k8s --namespace servd --create-namespace"
+    assert steps[1] == "kubectl rollout status deployment/tags --namespace servd"
+    assert steps[4].startswith("kubectl port-forward service/tags-lb 5000:5000")
+    assert steps[5] == 'curl -d \'{"input":"some text"}\' http://127.0.0.1:5000/tags/predict'
+
+
+def test_a_shell_takes_the_commands_as_they_are_meant(registry, secrets):
+    """A path with a space is one word; a token is named, not shown."""
+    guarded = Secrets(curve=secrets.curve, token="not-a-token")
+    steps = steps_of(registry, guarded, path="my files/k8s")
+    assert shlex.split(steps[0]) == ["kubectl", "apply", "-f", "my files/k8s"]
+    assert '"Authorization: Bearer $SERVD_TOKEN"' in steps[-1]
+    assert "not-a-token" not in str(steps)
