@@ -1,0 +1,1 @@
+"""Docker images of models: their names, their build contexts, building and trying them."""
