@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import psutil
 
@@ -20,8 +21,8 @@ from servd.clock import monotonic
 from servd.config import Config
 from servd.datatypes import Application, ModelVersion, RegistryState, ReplicaState
 from servd.engine import Engine
-from servd.errors import ServdError
-from servd.http.server import Health, QueryServer
+from servd.errors import LoadFailedError, ServdError
+from servd.http.server import QueryServer
 from servd.instance import make_folders
 from servd.launchers.process import ProcessLauncher
 from servd.log_copier import LogCopier
@@ -30,11 +31,13 @@ from servd.rpc import ReplicaConnection
 from servd.supervisor import Supervisor
 from servd.surroundings import Owner
 
+Result = TypeVar("Result")
+
 DOOR_S = 0.1
 """Between closing the door and closing idle connections: what was on its way is still answered."""
 
 REAP_EVERY_S = 5.0
-_DEAD = (ReplicaState.FAILED,)
+WATCH_EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class _Server:
         self._supervisor = await stack.enter_async_context(supervisor)
         self._apply(engine, supervisor)
         server = QueryServer(engine, config)
-        server.health = Health(self._why_dead, self._why_not_ready)
+        server.is_ready = False
         await stack.enter_async_context(server)
         failure = await self._live(server, supervisor, copier)
         if failure is not None:
@@ -122,21 +125,34 @@ class _Server:
     async def _live(
         self, server: QueryServer, supervisor: Supervisor, copier: LogCopier
     ) -> ServdError | None:
-        """Load, serve and drain; return why it could not be loaded, if it could not."""
+        """Load, serve and drain; return why it could not be loaded or ended, if it did."""
         async with asyncio.TaskGroup() as tasks:
             others = [tasks.create_task(copier.run()), tasks.create_task(_reap(supervisor))]
-            loading = tasks.create_task(self._load(supervisor))
             stopping = tasks.create_task(self._stop.wait())
-            await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            failure = loading.result() if loading.done() else None
+            others.append(stopping)
+            failure = await self._unless(stopping, tasks.create_task(self._load(supervisor)))
+            if failure is None and not stopping.done():
+                self._announce(server)
+                failure = await self._unless(
+                    stopping, tasks.create_task(self._watch(server, supervisor))
+                )
             if failure is None:
-                if loading.done():
-                    self._announce(server)
-                await stopping
                 await self._drain(server, tasks)
-            for task in (*others, loading, stopping):
+            for task in others:
                 task.cancel()
         return failure
+
+    async def _unless(
+        self, stopping: asyncio.Task[Any], work: asyncio.Task[Result]
+    ) -> Result | None:
+        """Return what a task returns, unless it is to stop first: then it is cancelled."""
+        await asyncio.wait({stopping, work}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+        return None
 
     def _apply(self, engine: Engine, supervisor: Supervisor) -> None:
         state = self._one.state
@@ -168,6 +184,7 @@ class _Server:
 
     async def _drain(self, server: QueryServer, tasks: asyncio.TaskGroup) -> None:
         log.log.info("stopping: %g s to answer what is open", self._config.drain_s)
+        server.is_ready = False
         server.close_door()
         await asyncio.sleep(DOOR_S)
         server.stop_accepting()
@@ -177,16 +194,16 @@ class _Server:
         draining.cancel()
         forcing.cancel()
 
-    # --- what probes ask ---
-
-    def _why_not_ready(self) -> str:
-        ready = self._supervisor and self._supervisor.ready_count(self._one.version.id)
-        return "" if ready else f"{self._one.version.id} is not ready"
-
-    def _why_dead(self) -> str:
-        statuses = self._supervisor.statuses() if self._supervisor else []
-        is_dead = bool(statuses) and all(status.state in _DEAD for status in statuses)
-        return f"{self._one.version.id} has failed for good" if is_dead else ""
+    async def _watch(self, server: QueryServer, supervisor: Supervisor) -> ServdError:
+        """Keep what probers are told true; return what ended the last replica for good."""
+        version_id = self._one.version.id
+        while True:
+            # Nobody signals a replica's state; a prober asks every few seconds.
+            server.is_ready = supervisor.ready_count(version_id) > 0
+            statuses = supervisor.statuses()
+            if statuses and all(status.state is ReplicaState.FAILED for status in statuses):
+                return LoadFailedError(f"{version_id} has failed for good: {statuses[0].last_error}")
+            await asyncio.sleep(WATCH_EVERY_S)
 
 
 def _link_bundle(one: OneModel, config: Config) -> None:

@@ -7,8 +7,6 @@ import asyncio
 import hmac
 import logging
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import unquote_to_bytes
 
@@ -48,20 +46,6 @@ BACKLOG = 4096
 
 Answer = tuple[int, bytes]
 
-HEALTH_PATHS = (b"/healthz", b"/readyz")
-"""What probes ask, without a token: does it live, does it take queries."""
-
-
-@dataclass(slots=True)
-class Health:
-    """What probes are told; an empty text is good, any other says what is wrong.
-
-    Whoever composes the server replaces the functions.
-    """
-
-    why_dead: Callable[[], str] = str
-    why_not_ready: Callable[[], str] = str
-
 
 class QueryServer:
     """An HTTP/1.1 server over an engine. An async context manager: listens from enter to exit.
@@ -86,7 +70,6 @@ class QueryServer:
         self.max_body_bytes = config.max_body_bytes
         self.tick = 0
         self.token = config.query_token
-        self.health = Health()
         self._config = config
         self.next_id = 0
         self._server: asyncio.Server | None = None
@@ -163,16 +146,14 @@ class QueryServer:
 
     def answer_slowly(self, request: Request) -> Route | tuple[int, bytes, bytes, bytes, bool]:
         """Return the route of a prediction, or an answer: status, body, kind, headers, has body."""
-        url = request.url
-        if not url.startswith(b"/"):  # the absolute form, which RFC 9112 §3.2.2 wants accepted
-            url = b"/" + url.partition(b"://")[2].partition(b"/")[2]
-        path = unquote_to_bytes(url.partition(b"?")[0])
-        if path in HEALTH_PATHS:
-            return self._answer_probe(path, request)
         if self.token and not self._is_allowed(request):
             cause = "this server asks for a token: send 'Authorization: Bearer TOKEN'"
             body = clipper.error_object("Unauthorized", cause)
             return 401, body, JSON, b"WWW-Authenticate: Bearer\r\n", True
+        url = request.url
+        if not url.startswith(b"/"):  # the absolute form, which RFC 9112 §3.2.2 wants accepted
+            url = b"/" + url.partition(b"://")[2].partition(b"/")[2]
+        path = unquote_to_bytes(url.partition(b"?")[0])
         if request.method == b"OPTIONS":
             return 204, b"", TEXT, b"Allow: GET, HEAD, OPTIONS, POST\r\n", True
         if path in (b"/", b"/metrics"):
@@ -181,17 +162,6 @@ class QueryServer:
         if route is not None:
             return route if request.method == b"POST" else _not_allowed(b"POST, OPTIONS")
         return self._answer_named(path, request)
-
-    def _answer_probe(self, path: bytes, request: Request) -> tuple[int, bytes, bytes, bytes, bool]:
-        if request.method not in (b"GET", b"HEAD"):
-            return _not_allowed(b"GET, HEAD, OPTIONS")
-        health = self.health
-        if path == b"/healthz":
-            why = health.why_dead()
-        else:
-            why = "draining" if self.is_draining else health.why_not_ready()
-        status = 503 if why else 200
-        return status, (why or "ok").encode() + b"\n", TEXT, b"", request.method == b"GET"
 
     def _answer_get(self, path: bytes, request: Request) -> tuple[int, bytes, bytes, bytes, bool]:
         if request.method not in (b"GET", b"HEAD"):

@@ -32,8 +32,11 @@ FIRST_DELAY_S: Final = 0.5
 class Report(Protocol):
     """Who is told how it goes: cli/build_progress.py."""
 
+    def on_begin(self, step: Step) -> None:
+        """Hear of a step of the Dockerfile that begins."""
+
     def on_step(self, step: Step) -> None:
-        """Hear of a step of the Dockerfile that is done."""
+        """Hear of a step that is done."""
 
     def on_built(self, image_id: str, *, is_cached: bool) -> None:
         """Hear that there is an image, which is not tried yet."""
@@ -48,6 +51,9 @@ class Report(Protocol):
 @dataclass(frozen=True, slots=True)
 class Silent:
     """A `Report` that nobody reads."""
+
+    def on_begin(self, step: Step) -> None:
+        """Say nothing."""
 
     def on_step(self, step: Step) -> None:
         """Say nothing."""
@@ -128,9 +134,7 @@ class Builder:
         try:
             with tar.open("rb") as file, _engine_errors():
                 for message in self._start(spec, file):
-                    finished = log.feed(message)
-                    if finished is not None:
-                        report.on_step(finished)
+                    _tell(report, log, message)
         except ImageError as error:
             log.error = error.message
         last = log.steps[-1] if log.steps else None
@@ -167,6 +171,15 @@ class Builder:
         except APIError as error:
             return str(error.explanation or error).strip(), ""
         return "", digest
+
+
+def _tell(report: Report, log: BuildLog, message: dict[str, Any]) -> None:
+    count = len(log.steps)
+    finished = log.feed(message)
+    if finished is not None:
+        report.on_step(finished)
+    if len(log.steps) > count:
+        report.on_begin(log.steps[-1])
 
 
 @contextmanager

@@ -21,8 +21,14 @@ from servd.datatypes import ModelVersion
 from servd.errors import BundleError, ConflictError
 from servd.feed import Registered
 from servd.imaging import requirements
-from servd.imaging.dockerfile import IGNORED, dockerfile
+from servd.imaging.dockerfile import IGNORED, MARK, dockerfile
 from servd.imaging.spec import ImageSpec
+
+_ENTRIES: Final = (
+    *("Dockerfile", ".dockerignore", "requirements.txt", "constraints.txt"),
+    *("applications.json", "lib", "bundle"),
+)
+"""All that a context may hold."""
 
 _COMPILED: Final = "__pycache__"
 _KEPT: Final = (
@@ -73,6 +79,31 @@ def applications_json(spec: ImageSpec) -> str:
     )
     text = msgspec.json.format(msgspec.json.encode(registered), indent=1)
     return text.decode() + "\n"
+
+
+def clear(folder: Path, *, is_forced: bool) -> None:
+    """Make room for a context where one is; refuse to where there is something else.
+
+    Raises:
+        ConflictError: the folder holds files that are no context of servd's.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    try:
+        is_ours = (folder / "Dockerfile").read_text("utf-8").startswith(MARK)
+    except (OSError, UnicodeDecodeError):
+        is_ours = False
+    if not (is_ours or is_forced):
+        raise ConflictError(
+            f"{folder} holds files that servd has not written",
+            hint="give a folder that is empty or new, or --force to write among them",
+        )
+    for name in _ENTRIES:
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def tar_of(folder: Path, target: IO[bytes]) -> None:

@@ -44,6 +44,9 @@ _HEALTH: Final = (
     "c.request('GET', '/readyz'); raise SystemExit(c.getresponse().status != 200)"
 )
 
+MARK: Final = "# Written by servd build."
+"""The first line, by which a folder is known to hold a context of servd's."""
+
 IGNORED: Final = "**/__pycache__\n**/*.pyc\nDockerfile\n.dockerignore\n"
 """The content of .dockerignore."""
 
@@ -51,7 +54,7 @@ IGNORED: Final = "**/__pycache__\n**/*.pyc\nDockerfile\n.dockerignore\n"
 def dockerfile(spec: ImageSpec, python: str = "") -> str:
     """Return the Dockerfile of an image; `python` is what the bundle was made with."""
     parts = [
-        f"FROM {spec.base_image}",
+        f"{MARK}\nFROM {spec.base_image}",
         _environment(spec),
         _USER,
         _PACKAGES,
