@@ -127,7 +127,10 @@ class _Server:
     ) -> ServdError | None:
         """Load, serve and drain; return why it could not be loaded or ended, if it did."""
         async with asyncio.TaskGroup() as tasks:
-            others = [tasks.create_task(copier.run()), tasks.create_task(_reap(supervisor))]
+            others: list[asyncio.Task[Any]] = [
+                tasks.create_task(copier.run()),
+                tasks.create_task(_reap(supervisor)),
+            ]
             stopping = tasks.create_task(self._stop.wait())
             others.append(stopping)
             failure = await self._unless(stopping, tasks.create_task(self._load(supervisor)))
@@ -202,7 +205,9 @@ class _Server:
             server.is_ready = supervisor.ready_count(version_id) > 0
             statuses = supervisor.statuses()
             if statuses and all(status.state is ReplicaState.FAILED for status in statuses):
-                return LoadFailedError(f"{version_id} has failed for good: {statuses[0].last_error}")
+                return LoadFailedError(
+                    f"{version_id} has failed for good: {statuses[0].last_error}"
+                )
             await asyncio.sleep(WATCH_EVERY_S)
 
 
