@@ -1,14 +1,16 @@
 """Tells how a build goes: lines for people, or one JSON document. Used by build.py."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from servd.cli.output import Output
 from servd.imaging.build_log import Step
 from servd.imaging.spec import ImageSpec
 
-_SHOWN: int = 60
-_SHORT_ID: int = 12
+_SHOWN: Final = 60
+_SHORT_ID: Final = 12
+_LAYERS: Final = ("FROM", "RUN", "COPY")
+"""The instructions that take time; the others only describe."""
 
 
 class BuildProgress:
@@ -27,9 +29,10 @@ class BuildProgress:
 
     def on_step(self, step: Step) -> None:
         """Say that a step is done."""
-        cached = "  (cached)" if step.is_cached else ""
-        summary = step.summary[:_SHOWN]
-        self._output.step("step", f"{step.number}/{step.total} {summary}{cached}")
+        if step.instruction.startswith(_LAYERS):
+            cached = "  (cached)" if step.is_cached else ""
+            shown = f"{step.number}/{step.total} {step.summary[:_SHOWN]}"
+            self._output.step("step", f"{shown}{cached}")
         if step.number == step.total:
             self._output.working("running the image and its test call")
 

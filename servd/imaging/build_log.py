@@ -28,7 +28,7 @@ class Step:
     @property
     def summary(self) -> str:
         """The instruction in one line, without what it goes on with."""
-        return self.instruction.split("\\\n", 1)[0].strip()
+        return " ".join(self.instruction.split())
 
 
 class BuildLog:

@@ -17,7 +17,12 @@ from requests.exceptions import RequestException
 from servd.errors import EngineError, ImageError
 from servd.imaging.build_log import BuildLog, Step
 from servd.imaging.context import tar_of, write_context
-from servd.imaging.failures import build_failure, is_worth_retrying, push_failure
+from servd.imaging.failures import (
+    build_failure,
+    is_worth_retrying,
+    push_failure,
+    wrong_platform,
+)
 from servd.imaging.naming import split_tag
 from servd.imaging.spec import ImageSpec
 from servd.imaging.trial import Trial
@@ -147,7 +152,18 @@ class Builder:
             )
         if last is not None:
             report.on_step(last)
+        self._check_platform(spec, log.image_id)
         return log.image_id, log.is_cached
+
+    def _check_platform(self, spec: ImageSpec, image_id: str) -> None:
+        """Refuse an image of another machine: engines take the base image that they have."""
+        if spec.platform is None:
+            return
+        with _engine_errors():
+            attributes = self._client.api.inspect_image(image_id)
+        found = f"{attributes.get('Os')}/{attributes.get('Architecture')}"
+        if not spec.platform.startswith(found):
+            raise wrong_platform(spec.platform, found, spec.base_image)
 
     def _start(self, spec: ImageSpec, tar: Any) -> Iterator[dict[str, Any]]:
         stream: Iterator[dict[str, Any]] = self._client.api.build(

@@ -85,6 +85,14 @@ def build_failure(
     return ImageError(f"the build failed at {instruction}: {error}", hint=hint, traceback=text)
 
 
+def wrong_platform(wanted: str, found: str, base_image: str) -> ImageError:
+    """Return the error of an image that was built for another platform than was asked for."""
+    return ImageError(
+        f"{base_image} is here for {found}, so no image for {wanted} can be built on it",
+        hint=f"docker pull --platform {wanted} {base_image}, or --base-image of that platform",
+    )
+
+
 def _hint(said: str, base_image: str) -> str:
     for pattern, hint in _HINTS:
         if found := pattern.search(said):
