@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 
 PUSH_ATTEMPTS: Final = 4
 FIRST_DELAY_S: Final = 0.5
+RETRY_FOR_S: Final = 30.0
+"""No further attempt after that: engines try some errors again themselves, for a minute."""
 
 
 class Report(Protocol):
@@ -53,7 +54,6 @@ class Report(Protocol):
         """Hear that a push begins; `error` is why the attempt before failed."""
 
 
-@dataclass(frozen=True, slots=True)
 class Silent:
     """A `Report` that nobody reads."""
 
@@ -121,13 +121,15 @@ class Builder:
         report = report or Silent()
         repository, tag = split_tag(reference)
         error = ""
+        end_s = time.monotonic() + RETRY_FOR_S
         for attempt in range(PUSH_ATTEMPTS):
             report.on_pushing(reference, attempt + 1, error)
             with _engine_errors():
                 error, digest = self._push_once(repository, tag)
             if not error:
                 return digest
-            if not is_worth_retrying(error) or attempt + 1 == PUSH_ATTEMPTS:
+            is_last = attempt + 1 == PUSH_ATTEMPTS or time.monotonic() > end_s
+            if is_last or not is_worth_retrying(error):
                 break
             self._sleep(FIRST_DELAY_S * 2**attempt)
         raise push_failure(reference, error)
