@@ -1,6 +1,7 @@
 """The container engine's client. Used by cli/build.py and the tests of images."""
 
 import os
+import socket
 from typing import TYPE_CHECKING
 
 from servd.errors import EngineError
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 600
 """For one silent stretch of a call: a step of a build may say nothing for long."""
+
+KNOCK_S = 5
 
 
 def connect() -> "docker.DockerClient":
@@ -29,11 +32,19 @@ def connect() -> "docker.DockerClient":
         ) from error
     where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     try:
-        client = docker.from_env(timeout=TIMEOUT_S)
-        client.ping()
-    except (DockerException, RequestException) as error:
+        _knock(where)
+        # Making a client asks the engine for its version, so it is known to answer.
+        return docker.from_env(timeout=TIMEOUT_S)
+    except (DockerException, RequestException, OSError) as error:
         raise no_engine(where, _innermost(error)) from error
-    return client
+
+
+def _knock(where: str) -> None:
+    """Connect to a unix socket and hang up: the SDK leaves its socket open where that fails."""
+    if where.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(KNOCK_S)
+            probe.connect("/" + where.removeprefix("unix://").lstrip("/"))
 
 
 def _innermost(error: BaseException) -> str:
