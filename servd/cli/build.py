@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,13 +16,6 @@ from servd.cli.values import WholeNumber
 if TYPE_CHECKING:
     from servd.imaging.naming import Kind
     from servd.imaging.spec import ImageSpec
-
-_GUESSES: Final[dict[str, Any]] = {
-    "integers": [1, 2, 3],
-    "strings": "some text",
-    "bytes": "c29tZSBieXRlcw==",
-    "any": {"key": "value"},
-}
 
 
 @verb(
@@ -169,13 +162,10 @@ def _python_of(bundle: Path | None) -> str:
 
 
 def _example(spec: "ImageSpec") -> Any:
-    """Return an input for the curl line."""
+    """Return the input that the model's owner gave as an example; None where there is none."""
     from model_runtime import manifest  # noqa: PLC0415 - help does without
 
-    if spec.bundle_dir is None or not spec.applications:
-        return None
-    given = manifest.read(spec.bundle_dir).example
-    return given if given is not None else _GUESSES.get(spec.applications[0].input_type, [1.1, 2.2])
+    return manifest.read(spec.bundle_dir).example if spec.bundle_dir else None
 
 
 def _usage(message: str) -> click.UsageError:

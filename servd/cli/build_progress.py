@@ -73,7 +73,8 @@ class BuildProgress:
             self._output.document(self._document)
         elif self._spec.kind == "standalone" and "id" in self._document:
             port = self._spec.port
-            body = json.dumps({"input": example}, separators=(",", ":"))
+            given = "[…]" if example is None else json.dumps(example, separators=(",", ":"))
+            body = f'{{"input":{given}}}'
             self._output.line(f"  docker run --rm -p {port}:{port} {self._spec.tag}")
             self._output.line(f"  curl -d '{body}' http://127.0.0.1:{port}/predict")
 
