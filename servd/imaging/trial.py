@@ -5,10 +5,12 @@ of processes), publishes no port, is asked from inside, and is removed whatever 
 """
 
 import json
+import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from docker.errors import APIError
+from requests.exceptions import RequestException
 
 from model_runtime import manifest as manifests
 from servd.errors import ImageError
@@ -24,6 +26,8 @@ LABEL: Final = "io.servd.trial"
 PIDS_LIMIT: Final = 512
 _LOG_LINES: Final = 40
 _SILENT: Final = 1
+_KILLED: Final = 137
+_END_S: Final = 5
 _EMPTY_REGISTRY: Final = '{"registry": {}, "endpoints": {}}'
 _REGISTRY_FILE: Final = "/tmp/registry.json"  # noqa: S108 - in the container
 # Waits for /readyz, then posts the example where there is one; prints what it was answered.
@@ -87,6 +91,8 @@ class Trial:
         }
         if self._spec.kind == "frontend":
             write = f"echo '{_EMPTY_REGISTRY}' >{_REGISTRY_FILE} && exec \"$@\""
+            # Without it a front end that is not on loopback refuses to start; probers need none.
+            settings["environment"] = {"SERVD_TOKEN": secrets.token_hex()}
             settings["entrypoint"] = ["/bin/sh", "-c", write, "sh"]
             settings["command"] = [*command_of(self._spec), f"--registry={_REGISTRY_FILE}"]
         return settings
@@ -157,6 +163,10 @@ class Trial:
         )
 
     def _failure(self, container: "Container", code: int, said: str) -> ImageError:
+        if code == _KILLED:
+            # The question ends a moment before the engine says that the container has.
+            with suppress(RequestException):
+                container.wait(timeout=_END_S)
         container.reload()
         state = container.attrs["State"]
         log = container.logs(tail=_LOG_LINES).decode("utf-8", "replace").rstrip()

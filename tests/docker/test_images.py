@@ -283,3 +283,12 @@ def test_all_applications_of_a_model_are_in_its_image(engine, build, made):
     for name in ("other", "iris"):
         assert _get(f"{base}/{name}/predict", b'{"input":[1,1]}')[0] == 200
     assert b"/predict and /other/predict and /iris/predict" in container.logs()
+
+
+def test_a_front_end_image_is_ready_with_an_empty_registry(engine, build):
+    """It holds no model; what it follows is mounted where it runs."""
+    pytest.importorskip("servd.cli.frontend")
+    report = Heard()
+    tag, _ = build("frontend", report=report)
+    assert report.tried == ["ready on port 1337"]
+    assert engine.images.get(tag).labels["io.servd.kind"] == "frontend"
