@@ -6,7 +6,7 @@ versions that work here, so that an image that is built again next year is the s
 
 import importlib.metadata
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from servd.imaging.naming import Kind
@@ -87,8 +87,3 @@ def as_lines(pins: Mapping[str, str]) -> str:
 def normal(name: str) -> str:
     """Return a distribution's name as indexes compare it (the name normalisation of packaging)."""
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def missing(names: Iterable[str], lookup: Lookup = installed) -> list[str]:
-    """Return the names that are not installed here."""
-    return [name for name in names if lookup(name) is None]

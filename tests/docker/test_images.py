@@ -189,6 +189,16 @@ def test_a_model_that_does_not_load_is_no_image(engine, build, tmp_path):
     assert not _trials(engine)
 
 
+def test_a_model_that_ends_its_process_is_no_image(build, tmp_path):
+    """The status it ended with is told, and what it printed."""
+    broken = make_bundle(tmp_path / "broken")
+    source = "import os\nprint('last words', flush=True)\nos._exit(7)\n"
+    (broken / "files" / "f.py").write_text(source)
+    with pytest.raises(ImageError, match="it ended with status 7") as caught:
+        build(bundle=broken)
+    assert "last words" in caught.value.traceback
+
+
 def test_an_example_that_only_gets_the_default_is_a_failure(build, tmp_path):
     """An answer that the model did not give does not prove the image."""
     slow = make_bundle(tmp_path / "slow", example=[5.0])

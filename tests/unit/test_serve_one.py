@@ -1,6 +1,8 @@
 """`servd serve-one` as a process of its own: ready, answering, draining, failing."""
 
+import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,12 +11,16 @@ import time
 import urllib.error
 import urllib.request
 
+import msgspec
 import pytest
 
+from servd.config import Config
+from servd.errors import LoadFailedError
 from servd.imaging.context import applications_json
 from servd.log_copier import LogCopier
+from servd.serve_one import OneModel, serve_one
 from tests.daemon import free_port
-from tests.unit.imaging.specs import APPLICATION, make_bundle, spec_of
+from tests.unit.imaging.specs import APPLICATION, VERSION, make_bundle, spec_of
 
 WAIT_S = 30
 
@@ -144,8 +150,6 @@ def test_a_model_that_does_not_load_ends_it_with_the_traceback(serve, bundle):
 
 def test_a_token_guards_the_queries_and_not_the_probes(serve, bundle):
     """SERVD_TOKEN alone decides; without it everybody who reaches the port may ask."""
-    import os
-
     one = serve(bundle, "--bind=0.0.0.0", env={**os.environ, "SERVD_TOKEN": "secret"})
     one.until_ready()
     assert one.ask("/predict", b'{"input":[1]}')[0] == 401
@@ -169,6 +173,50 @@ def test_what_cannot_be_served_is_said_at_once(serve, bundle, tmp_path):
         one = serve(*flags)
         assert one.process.wait(WAIT_S) == code
         assert said in one.err.read_text()
+
+
+def _config(folder):
+    return Config(
+        data_dir=folder / "d", query_port=free_port(), drain_s=5.0, load_timeout_s=float(WAIT_S)
+    )
+
+
+def _one(bundle):
+    version = msgspec.structs.replace(VERSION, replicas=1)
+    return OneModel(version, (APPLICATION,), bundle)
+
+
+def test_its_life_ends_with_the_signal(bundle, tmp_path):
+    """Ready is told once the model is; the signal drains and the exit code is 0."""
+    config = _config(tmp_path)
+
+    async def story():
+        living = asyncio.create_task(serve_one(_one(bundle), config, os.environ))
+        request = b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        async with asyncio.timeout(WAIT_S):
+            answer = b""
+            while b" 200 " not in answer:
+                assert not living.done()
+                await asyncio.sleep(0.05)
+                try:
+                    reader, writer = await asyncio.open_connection("127.0.0.1", config.query_port)
+                except OSError:
+                    continue
+                writer.write(request)
+                answer = await reader.read()
+                writer.close()
+                await writer.wait_closed()
+            os.kill(os.getpid(), signal.SIGTERM)
+            return await living
+
+    assert asyncio.run(story()) == 0
+
+
+def test_a_load_that_fails_is_raised_with_its_traceback(bundle, tmp_path):
+    """The verb makes the exit code of it."""
+    (bundle / "files" / "f.py").write_text("import nowhere_to_be_found\n")
+    with pytest.raises(LoadFailedError, match="nowhere_to_be_found"):
+        asyncio.run(serve_one(_one(bundle), _config(tmp_path), os.environ))
 
 
 def test_a_log_is_copied_once_and_from_its_start_after_a_rotation(tmp_path):
