@@ -12,36 +12,15 @@ import pytest
 
 from servd.datatypes import VersionId
 from servd.errors import ImageError
-from servd.imaging.builder import Builder, Silent
+from servd.imaging.builder import Builder
 from servd.imaging.trial import LABEL
+from tests.docker.heard import Heard
 from tests.docker.registry import RefusingRegistry, Registry
 from tests.unit.imaging.specs import APPLICATION, VERSION, make_bundle, spec_of
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 WAIT_S = 60
-
-
-# ruff: noqa: D102, ARG002 - the methods of Heard are those of the builder's Report
-
-
-class Heard(Silent):
-    """A report that keeps what it heard."""
-
-    def __init__(self):
-        self.cached, self.tried, self.errors, self.steps = [], [], [], []
-
-    def on_step(self, step):
-        self.steps.append(step)
-
-    def on_built(self, image_id, *, is_cached):
-        self.cached.append(is_cached)
-
-    def on_tried(self, detail, duration_s):
-        self.tried.append(detail)
-
-    def on_pushing(self, reference, attempt, error):
-        self.errors.append(error)
 
 
 @pytest.fixture
