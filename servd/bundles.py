@@ -10,11 +10,11 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from model_runtime.bundle import BundleFormatError, digest_of, unpack
+from model_runtime.bundle import BundleFormatError, digest_of, pack_to, unpack
 from model_runtime.manifest import Manifest, read
 from servd.errors import BundleError, StoreError
 from servd.log import log
@@ -79,6 +79,30 @@ class BundleStore:
             raise BundleError(f"bundle '{digest}' was not uploaded", hint="servd deploy uploads it")
         return await asyncio.to_thread(_read_manifest, self.path(digest))
 
+    @asynccontextmanager
+    async def packed(self, digest: str) -> AsyncIterator[Path]:
+        """Yield the tar of a bundle as a file, which is gone afterwards. Called for downloads.
+
+        Raises:
+            BundleError: there is no such bundle.
+            StoreError: the disk has no room for the tar.
+        """
+        if not self.has(digest):
+            raise BundleError(f"bundle '{digest}' is not here", hint="servd deploy uploads it")
+        tar = self._folder / f"{_INCOMING}{secrets.token_hex(8)}.tar"
+        with self.pinned(digest):
+            try:
+                await self._pack(digest, tar)
+                yield tar
+            finally:
+                tar.unlink(missing_ok=True)
+
+    async def _pack(self, digest: str, tar: Path) -> None:
+        try:
+            await asyncio.to_thread(_pack, self.path(digest), tar)
+        except OSError as error:
+            raise StoreError(f"the bundle cannot be packed: {error.strerror}") from error
+
     async def remove(self, digest: str) -> None:
         """Remove a bundle that no version uses, unless a deployment needs it right now."""
         if not self._pins[digest] and self.has(digest):
@@ -141,6 +165,11 @@ def _read_manifest(folder: Path) -> Manifest:
         return read(folder)
     except BundleFormatError as error:
         raise BundleError(str(error)) from error
+
+
+def _pack(folder: Path, tar: Path) -> None:
+    with tar.open("xb") as file:
+        pack_to(folder, file)
 
 
 def _discard(*paths: Path) -> None:

@@ -5,6 +5,7 @@ Only `http.client` is used, so that a command starts fast.
 
 import http.client
 import json
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -143,6 +144,11 @@ class AdminClient:
         headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
         with self._exchange("PUT", path, content, headers) as response:
             response.read()
+
+    def download(self, path: str, into: BinaryIO) -> None:
+        """GET a file and write it."""
+        with self._exchange("GET", path, None, {}) as response:
+            shutil.copyfileobj(response, into)
 
     def events(self, path: str, body: object) -> Iterator[dict[str, Any]]:
         """POST a JSON body and yield each line of the NDJSON answer as it comes."""

@@ -23,14 +23,19 @@ def resolve_ports(config: Config) -> Config:
     Raises:
         StartError: a port is taken, or the address is none of this machine's; says what to do.
     """
-    query_port = _probe(config.bind, config.query_port, "--query-port")
-    admin_port = _probe(config.bind, config.admin_port, "--admin-port")
+    query_port = probe(config.bind, config.query_port, "--query-port")
+    admin_port = probe(config.bind, config.admin_port, "--admin-port")
     while admin_port == query_port:
-        admin_port = _probe(config.bind, 0, "--admin-port")
+        admin_port = probe(config.bind, 0, "--admin-port")
     return replace(config, query_port=query_port, admin_port=admin_port)
 
 
-def _probe(bind: str, port: int, flag: str) -> int:
+def probe(bind: str, port: int, flag: str) -> int:
+    """Return the port, or a free one for 0; serve_one.py asks it alone.
+
+    Raises:
+        StartError: it is taken, or the address is none of this machine's; says what to do.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             bind or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -172,6 +172,26 @@ class Store:
         return self._connection
 
 
+def read_file(path: Path) -> RegistryState:
+    """Return what a registry's file holds, without a daemon and without changing it.
+
+    Called by the CLI where no daemon runs. A file of an older servd is read once a daemon of this
+    one has brought it up to date.
+
+    Raises:
+        StoreError: it cannot be read, or a daemon has it open.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S)) as connection:
+            return _read_state(connection)
+    except (sqlite3.Error, msgspec.MsgspecError) as error:
+        raise StoreError(
+            f"the registry's database {path} cannot be read ({error})",
+            hint="servd start    opens it, says what is wrong or brings it up to date",
+        ) from error
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     # isolation_level None: transactions begin where the code says BEGIN, nowhere else.
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)

@@ -36,6 +36,8 @@ _VERBS: Final = {
     "deploy": ("servd.cli.deploy", "Deploy a function, a class or a pickled model."),
     "predict": ("servd.cli.predict", "Send a query to an application."),
     "ps": ("servd.cli.ps", "List the replicas: state, rates, latencies, memory."),
+    "build": ("servd.cli.build", "Build a Docker image of a model or an application."),
+    "serve-one": ("servd.cli.serve_one", "Serve one bundle on one port; what an image runs."),
     "logs": ("servd.cli.logs", "Show what a model or the daemon has logged."),
     "scale": ("servd.cli.scale", "Set how many replicas a model version has."),
     "rollback": ("servd.cli.rollback", "Make an older version of a model the current one."),

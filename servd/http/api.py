@@ -5,7 +5,6 @@ Every change is in force when it is answered.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
 
@@ -27,10 +26,10 @@ from servd.errors import (
 from servd.feed import pack_state
 from servd.http import api_models as models
 from servd.http.api_logs import LogsApi
+from servd.http.bundle_transfer import chunks_of, send_bundle
 from servd.http.deployments import Deployments, Events, error_event
 from servd.http.openapi import CALLS, NDJSON, PREFIX, document
 from servd.http.problems import (
-    BODY_TIMEOUT_S,
     Handler,
     RequestRefusedError,
     json_answer,
@@ -40,7 +39,6 @@ from servd.http.services import Services
 from servd.ports import base_url
 
 _SIGN_OF_LIFE_S: Final = 5.0
-_CHUNK: Final = 256 * 1024
 
 
 class Api:
@@ -77,6 +75,7 @@ class Api:
             "scaleModel": self._scale,
             "rollback": self._rollback,
             "hasBundle": self._has_bundle,
+            "getBundle": self._get_bundle,
             "putBundle": self._put_bundle,
             "deploy": self._deploy,
             "listReplicas": self._list_replicas,
@@ -198,9 +197,12 @@ class Api:
         has = self._services.bundles.has(request.match_info["digest"])
         return web.Response(status=200 if has else 404)
 
+    async def _get_bundle(self, request: web.Request) -> web.StreamResponse:
+        return await send_bundle(request, self._services.bundles)
+
     async def _put_bundle(self, request: web.Request) -> web.Response:
         digest = request.match_info["digest"]
-        is_new = await self._services.bundles.add(digest, _chunks(request))
+        is_new = await self._services.bundles.add(digest, chunks_of(request))
         return json_answer(models.BundleView(digest), 201 if is_new else 200)
 
     async def _deploy(self, request: web.Request) -> web.StreamResponse:
@@ -272,17 +274,3 @@ async def _next(response: web.StreamResponse, events: Events) -> DeployEvent | S
         except TimeoutError:
             # A client's read times out long before a large model is loaded.
             await response.write(b"\n")
-
-
-async def _chunks(request: web.Request) -> AsyncIterator[bytes]:
-    while True:
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                chunk = await request.content.read(_CHUNK)
-        except TimeoutError as error:
-            raise RequestRefusedError(408, "the bundle did not arrive in time") from error
-        except web.RequestPayloadError as error:
-            raise RequestRefusedError(400, f"the bundle cannot be read: {error}") from error
-        if not chunk:
-            return
-        yield chunk

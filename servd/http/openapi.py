@@ -32,6 +32,7 @@ PREFIX: Final = "/api/v1"
 NDJSON: Final = "application/x-ndjson"
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain"
+_TAR: Final = "application/x-tar"
 _REFERENCE: Final = "#/components/schemas/{name}"
 
 
@@ -119,13 +120,16 @@ CALLS: Final = (
     ),
     Call("hasBundle", "HEAD", "/bundles/{digest}", "Whether the daemon has a bundle."),
     Call(
+        "getBundle", "GET", "/bundles/{digest}", "A bundle as an uncompressed tar.", _TAR
+    ),
+    Call(
         "putBundle",
         "PUT",
         "/bundles/{digest}",
         "Upload a bundle as an uncompressed tar. 200 where the daemon had it.",
         BundleView,
         201,
-        "application/x-tar",
+        _TAR,
         also=((200, "The daemon had it.", BundleView),),
     ),
     Call(

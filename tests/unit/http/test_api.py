@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from model_runtime.bundle import digest_of
+from model_runtime.bundle import digest_of, unpack
 from model_runtime.manifest import Manifest
 from servd.datatypes import InputType, ModelVersion, ReplicaState, ReplicaStatus
 
@@ -178,6 +178,12 @@ def test_bundles(scenario, tmp_path):
         assert await parts.call("PUT", path, packed.getvalue()) == (201, {"digest": digest})
         assert (await parts.call("HEAD", path))[0] == 200
         assert await parts.call("PUT", path, packed.getvalue()) == (200, {"digest": digest})
+        async with parts.client.get(parts.base + path) as answer:
+            assert answer.content_type == "application/x-tar"
+            unpack(io.BytesIO(await answer.read()), tmp_path / "downloaded", 10_000)
+        assert digest_of(tmp_path / "downloaded") == digest
+        assert (await parts.call("GET", f"{API}/bundles/{'0' * 32}"))[0] == 404
+        assert [each.name for each in (tmp_path / "d" / "bundles").glob("*.tar")] == []
         wrong = await parts.call("PUT", f"{API}/bundles/{'0' * 32}", packed.getvalue())
         assert (wrong[0], wrong[1]["error"]["code"]) == (400, "bad_bundle")
         wrong = await parts.call("PUT", f"{API}/bundles/..%2F..%2Fx", packed.getvalue())

@@ -1,0 +1,158 @@
+"""Writes build contexts: a folder that `docker build` takes. Used by builder.py and cli/build.py.
+
+The tar of a context has fixed times, owners and modes, so that equal content is equal bytes and
+the engine finds its layers again.
+"""
+
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+import msgspec
+
+import model_runtime
+import servd
+from model_runtime import manifest as manifests
+from model_runtime.bundle import BundleFormatError
+from model_runtime.manifest import Manifest
+from servd.datatypes import ModelVersion
+from servd.errors import BundleError, ConflictError
+from servd.feed import Registered
+from servd.imaging import requirements
+from servd.imaging.dockerfile import IGNORED, MARK, dockerfile
+from servd.imaging.spec import ImageSpec
+
+_ENTRIES: Final = (
+    *("Dockerfile", ".dockerignore", "requirements.txt", "constraints.txt"),
+    *("applications.json", "lib", "bundle"),
+)
+"""All that a context may hold."""
+
+_COMPILED: Final = "__pycache__"
+_KEPT: Final = (
+    *("model", "version", "input_type", "labels", "max_batch", "batch_wait_us", "batching"),
+    "bundle",
+)
+"""The fields of a version that are the same wherever it runs."""
+
+
+def write_context(spec: ImageSpec, folder: Path) -> None:
+    """Write everything that an image is built from into an empty folder.
+
+    Raises:
+        BundleError: the bundle is not one.
+        ConflictError: the version has no bundle.
+        OSError: the folder cannot be written.
+    """
+    manifest = _manifest(spec)
+    packages = manifest.packages if manifest else {}
+    required = requirements.requirements_of(spec.kind, packages)
+    constraints = requirements.constraints_of(required)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "Dockerfile", dockerfile(spec, manifest.python if manifest else ""))
+    _write(folder / ".dockerignore", IGNORED)
+    _write(folder / "requirements.txt", requirements.as_lines(required))
+    _write(folder / "constraints.txt", requirements.as_lines(constraints))
+    _copy_package(model_runtime.__file__, folder / "lib" / "model_runtime")
+    if spec.kind != "replica":
+        _copy_package(servd.__file__, folder / "lib" / "servd")
+    if spec.kind == "standalone":
+        _write(folder / "applications.json", applications_json(spec))
+    if spec.bundle_dir is not None and spec.kind != "frontend":
+        _copy(spec.bundle_dir, folder / "bundle")
+
+
+def applications_json(spec: ImageSpec) -> str:
+    """Return what `servd serve-one --applications` reads: the version and its applications."""
+    version = spec.version
+    if version is None:
+        return "{}\n"
+    # When it was registered, and where and how often it runs elsewhere, is not of the image.
+    inside = ModelVersion(replicas=1, **{name: getattr(version, name) for name in _KEPT})
+    registered = Registered(
+        applications=list(spec.applications),
+        versions=[inside],
+        current={version.model: version.version},
+        links={app.name: [version.model] for app in spec.applications},
+    )
+    text = msgspec.json.format(msgspec.json.encode(registered), indent=1)
+    return text.decode() + "\n"
+
+
+def clear(folder: Path, *, is_forced: bool) -> None:
+    """Make room for a context where one is; refuse to where there is something else.
+
+    Raises:
+        ConflictError: the folder holds files that are no context of servd's.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    try:
+        is_ours = (folder / "Dockerfile").read_text("utf-8").startswith(MARK)
+    except (OSError, UnicodeDecodeError):
+        is_ours = False
+    if not (is_ours or is_forced):
+        raise ConflictError(
+            f"{folder} holds files that servd has not written",
+            hint="give a folder that is empty or new, or --force to write among them",
+        )
+    for name in _ENTRIES:
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def tar_of(folder: Path, target: IO[bytes]) -> None:
+    """Write a context as a tar whose bytes depend on its content only."""
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in _sorted(folder):
+            member = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            member.mode = 0o755 if path.is_dir() else 0o644
+            if path.is_dir():
+                member.type = tarfile.DIRTYPE
+                archive.addfile(member)
+                continue
+            member.size = path.stat().st_size
+            with path.open("rb") as file:
+                archive.addfile(member, file)
+
+
+def _manifest(spec: ImageSpec) -> Manifest | None:
+    if spec.kind == "frontend":
+        return None
+    if spec.bundle_dir is None:
+        name = spec.version.id if spec.version else "the model"
+        raise ConflictError(
+            f"{name} is a containerless model: it was registered, not deployed, "
+            "so there is nothing to put into an image"
+        )
+    try:
+        return manifests.read(spec.bundle_dir)
+    except BundleFormatError as error:
+        raise BundleError(str(error)) from error
+
+
+def _copy_package(init: str | None, target: Path) -> None:
+    _copy(Path(str(init)).parent, target)
+
+
+def _copy(source: Path, target: Path) -> None:
+    for path in _sorted(source):
+        copy = target / path.relative_to(source)
+        if path.is_file():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+
+
+def _sorted(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if _COMPILED not in path.relative_to(folder).parts:
+            yield path
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

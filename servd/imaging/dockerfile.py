@@ -1,0 +1,154 @@
+"""The Dockerfile of an image, as a pure function. Used by context.py.
+
+Layers go from what changes least to what changes most: the base, the user, the packages, servd's
+own code, the bundle. Equal specifications give equal bytes.
+"""
+
+import json
+from typing import Final
+
+from model_runtime.protocol import PROTOCOL_VERSION
+from servd import __version__
+from servd.imaging.spec import (
+    APPLICATIONS,
+    BUNDLE,
+    FRONTEND_PORT,
+    HEALTH_PORT,
+    HOME,
+    LIBRARY,
+    REGISTRY,
+    REPLICA_PORT,
+    STANDALONE_PORT,
+    UID,
+    ImageSpec,
+)
+
+_THREADS: Final = (
+    *("MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS"),
+    *("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+)
+_USER: Final = (
+    f"RUN echo 'servd:x:{UID}:{UID}:servd:{HOME}:/bin/false' >>/etc/passwd \\\n"
+    f" && echo 'servd:x:{UID}:' >>/etc/group"
+)
+_PACKAGES: Final = (
+    f"COPY requirements.txt constraints.txt {HOME}/\n"
+    "RUN PIP_ROOT_USER_ACTION=ignore PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install \\\n"
+    "    --no-cache-dir --disable-pip-version-check --no-input --progress-bar off \\\n"
+    f"    -r {HOME}/requirements.txt -c {HOME}/constraints.txt"
+)
+_CODE: Final = f"COPY lib {LIBRARY}\nRUN python3 -m compileall -q {LIBRARY}"
+# Isolated and without site-packages: it runs every few seconds for as long as the container does.
+_HEALTH: Final = (
+    "import http.client as h; c = h.HTTPConnection('127.0.0.1', {port}, timeout=4); "
+    "c.request('GET', '/readyz'); raise SystemExit(c.getresponse().status != 200)"
+)
+
+MARK: Final = "# Written by servd build."
+"""The first line, by which a folder is known to hold a context of servd's."""
+
+IGNORED: Final = "**/__pycache__\n**/*.pyc\nDockerfile\n.dockerignore\n"
+"""The content of .dockerignore."""
+
+
+def dockerfile(spec: ImageSpec, python: str = "") -> str:
+    """Return the Dockerfile of an image; `python` is what the bundle was made with."""
+    parts = [
+        f"{MARK}\nFROM {spec.base_image}",
+        _environment(spec),
+        _USER,
+        _PACKAGES,
+        _CODE,
+        *_content(spec),
+        _labels(spec, python),
+        f"USER {UID}:{UID}",
+        "WORKDIR /tmp",
+        f"EXPOSE {spec.port}",
+        f"STOPSIGNAL SIGTERM\n{_healthcheck(spec)}",
+        f"ENTRYPOINT {json.dumps(command_of(spec))}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def command_of(spec: ImageSpec) -> list[str]:
+    """Return what the image runs; the words of `docker run IMAGE WORDS` are added to it."""
+    if spec.kind == "frontend":
+        options = [f"--registry={REGISTRY}", "--bind=0.0.0.0", f"--port={FRONTEND_PORT}"]
+        return ["python3", "-m", "servd", "frontend", *options]
+    if spec.kind == "standalone":
+        options = [f"--bundle={BUNDLE}", f"--applications={APPLICATIONS}", "--bind=0.0.0.0"]
+        return ["python3", "-m", "servd", "serve-one", *options, f"--port={STANDALONE_PORT}"]
+    options = [f"--listen=tcp://0.0.0.0:{REPLICA_PORT}", f"--health=0.0.0.0:{HEALTH_PORT}"]
+    options.append(f"--bundle={BUNDLE}")
+    if spec.version is not None:
+        # One word an option, as a name or a version may begin with a dash.
+        options.append(f"--model={spec.version.model}")
+        options.append(f"--version={spec.version.version}")
+        options.append(f"--max-batch={spec.version.max_batch}")
+    return ["python3", "-m", "model_runtime", *options]
+
+
+def labels_of(spec: ImageSpec, python: str = "") -> dict[str, str]:
+    """Return the labels of an image."""
+    version = spec.version
+    name = f"{version.model} {version.version}" if version else "servd front end"
+    labels = {
+        "io.servd.kind": spec.kind,
+        "io.servd.protocol": str(PROTOCOL_VERSION),
+        "io.servd.servd": __version__,
+        "org.opencontainers.image.base.name": spec.base_image,
+        "org.opencontainers.image.title": name,
+        "org.opencontainers.image.description": _DESCRIPTIONS[spec.kind],
+        "org.opencontainers.image.version": version.version if version else __version__,
+    }
+    if version is not None:
+        labels |= {
+            "io.servd.model": version.model,
+            "io.servd.version": version.version,
+            "io.servd.input-type": version.input_type.value,
+            "io.servd.bundle": version.bundle or "",
+        }
+    if python:
+        labels["io.servd.python"] = python
+    return dict(sorted(labels.items()))
+
+
+_DESCRIPTIONS: Final = {
+    "replica": "A replica of a model, for servd front ends",
+    "standalone": "A model that answers HTTP queries on one port",
+    "frontend": "A servd front end, which passes queries to replicas",
+}
+
+
+def _environment(spec: ImageSpec) -> str:
+    # HOME is where libraries put their caches: the root file system may be read-only.
+    values = {"HOME": "/tmp", "PYTHONPATH": LIBRARY, "PYTHONUNBUFFERED": "1"}  # noqa: S108
+    values |= dict.fromkeys(_THREADS, str(spec.threads))
+    lines = [f"{name}={value}" for name, value in sorted(values.items())]
+    return "ENV " + " \\\n    ".join(lines)
+
+
+def _content(spec: ImageSpec) -> list[str]:
+    lines = []
+    if spec.kind == "standalone":
+        lines.append(f"COPY applications.json {APPLICATIONS}")
+    if spec.kind != "frontend":
+        lines.append(f"COPY bundle {BUNDLE}")
+    return lines
+
+
+def _labels(spec: ImageSpec, python: str) -> str:
+    lines = [f"{name}={_quoted(value)}" for name, value in labels_of(spec, python).items()]
+    return "LABEL " + " \\\n      ".join(lines)
+
+
+def _quoted(value: str) -> str:
+    # In a Dockerfile a dollar begins a variable, also between double quotes.
+    return json.dumps(value, ensure_ascii=False).replace("$", "\\$")
+
+
+def _healthcheck(spec: ImageSpec) -> str:
+    port = HEALTH_PORT if spec.kind == "replica" else spec.port
+    command = json.dumps(["python3", "-IS", "-c", _HEALTH.format(port=port)])
+    times = "--interval=5s --timeout=5s --start-period=120s --retries=3"
+    return f"HEALTHCHECK {times} \\\n    CMD {command}"

@@ -1,0 +1,54 @@
+"""What an image is to be: `ImageSpec`, and where things lie in it. Used by all of imaging."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from servd.datatypes import Application, ModelVersion
+from servd.imaging.naming import Kind
+
+HOME: Final = "/opt/servd"
+BUNDLE: Final = f"{HOME}/bundle"
+LIBRARY: Final = f"{HOME}/lib"
+APPLICATIONS: Final = f"{HOME}/applications.json"
+REGISTRY: Final = "/etc/servd/registry"
+UID: Final = 10001
+
+REPLICA_PORT: Final = 7000
+HEALTH_PORT: Final = 7001
+STANDALONE_PORT: Final = 5000
+FRONTEND_PORT: Final = 1337
+
+_MINOR: Final = re.compile(r"(\d+\.\d+)(\.|$)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSpec:
+    """One image to build.
+
+    A replica and a standalone image need `version` and `bundle_dir`; `applications` are what a
+    standalone image answers for, the first of them at `/predict` too. `platform` is Docker's
+    word (`linux/arm64`), None the engine's own. `threads` is for numeric libraries.
+    """
+
+    kind: Kind
+    tag: str
+    base_image: str
+    platform: str | None = None
+    version: ModelVersion | None = None
+    applications: tuple[Application, ...] = ()
+    bundle_dir: Path | None = None
+    threads: int = 1
+
+    @property
+    def port(self) -> int:
+        """The one port that the image exposes."""
+        ports = {"replica": REPLICA_PORT, "standalone": STANDALONE_PORT}
+        return ports.get(self.kind, FRONTEND_PORT)
+
+
+def default_base_image(python: str) -> str:
+    """Return the base image of a bundle that was made with a Python such as "3.11.7"."""
+    found = _MINOR.match(python)
+    return f"python:{found[1] if found else '3.11'}-slim"

@@ -1,0 +1,245 @@
+"""The composition root of `servd serve-one`: one model version answers queries on one port.
+
+Engine, supervisor and query server as in the daemon, without a registry on the disk, without the
+admin API. What a standalone image runs, as process 1 of its container. Called by cli/serve_one.py.
+"""
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from servd import __version__, log
+from servd.clock import monotonic
+from servd.config import Config
+from servd.datatypes import Application, ModelVersion, RegistryState, ReplicaState
+from servd.engine import Engine
+from servd.errors import LoadFailedError, ServdError
+from servd.http.server import QueryServer
+from servd.instance import make_folders
+from servd.launchers.process import ProcessLauncher
+from servd.log_copier import LogCopier
+from servd.ports import base_url, probe
+from servd.rpc import ReplicaConnection
+from servd.supervisor import Supervisor
+from servd.surroundings import Owner
+
+Result = TypeVar("Result")
+
+DOOR_S = 0.1
+"""Between closing the door and closing idle connections: what was on its way is still answered."""
+
+REAP_EVERY_S = 5.0
+WATCH_EVERY_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class OneModel:
+    """What is served. `applications` answer at `/NAME/predict`, the first at `/predict` too."""
+
+    version: ModelVersion
+    applications: tuple[Application, ...]
+    bundle_dir: Path
+
+    @property
+    def state(self) -> RegistryState:
+        """It as a registry would hold it."""
+        version = self.version
+        return RegistryState(
+            applications={app.name: app for app in self.applications},
+            versions={version.id: version},
+            current={version.model: version.version},
+            links={app.name: (version.model,) for app in self.applications},
+        )
+
+
+async def serve_one(one: OneModel, config: Config, environ: Mapping[str, str]) -> int:
+    """Serve until a signal; return the exit code.
+
+    Raises:
+        ServdError: the port is taken, or LoadFailedError: the model does not load.
+    """
+    return await _Server(one, config, environ).run()
+
+
+class _Server:
+    """One `servd serve-one`: `run` is its life."""
+
+    def __init__(self, one: OneModel, config: Config, environ: Mapping[str, str]) -> None:
+        self._one = one
+        self._config = config
+        self._environ = environ
+        self._stop = asyncio.Event()
+        self._force = asyncio.Event()
+        self._supervisor: Supervisor | None = None
+
+    async def run(self) -> int:
+        config = self._config
+        probe(config.bind, config.query_port, "--port")
+        make_folders(config)
+        _link_bundle(self._one, config)
+        async with AsyncExitStack() as stack:
+            path = config.logs_dir / "daemon.log"
+            stack.callback(log.release, log.configure(path, config.log_level, to_stderr=True))
+            stack.callback(log.log.info, "stopped")
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self._on_signal)
+            await self._serve(stack)
+        return 0
+
+    def _on_signal(self) -> None:
+        if self._stop.is_set():
+            self._force.set()
+            if self._supervisor is not None:
+                self._supervisor.kill()
+        self._stop.set()
+
+    async def _serve(self, stack: AsyncExitStack) -> None:
+        config = self._config
+        engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
+
+        def connect(address: str, owner: Owner) -> ReplicaConnection:
+            return ReplicaConnection(address, owner, engine.context, monotonic)
+
+        copier = LogCopier(config.logs_dir / "models")
+        stack.callback(copier.copy)
+        launchers = {"process": ProcessLauncher(config.run_dir, self._environ)}
+        supervisor = Supervisor(config, engine, launchers, monotonic, connect=connect)
+        self._supervisor = await stack.enter_async_context(supervisor)
+        self._apply(engine, supervisor)
+        server = QueryServer(engine, config)
+        server.is_ready = False
+        await stack.enter_async_context(server)
+        failure = await self._live(server, supervisor, copier)
+        if failure is not None:
+            raise failure
+
+    async def _live(
+        self, server: QueryServer, supervisor: Supervisor, copier: LogCopier
+    ) -> ServdError | None:
+        """Load, serve and drain; return why it could not be loaded or ended, if it did."""
+        async with asyncio.TaskGroup() as tasks:
+            others: list[asyncio.Task[Any]] = [
+                tasks.create_task(copier.run()),
+                tasks.create_task(_reap(supervisor)),
+            ]
+            stopping = tasks.create_task(self._stop.wait())
+            others.append(stopping)
+            failure = await self._unless(stopping, tasks.create_task(self._load(supervisor)))
+            if failure is None and not stopping.done():
+                self._announce(server)
+                failure = await self._unless(
+                    stopping, tasks.create_task(self._watch(server, supervisor))
+                )
+            if failure is None:
+                await self._drain(server, tasks)
+            for task in others:
+                task.cancel()
+        return failure
+
+    async def _unless(
+        self, stopping: asyncio.Task[Any], work: asyncio.Task[Result]
+    ) -> Result | None:
+        """Return what a task returns, unless it is to stop first: then it is cancelled."""
+        await asyncio.wait({stopping, work}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+        return None
+
+    def _apply(self, engine: Engine, supervisor: Supervisor) -> None:
+        state = self._one.state
+        engine.apply(state)
+        supervisor.apply(state)
+        first = engine.by_name[self._one.applications[0].name]
+        engine.routes[b"/predict"] = engine.routes[b"/predict/"] = first
+
+    async def _load(self, supervisor: Supervisor) -> ServdError | None:
+        version = self._one.version
+        try:
+            await supervisor.ensure(version, version.replicas, fail_fast=True)
+        except ServdError as error:
+            return error
+        return None
+
+    def _announce(self, server: QueryServer) -> None:
+        gc.collect()
+        gc.freeze()
+        base = base_url(self._config.bind, server.port)
+        paths = ["/predict", *(f"/{app.name}/predict" for app in self._one.applications)]
+        log.log.info(
+            "servd %s serves %s at %s: %s",
+            __version__,
+            self._one.version.id,
+            base,
+            " and ".join(paths),
+        )
+
+    async def _drain(self, server: QueryServer, tasks: asyncio.TaskGroup) -> None:
+        log.log.info("stopping: %g s to answer what is open", self._config.drain_s)
+        server.is_ready = False
+        server.close_door()
+        await asyncio.sleep(DOOR_S)
+        server.stop_accepting()
+        draining = tasks.create_task(server.drain(self._config.drain_s))
+        forcing = tasks.create_task(self._force.wait())
+        await asyncio.wait({draining, forcing}, return_when=asyncio.FIRST_COMPLETED)
+        draining.cancel()
+        forcing.cancel()
+
+    async def _watch(self, server: QueryServer, supervisor: Supervisor) -> ServdError:
+        """Keep what probers are told true; return what ended the last replica for good."""
+        version_id = self._one.version.id
+        while True:
+            # Nobody signals a replica's state; a prober asks every few seconds.
+            server.is_ready = supervisor.ready_count(version_id) > 0
+            statuses = supervisor.statuses()
+            if statuses and all(status.state is ReplicaState.FAILED for status in statuses):
+                return LoadFailedError(
+                    f"{version_id} has failed for good: {statuses[0].last_error}"
+                )
+            await asyncio.sleep(WATCH_EVERY_S)
+
+
+def _link_bundle(one: OneModel, config: Config) -> None:
+    """Put the bundle where the supervisor looks for it."""
+    (config.bundles_dir / (one.version.bundle or "")).symlink_to(one.bundle_dir.absolute())
+
+
+async def _reap(supervisor: Supervisor) -> None:
+    """Collect what the models' own children leave behind, where this is process 1.
+
+    Only a zombie that was there the last time too: a replica's own end is its launcher's to hear.
+    """
+    if os.getpid() != 1:
+        return
+    seen: set[int] = set()
+    while True:
+        await asyncio.sleep(REAP_EVERY_S)
+        own = {status.pid for status in supervisor.statuses()}
+        zombies = {child.pid for child in psutil.Process().children() if _is_zombie(child)} - own
+        _collect(zombies & seen)
+        seen = zombies
+
+
+def _collect(pids: set[int]) -> None:
+    for pid in pids:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

@@ -1,0 +1,98 @@
+"""Build contexts as folders and as tars."""
+
+import io
+import json
+import os
+import tarfile
+
+import msgspec
+import pytest
+
+from servd.errors import BundleError, ConflictError
+from servd.feed import Registered
+from servd.imaging.context import clear, tar_of, write_context
+from tests.unit.imaging.specs import APPLICATION, VERSION, make_bundle, spec_of
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """Return the folder of a bundle."""
+    return make_bundle(tmp_path / "bundle")
+
+
+def _files(folder):
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_replica_gets_the_runtime_and_the_bundle_only(bundle, tmp_path):
+    """No part of the daemon is in a replica's image."""
+    write_context(spec_of("replica", bundle), tmp_path / "c")
+    files = _files(tmp_path / "c")
+    assert {"Dockerfile", ".dockerignore", "requirements.txt", "constraints.txt"} <= files
+    assert {"bundle/model.json", "bundle/files/f.py", "lib/model_runtime/loop.py"} <= files
+    assert not any(name.startswith("lib/servd/") or "__pycache__" in name for name in files)
+    lines = (tmp_path / "c/requirements.txt").read_text().splitlines()
+    names = [line.split("==")[0] for line in lines]
+    assert names == ["msgpack", "pyzmq"]
+
+
+def test_a_standalone_image_gets_servd_and_its_applications(bundle, tmp_path):
+    """The applications file is what `servd serve-one` reads; where it ran before is not in it."""
+    write_context(spec_of("standalone", bundle), tmp_path / "c")
+    assert {"lib/servd/serve_one.py", "lib/servd/schema/statements.sql"} <= _files(tmp_path / "c")
+    found = msgspec.json.decode((tmp_path / "c/applications.json").read_bytes(), type=Registered)
+    assert found.applications == [APPLICATION]
+    (version,) = found.versions
+    assert (version.id, version.replicas, version.created_s) == (VERSION.id, 1, 0.0)
+
+
+def test_a_front_end_has_no_model(tmp_path):
+    """Its image is the same for every registry."""
+    write_context(spec_of("frontend"), tmp_path / "c")
+    assert not any(name.startswith("bundle") for name in _files(tmp_path / "c"))
+
+
+def test_equal_content_gives_equal_bytes(bundle, tmp_path):
+    """Times, modes and compiled files of the machine are not in a context's tar."""
+    tars = []
+    for name in ("a", "b"):
+        write_context(spec_of("standalone", bundle), tmp_path / name)
+        tars.append(io.BytesIO())
+        tar_of(tmp_path / name, tars[-1])
+        (bundle / "files" / "f.py").chmod(0o600)
+        os.utime(bundle / "files" / "f.py", (1, 1))
+        (bundle / "files" / "__pycache__").mkdir(exist_ok=True)
+        (bundle / "files" / "__pycache__" / "f.pyc").write_bytes(b"")
+    assert tars[0].getvalue() == tars[1].getvalue()
+    tars[0].seek(0)
+    with tarfile.open(fileobj=tars[0]) as archive:
+        assert {(m.mtime, m.uid, m.gid) for m in archive} == {(0, 0, 0)}
+        assert {m.mode for m in archive if m.isfile()} == {0o644}
+
+
+def test_a_version_without_files_has_no_image(tmp_path):
+    """What was only registered (Clipper's containerless model) cannot be put into an image."""
+    with pytest.raises(ConflictError, match="containerless"):
+        write_context(spec_of("replica"), tmp_path / "c")
+
+
+def test_a_damaged_bundle_is_named_before_anything_is_built(bundle, tmp_path):
+    """A manifest that is none is an error of the bundle."""
+    (bundle / "model.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(BundleError, match="format 99"):
+        write_context(spec_of("replica", bundle), tmp_path / "c")
+
+
+def test_a_folder_of_other_files_is_not_written_into(bundle, tmp_path):
+    """An earlier context is replaced whole; other files are refused, or kept where it is forced."""
+    folder = tmp_path / "c"
+    clear(folder, is_forced=False)
+    write_context(spec_of("standalone", bundle), folder)
+    (folder / "notes.txt").write_text("mine")
+    clear(folder, is_forced=False)
+    assert _files(folder) == {"notes.txt"}
+    with pytest.raises(ConflictError, match="has not written") as caught:
+        clear(folder, is_forced=False)
+    assert "--force" in caught.value.hint
+    clear(folder, is_forced=True)
+    assert _files(folder) == {"notes.txt"}
