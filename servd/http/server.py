@@ -50,7 +50,8 @@ Answer = tuple[int, bytes]
 class QueryServer:
     """An HTTP/1.1 server over an engine. An async context manager: listens from enter to exit.
 
-    `figures` are what `GET /metrics` shows, by default the engine's own.
+    `figures` are what `GET /metrics` shows, by default the engine's own. `is_ready` is what
+    `GET /readyz` says: a composition root that is about to close the door takes it back first.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class QueryServer:
         self.connections: set[QueryConnection] = set()
         self.heads = Heads()
         self.is_draining = False
+        self.is_ready = True
         self.known_heads: dict[bytes, tuple[bytes, int]] = {}
         self.max_body_bytes = config.max_body_bytes
         self.tick = 0
@@ -146,14 +148,13 @@ class QueryServer:
 
     def answer_slowly(self, request: Request) -> Route | tuple[int, bytes, bytes, bytes, bool]:
         """Return the route of a prediction, or an answer: status, body, kind, headers, has body."""
+        path = _path(request.url)
+        if path in (b"/healthz", b"/readyz") and request.method in (b"GET", b"HEAD"):
+            return self._answer_health(path)  # a prober has no token
         if self.token and not self._is_allowed(request):
             cause = "this server asks for a token: send 'Authorization: Bearer TOKEN'"
             body = clipper.error_object("Unauthorized", cause)
             return 401, body, JSON, b"WWW-Authenticate: Bearer\r\n", True
-        url = request.url
-        if not url.startswith(b"/"):  # the absolute form, which RFC 9112 §3.2.2 wants accepted
-            url = b"/" + url.partition(b"://")[2].partition(b"/")[2]
-        path = unquote_to_bytes(url.partition(b"?")[0])
         if request.method == b"OPTIONS":
             return 204, b"", TEXT, b"Allow: GET, HEAD, OPTIONS, POST\r\n", True
         if path in (b"/", b"/metrics"):
@@ -162,6 +163,12 @@ class QueryServer:
         if route is not None:
             return route if request.method == b"POST" else _not_allowed(b"POST, OPTIONS")
         return self._answer_named(path, request)
+
+    def _answer_health(self, path: bytes) -> tuple[int, bytes, bytes, bytes, bool]:
+        """Answer a prober: alive as long as the loop turns; ready until it is to end."""
+        if path == b"/healthz" or (self.is_ready and not self.is_draining):
+            return 200, b"ok\n", TEXT, b"", True
+        return 503, b"draining\n", TEXT, b"", True
 
     def _answer_get(self, path: bytes, request: Request) -> tuple[int, bytes, bytes, bytes, bool]:
         if request.method not in (b"GET", b"HEAD"):
@@ -220,6 +227,12 @@ class QueryServer:
         if connection.is_reading_head:
             return age_s > HEAD_TIMEOUT_S
         return silent_s > BODY_TIMEOUT_S or age_s > REQUEST_TIMEOUT_S
+
+
+def _path(url: bytes) -> bytes:
+    if not url.startswith(b"/"):  # the absolute form, which RFC 9112 §3.2.2 wants accepted
+        url = b"/" + url.partition(b"://")[2].partition(b"/")[2]
+    return unquote_to_bytes(url.partition(b"?")[0])
 
 
 def _not_allowed(allow: bytes) -> tuple[int, bytes, bytes, bytes, bool]:
