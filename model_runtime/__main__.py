@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+from model_runtime.health import parse_address
 from model_runtime.loop import Options, Replica
 
 PR_SET_PDEATHSIG = 1
@@ -30,6 +31,10 @@ def _options() -> Options:
     parser.add_argument("--replica", type=int, default=0)
     parser.add_argument("--max-batch", type=int, default=-1, help="-1: any size")
     parser.add_argument("--orphan-timeout", type=float, help="end after so many silent seconds")
+    parser.add_argument("--health", type=host_port, help="HOST:PORT for /healthz and /readyz")
+    parser.add_argument(
+        "--predict-timeout", type=float, default=60.0, help="/healthz fails after a call so long"
+    )
     given = parser.parse_args()
     return Options(
         listen=given.listen,
@@ -39,7 +44,15 @@ def _options() -> Options:
         replica=given.replica,
         max_batch=given.max_batch,
         orphan_timeout_s=given.orphan_timeout,
+        health=given.health,
+        predict_timeout_s=given.predict_timeout,
     )
+
+
+def host_port(text: str) -> str:
+    """Return an address that argparse may take; its name is in the refusal."""
+    parse_address(text)
+    return text
 
 
 def _die_with_parent() -> None:

@@ -17,6 +17,7 @@ from typing import Any, Self
 import zmq
 
 from model_runtime import protocol
+from model_runtime.health import Health
 from model_runtime.inputs import Batch
 
 # Plain numbers: combining and passing the enum members takes longer than a send.
@@ -54,6 +55,8 @@ class ReplicaSocket:
         self.last_heard_s = time.monotonic()
         self.pending: deque[Work] = deque()
         self._heard_s: dict[bytes, float] = {}
+        self._returns = 0
+        self._call: tuple[int, float] | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -83,7 +86,7 @@ class ReplicaSocket:
         try:
             yield
         finally:
-            self._lock.acquire()
+            self.take_back()
 
     def lend(self) -> None:
         """`lent` for the hot path, where a context manager would cost more than the lock."""
@@ -92,6 +95,17 @@ class ReplicaSocket:
     def take_back(self) -> None:
         """End what `lend` began."""
         self._lock.acquire()
+        self._returns += 1
+
+    def health(self) -> Health:
+        """Return how the replica is. Called by the thread that answers probers.
+
+        A load may take as long as it likes: probers have a patience of their own for the start.
+        """
+        call = self._call
+        if call is None or self.state in (protocol.LOADING, protocol.TESTING):
+            return Health(self.state, 0.0)
+        return Health(self.state, time.monotonic() - call[1])
 
     def announce(self, state: str) -> None:
         """Tell every known frontend the new state."""
@@ -133,7 +147,12 @@ class ReplicaSocket:
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_S):
             # Taken only while the main thread is busy with the model; else it answers itself.
-            if self._lock.acquire(blocking=False):
+            is_busy = self._lock.acquire(blocking=False)
+            if not is_busy:
+                self._call = None
+            elif self._call is None or self._call[0] != self._returns:
+                self._call = (self._returns, time.monotonic())
+            if is_busy:
                 try:
                     self._drain()
                     for frontend in self._known():

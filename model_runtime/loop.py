@@ -9,12 +9,14 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_runtime import manifest, protocol
 from model_runtime.connection import ReplicaSocket, Work
 from model_runtime.failure import MODEL_ERRORS, as_json, message_of
+from model_runtime.health import HealthServer
 from model_runtime.inputs import Batch
 from model_runtime.loaders import load
 from model_runtime.loaders.base import LoadedModel
@@ -34,7 +36,11 @@ TRACEBACKS_PER_S = 1
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the launcher says on the command line."""
+    """What the launcher says on the command line.
+
+    `health` is where probers are answered, if anywhere; to them a call of the model that takes
+    longer than `predict_timeout_s` hangs.
+    """
 
     listen: str
     bundle: Path
@@ -43,6 +49,8 @@ class Options:
     replica: int
     max_batch: int
     orphan_timeout_s: float | None
+    health: str | None = None
+    predict_timeout_s: float = 60.0
 
 
 class Replica:
@@ -62,7 +70,7 @@ class Replica:
             "pid": os.getpid(),
             "row_items": None,
         }
-        with ReplicaSocket(self._options.listen, info) as socket:
+        with ReplicaSocket(self._options.listen, info) as socket, self._probed(socket):
             model = self._prepare(socket)
             if model is None:
                 self._report(socket)
@@ -71,6 +79,11 @@ class Replica:
             socket.announce(protocol.DRAINING)
             self._drain(socket, model)
         return 0
+
+    def _probed(self, socket: ReplicaSocket) -> AbstractContextManager[object]:
+        if self._options.health is None:
+            return nullcontext()
+        return HealthServer(self._options.health, socket.health, self._options.predict_timeout_s)
 
     def _prepare(self, socket: ReplicaSocket) -> LoadedModel | None:
         """Load the model and call it once; None where that failed, with the reason in `info`."""

@@ -3,10 +3,12 @@
 import os
 import shutil
 import signal
+import socket
 import struct
 import sys
 import tempfile
 import threading
+import urllib.request
 from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
@@ -260,3 +262,26 @@ class Libc:
     def prctl(self, *given):
         """Keep the arguments."""
         self.asked.append(given)
+
+
+def test_probers_are_answered_where_the_launcher_says():
+    """A replica that is ready says so over HTTP; without an address nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (
+        running("good", health=f"127.0.0.1:{port}") as replica,
+        frontend(replica) as (_dealer, wait_for),
+    ):
+        wait_for(protocol.STATE, protocol.READY)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz") as answer:
+            assert answer.read() == b"ready\n"
+
+
+def test_the_address_for_probers_is_checked(monkeypatch, capsys):
+    """A wrong one is an error in the command line."""
+    monkeypatch.setattr(sys, "argv", ["m", "--health", "7001"])
+    with pytest.raises(SystemExit) as ended:
+        entry._options()
+    assert ended.value.code == 2
+    assert "7001" in capsys.readouterr().err
