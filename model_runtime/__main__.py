@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+from model_runtime.admission import KeyFileError, read_replica_keys
 from model_runtime.health import parse_address
 from model_runtime.loop import Options, Replica
 
@@ -31,11 +32,16 @@ def _options() -> Options:
     parser.add_argument("--replica", type=int, default=0)
     parser.add_argument("--max-batch", type=int, default=-1, help="-1: any size")
     parser.add_argument("--orphan-timeout", type=float, help="end after so many silent seconds")
+    parser.add_argument("--curve", type=Path, help="folder with replica.secret, frontend.public")
     parser.add_argument("--health", type=host_port, help="HOST:PORT for /healthz and /readyz")
     parser.add_argument(
         "--predict-timeout", type=float, default=60.0, help="/healthz fails after a call so long"
     )
     given = parser.parse_args()
+    try:
+        keys = read_replica_keys(given.curve) if given.curve else None
+    except KeyFileError as error:
+        parser.error(str(error))
     return Options(
         listen=given.listen,
         bundle=given.bundle,
@@ -44,6 +50,7 @@ def _options() -> Options:
         replica=given.replica,
         max_batch=given.max_batch,
         orphan_timeout_s=given.orphan_timeout,
+        keys=keys,
         health=given.health,
         predict_timeout_s=given.predict_timeout,
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_runtime import manifest, protocol
+from model_runtime.admission import ReplicaKeys
 from model_runtime.connection import ReplicaSocket, Work
 from model_runtime.failure import MODEL_ERRORS, as_json, message_of
 from model_runtime.health import HealthServer
@@ -49,6 +50,7 @@ class Options:
     replica: int
     max_batch: int
     orphan_timeout_s: float | None
+    keys: ReplicaKeys | None = None
     health: str | None = None
     predict_timeout_s: float = 60.0
 
@@ -70,7 +72,10 @@ class Replica:
             "pid": os.getpid(),
             "row_items": None,
         }
-        with ReplicaSocket(self._options.listen, info) as socket, self._probed(socket):
+        with (
+            ReplicaSocket(self._options.listen, info, self._options.keys) as socket,
+            self._probed(socket),
+        ):
             model = self._prepare(socket)
             if model is None:
                 self._report(socket)
