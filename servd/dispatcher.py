@@ -238,8 +238,8 @@ class Dispatcher:
             self.slots.remove(slot)
             self.is_live = bool(self.slots)
 
-    def detach(self, connection: ReplicaConnection) -> None:
-        """Take a replica out that died or fell silent; what it had in flight goes to another."""
+    def detach(self, connection: ReplicaConnection, *, death: float = 1) -> None:
+        """Take a replica out that died, as surely as `death` says; another gets what it had."""
         self.drain(connection)
         if self._slot_of.pop(connection, None) is None:
             return
@@ -248,8 +248,8 @@ class Dispatcher:
         for batch in batches:
             again = []
             for query in batch.queries:
-                query.deaths += 1
-                if query.deaths > MAX_DEATHS:
+                query.deaths += death
+                if query.deaths >= MAX_DEATHS + 1:
                     self._miss(query, Miss.MODEL_FAILED)
                 else:
                     again.append(query)
