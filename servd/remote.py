@@ -58,6 +58,7 @@ class RemoteConnection(ReplicaConnection):
         assert self._socket is not None  # noqa: S101  # it was just made
         self._monitor = self._socket.get_monitor_socket(int(_EVENTS))
         asyncio.get_running_loop().add_reader(self._monitor.FD, self._on_event)
+        self._on_event()  # the descriptor says nothing before EVENTS has been asked once
 
     def close(self) -> None:
         """Let go of the socket and of its monitor."""
