@@ -45,6 +45,10 @@ async def _stage(*addresses, curve=None):
                 link.close()
 
 
+def _errors(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+
+
 def _replica(**options):
     return ScriptedReplica(address=f"tcp://127.0.0.1:{free_port()}", **options)
 
@@ -159,14 +163,15 @@ def test_a_replica_of_something_else_gets_nothing(caplog, info, fault):
         with _replica() as replica:
             replica.info = info
             async with _stage(replica.address) as (_clock, dispatcher, _link):
-                await until(lambda: caplog.messages)
+                await until(lambda: _errors(caplog))
                 replica.announce(protocol.READY)
                 replica.info = {"model": "m", "version": "1", "input_type": "doubles"}
                 replica.announce(protocol.READY)
                 await until(lambda: dispatcher.is_live)
 
     run(story())
-    assert caplog.messages == [f"{caplog.messages[0].split()[0]} {fault}: it gets no queries"]
+    (message,) = _errors(caplog)
+    assert f" {fault}: it gets no queries" in message
 
 
 def test_another_protocol_version_is_reported(caplog):
@@ -179,12 +184,12 @@ def test_another_protocol_version_is_reported(caplog):
                 for count in range(3):
                     link.connection.heartbeat()
                     await until(lambda count=count: replica.heartbeats > count)
-                await until(lambda: caplog.messages)
+                await until(lambda: _errors(caplog))
                 assert not dispatcher.is_live
 
     run(story())
-    assert len(caplog.messages) == 1
-    assert "speaks version 2 of the replica protocol" in caplog.messages[0]
+    (message,) = _errors(caplog)
+    assert "speaks version 2 of the replica protocol" in message
 
 
 def test_a_replica_that_refuses_the_keys_is_reported(caplog):
@@ -200,9 +205,9 @@ def test_a_replica_that_refuses_the_keys_is_reported(caplog):
         with _replica() as replica:
             async with _stage(replica.address, curve=keys) as (_clock, dispatcher, link):
                 before = link.connection
-                await until(lambda: caplog.messages)
+                await until(lambda: _errors(caplog))
                 assert not dispatcher.is_live
                 assert link.connection is before
 
     run(story())
-    assert "CURVE key" in caplog.messages[0]
+    assert "CURVE key" in _errors(caplog)[0]
