@@ -17,7 +17,7 @@ from servd.feed import ReplicaSeat, Snapshot
 from servd.follower import Follower
 from servd.handover import hold_back
 from servd.published import Endpoint, Published
-from servd.remote import RemoteLink, open_remote_link, suspect_silent
+from servd.remote import TICK_S, RemoteLink, open_remote_link, suspect_silent
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class Cluster:
         self._retired: dict[VersionId, ModelVersion] = {}
         self._leaving: dict[str, VersionId] = {}
         self._number = 0
+        self._ticked_s = engine.clock()
 
     def publish(self, published: Published) -> None:
         """Follow another registry from now on; queries that wait stay with their version."""
@@ -63,7 +64,14 @@ class Cluster:
 
     def tick(self) -> None:
         """Look after the replicas, and go on with what waits for some of them."""
-        suspect_silent(self._links.values(), self.engine.clock())
+        now_s = self.engine.clock()
+        late_s, self._ticked_s = now_s - self._ticked_s - TICK_S, now_s
+        if late_s > TICK_S:
+            # This process stood still (a cluster's limits on processor time do that): what the
+            # replicas said meanwhile has not been read yet.
+            for link in self._links.values():
+                link.excuse(late_s)
+        suspect_silent(self._links.values(), now_s)
         self._follower.tick()
         drained = self._follower.drained()
         for address in drained:

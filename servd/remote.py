@@ -54,6 +54,7 @@ class RemoteConnection(ReplicaConnection):
 
     def open(self) -> None:
         """Connect, say hello and listen for the end."""
+        self._context.setsockopt(zmq.IPV6, 1)  # IPv4 goes on working
         super().open()
         assert self._socket is not None  # noqa: S101  # it was just made
         self._monitor = self._socket.get_monitor_socket(int(_EVENTS))
@@ -150,6 +151,11 @@ class RemoteLink:
     def is_silent(self, now_s: float, limit_s: float = SILENT_S) -> bool:
         """Whether it is in rotation and has not been heard of for too long."""
         return self.is_attached and now_s - self.connection.last_heard_s > limit_s
+
+    def excuse(self, late_s: float) -> None:
+        """Do not count a time in which nobody listened as silence."""
+        self.connection.last_heard_s += late_s
+        self._opened_s += late_s
 
     def suspect(self) -> None:
         """Send nothing new until `tick`, which takes it out."""

@@ -237,6 +237,27 @@ def test_a_version_name_that_means_another_model_now():
     on_stage(story)
 
 
+def test_a_time_in_which_nobody_listened_is_no_silence():
+    """After a standstill of the process every replica is still in rotation."""
+
+    async def story(stage):
+        stage.replica(2)
+        stage.names["v1"] = ["127.0.0.2"]
+        stage.publish(ONE)
+        await stage.until(lambda: stage.slots(ONE))
+        cluster = stage.cluster
+        (link,) = cluster._links.values()
+        cluster._ticked_s -= 10
+        link.connection.last_heard_s -= 10
+        cluster.tick()
+        assert stage.slots(ONE) == 1
+        link.connection.last_heard_s -= 10
+        cluster.tick()
+        assert stage.slots(ONE) == 0
+
+    on_stage(story)
+
+
 def test_an_empty_registry_is_one_too():
     """Nothing is left of what was followed."""
 

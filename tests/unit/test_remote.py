@@ -78,6 +78,17 @@ def test_a_replica_is_in_rotation_while_it_says_that_it_is_ready():
     run(story())
 
 
+def test_it_may_have_an_ipv6_address():
+    """Clusters may have no other."""
+
+    async def story():
+        with ScriptedReplica(address=f"tcp://[::1]:{free_port()}") as replica:
+            async with _stage(replica.address) as (_clock, dispatcher, _link):
+                await until(lambda: dispatcher.is_live)
+
+    run(story())
+
+
 def test_the_end_of_its_connection_takes_it_out_at_once():
     """The clock stands still, so nothing waits; in its place another is found at the address."""
 
