@@ -1,7 +1,7 @@
 """Makes an engine follow a published registry and the replicas that its names lead to.
 
-The heart of `servd frontend` (front_end.py). In the place of the daemon's snapshots (feed.py) it
-makes its own, from the file (published.py) and the name service (discovery.py).
+The heart of `servd frontend` (cluster_frontend.py). In the place of the daemon's snapshots
+(feed.py) it makes its own, from the file (published.py) and the name service (discovery.py).
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""TCP ports: free ones, taken ones and who holds them. Used by daemon.py and front_end.py."""
+"""TCP ports: free ones, taken ones and who holds them. Used by the composition roots."""
 
 import socket
 from dataclasses import replace

@@ -94,9 +94,9 @@ def command(
     config = session.load_config(flags, _check)
     import uvloop  # noqa: PLC0415 - wanted by this verb only
 
-    from servd.front_end import FrontEndSettings, serve  # noqa: PLC0415 - all that serves
+    from servd.cluster_frontend import ClusterFrontendSettings, serve  # noqa: PLC0415 - all that serves
 
-    settings = FrontEndSettings(registry=registry, curve=curve, drain_delay_s=drain_delay_s)
+    settings = ClusterFrontendSettings(registry=registry, curve=curve, drain_delay_s=drain_delay_s)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(config, settings))
 

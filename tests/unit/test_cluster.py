@@ -6,11 +6,10 @@ import asyncio
 from contextlib import ExitStack, asynccontextmanager
 
 import msgspec
-import pytest
 
 from servd import feed
-from servd.cluster import Cluster, addresses, currents, redefined
-from servd.datatypes import Application, InputType, RegistryState, VersionId
+from servd.cluster import Cluster
+from servd.datatypes import Application, InputType, RegistryState
 from servd.engine import Engine
 from servd.published import Endpoint, Published
 from tests.daemon import free_port
@@ -272,36 +271,3 @@ def test_an_empty_registry_is_one_too():
         assert stage.cluster.is_settled
 
     on_stage(story)
-
-
-def test_addresses_and_their_versions():
-    """IPv6 stands in brackets; a version without an endpoint's addresses has no replicas."""
-    found = {"h": frozenset({"10.0.0.1", "fd00::1"}), "g": frozenset()}
-    endpoints = {ONE.id: Endpoint("h", 7000), TWO.id: Endpoint("g", 1)}
-    assert addresses({ONE.id, TWO.id}, endpoints, found) == {
-        "tcp://10.0.0.1:7000": ONE.id,
-        "tcp://[fd00::1]:7000": ONE.id,
-    }
-
-
-def test_current_versions_are_those_that_answer():
-    """A model that no application is linked to answers nobody."""
-    state = RegistryState(current={"m": "1", "n": "1"}, links={"a": ("m",), "b": (), "c": ("x",)})
-    assert currents(state) == {VersionId("m", "1")}
-
-
-@pytest.mark.parametrize(
-    ("change", "is_new"),
-    [
-        ({}, False),
-        ({"replicas": 9, "labels": ("l",)}, False),
-        ({"bundle": "other"}, True),
-        ({"input_type": InputType.STRINGS}, True),
-        ({"batch_wait_us": 5}, True),
-    ],
-    ids=["same", "scaled", "bundle", "type", "batching"],
-)
-def test_what_makes_a_version_another_one(change, is_new):
-    """What is computed and how, not how often."""
-    now = msgspec.structs.replace(ONE, **change)
-    assert redefined({ONE.id: ONE}, {ONE.id: now}) == ([ONE.id] if is_new else [])

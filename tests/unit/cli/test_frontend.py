@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from servd import front_end
+from servd import cluster_frontend
 from servd.cli.main import cli
 
 
@@ -23,7 +23,7 @@ def served(monkeypatch, data_dir):
     async def serve(*given):
         made.append(given)
 
-    monkeypatch.setattr(front_end, "serve", serve)
+    monkeypatch.setattr(cluster_frontend, "serve", serve)
     return made
 
 

@@ -20,11 +20,11 @@ import pytest
 from model_runtime import manifest
 from model_runtime.manifest import Manifest
 from servd import feed
+from servd.cluster_frontend import ClusterFrontend, ClusterFrontendSettings, serve
 from servd.config import Config
 from servd.curve import write_keys
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
 from servd.errors import ConfigError, StartError
-from servd.front_end import FrontEnd, FrontEndSettings, serve
 from servd.published import Endpoint, Published, PublishedError, encode
 from tests.daemon import free_port
 from tests.serving import Client, post, run, until
@@ -88,7 +88,7 @@ class World:
 
     def settings(self, **settings):
         """Return what a front end takes besides."""
-        return FrontEndSettings(registry=self.folder, **settings)
+        return ClusterFrontendSettings(registry=self.folder, **settings)
 
     async def send(self, data):
         """Send a request on a connection of its own; return the answer, None where refused."""
@@ -154,7 +154,7 @@ def test_it_answers_by_what_it_finds_and_ends_without_losing_a_query(world, capl
 
 def test_its_registry_may_change_and_break(world, monkeypatch, caplog):
     """A new one is in force within a moment; of a broken one only the log knows."""
-    monkeypatch.setattr("servd.front_end.POLL_S", 0.01)
+    monkeypatch.setattr("servd.cluster_frontend.POLL_S", 0.01)
 
     async def story():
         world.start(2)
@@ -198,7 +198,7 @@ def test_over_curve(world):
 
 def test_it_opens_the_door_though_a_replica_never_answers(world, monkeypatch, caplog):
     """Other applications are not held up by it for long."""
-    monkeypatch.setattr("servd.front_end.PATIENCE_S", 0.1)
+    monkeypatch.setattr("servd.cluster_frontend.PATIENCE_S", 0.1)
 
     async def story():
         world.found = {"127.0.0.2"}
@@ -216,8 +216,8 @@ def test_it_opens_the_door_though_a_replica_never_answers(world, monkeypatch, ca
 
 def test_a_fault_of_its_own_does_not_end_it(world, monkeypatch, caplog):
     """What answers goes on answering; the log has the traceback."""
-    monkeypatch.setattr("servd.front_end.POLL_S", 0.01)
-    monkeypatch.setattr(FrontEnd, "_look", lambda _self, _cluster: json.loads("{"))
+    monkeypatch.setattr("servd.cluster_frontend.POLL_S", 0.01)
+    monkeypatch.setattr(ClusterFrontend, "_look", lambda _self, _cluster: json.loads("{"))
 
     async def story():
         front_end = asyncio.ensure_future(

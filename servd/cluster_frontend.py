@@ -42,7 +42,7 @@ _ID_RANGES: Final = 2**53 // _IDS_EACH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FrontEndSettings:
+class ClusterFrontendSettings:
     """What a front end needs to know besides the daemon's settings.
 
     For `drain_delay_s` after SIGTERM it goes on accepting, as who sends queries hears of its end
@@ -54,19 +54,21 @@ class FrontEndSettings:
     drain_delay_s: float = 5.0
 
 
-async def serve(config: Config, settings: FrontEndSettings, resolve: Resolve = resolve) -> None:
+async def serve(
+    config: Config, settings: ClusterFrontendSettings, resolve: Resolve = resolve
+) -> None:
     """Answer queries until a signal ends it.
 
     Raises:
         ServdError: it cannot start: the registry, a key or the port is wrong.
     """
-    await FrontEnd(config, settings, resolve).run()
+    await ClusterFrontend(config, settings, resolve).run()
 
 
-class FrontEnd:
+class ClusterFrontend:
     """One front end: `run` is its life."""
 
-    def __init__(self, config: Config, settings: FrontEndSettings, resolve: Resolve) -> None:
+    def __init__(self, config: Config, settings: ClusterFrontendSettings, resolve: Resolve) -> None:
         self._config = config
         self._settings = settings
         self._resolve = resolve
