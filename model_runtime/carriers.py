@@ -165,6 +165,7 @@ class ZmqListener:
         self._socket.setsockopt(zmq.LINGER, 1000)
         self._socket.setsockopt(zmq.RCVTIMEO, WAKE_MS)
         self._socket.setsockopt(zmq.SNDHWM, 0)
+        self._socket.setsockopt(zmq.IPV6, int("[" in address))
         if keys is not None:
             Admission(self._context, keys).guard(self._socket)
         self._socket.bind(address)

@@ -212,9 +212,14 @@ SETTING_NAMES: Final = tuple(_SETTINGS)
 
 
 def load_config(
-    flags: Mapping[str, object | None], environ: Mapping[str, str], cwd: Path
+    flags: Mapping[str, object | None],
+    environ: Mapping[str, str],
+    cwd: Path,
+    check: Callable[[Config], None] | None = None,
 ) -> Config:
     """Return the settings that flags (None: not given), variables and files add up to.
+
+    `check` refuses what does not go together, by default in a daemon.
 
     Raises:
         ConfigError: a value or a key is wrong; the message says where it stands.
@@ -231,7 +236,7 @@ def load_config(
     given = _read_file(data_dir / "servd.toml") | given
     given["data_dir"] = Path(os.path.normpath(data_dir))
     config = Config(**given)
-    _check(config)
+    (check or _check)(config)
     return config
 
 

@@ -233,8 +233,8 @@ class Dispatcher:
             self.slots.remove(slot)
             self._set_live()
 
-    def detach(self, connection: ReplicaConnection) -> None:
-        """Take a replica out that died or fell silent; what it had in flight goes to another."""
+    def detach(self, connection: ReplicaConnection, *, death: float = 1) -> None:
+        """Take a replica out that died, as surely as `death` says; another gets what it had."""
         self.drain(connection)
         if self._slot_of.pop(connection, None) is None:
             return
@@ -243,8 +243,8 @@ class Dispatcher:
         for batch in batches:
             again = []
             for query in batch.queries:
-                query.deaths += 1
-                if query.deaths > MAX_DEATHS:
+                query.deaths += death
+                if query.deaths >= MAX_DEATHS + 1:
                     self._miss(query, Miss.MODEL_FAILED)
                 else:
                     again.append(query)

@@ -4,26 +4,34 @@ The heart of a front-end process (frontend.py), whoever sends the snapshots. Sil
 noticed here, its end and its draining are told by the snapshots.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from servd.counts import Count, Meter
 from servd.datatypes import VersionId
 from servd.engine import Engine
 from servd.feed import Gauges, ReplicaSeat, Report, Snapshot, unpack_state
-from servd.link import Link
+from servd.link import OpenLink, open_link
 from servd.metrics import Counters
-from servd.rpc import ReplicaConnection
 from servd.totals import Totals
 
 
 class Follower:
-    """An engine with connections to every replica in rotation; `totals` are of all frontends."""
+    """An engine with connections to every replica in rotation; `totals` are of all frontends.
 
-    def __init__(self, engine: Engine, number: int) -> None:
+    `open_link` connects to a replica, and decides when the version's dispatcher may use it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        number: int,
+        open_link: Callable[[Engine, ReplicaSeat], OpenLink] = open_link,
+    ) -> None:
         self.engine = engine
         self.totals = Totals(engine.clock)
         self._number = number
-        self._links: dict[str, Link] = {}
+        self._open_link = open_link
+        self._links: dict[str, OpenLink] = {}
         self._known: set[VersionId] = set()
         self._undrained: set[str] = set()
         self._meters: dict[str, dict[str, Meter]] = {"a": {}, "v": {}, "r": {}}
@@ -36,8 +44,8 @@ class Follower:
         for version in (*snapshot.prepared, *snapshot.registry.versions):
             engine.prepare(version)
         seats = {seat.address: seat for seat in snapshot.replicas}
-        for address in seats.keys() - self._links.keys():
-            self._open(seats[address])
+        for seat in seats.values():
+            self._seat(seat)
         engine.apply(state)
         prepared = {version.id for version in snapshot.prepared}
         for gone in self._known - prepared - state.versions.keys():
@@ -96,14 +104,16 @@ class Follower:
             link.close()
         self._links.clear()
 
-    def _open(self, seat: ReplicaSeat) -> None:
-        if seat.is_draining:
-            return
-        link = Link(self.engine.dispatcher(seat.version_id))
-        engine = self.engine
-        connection = ReplicaConnection(seat.address, link, engine.context, engine.clock)
-        self._links[seat.address] = link
-        link.open(connection, seat.row_items)
+    def _seat(self, seat: ReplicaSeat) -> None:
+        """Connect to a replica unless that is done; anew where another had its address."""
+        link = self._links.get(seat.address)
+        dispatcher = self.engine.dispatchers.get(seat.version_id)
+        if link is not None and (
+            link.dispatcher is not dispatcher or (link.is_draining and not seat.is_draining)
+        ):
+            self._links.pop(seat.address).close()
+        if seat.address not in self._links and not seat.is_draining:
+            self._links[seat.address] = self._open_link(self.engine, seat)
 
     def _drain(self, address: str) -> None:
         link = self._links.get(address)

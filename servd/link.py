@@ -1,13 +1,43 @@
 """One replica as a front-end process sees it. Made and driven by follower.py."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from servd.dispatcher import Dispatcher
+from servd.engine import Engine
+from servd.feed import ReplicaSeat
 from servd.log import log
 from servd.rpc import ReplicaConnection
 
 SILENT_S = 1.4
 """With one heartbeat (0.5 s) it adds up to the 2 s within which silence takes it out."""
+
+
+class OpenLink(Protocol):
+    """What a follower needs of a link: `Link` here, `servd.remote.RemoteLink` on a cluster."""
+
+    dispatcher: Dispatcher
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether it was told to drain."""
+        ...
+
+    @property
+    def connection(self) -> ReplicaConnection:
+        """The present connection."""
+        ...
+
+    def drain(self) -> None:
+        """Send nothing new."""
+        ...
+
+    def close(self) -> None:
+        """Give what is in flight to other replicas and disconnect."""
+        ...
+
+    def tick(self, now_s: float) -> None:
+        """Send a heartbeat and act on silence."""
+        ...
 
 
 class Link:
@@ -72,3 +102,11 @@ class Link:
         if self._is_attached:
             self._is_attached = False
             self.dispatcher.detach(self.connection)
+
+
+def open_link(engine: Engine, seat: ReplicaSeat) -> Link:
+    """Return an open link to a replica of this machine."""
+    link = Link(engine.dispatcher(seat.version_id))
+    connection = ReplicaConnection(seat.address, link, engine.context, engine.clock)
+    link.open(connection, seat.row_items)
+    return link

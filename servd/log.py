@@ -26,6 +26,18 @@ def configure(path: Path, level: str, *, to_stderr: bool) -> list[logging.Handle
     ]
     if to_stderr:
         handlers.append(logging.StreamHandler(sys.stderr))
+    return _add(handlers, level)
+
+
+def to_stderr(level: str) -> list[logging.Handler]:
+    """Write the log to stderr only, as containers want it; for processes that keep no files.
+
+    Returns the handlers, for `release`.
+    """
+    return _add([logging.StreamHandler(sys.stderr)], level)
+
+
+def _add(handlers: list[logging.Handler], level: str) -> list[logging.Handler]:
     root = logging.getLogger()
     for handler in handlers:
         handler.setFormatter(logging.Formatter(_FORMAT))

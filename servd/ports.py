@@ -1,4 +1,4 @@
-"""TCP ports of the daemon: free ones, taken ones and who holds them. Used by servd/daemon.py."""
+"""TCP ports: free ones, taken ones and who holds them. Used by the composition roots."""
 
 import socket
 from dataclasses import replace
@@ -28,6 +28,15 @@ def resolve_ports(config: Config) -> Config:
     while admin_port == query_port:
         admin_port = probe(config.bind, 0, "--admin-port")
     return replace(config, query_port=query_port, admin_port=admin_port)
+
+
+def free_port(config: Config, flag: str) -> Config:
+    """Return the configuration with a free query port for port 0; there is no admin API.
+
+    Raises:
+        StartError: the port is taken, or the address is none of this machine's; says what to do.
+    """
+    return replace(config, query_port=probe(config.bind, config.query_port, flag))
 
 
 def probe(bind: str, port: int, flag: str) -> int:

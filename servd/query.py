@@ -64,7 +64,7 @@ class Query(msgspec.Struct, eq=False):
     is_done: bool = False
     is_hit: bool = False
     followers: "list[Query] | None" = None
-    deaths: int = 0
+    deaths: float = 0
 
     @property
     def deadline_s(self) -> float:

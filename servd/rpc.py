@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import zmq
 
 from model_runtime import protocol
-from servd.carriers import carrier
+from servd.carriers import Carrier, carrier
 from servd.clock import Clock
 from servd.curve import CurveKeys
 from servd.metrics import Counters
@@ -63,7 +63,7 @@ class ReplicaConnection:
         self.row_items: int | None = None
         self._clock = clock
         self._owner = owner
-        self._carrier = carrier(address, context, self._on_frames, curve)
+        self._carrier: Carrier = carrier(address, context, self._on_frames, curve)
         self._next_id = 0
 
     def open(self) -> None:

@@ -38,6 +38,7 @@ class ScriptedReplica:
         row_items: what STATE says of it.
         is_holding: batches are kept until `release`.
         pace_s: makes the time that a batch of some rows takes; it is slept and reported.
+        address: where it listens, if not at a socket file of its own.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class ScriptedReplica:
         row_items: int | None = None,
         is_holding: bool = False,
         pace_s: Callable[[int], float] | None = None,
+        address: str = "",
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="sv-"))
-        self.address = f"ipc://{self.folder}/r.sock"
+        self.address = address or f"ipc://{self.folder}/r.sock"
         self.batches: list[list[bytes]] = []
         self.state = protocol.READY
         self.version = protocol.PROTOCOL_VERSION
@@ -69,6 +71,7 @@ class ScriptedReplica:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.IPV6, 1)
         self._socket.bind(self.address)
         self._wake_in = self._context.socket(zmq.PAIR)
         self._wake_in.bind("inproc://wake")

@@ -31,6 +31,7 @@ _USAGE_CODES: Final = frozenset(
 _VERBS: Final = {
     "start": ("servd.cli.start", "Start the daemon in the background."),
     "run": ("servd.cli.run", "Run the daemon in the foreground."),
+    "frontend": ("servd.cli.frontend", "Answer queries by a published registry (clusters)."),
     "stop": ("servd.cli.stop", "Stop the daemon."),
     "status": ("servd.cli.status", "Show whether the daemon runs, and where."),
     "deploy": ("servd.cli.deploy", "Deploy a function, a class or a pickled model."),

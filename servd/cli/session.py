@@ -14,6 +14,8 @@ import click
 from servd.cli.output import Output
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from servd.client import AdminClient
     from servd.config import Config
 
@@ -43,11 +45,13 @@ class Session:
         """The settings of the data directory that the verb is about."""
         return self.load_config({})
 
-    def load_config(self, flags: dict[str, object | None]) -> "Config":
-        """Return the settings with the verb's own flags on top."""
+    def load_config(
+        self, flags: dict[str, object | None], check: "Callable[[Config], None] | None" = None
+    ) -> "Config":
+        """Return the settings with the verb's own flags on top; `check` as servd.config has it."""
         from servd.config import load_config  # noqa: PLC0415 - help and version do without
 
-        return load_config({**flags, "data_dir": self.data_dir}, os.environ, Path.cwd())
+        return load_config({**flags, "data_dir": self.data_dir}, os.environ, Path.cwd(), check)
 
     def client(self, timeout_s: float = 30.0) -> "AdminClient":
         """Return a client of the daemon's admin API."""

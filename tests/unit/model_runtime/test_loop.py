@@ -18,7 +18,7 @@ import zmq
 
 from model_runtime import __main__ as entry
 from model_runtime import loop, manifest, protocol
-from model_runtime.connection import Work
+from model_runtime.connection import ReplicaSocket, Work
 from model_runtime.inputs import Batch
 from model_runtime.loop import EXIT_LOAD_FAILED, Options, Replica, merge, take_mergeable
 from model_runtime.manifest import Manifest
@@ -285,3 +285,9 @@ def test_the_address_for_probers_is_checked(monkeypatch, capsys):
         entry._options()
     assert ended.value.code == 2
     assert "7001" in capsys.readouterr().err
+
+
+def test_it_listens_on_ipv6_too():
+    """Where the address stands in brackets."""
+    with ReplicaSocket("tcp://[::1]:*", {}) as listening:
+        assert b"[::1]" in listening._carrier._socket.LAST_ENDPOINT

@@ -1,0 +1,178 @@
+"""`servd frontend`: a front end without a daemon, for clusters. Called by cli/frontend.py.
+
+The composition root of a process that answers queries by a published registry and the replicas
+that it finds by name. It keeps nothing, so that any number of them may come and go.
+"""
+
+import asyncio
+import gc
+import secrets
+import signal
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from servd import __version__, log
+from servd.clock import monotonic
+from servd.cluster import Cluster
+from servd.config import Config
+from servd.curve import read_keys
+from servd.discovery import Resolve, resolve
+from servd.engine import Engine
+from servd.http.server import QueryServer
+from servd.ports import base_url, free_port
+from servd.published import PublishedError, PublishedFile
+from servd.remote import TICK_S
+
+POLL_S: Final = 1.0
+"""How often the registry's file is looked at."""
+
+PATIENCE_S: Final = 5.0
+"""How long the first queries wait outside for replicas that were found but do not answer yet."""
+
+SETTLE_CHECK_S: Final = 0.02
+DOOR_S: Final = 0.1
+"""Between closing the door and closing idle connections: what was on its way is still answered."""
+
+_IDS_EACH: Final = 2**40
+_ID_RANGES: Final = 2**53 // _IDS_EACH
+"""Query ids begin at a random range's start, so that those of two front ends seldom meet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFrontendSettings:
+    """What a front end needs to know besides the daemon's settings.
+
+    For `drain_delay_s` after SIGTERM it goes on accepting, as who sends queries hears of its end
+    a moment later.
+    """
+
+    registry: Path
+    curve: Path | None = None
+    drain_delay_s: float = 5.0
+
+
+async def serve(
+    config: Config, settings: ClusterFrontendSettings, resolve: Resolve = resolve
+) -> None:
+    """Answer queries until a signal ends it.
+
+    Raises:
+        ServdError: it cannot start: the registry, a key or the port is wrong.
+    """
+    await ClusterFrontend(config, settings, resolve).run()
+
+
+class ClusterFrontend:
+    """One front end: `run` is its life."""
+
+    def __init__(self, config: Config, settings: ClusterFrontendSettings, resolve: Resolve) -> None:
+        self._config = config
+        self._settings = settings
+        self._resolve = resolve
+        self._file = PublishedFile(settings.registry)
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._force = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow the registry, open the door, answer until told to end, drain."""
+        published = self._file.read()
+        curve = read_keys(self._settings.curve) if self._settings.curve else None
+        config = free_port(self._config, "--port")
+        async with AsyncExitStack() as stack:
+            stack.callback(log.release, log.to_stderr(config.log_level))
+            stack.callback(log.log.info, "stopped")
+            engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
+            cluster = Cluster(engine, curve, self._resolve)
+            stack.callback(cluster.close)
+            cluster.publish(published)
+            self._on_signals()
+            async with asyncio.TaskGroup() as tasks:
+                following = [
+                    tasks.create_task(work)
+                    for work in (
+                        cluster.discovery.run(),
+                        _every(TICK_S, cluster.tick),
+                        _every(POLL_S, lambda: self._look(cluster)),
+                    )
+                ]
+                await self._settle(cluster)
+                async with QueryServer(engine, config) as server:
+                    await self._serve(server)
+                for task in following:
+                    task.cancel()
+
+    def _on_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, number)
+
+    def _end(self, number: int) -> None:
+        """Begin to end; without the delay for a person at a terminal; at once the second time."""
+        if self._stop.is_set():
+            self._force.set()
+        if number == signal.SIGINT or self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _look(self, cluster: Cluster) -> None:
+        try:
+            published = self._file.changed()
+        except PublishedError as error:
+            log.log.error("%s: the registry of before stays in force", error.message)
+            return
+        if published is not None:
+            cluster.publish(published)
+            log.log.info("the registry has changed and is in force")
+
+    async def _settle(self, cluster: Cluster) -> None:
+        """Wait for replicas, so that no early query is told that there is no model."""
+        deadline_s = monotonic() + PATIENCE_S
+        while not (cluster.is_settled or self._stop.is_set()):
+            if monotonic() > deadline_s:
+                log.log.warning("not every application has a replica that answers: going on")
+                return
+            await asyncio.sleep(SETTLE_CHECK_S)
+
+    async def _serve(self, server: QueryServer) -> None:
+        server.next_id = secrets.randbelow(_ID_RANGES) * _IDS_EACH
+        gc.collect()
+        gc.freeze()
+        url = base_url(self._config.bind, server.port)
+        log.log.info("servd %s front end answers at %s", __version__, url)
+        await self._stop.wait()
+        delay_s, drain_s = self._settings.drain_delay_s, self._config.drain_s
+        log.log.info(
+            "ending: the door closes in %g s, then %g s for what is open", delay_s, drain_s
+        )
+        server.is_ready = False
+        server.is_draining = True  # each answer is its connection's last: clients go elsewhere
+        await _wait(self._hurry, delay_s)
+        server.close_door()
+        await asyncio.sleep(DOOR_S)
+        server.stop_accepting()
+        async with asyncio.TaskGroup() as tasks:
+            draining = tasks.create_task(server.drain(drain_s))
+            forcing = tasks.create_task(self._force.wait())
+            await asyncio.wait({draining, forcing}, return_when=asyncio.FIRST_COMPLETED)
+            draining.cancel()
+            forcing.cancel()
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    """Return when the event is set or the time is over."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+
+
+async def _every(period_s: float, do: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(period_s)
+        try:
+            do()
+        except Exception:  # noqa: BLE001 - a task boundary: what answers goes on answering
+            log.log.exception("looking after the replicas failed")

@@ -1,0 +1,241 @@
+"""One replica on another host, as a front end on a cluster sees it. Made and driven by cluster.py.
+
+Nobody watches over the replica for it: what it says of itself, the end of its TCP connection and
+its silence are all there is to go by.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
+
+from model_runtime import protocol
+from servd.carriers import OnFrames, ZmqCarrier
+from servd.curve import CurveKeys
+from servd.dispatcher import Dispatcher
+from servd.engine import Engine
+from servd.feed import ReplicaSeat
+from servd.rpc import ReplicaConnection
+
+logger = logging.getLogger(__name__)
+
+TICK_S: Final = 0.25
+"""Heartbeats, and looks at who is silent, are so far apart."""
+
+SILENT_S: Final = 1.4
+"""With one tick it stays well below the 2 s within which silence takes a replica out."""
+
+QUIET_S: Final = 1.0
+"""When one replica has been found silent, those that said nothing for so long share its fate: a
+link that was cut takes several, and their queries must not go from one to the other."""
+
+REOPEN_S: Final = 1.0
+"""A silent connection is made anew so often: TCP waits ever longer before it tries a path again."""
+
+SILENT_DEATH: Final = 0.5
+"""How much of a death silence is: the replica may be well, and only the way to it cut."""
+
+Curve = CurveKeys | None
+
+_EVENTS: Final = (
+    zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+)
+
+
+class MonitoredCarrier(ZmqCarrier):
+    """A carrier that tells a link when its TCP connection has ended, or was refused."""
+
+    def __init__(
+        self, address: str, link: "RemoteLink", engine: Engine, on_frames: OnFrames, curve: Curve
+    ) -> None:
+        super().__init__(address, engine.context, on_frames, curve)
+        self._link = link
+        self._monitor: zmq.Socket[bytes] | None = None
+
+    def open(self) -> None:
+        """Connect and listen for the end."""
+        self._context.setsockopt(zmq.IPV6, 1)  # IPv4 goes on working
+        super().open()
+        assert self._socket is not None  # noqa: S101  # it was just made
+        self._monitor = self._socket.get_monitor_socket(int(_EVENTS))
+        asyncio.get_running_loop().add_reader(self._monitor.FD, self._on_event)
+        self._on_event()  # the descriptor says nothing before EVENTS has been asked once
+
+    def close(self) -> None:
+        """Let go of the socket and of its monitor."""
+        monitor, self._monitor = self._monitor, None
+        if monitor is not None and self._socket is not None:
+            asyncio.get_running_loop().remove_reader(monitor.FD)
+            self._socket.disable_monitor()
+            monitor.close(linger=0)
+        super().close()
+
+    def _on_event(self) -> None:
+        # The descriptor is edge-triggered, as that of the socket is (carriers.py).
+        while self._monitor is not None and int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            event = recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]
+            self._on_readable()  # what it said before it ended
+            if event == zmq.EVENT_DISCONNECTED:
+                self._link.on_end()
+            else:
+                self._link.complain("refuses this front end's CURVE key, or has none: see --curve")
+
+
+class RemoteConnection(ReplicaConnection):
+    """A connection whose link hears of its end, and of a replica that speaks another version."""
+
+    def __init__(self, address: str, link: "RemoteLink", engine: Engine, curve: Curve) -> None:
+        super().__init__(address, link, engine.context, engine.clock, curve=curve)
+        self._carrier = MonitoredCarrier(address, link, engine, self._on_frames, curve)
+        self._link = link
+
+    def _on_state(self, header: list[Any]) -> None:
+        # Told once here; the connection would log it for each of four states a second.
+        if header[1] != protocol.PROTOCOL_VERSION:
+            self._link.complain(
+                f"speaks version {header[1]} of the replica protocol, "
+                f"this front end version {protocol.PROTOCOL_VERSION}"
+            )
+        else:
+            super()._on_state(header)
+
+
+class RemoteLink:
+    """A connection, made anew when it is lost, and whether the dispatcher gives it queries.
+
+    The connection's owner (`servd.rpc.ReplicaOwner`). It is in rotation from when the replica says
+    that it is ready until it says otherwise, falls silent or hangs up. `is_draining` is for ever.
+    """
+
+    def __init__(
+        self, dispatcher: Dispatcher, connect: Callable[["RemoteLink"], RemoteConnection]
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.is_draining = False
+        self.is_attached = False
+        self.connection = connect(self)
+        self._connect = connect
+        self._opened_s = 0.0
+        self._is_suspect = False
+        self._complaint = ""
+
+    def open(self) -> None:
+        """Connect; the replica's answer says whether it is ready."""
+        self.connection.open()
+        self._opened_s = self.connection.last_heard_s
+
+    def drain(self) -> None:
+        """Send nothing new; what is in flight is answered. Its name no longer leads to it."""
+        self.is_draining = True
+        self.dispatcher.drain(self.connection)
+
+    def close(self) -> None:
+        """Give what is in flight to other replicas and disconnect."""
+        self._detach(SILENT_DEATH)
+        self.connection.close()
+
+    def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
+        """Follow what the replica says of itself."""
+        if self.is_draining:
+            return
+        if state == protocol.READY:
+            fault = self._fault(info)
+            if fault:
+                self.complain(fault)
+            elif not self.is_attached:
+                self._attach()
+        elif state == protocol.DRAINING:
+            self.dispatcher.drain(self.connection)
+        else:
+            self._detach(SILENT_DEATH)
+
+    def on_end(self) -> None:
+        """Take the news that the connection has ended: the replica has, or is being replaced."""
+        if self.is_attached:
+            logger.warning("%s hung up: out of rotation", self.connection.address)
+            self._detach(1)
+        if not self.is_draining and self.connection.last_heard_s > self._opened_s:
+            self._reopen()  # one that refuses every handshake is left to ZeroMQ's patience
+
+    def is_silent(self, now_s: float, limit_s: float = SILENT_S) -> bool:
+        """Whether it is in rotation and has not been heard of for too long."""
+        return self.is_attached and now_s - self.connection.last_heard_s > limit_s
+
+    def excuse(self, late_s: float) -> None:
+        """Do not count a time in which nobody listened as silence."""
+        self.connection.last_heard_s += late_s
+        self._opened_s += late_s
+
+    def suspect(self) -> None:
+        """Send nothing new until `tick`, which takes it out."""
+        self._is_suspect = True
+        self.dispatcher.drain(self.connection)
+
+    def tick(self, now_s: float) -> None:
+        """Send a heartbeat; take a silent one out, and try another way to it."""
+        if self._is_suspect or self.is_silent(now_s):
+            logger.warning("%s is silent: out of rotation", self.connection.address)
+            self._detach(SILENT_DEATH)
+        is_lost = now_s - max(self.connection.last_heard_s, self._opened_s) >= REOPEN_S
+        if is_lost and not self.is_attached and not self.is_draining:
+            self._reopen()
+        self.connection.heartbeat()
+
+    def complain(self, what: str) -> None:
+        """Log why it is not in rotation; not again while that stays the same."""
+        if what != self._complaint:
+            self._complaint = what
+            logger.error("%s %s: it gets no queries", self.connection.address, what)
+
+    def _fault(self, info: dict[str, Any]) -> str:
+        """Return what is wrong with a replica that is found under the version's name, or nothing.
+
+        An address may have been given to another pod before the name service says so.
+        """
+        version = self.dispatcher.version
+        said = (str(info.get("model", version.model)), str(info.get("version", version.version)))
+        if said != version.id:
+            return f"is a replica of {':'.join(said)}, not of {version.id}"
+        input_type = info.get("input_type")
+        if input_type not in (None, version.input_type):
+            return f"takes {input_type}, but {version.id} is registered for {version.input_type}"
+        return ""
+
+    def _attach(self) -> None:
+        self.is_attached, self._complaint = True, ""
+        logger.info("%s is in rotation for %s", self.connection.address, self.dispatcher.id)
+        self.dispatcher.attach(self.connection)
+
+    def _detach(self, death: float) -> None:
+        self._is_suspect = False
+        if self.is_attached:
+            self.is_attached = False
+            self.dispatcher.detach(self.connection, death=death)
+
+    def _reopen(self) -> None:
+        self.connection.close()
+        self.connection = self._connect(self)
+        self.open()
+
+
+def open_remote_link(engine: Engine, seat: ReplicaSeat, curve: CurveKeys | None) -> RemoteLink:
+    """Return an open link to a replica; what a follower calls for each new one."""
+
+    def connect(link: RemoteLink) -> RemoteConnection:
+        return RemoteConnection(seat.address, link, engine, curve)
+
+    link = RemoteLink(engine.dispatcher(seat.version_id), connect)
+    link.open()
+    return link
+
+
+def suspect_silent(links: Iterable[RemoteLink], now_s: float) -> None:
+    """Stop sending to all that are silent, before what they have is given to others."""
+    links = list(links)
+    if any(link.is_silent(now_s) for link in links):
+        for link in links:
+            if link.is_silent(now_s, QUIET_S):
+                link.suspect()

@@ -1,0 +1,250 @@
+"""A front end in the test's own loop over real replica processes at loopback addresses.
+
+Only the name service is a stand-in; a real one is in tests/netns.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from model_runtime import manifest
+from model_runtime.manifest import Manifest
+from servd import feed
+from servd.cluster_frontend import ClusterFrontend, ClusterFrontendSettings, serve
+from servd.config import Config
+from servd.curve import write_keys
+from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
+from servd.errors import ConfigError, StartError
+from servd.published import Endpoint, Published, PublishedError, encode
+from tests.daemon import free_port
+from tests.serving import Client, post, run, until
+
+MODEL = Path(__file__).parents[1] / "models" / "good.py"
+STATE = RegistryState(
+    {"a": Application(name="a", input_type=InputType.DOUBLES, slo_us=15_000_000)},
+    {VersionId("m", "1"): ModelVersion(model="m", version="1", input_type=InputType.DOUBLES)},
+    {"m": "1"},
+    {"a": ("m",)},
+)
+READY = b"GET /readyz HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+class World:
+    """Replicas at 127.0.0.N, a name that leads to them, and a registry's file."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.port = free_port()
+        self.query_port = free_port()
+        self.found = set()
+        self.replicas = {}
+        self.is_secret = False
+        bundle = folder / "bundle"
+        (bundle / "files").mkdir(parents=True)
+        shutil.copy(MODEL, bundle / "files")
+        made = Manifest(loader="python", file=MODEL.name, kind="function", object="predict")
+        manifest.write(made, bundle)
+        self.publish(STATE)
+
+    def publish(self, state):
+        """Write the registry's file."""
+        published = Published(feed.pack_state(state), {"m:1": Endpoint("m-1", self.port)})
+        (self.folder / "registry.json").write_bytes(encode(published))
+
+    def start(self, number):
+        """Start a replica and let the name lead to it."""
+        options = [f"--bundle={self.folder / 'bundle'}", "--model=m", "--version=1"]
+        options += [f"--listen=tcp://127.0.0.{number}:{self.port}"]
+        options += [f"--curve={self.folder / 'keys'}"] if self.is_secret else []
+        self.replicas[number] = subprocess.Popen(
+            [sys.executable, "-m", "model_runtime", *options], stdin=subprocess.DEVNULL
+        )
+        self.found.add(f"127.0.0.{number}")
+
+    def end(self):
+        """End every replica."""
+        for process in self.replicas.values():
+            process.kill()
+            process.wait()
+
+    async def resolve(self, _host):
+        """Stand in for the name service."""
+        return frozenset(self.found)
+
+    def config(self, **settings):
+        """Return the settings of a front end on loopback."""
+        given = {"query_port": self.query_port, "bind": "127.0.0.1"} | settings
+        return Config(data_dir=self.folder / "none", **given)
+
+    def settings(self, **settings):
+        """Return what a front end takes besides."""
+        return ClusterFrontendSettings(registry=self.folder, **settings)
+
+    async def send(self, data):
+        """Send a request on a connection of its own; return the answer, None where refused."""
+        try:
+            client = Client(*await asyncio.open_connection("127.0.0.1", self.query_port))
+        except ConnectionRefusedError:
+            return None
+        client.send(data)
+        with contextlib.closing(client.writer):
+            return await client.answer()
+
+    async def predict(self, number):
+        """Return an answer's status and JSON."""
+        return (await self.send(post("/a/predict", {"input": [number]}))).pair
+
+    async def until(self, status, request=READY):
+        """Ask until the answer has a status; the test's timeout is the limit."""
+        # What is waited for is in another process, which sets no event here.
+        while (answer := await self.send(request)) is None or answer.status != status:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def world():
+    """Yield a world without replicas."""
+    folder = Path(tempfile.mkdtemp(prefix="sv-"))
+    made = World(folder)
+    try:
+        yield made
+    finally:
+        made.end()
+        shutil.rmtree(folder)
+
+
+def test_it_answers_by_what_it_finds_and_ends_without_losing_a_query(world, caplog):
+    """The door opens when replicas answer; at the end it is not ready first, and closed last."""
+
+    async def story():
+        world.start(2)
+        world.start(3)
+        front_end = asyncio.ensure_future(
+            serve(world.config(), world.settings(drain_delay_s=60), world.resolve)
+        )
+        await world.until(200)
+        for number in range(10):
+            status, answer = await world.predict(number)
+            assert (status, answer["output"]) == (200, float(number))
+            assert answer["query_id"] % 2**40 == number
+        world.replicas[3].kill()
+        for number in range(10, 20):
+            assert (await world.predict(number))[1]["output"] == float(number)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await world.until(503)
+        late = await world.send(post("/a/predict", {"input": [21]}))
+        assert (late.status, late.headers["connection"]) == (200, "close")
+        os.kill(os.getpid(), signal.SIGTERM)  # does not wait for the delay
+        await front_end
+        assert await world.send(READY) is None
+
+    run(story())
+    assert "hung up: out of rotation" in caplog.text
+
+
+def test_its_registry_may_change_and_break(world, monkeypatch, caplog):
+    """A new one is in force within a moment; of a broken one only the log knows."""
+    monkeypatch.setattr("servd.cluster_frontend.POLL_S", 0.01)
+
+    async def story():
+        world.start(2)
+        front_end = asyncio.ensure_future(
+            serve(world.config(), world.settings(drain_delay_s=60), world.resolve)
+        )
+        await world.until(200)
+        (world.folder / "registry.json").write_text("{")
+        await until(lambda: "stays in force" in caplog.text)
+        assert (await world.predict(1))[0] == 200
+        extra = Application(
+            name="b", input_type=InputType.DOUBLES, slo_us=100_000, default_output="0"
+        )
+        apps = STATE.applications | {"b": extra}
+        world.publish(msgspec.structs.replace(STATE, applications=apps))
+        await world.until(200, post("/b/predict", {"input": [1]}))
+        assert (await world.predict(2))[0] == 200
+        os.kill(os.getpid(), signal.SIGINT)  # without the delay
+        await front_end
+
+    run(story())
+    assert caplog.text.count("stays in force") == 1
+
+
+def test_over_curve(world):
+    """With the keys the replicas let it in, without them they do not."""
+    write_keys(world.folder / "keys")
+    world.is_secret = True
+
+    async def story():
+        world.start(2)
+        settings = world.settings(drain_delay_s=0, curve=world.folder / "keys")
+        front_end = asyncio.ensure_future(serve(world.config(), settings, world.resolve))
+        await world.until(200)
+        assert (await world.predict(3))[1]["output"] == 3.0
+        os.kill(os.getpid(), signal.SIGTERM)
+        await front_end
+
+    run(story())
+
+
+def test_it_opens_the_door_though_a_replica_never_answers(world, monkeypatch, caplog):
+    """Other applications are not held up by it for long."""
+    monkeypatch.setattr("servd.cluster_frontend.PATIENCE_S", 0.1)
+
+    async def story():
+        world.found = {"127.0.0.2"}
+        front_end = asyncio.ensure_future(
+            serve(world.config(), world.settings(drain_delay_s=0), world.resolve)
+        )
+        await world.until(200)
+        assert (await world.predict(1))[0] == 503
+        os.kill(os.getpid(), signal.SIGTERM)
+        await front_end
+
+    run(story())
+    assert "going on" in caplog.text
+
+
+def test_a_fault_of_its_own_does_not_end_it(world, monkeypatch, caplog):
+    """What answers goes on answering; the log has the traceback."""
+    monkeypatch.setattr("servd.cluster_frontend.POLL_S", 0.01)
+    monkeypatch.setattr(ClusterFrontend, "_look", lambda _self, _cluster: json.loads("{"))
+
+    async def story():
+        front_end = asyncio.ensure_future(
+            serve(world.config(), world.settings(drain_delay_s=0), world.resolve)
+        )
+        await world.until(200)
+        await until(lambda: caplog.records)
+        assert (await world.send(READY)).status == 200
+        os.kill(os.getpid(), signal.SIGTERM)
+        await front_end
+
+    run(story())
+    assert "JSONDecodeError" in caplog.text
+
+
+def test_what_it_cannot_start_with(world):
+    """A registry, keys or a port that are wrong are said at the start."""
+
+    async def refused(error, **changes):
+        config = world.config(**changes.pop("config", {}))
+        with pytest.raises(error):
+            await serve(config, world.settings(**changes), world.resolve)
+
+    async def story():
+        await refused(ConfigError, curve=world.folder / "no-keys")
+        await refused(StartError, config={"bind": "192.0.2.1"})
+        (world.folder / "registry.json").unlink()
+        await refused(PublishedError)
+
+    run(story())

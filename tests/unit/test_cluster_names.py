@@ -1,0 +1,44 @@
+"""What a cluster's names and registries mean: the pure functions of servd/cluster.py."""
+
+import msgspec
+import pytest
+
+from servd.cluster import addresses, currents, redefined
+from servd.datatypes import InputType, RegistryState, VersionId
+from servd.published import Endpoint
+from tests.replicas import version_of
+
+ONE, TWO = version_of("1", max_batch=1), version_of("2", max_batch=1)
+
+
+def test_addresses_and_their_versions():
+    """IPv6 stands in brackets; a version without an endpoint's addresses has no replicas."""
+    found = {"h": frozenset({"10.0.0.1", "fd00::1"}), "g": frozenset()}
+    endpoints = {ONE.id: Endpoint("h", 7000), TWO.id: Endpoint("g", 1)}
+    assert addresses({ONE.id, TWO.id}, endpoints, found) == {
+        "tcp://10.0.0.1:7000": ONE.id,
+        "tcp://[fd00::1]:7000": ONE.id,
+    }
+
+
+def test_current_versions_are_those_that_answer():
+    """A model that no application is linked to answers nobody."""
+    state = RegistryState(current={"m": "1", "n": "1"}, links={"a": ("m",), "b": (), "c": ("x",)})
+    assert currents(state) == {VersionId("m", "1")}
+
+
+@pytest.mark.parametrize(
+    ("change", "is_new"),
+    [
+        ({}, False),
+        ({"replicas": 9, "labels": ("l",)}, False),
+        ({"bundle": "other"}, True),
+        ({"input_type": InputType.STRINGS}, True),
+        ({"batch_wait_us": 5}, True),
+    ],
+    ids=["same", "scaled", "bundle", "type", "batching"],
+)
+def test_what_makes_a_version_another_one(change, is_new):
+    """What is computed and how, not how often."""
+    now = msgspec.structs.replace(ONE, **change)
+    assert redefined({ONE.id: ONE}, {ONE.id: now}) == ([ONE.id] if is_new else [])
