@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+from model_runtime.admission import KeyFileError, read_replica_keys
 from model_runtime.loop import Options, Replica
 
 PR_SET_PDEATHSIG = 1
@@ -30,7 +31,12 @@ def _options() -> Options:
     parser.add_argument("--replica", type=int, default=0)
     parser.add_argument("--max-batch", type=int, default=-1, help="-1: any size")
     parser.add_argument("--orphan-timeout", type=float, help="end after so many silent seconds")
+    parser.add_argument("--curve", type=Path, help="folder with replica.secret, frontend.public")
     given = parser.parse_args()
+    try:
+        keys = read_replica_keys(given.curve) if given.curve else None
+    except KeyFileError as error:
+        parser.error(str(error))
     return Options(
         listen=given.listen,
         bundle=given.bundle,
@@ -39,6 +45,7 @@ def _options() -> Options:
         replica=given.replica,
         max_batch=given.max_batch,
         orphan_timeout_s=given.orphan_timeout,
+        keys=keys,
     )
 
 

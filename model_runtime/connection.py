@@ -17,6 +17,7 @@ from typing import Any, Self
 import zmq
 
 from model_runtime import protocol
+from model_runtime.admission import Admission, ReplicaKeys
 from model_runtime.inputs import Batch
 
 # Plain numbers: combining and passing the enum members takes longer than a send.
@@ -46,9 +47,10 @@ class ReplicaSocket:
     """The socket, the frontends that are known, and what the replica says of itself.
 
     `info` is the map that STATE carries; `last_heard_s` is when any frontend last said anything.
+    With `keys` it speaks CURVE, and only with the frontend whose key they name.
     """
 
-    def __init__(self, address: str, info: dict[str, Any]) -> None:
+    def __init__(self, address: str, info: dict[str, Any], keys: ReplicaKeys | None = None) -> None:
         self.info = info
         self.state = protocol.LOADING
         self.last_heard_s = time.monotonic()
@@ -61,6 +63,8 @@ class ReplicaSocket:
         self._socket.setsockopt(zmq.LINGER, 1000)
         self._socket.setsockopt(zmq.RCVTIMEO, WAKE_MS)
         self._socket.setsockopt(zmq.SNDHWM, 0)
+        if keys is not None:
+            Admission(self._context, keys).guard(self._socket)
         self._socket.bind(address)
         self._thread = threading.Thread(target=self._beat, name="servd-beat", daemon=True)
 

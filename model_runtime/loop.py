@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_runtime import manifest, protocol
+from model_runtime.admission import ReplicaKeys
 from model_runtime.connection import ReplicaSocket, Work
 from model_runtime.failure import MODEL_ERRORS, as_json, message_of
 from model_runtime.inputs import Batch
@@ -43,6 +44,7 @@ class Options:
     replica: int
     max_batch: int
     orphan_timeout_s: float | None
+    keys: ReplicaKeys | None = None
 
 
 class Replica:
@@ -62,7 +64,7 @@ class Replica:
             "pid": os.getpid(),
             "row_items": None,
         }
-        with ReplicaSocket(self._options.listen, info) as socket:
+        with ReplicaSocket(self._options.listen, info, self._options.keys) as socket:
             model = self._prepare(socket)
             if model is None:
                 self._report(socket)

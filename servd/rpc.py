@@ -16,6 +16,7 @@ import zmq
 
 from model_runtime import protocol
 from servd.clock import Clock
+from servd.curve import CurveKeys
 from servd.metrics import Counters
 from servd.query import Batch
 
@@ -57,7 +58,7 @@ class ReplicaConnection:
 
     `in_flight` maps batch numbers to batches without a reply. `last_heard_s` is the monotonic time
     of the last message. `row_items` is how many numbers an input must have, where the replica
-    says so.
+    says so. With `curve` it is encrypted, and nothing is heard from a replica without that key.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class ReplicaConnection:
         owner: ReplicaOwner,
         context: "zmq.Context[zmq.Socket[bytes]]",
         clock: Clock,
+        *,
+        curve: CurveKeys | None = None,
     ) -> None:
         self.address = address
         self.counters = Counters()
@@ -75,6 +78,7 @@ class ReplicaConnection:
         self.row_items: int | None = None
         self._clock = clock
         self._context = context
+        self._curve = curve
         self._owner = owner
         self._socket: zmq.Socket[bytes] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,6 +92,10 @@ class ReplicaConnection:
         sock.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         sock.setsockopt(zmq.SNDHWM, 1000)
         sock.setsockopt(zmq.RCVHWM, 0)
+        if self._curve is not None:
+            sock.curve_serverkey = self._curve.replica_public
+            sock.curve_publickey = self._curve.frontend_public
+            sock.curve_secretkey = self._curve.frontend_secret
         sock.connect(self.address)
         self._socket = sock
         self._loop = asyncio.get_running_loop()
