@@ -22,16 +22,12 @@ _SOCKET_PATH_LIMIT: Final = 60
 _MAX_FRONTENDS: Final = 64
 _LEVELS: Final = ("debug", "info", "warning", "error")
 _DURATION_UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
-_SIZE_UNITS: Final = {
-    "": 1,
-    "b": 1,
-    "kb": 1000,
-    "mb": 1000**2,
-    "gb": 1000**3,
-    "kib": 1024,
-    "mib": 1024**2,
-    "gib": 1024**3,
-}
+_SIZE_UNITS: Final = (
+    {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3}
+    | {"kib": 1024, "mib": 1024**2, "gib": 1024**3}
+    # As docker and Kubernetes have them.
+    | {"k": 1024, "m": 1024**2, "g": 1024**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
+)
 _QUANTITY: Final = re.compile(r"\s*(-?\d+(?:\.\d*)?|-?\.\d+)\s*([a-zA-Z]*)\s*")
 
 
@@ -77,6 +73,11 @@ class Config:
     def feed_socket(self) -> Path:
         """The unix socket by which front-end processes follow the daemon."""
         return self.run_dir / "feed.sock"
+
+    @property
+    def curve_dir(self) -> Path:
+        """The folder of the keys for replicas that are reached over tcp."""
+        return self.run_dir / "curve"
 
     @property
     def database(self) -> Path:

@@ -193,3 +193,17 @@ class TargetError(ServdError):
 
     code = "bad_target"
     status = 400
+
+
+class EngineError(ServdError):
+    """There is no container engine, or it cannot be talked to."""
+
+    code = "no_engine"
+    status = 503
+
+
+class ImageError(ServdError):
+    """An image could not be built, tried or pushed; the message says which and why."""
+
+    code = "image_failed"
+    status = 422

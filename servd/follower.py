@@ -5,8 +5,10 @@ noticed here, its end and its draining are told by the snapshots.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from servd.counts import Count, Meter
+from servd.curve import keys_for
 from servd.datatypes import VersionId
 from servd.engine import Engine
 from servd.feed import Gauges, ReplicaSeat, Report, Snapshot, unpack_state
@@ -17,12 +19,16 @@ from servd.totals import Totals
 
 
 class Follower:
-    """An engine with connections to every replica in rotation; `totals` are of all frontends."""
+    """An engine with connections to every replica in rotation; `totals` are of all frontends.
 
-    def __init__(self, engine: Engine, number: int) -> None:
+    `curve_dir` holds the keys for replicas that are reached over tcp.
+    """
+
+    def __init__(self, engine: Engine, number: int, curve_dir: Path | None = None) -> None:
         self.engine = engine
         self.totals = Totals(engine.clock)
         self._number = number
+        self._curve_dir = curve_dir
         self._links: dict[str, Link] = {}
         self._known: set[VersionId] = set()
         self._undrained: set[str] = set()
@@ -101,7 +107,8 @@ class Follower:
             return
         link = Link(self.engine.dispatcher(seat.version_id))
         engine = self.engine
-        connection = ReplicaConnection(seat.address, link, engine.context, engine.clock)
+        keys = keys_for(seat.address, self._curve_dir) if self._curve_dir else None
+        connection = ReplicaConnection(seat.address, link, engine.context, engine.clock, curve=keys)
         self._links[seat.address] = link
         link.open(connection, seat.row_items)
 

@@ -67,7 +67,7 @@ class Frontend:
                 raise FeedLostError
             config = self._configure(welcome.settings, stack)
             engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
-            self._follower = Follower(engine, self._number)
+            self._follower = Follower(engine, self._number, config.curve_dir)
             stack.callback(self._follower.close)
             # The first snapshot and the history come first, so no query meets an empty engine.
             for _ in range(2):

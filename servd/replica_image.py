@@ -1,0 +1,50 @@
+"""The images that servd builds for its Docker replicas. Given to launchers/docker.py by daemon.py.
+
+An image is named after the content that is in it, so daemons that deploy the same share it and
+none takes another's for its own.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from model_runtime.manifest import read
+from model_runtime.protocol import PROTOCOL_VERSION
+from servd.datatypes import ModelVersion, VersionId
+from servd.log import log
+
+if TYPE_CHECKING:
+    import docker
+
+_DIGEST_LETTERS = 12
+
+
+def ensure_image(client: "docker.DockerClient", version: ModelVersion, bundle_dir: Path) -> str:
+    """Return the id of an image that is a replica of a version; build it unless it is there.
+
+    Blocks, for minutes where packages have to be fetched.
+
+    Raises:
+        ServdError: it cannot be built.
+    """
+    from docker.errors import ImageNotFound  # noqa: PLC0415 - the SDK is an extra
+
+    from servd.imaging.builder import Builder  # noqa: PLC0415 - wanted for containers only
+    from servd.imaging.naming import image_name  # noqa: PLC0415
+    from servd.imaging.spec import ImageSpec, default_base_image  # noqa: PLC0415
+
+    content = f"{version.version}-{(version.bundle or '')[:_DIGEST_LETTERS]}"
+    tag = image_name("replica", VersionId(version.model, content))
+    try:
+        found = client.images.get(tag)
+    except ImageNotFound:
+        pass
+    else:
+        if found.labels.get("io.servd.protocol") == str(PROTOCOL_VERSION):
+            return str(found.id)
+    log.info("building the image %s", tag)
+    base = os.environ.get("SERVD_BASE_IMAGE") or default_base_image(read(bundle_dir).python)
+    spec = ImageSpec(
+        kind="replica", tag=tag, base_image=base, version=version, bundle_dir=bundle_dir
+    )
+    return str(Builder(client).build(spec))
