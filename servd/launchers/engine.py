@@ -20,6 +20,7 @@ from servd.errors import EngineError, ImageError
 from servd.launchers.base import LaunchSpec
 from servd.launchers.container_options import (
     INSTANCE_LABEL,
+    NO_PROTOCOL_HINT,
     Place,
     creation,
     gpu_request,
@@ -30,6 +31,7 @@ NO_ENGINE_HINT: Final = (
     "install one (on Debian: apt-get install docker.io) and start it, or say where it is with "
     "DOCKER_HOST; without containers: servd deploy … --runtime process"
 )
+_NO_PROGRAM: Final = ("executable file not found", "exec:", "No command specified")
 _TIMEOUT_S: Final = 60
 _ICC: Final = {"com.docker.network.bridge.enable_icc": "false"}
 """Replicas do not reach each other: only the daemon talks to them."""
@@ -120,7 +122,10 @@ class Engine:
         """
         description = self.find_image(image)
         with _errors():
-            container_id = self._create(place, spec, description, nonce)
+            try:
+                container_id = self._create(place, spec, description, nonce)
+            except APIError as error:
+                raise _start_failure(spec, error) from error
             try:
                 # Before it starts, so that nothing of what it prints is missed.
                 output = self._api.attach(container_id, stream=True)
@@ -129,7 +134,7 @@ class Engine:
             except BaseException as error:
                 self.remove(container_id)
                 if isinstance(error, APIError):
-                    raise _start_failure(image, error) from error
+                    raise _start_failure(spec, error) from error
                 raise
         network = state["NetworkSettings"]["Networks"].get(place.network) or {}
         pid = state["State"]["Pid"]
@@ -236,13 +241,13 @@ def _errors() -> Iterator[None]:
         ) from error
 
 
-def _start_failure(image: str, error: APIError) -> ImageError | EngineError:
+def _start_failure(spec: LaunchSpec, error: APIError) -> ImageError | EngineError:
     words = _words(error)
-    if "executable file not found" in words or "exec:" in words:
+    if any(sign in words for sign in _NO_PROGRAM):
+        needed = "with a TARGET, the image needs python3, pyzmq and msgpack"
         return ImageError(
-            f"the program of the image {image} cannot be started: {words}",
-            hint="with a TARGET, the image needs python3, pyzmq and msgpack; "
-            "without one it must run a replica by itself (docs/protocol.md)",
+            f"the image {spec.version.image or 'of servd'} has no program that starts: {words}",
+            hint=NO_PROTOCOL_HINT if spec.version.bundle is None else needed,
         )
     if "could not select device driver" in words:
         return EngineError(

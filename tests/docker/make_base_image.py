@@ -94,16 +94,19 @@ def libraries_of(path: Path) -> Iterator[Path]:
 
 
 def python_home() -> tuple[Path, Path, Path]:
-    """Return the interpreter's program, its standard library, and that one's own site-packages."""
+    """Return the interpreter's program, its standard library, and where it finds packages."""
     base = Path(sys.base_prefix)
     program = (base / "bin" / f"python3.{sys.version_info.minor}").resolve()
-    library = Path(sysconfig.get_paths(vars={"installed_base": str(base)})["stdlib"])
-    return program, library, library / "site-packages"
+    asked = "import site, sysconfig; print(sysconfig.get_path('stdlib'), site.getsitepackages()[0])"
+    command = [program, "-I", "-c", asked]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    library, packages = done.stdout.split()
+    return program, Path(library), Path(packages)
 
 
 def make(tag: str, *, with_runtime: bool) -> None:
     """Make the image."""
-    program, library, site = python_home()
+    program, library, packages = python_home()
     root = Root()
     root.add(program)
     root.add_tree(library)
@@ -111,10 +114,9 @@ def make(tag: str, *, with_runtime: bool) -> None:
         root.add(Path(shell), "/bin/sh" if shell.endswith("dash") else shell)
     if _CERTIFICATES.exists():
         root.add(_CERTIFICATES)
-    for folder in site.glob("pip*") if site.is_dir() else ():
-        root.add_tree(folder)
+    add_packages(root, ("pip", "pip-*"), packages)
     if with_runtime:
-        add_runtime(root)
+        add_packages(root, RUNTIME, packages)
     add_shared(root)
     for name, mode in (("tmp", 0o1777), ("proc", 0o755), ("sys", 0o755), ("dev", 0o755)):
         root.folder(name, mode)
@@ -126,16 +128,15 @@ def make(tag: str, *, with_runtime: bool) -> None:
     load(tag, root, program)
 
 
-def add_runtime(root: Root) -> None:
-    """Add what a replica imports, from the environment that runs this."""
-    packages = Path(sysconfig.get_path("purelib"))
-    for pattern in RUNTIME:
-        for folder in packages.glob(pattern):
-            for parent, folders, names in os.walk(folder):
-                folders[:] = [name for name in folders if name not in ("tests", "__pycache__")]
-                for name in names:
-                    path = Path(parent, name)
-                    root.add(path, f"/opt/packages/{path.relative_to(packages)}")
+def add_packages(root: Root, patterns: tuple[str, ...], target: Path) -> None:
+    """Add packages of the environment that runs this."""
+    source = Path(sysconfig.get_path("purelib"))
+    for folder in (found for pattern in patterns for found in source.glob(pattern)):
+        for parent, folders, names in os.walk(folder):
+            folders[:] = [name for name in folders if name not in ("tests", "__pycache__")]
+            for name in names:
+                path = Path(parent, name)
+                root.add(path, str(target / path.relative_to(source)))
 
 
 def add_shared(root: Root) -> None:
@@ -150,7 +151,6 @@ def load(tag: str, root: Root, program: Path) -> None:
     """Have the engine import the tar as an image."""
     environment = {
         "PATH": f"{program.parent}:/usr/bin:/bin",
-        "PYTHONPATH": "/opt/packages",
         "PIP_CERT": str(_CERTIFICATES),
         "SSL_CERT_FILE": str(_CERTIFICATES),
     }
