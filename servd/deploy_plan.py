@@ -208,3 +208,19 @@ def find_runnable(state: RegistryState, version_id: VersionId) -> ModelVersion:
             "so servd has nothing to run"
         )
     return found
+
+
+def find_bundled(state: RegistryState, version_id: VersionId) -> ModelVersion:
+    """Return a version whose files servd has.
+
+    Raises:
+        VersionNotFoundError: there is no such version.
+        ConflictError: it was only registered, or is an image without files.
+    """
+    found = find_runnable(state, version_id)
+    if found.bundle is None:
+        raise ConflictError(
+            f"{version_id} is the image {found.image}: servd does not have its files",
+            hint="use that image as it is",
+        )
+    return found

@@ -4,12 +4,15 @@ An image is named after the content that is in it, so daemons that deploy the sa
 none takes another's for its own.
 """
 
+import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_runtime.manifest import read
 from model_runtime.protocol import PROTOCOL_VERSION
+from servd import __version__
 from servd.datatypes import ModelVersion, VersionId
 from servd.log import log
 
@@ -33,18 +36,19 @@ def ensure_image(client: "docker.DockerClient", version: ModelVersion, bundle_di
     from servd.imaging.naming import image_name  # noqa: PLC0415
     from servd.imaging.spec import ImageSpec, default_base_image  # noqa: PLC0415
 
-    content = f"{version.version}-{(version.bundle or '')[:_DIGEST_LETTERS]}"
-    tag = image_name("replica", VersionId(version.model, content))
-    try:
-        found = client.images.get(tag)
-    except ImageNotFound:
-        pass
-    else:
-        if found.labels.get("io.servd.protocol") == str(PROTOCOL_VERSION):
-            return str(found.id)
-    log.info("building the image %s", tag)
     base = os.environ.get("SERVD_BASE_IMAGE") or default_base_image(read(bundle_dir).python)
+    content = f"{version.version}-{digest_of(version, base)}"
+    tag = image_name("replica", VersionId(version.model, content))
+    with suppress(ImageNotFound):
+        return str(client.images.get(tag).id)
+    log.info("building the image %s", tag)
     spec = ImageSpec(
         kind="replica", tag=tag, base_image=base, version=version, bundle_dir=bundle_dir
     )
     return str(Builder(client).build(spec))
+
+
+def digest_of(version: ModelVersion, base: str) -> str:
+    """Return a short name for all that makes one image of a version differ from another."""
+    parts = (version.bundle, version.max_batch, base, __version__, PROTOCOL_VERSION)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:_DIGEST_LETTERS]

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,12 +23,16 @@ from servd.errors import EngineError, ImageError, ServdError
 from servd.launchers.base import LaunchSpec, describe_exit
 from servd.launchers.container import ContainerHandle, copy_output
 from servd.launchers.container_options import NO_PROTOCOL_HINT, Place, exit_code
+from servd.launchers.in_thread import in_thread
 from servd.log import log
 
 if TYPE_CHECKING:
     from servd.launchers.engine import Engine, Started
 
-_THREADS = 16
+_START_S = 3.0
+_CLOSE_S = 10.0
+"""How long calls that go on at the end may take, before what they have made is removed."""
+
 _INPUT_TYPE_LABEL = "io.servd.input-type"
 
 EnsureImage = Callable[[Any, ModelVersion, Path], str]
@@ -47,7 +51,7 @@ class DockerLauncher:
         self._config = config
         self._ensure_image = ensure_image
         self._id_file = config.data_dir / "docker.id"
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="docker")
+        self._launching: set[asyncio.Future[Any]] = set()
         self._pending: set[asyncio.Future[Any]] = set()
         self._lock = threading.Lock()
         self._building = threading.Lock()
@@ -61,10 +65,12 @@ class DockerLauncher:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._closing.set()
-        while self._pending:
-            await asyncio.wait(self._pending)
-        await self._run(self._close)
-        self._executor.shutdown()
+        # A container that is just being started is awaited; what still pulls will start none.
+        for calls, limit_s in ((self._launching, _START_S), (self._pending, _CLOSE_S)):
+            if calls:
+                await asyncio.wait(calls, timeout=limit_s)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(in_thread(self._close), _CLOSE_S)
 
     async def launch(self, spec: LaunchSpec) -> ContainerHandle:
         """Start one replica; its image is built or pulled where it is not here.
@@ -74,9 +80,9 @@ class DockerLauncher:
         Raises:
             ServdError: there is no engine, no image, or the container does not start.
         """
-        launching = self._run(functools.partial(self._launch, spec))
-        self._pending.add(launching)
-        launching.add_done_callback(self._pending.discard)
+        launching = in_thread(functools.partial(self._launch, spec))
+        self._launching.add(launching)
+        launching.add_done_callback(self._launching.discard)
         try:
             engine, started = await asyncio.shield(launching)
         except asyncio.CancelledError:
@@ -93,15 +99,12 @@ class DockerLauncher:
         Raises:
             ServdError: there is no engine, or no such image.
         """
-        found: str | None = await self._run(functools.partial(self._image_input_type, image))
+        found: str | None = await in_thread(functools.partial(self._image_input_type, image))
         return found
-
-    def _run(self, call: Callable[[], Any]) -> asyncio.Future[Any]:
-        return asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     def _submit(self, call: Callable[[], object]) -> None:
         """Make a call whose outcome nobody waits for but the end of this launcher."""
-        pending = self._run(functools.partial(_logged, call))
+        pending = in_thread(functools.partial(_logged, call))
         self._pending.add(pending)
         pending.add_done_callback(self._pending.discard)
 
@@ -115,8 +118,6 @@ class DockerLauncher:
     def _launch(self, spec: LaunchSpec) -> "tuple[Engine, Started]":
         engine, place = self._prepare()
         image = self._image(engine, spec)
-        if self._closing.is_set():
-            raise EngineError("the daemon is stopping")
         spec.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         started = engine.start(place, spec, image, secrets.token_hex(4))
         if started.ip_address:

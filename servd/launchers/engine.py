@@ -121,6 +121,7 @@ class Engine:
             EngineError: the engine refuses it or is gone.
         """
         description = self.find_image(image)
+        self._check_open()
         with _errors():
             try:
                 container_id = self._create(place, spec, description, nonce)
@@ -183,6 +184,10 @@ class Engine:
         cached = details.get("total_inactive_file") or details.get("inactive_file") or 0
         return int(memory["usage"]) - int(cached)
 
+    def _check_open(self) -> None:
+        if self._closing.is_set():
+            raise EngineError("the daemon is stopping")
+
     def _create(self, place: Place, spec: LaunchSpec, image: dict[str, Any], nonce: str) -> str:
         options = limits(place, spec)
         if spec.version.gpus is not None:
@@ -199,8 +204,7 @@ class Engine:
         try:
             for line in self._api.pull(repository, tag=tag, stream=True, decode=True):
                 error = str(line.get("error") or error)
-                if self._closing.is_set():
-                    raise EngineError("the daemon is stopping")
+                self._check_open()
         except APIError as refused:
             error = _words(refused)
         if error:

@@ -1,5 +1,6 @@
 """What `servd deploy --runtime docker` says when it cannot be done."""
 
+import socket
 import time
 
 import pytest
@@ -95,3 +96,17 @@ def test_no_engine(idle_daemon, monkeypatch):
     assert "no container engine answers at unix:///nowhere/docker.sock" in done.stderr
     assert "--runtime process" in done.stderr
     assert idle_daemon.cli("stop").returncode == 0
+
+
+def test_stop_does_not_wait_for_a_pull(docker_daemon):
+    """A registry that never answers holds up neither the daemon's end nor its command."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        image = f"127.0.0.1:{silent.getsockname()[1]}/servd-test/none:1"
+        assert docker_daemon.cli("start").returncode == 0
+        accepted = deploy_image(docker_daemon, image, "--no-wait")
+        assert accepted.returncode == 0, accepted.stderr
+        silent.settimeout(30)
+        silent.accept()[0].close()
+        began_s = time.monotonic()
+        assert docker_daemon.cli("stop").returncode == 0
+        assert time.monotonic() - began_s < 15

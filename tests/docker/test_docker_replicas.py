@@ -215,6 +215,24 @@ def test_prebuilt_image_runs_as_it_is(engine, docker_daemon, runtime_image, tmp_
         engine.images.remove(tag, force=True)
 
 
+def test_image_is_built_where_none_is_named(engine, docker_daemon, base_image, monkeypatch):
+    """Files alone get an image of their own, which a second deployment of the same finds again."""
+    pytest.importorskip("servd.imaging.builder")
+    monkeypatch.setenv("SERVD_BASE_IMAGE", base_image)
+    daemon = docker_daemon
+    done = deploy(daemon, SUM, "--runtime", "docker")
+    assert done.returncode == 0, done.stderr
+    assert daemon.query("/total/predict", {"input": [1, 2]})[1]["output"] == 3
+    (container,) = containers_of(engine, daemon)
+    (tag,) = container.image.tags
+    assert tag.startswith("total:1-")
+    assert daemon.cli("scale", "total", "2").returncode == 0
+    images = {each.image.id for each in containers_of(engine, daemon)}
+    assert daemon.cli("stop").returncode == 0
+    assert len(images) == 1
+    engine.images.remove(tag)
+
+
 def build_replica_image(engine, base, bundle, folder):
     """Build an image that holds a bundle and the runtime, and return its name."""
     import shutil

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from servd import launchers
 from servd.config import Config
 from servd.errors import EngineError
 from servd.launchers.base import LaunchSpec
@@ -89,6 +90,7 @@ def test_without_the_sdk_it_says_how_to_get_it(config, tmp_path, monkeypatch):
     """The SDK is an extra; the daemon does without until a container is wanted."""
     monkeypatch.setitem(sys.modules, "docker", None)
     monkeypatch.delitem(sys.modules, "servd.launchers.engine", raising=False)
+    monkeypatch.delattr(launchers, "engine", raising=False)
 
     async def story():
         async with DockerLauncher(config, build_nothing) as launcher:
