@@ -49,6 +49,7 @@ class Config:
     predict_timeout_s: float = 60.0
     public_queries: bool = False
     token: str | None = None
+    base_image: str | None = None
 
     @property
     def query_token(self) -> str | None:
@@ -206,6 +207,7 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "predict_timeout": ("predict_timeout_s", _time_limit),
     "public_queries": ("public_queries", _flag),
     "token": ("token", _text),
+    "base_image": ("base_image", _text),
 }
 """Setting name (flag, variable and servd.toml key) → field of Config and parser of its value."""
 

@@ -5,6 +5,7 @@
 
 import asyncio
 import errno
+import functools
 import gc
 import json
 import os
@@ -133,9 +134,10 @@ class Daemon:
         bundles = BundleStore(config.bundles_dir)
         await bundles.collect({version.bundle for version in registry.state.versions.values()})
         engine = answering.engine
+        images = functools.partial(ensure_image, config.base_image)
         launchers: dict[str, Launcher] = {
             PROCESS: ProcessLauncher(config.run_dir, os.environ),
-            DOCKER: await stack.enter_async_context(DockerLauncher(config, ensure_image)),
+            DOCKER: await stack.enter_async_context(DockerLauncher(config, images)),
         }
         supervisor = await stack.enter_async_context(
             Supervisor(config, engine, launchers, monotonic, connect=answering.connect)

@@ -5,7 +5,6 @@ none takes another's for its own.
 """
 
 import hashlib
-import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +21,12 @@ if TYPE_CHECKING:
 _DIGEST_LETTERS = 12
 
 
-def ensure_image(client: "docker.DockerClient", version: ModelVersion, bundle_dir: Path) -> str:
+def ensure_image(
+    base_image: str | None, client: "docker.DockerClient", version: ModelVersion, bundle_dir: Path
+) -> str:
     """Return the id of an image that is a replica of a version; build it unless it is there.
 
+    Without a base image it is the official one of the Python that the files were deployed with.
     Blocks, for minutes where packages have to be fetched.
 
     Raises:
@@ -36,7 +38,7 @@ def ensure_image(client: "docker.DockerClient", version: ModelVersion, bundle_di
     from servd.imaging.naming import image_name  # noqa: PLC0415
     from servd.imaging.spec import ImageSpec, default_base_image  # noqa: PLC0415
 
-    base = os.environ.get("SERVD_BASE_IMAGE") or default_base_image(read(bundle_dir).python)
+    base = base_image or default_base_image(read(bundle_dir).python)
     content = f"{version.version}-{digest_of(version, base)}"
     tag = image_name("replica", VersionId(version.model, content))
     with suppress(ImageNotFound):

@@ -215,11 +215,12 @@ def test_prebuilt_image_runs_as_it_is(engine, docker_daemon, runtime_image, tmp_
         engine.images.remove(tag, force=True)
 
 
-def test_image_is_built_where_none_is_named(engine, docker_daemon, base_image, monkeypatch):
+def test_image_is_built_where_none_is_named(engine, docker_daemon, base_image):
     """Files alone get an image of their own, which a second deployment of the same finds again."""
     pytest.importorskip("servd.imaging.builder")
-    monkeypatch.setenv("SERVD_BASE_IMAGE", base_image)
     daemon = docker_daemon
+    daemon.data_dir.mkdir()
+    (daemon.data_dir / "servd.toml").write_text(f'base-image = "{base_image}"\n')
     done = deploy(daemon, SUM, "--runtime", "docker")
     assert done.returncode == 0, done.stderr
     assert daemon.query("/total/predict", {"input": [1, 2]})[1]["output"] == 3
