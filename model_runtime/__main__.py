@@ -5,9 +5,11 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from model_runtime.admission import KeyFileError, read_replica_keys
+from model_runtime.admission import KeyFileError, ReplicaKeys, read_replica_keys
 from model_runtime.health import parse_address
 from model_runtime.loop import Options, Replica
 
@@ -24,24 +26,7 @@ def main() -> int:
 
 
 def _options() -> Options:
-    parser = argparse.ArgumentParser(prog="python -m model_runtime", description=__doc__)
-    parser.add_argument("--listen", required=True, help="ZeroMQ address to listen at")
-    parser.add_argument("--bundle", required=True, type=Path, help="folder with model.json")
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--version", required=True)
-    parser.add_argument("--replica", type=int, default=0)
-    parser.add_argument("--max-batch", type=int, default=-1, help="-1: any size")
-    parser.add_argument("--orphan-timeout", type=float, help="end after so many silent seconds")
-    parser.add_argument("--curve", type=Path, help="folder with replica.secret, frontend.public")
-    parser.add_argument("--health", type=host_port, help="HOST:PORT for /healthz and /readyz")
-    parser.add_argument(
-        "--predict-timeout", type=float, default=60.0, help="/healthz fails after a call so long"
-    )
-    given = parser.parse_args()
-    try:
-        keys = read_replica_keys(given.curve) if given.curve else None
-    except KeyFileError as error:
-        parser.error(str(error))
+    given = _parser(os.environ).parse_args()
     return Options(
         listen=given.listen,
         bundle=given.bundle,
@@ -50,16 +35,46 @@ def _options() -> Options:
         replica=given.replica,
         max_batch=given.max_batch,
         orphan_timeout_s=given.orphan_timeout,
-        keys=keys,
+        keys=given.curve,
         health=given.health,
         predict_timeout_s=given.predict_timeout,
     )
+
+
+def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Return the parser; what an image's command line leaves out, its container's variables say."""
+    parser = argparse.ArgumentParser(prog="python -m model_runtime", description=__doc__)
+
+    def add(name: str, text: str, **settings: Any) -> None:
+        variable = f"SERVD_{name.upper().replace('-', '_')}"
+        if variable in environ:
+            settings |= {"default": environ[variable], "required": False}
+        parser.add_argument(f"--{name}", help=f"{text} [{variable}]", **settings)
+
+    add("listen", "ZeroMQ address to listen at", required=True)
+    parser.add_argument("--bundle", required=True, type=Path, help="folder with model.json")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--version", required=True)
+    add("replica", "which of the version's replicas it is", type=int, default=0)
+    add("max-batch", "-1: any size", type=int, default=-1)
+    add("orphan-timeout", "end after so many silent seconds", type=float)
+    add("curve", "folder with replica.secret and frontend.public", type=_keys)
+    add("health", "HOST:PORT for /healthz and /readyz", type=host_port)
+    add("predict-timeout", "/healthz fails after a call so long", type=float, default=60.0)
+    return parser
 
 
 def host_port(text: str) -> str:
     """Return an address that argparse may take; its name is in the refusal."""
     parse_address(text)
     return text
+
+
+def _keys(folder: str) -> ReplicaKeys:
+    try:
+        return read_replica_keys(Path(folder))
+    except KeyFileError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _die_with_parent() -> None:

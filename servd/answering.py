@@ -10,6 +10,7 @@ from typing import Protocol
 
 from servd.clock import monotonic
 from servd.config import Config
+from servd.curve import keys_for
 from servd.deploy import QueryEngine, at_once
 from servd.engine import Engine
 from servd.figures import Figures
@@ -62,7 +63,8 @@ async def begin_answering(config: Config, stack: AsyncExitStack) -> Answering:
     engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
 
     def connect(address: str, owner: Owner) -> ReplicaConnection:
-        return ReplicaConnection(address, owner, engine.context, monotonic)
+        keys = keys_for(address, config.curve_dir)
+        return ReplicaConnection(address, owner, engine.context, monotonic, curve=keys)
 
     return Answering(
         engine=engine,

@@ -7,7 +7,6 @@ directory, then in the data directory), the default.
 import hashlib
 import ipaddress
 import os
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,24 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from servd.errors import ConfigError, did_you_mean
+from servd.quantities import parse_duration, parse_size
 
 _MIB: Final = 1024 * 1024
 _SOCKET_PATH_LIMIT: Final = 60
 """Longest `DATA_DIR/run` used as is: socket paths end at 107 bytes and replicas add their names."""
 _MAX_FRONTENDS: Final = 64
 _LEVELS: Final = ("debug", "info", "warning", "error")
-_DURATION_UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
-_SIZE_UNITS: Final = {
-    "": 1,
-    "b": 1,
-    "kb": 1000,
-    "mb": 1000**2,
-    "gb": 1000**3,
-    "kib": 1024,
-    "mib": 1024**2,
-    "gib": 1024**3,
-}
-_QUANTITY: Final = re.compile(r"\s*(-?\d+(?:\.\d*)?|-?\.\d+)\s*([a-zA-Z]*)\s*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +41,7 @@ class Config:
     predict_timeout_s: float = 60.0
     public_queries: bool = False
     token: str | None = None
+    base_image: str | None = None
 
     @property
     def query_token(self) -> str | None:
@@ -79,6 +68,11 @@ class Config:
         return self.run_dir / "feed.sock"
 
     @property
+    def curve_dir(self) -> Path:
+        """The folder of the keys for replicas that are reached over tcp."""
+        return self.run_dir / "curve"
+
+    @property
     def database(self) -> Path:
         """The registry's SQLite file."""
         return self.data_dir / "servd.db"
@@ -102,39 +96,6 @@ class Config:
     def logs_dir(self) -> Path:
         """The folder of the logs of the daemon and of its replicas."""
         return self.data_dir / "logs"
-
-
-def parse_duration(value: object) -> float:
-    """Return the seconds of a number (seconds) or a text such as "100ms", "2s" or "0.5s".
-
-    Raises:
-        ValueError: it is not a duration; the message says how one looks.
-    """
-    number, unit = _quantity(value)
-    if unit not in _DURATION_UNITS:
-        raise ValueError(f"{value!r} is not a duration such as 100ms, 2s or 0.5s")
-    return number * _DURATION_UNITS[unit]
-
-
-def parse_size(value: object) -> int:
-    """Return the bytes of a number (bytes) or a text such as "32MiB".
-
-    Raises:
-        ValueError: it is not a size; the message says how one looks.
-    """
-    number, unit = _quantity(value)
-    if unit not in _SIZE_UNITS or number < 0:
-        raise ValueError(f"{value!r} is not a size such as 32MiB or 500kB")
-    return int(number * _SIZE_UNITS[unit])
-
-
-def _quantity(value: object) -> tuple[float, str]:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value), ""
-    found = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        return 0.0, "?"
-    return float(found[1]), found[2].lower()
 
 
 def _positive_duration(value: object) -> float:
@@ -205,6 +166,7 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "predict_timeout": ("predict_timeout_s", _time_limit),
     "public_queries": ("public_queries", _flag),
     "token": ("token", _text),
+    "base_image": ("base_image", _text),
 }
 """Setting name (flag, variable and servd.toml key) → field of Config and parser of its value."""
 

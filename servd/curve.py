@@ -63,3 +63,8 @@ def read_keys(folder: Path) -> CurveKeys:
             str(error), hint=f"the folder must hold {', '.join(FRONTEND_FILES)}"
         ) from error
     return CurveKeys(replica_public=replica, frontend_public=public, frontend_secret=secret)
+
+
+def keys_for(address: str, folder: Path) -> CurveKeys | None:
+    """Return the keys for the replica at an address; None on ipc, which its folder guards."""
+    return read_keys(folder) if address.startswith("tcp://") else None

@@ -5,6 +5,7 @@
 
 import asyncio
 import errno
+import functools
 import gc
 import json
 import os
@@ -17,14 +18,18 @@ from servd.answering import Door, begin_answering
 from servd.bundles import BundleStore
 from servd.clock import monotonic, wall_s
 from servd.config import Config
+from servd.datatypes import DOCKER, PROCESS
 from servd.deploy import Deployer
 from servd.errors import ServdError, StartError
 from servd.http.admin import AdminServer
 from servd.instance import clear_leftovers, locked, make_folders, write_info
+from servd.launchers.base import Launcher
+from servd.launchers.docker import DockerLauncher
 from servd.launchers.process import ProcessLauncher
 from servd.orphans import Orphans
 from servd.ports import base_url, resolve_ports
 from servd.registry import Registry
+from servd.replica_image import ensure_image
 from servd.store import Store
 from servd.supervisor import Supervisor
 
@@ -129,7 +134,11 @@ class Daemon:
         bundles = BundleStore(config.bundles_dir)
         await bundles.collect({version.bundle for version in registry.state.versions.values()})
         engine = answering.engine
-        launchers = {"process": ProcessLauncher(config.run_dir, os.environ)}
+        images = functools.partial(ensure_image, config.base_image)
+        launchers: dict[str, Launcher] = {
+            PROCESS: ProcessLauncher(config.run_dir, os.environ),
+            DOCKER: await stack.enter_async_context(DockerLauncher(config, images)),
+        }
         supervisor = await stack.enter_async_context(
             Supervisor(config, engine, launchers, monotonic, connect=answering.connect)
         )

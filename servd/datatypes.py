@@ -14,6 +14,11 @@ ADAPTIVE_BATCH = -1
 """`max_batch` of a version whose batch size adapts to the latency objective (Clipper's -1)."""
 
 
+PROCESS = "process"
+DOCKER = "docker"
+"""The runtimes: replicas as processes of this machine, or as containers."""
+
+
 class InputType(enum.StrEnum):
     """What one input of an application is. The value is the canonical word of the APIs."""
 
@@ -106,8 +111,11 @@ class Application(msgspec.Struct, frozen=True, kw_only=True):
 class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One deployable version of a model, as registered.
 
-    `bundle` is the digest of the files a replica loads; None for a version that was only
-    registered (its replicas, if any, are somebody else's: Clipper's "containerless").
+    `bundle` is the digest of the files a replica loads. `image` is what a container of it runs:
+    with a bundle an image into which that is mounted, without one an image that is a replica by
+    itself; None: servd builds one. A version with neither was only registered (its replicas, if
+    any, are somebody else's: Clipper's "containerless"). `memory_bytes`, `cpus` and `gpus` (`all`,
+    a number or `device=0,1`) are what each container may use, None: no limit, no GPU.
     `replicas` is the desired number. `batch_wait_us` is the paper's delayed batching, `batching`
     counts where `max_batch` adapts.
     """
@@ -122,9 +130,23 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     batch_wait_us: int = 0
     batching: Batching = Batching.AIMD
     bundle: str | None = None
-    runtime: str = "process"
+    runtime: str = PROCESS
     replicas: int = 0
     created_s: float = 0.0
+    image: str | None = None
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    gpus: str | None = None
+
+    @property
+    def is_runnable(self) -> bool:
+        """Whether servd has something to run, and does not only know its name."""
+        return self.bundle is not None or self.image is not None
+
+    @property
+    def is_contained(self) -> bool:
+        """Whether its replicas are containers."""
+        return self.runtime == DOCKER
 
     @property
     def id(self) -> VersionId:
@@ -179,17 +201,19 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     mean_batch: float | None = None
     default_ratio: float | None = None
     memory_bytes: int | None = None
+    runtime: str = PROCESS
     last_error: str | None = None
 
 
 class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `POST /api/v1/deployments` takes. None means: not given, use what exists or the default.
 
-    `version` None: the next free whole number. `app` None: no application is made.
+    `version` None: the next free whole number. `app` None: no application is made. `bundle` None:
+    `image` is a replica by itself. The limits are of each container.
     """
 
     model: str
-    bundle: str
+    bundle: str | None = None
     version: str | None = None
     input_type: str | None = None
     labels: tuple[str, ...] = ()
@@ -200,7 +224,11 @@ class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     app: str | None = None
     default_output: str | None = None
     slo_us: int | None = None
-    runtime: str = "process"
+    runtime: str = PROCESS
+    image: str | None = None
+    memory_bytes: int | None = None
+    cpus: float | None = None
+    gpus: str | None = None
 
 
 class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

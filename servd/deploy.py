@@ -23,7 +23,7 @@ from servd.datatypes import (
 from servd.deploy_plan import (
     Plan,
     check_replicas,
-    find_bundled,
+    find_runnable,
     plan_deploy,
     previous_version,
 )
@@ -97,13 +97,12 @@ class Deployer:
             ServdError: a rule refuses it, or LoadFailedError: a replica could not be loaded.
         """
         async with self._lock(request.model):
-            manifest = await self._bundles.manifest(request.bundle)
-            plan = plan_deploy(self._registry.state, request, manifest)
+            plan = plan_deploy(self._registry.state, request, await self._declared_type(request))
             if plan.is_known:
                 return await self._deploy_known(plan)
             version = plan.version
             report(DeployEvent(event="starting", model=version.model, version=version.version))
-            with self._bundles.pinned(request.bundle):
+            with self._bundles.pinned(request.bundle or ""):
                 await self._go_live(plan, report)
             return self._last_event("live", plan)
 
@@ -154,7 +153,7 @@ class Deployer:
         """
         check_replicas(count)
         async with self._lock(model):
-            found = find_bundled(self._registry.state, self._find_id(model, version))
+            found = find_runnable(self._registry.state, self._find_id(model, version))
             if count and count >= found.replicas:
                 # The same number too: replicas that had failed for good are launched again.
                 await self._supervisor.ensure(found, count, fail_fast=True)
@@ -190,6 +189,14 @@ class Deployer:
         async with asyncio.TaskGroup() as tasks:
             for version_id in wanted:
                 tasks.create_task(self._restore_one(version_id, places))
+
+    async def _declared_type(self, request: DeployRequest) -> str | None:
+        """Return the input type that what is deployed says it takes."""
+        if request.bundle is not None:
+            return (await self._bundles.manifest(request.bundle)).input_type
+        if request.image is None or request.input_type is not None:
+            return request.input_type
+        return await self._supervisor.image_input_type(request.runtime, request.image)
 
     async def _go_live(self, plan: Plan, report: Report) -> None:
         version = plan.version
@@ -237,7 +244,7 @@ class Deployer:
         found = rules.find_for_pointer(state, model, version)
         rules.check_linked_type(state, found)
         wanted = None
-        if found.bundle is not None:
+        if found.is_runnable:
             wanted = max(1, found.replicas)
             if self._supervisor.ready_count(found.id) < wanted:
                 await self._supervisor.ensure(found, wanted, fail_fast=True)
@@ -254,7 +261,7 @@ class Deployer:
     async def _restore_one(self, version_id: VersionId, places: asyncio.Semaphore) -> None:
         async with places, self._lock(version_id.model):
             version = self._registry.state.versions.get(version_id)
-            if version is None or version.bundle is None or not version.replicas:
+            if version is None or not version.is_runnable or not version.replicas:
                 return
             try:
                 await self._supervisor.ensure(version, version.replicas, fail_fast=False)

@@ -3,15 +3,16 @@
 Pure functions over the registry's state. Used by servd/deploy.py.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from model_runtime.manifest import Manifest
 from servd import registry_rules as rules
 from servd.clock import wall_s
 from servd.datatypes import (
+    DOCKER,
     Application,
     DeployRequest,
     InputType,
@@ -20,9 +21,18 @@ from servd.datatypes import (
     VersionId,
 )
 from servd.errors import ConflictError, InvalidValueError, TypeMismatchError, VersionExistsError
+from servd.limits import check_limits
 
 DEFAULT_SLO_US = 100_000
 MAX_REPLICAS = 256
+_CONTAINER_FIELDS = ("image", "memory_bytes", "cpus", "gpus")
+_SAME = (
+    *("bundle", "input_type", "labels", "max_batch", "batch_wait_us", "batching", "runtime"),
+    *_CONTAINER_FIELDS,
+)
+"""What a version that is deployed again must have as before."""
+
+_IMAGE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:/\[\]-]{0,254}(@sha256:[0-9a-f]{64})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +47,8 @@ class Plan:
     is_known: bool
 
 
-def plan_deploy(state: RegistryState, request: DeployRequest, manifest: Manifest) -> Plan:
-    """Return the plan of a deployment.
+def plan_deploy(state: RegistryState, request: DeployRequest, declared_type: str | None) -> Plan:
+    """Return the plan of a deployment; `declared_type` is the input type that its files say.
 
     Raises:
         ServdError: any of the registry's rules refuses it; the error says which.
@@ -46,7 +56,8 @@ def plan_deploy(state: RegistryState, request: DeployRequest, manifest: Manifest
     check_replicas(request.replicas, lowest=1)
     if request.batch_wait_us < 0:
         raise InvalidValueError("the time to wait for a batch must not be below 0")
-    version = _version(state, request, manifest)
+    check_container(request)
+    version = _version(state, request, declared_type)
     app = _application(state, request, version.input_type)
     rules.check_new_names(state, version, app)
     rules.check_max_batch(version.max_batch)
@@ -88,8 +99,35 @@ def previous_version(state: RegistryState, model: str) -> str:
     return older[-1]
 
 
-def _version(state: RegistryState, request: DeployRequest, manifest: Manifest) -> ModelVersion:
-    input_type = request.input_type or manifest.input_type
+def check_container(request: DeployRequest) -> None:
+    """Raise unless the request says what to run, and asks for no more than its runtime has."""
+    if request.bundle is None and request.image is None:
+        raise InvalidValueError(
+            "there is nothing to run", hint="a deployment needs a bundle or an image"
+        )
+    asked = [name for name in _CONTAINER_FIELDS if getattr(request, name) is not None]
+    if asked and request.runtime != DOCKER:
+        what = asked[0].removesuffix("_bytes")
+        raise InvalidValueError(
+            f"--{what} is for containers, not for processes", hint="--runtime docker"
+        )
+    if request.image is not None and not _IMAGE.fullmatch(request.image):
+        raise InvalidValueError(
+            f"'{request.image[:100]}' is not the name of an image",
+            hint="a name is [REGISTRY/]NAME[:TAG], as in localhost:5000/iris:1",
+        )
+    check_limits(request.memory_bytes, request.cpus, request.gpus)
+
+
+def _version(
+    state: RegistryState, request: DeployRequest, declared_type: str | None
+) -> ModelVersion:
+    input_type = request.input_type or declared_type
+    if input_type is None:
+        raise InvalidValueError(
+            f"the image {request.image} does not say what its inputs are",
+            hint="--input-type doubles, for example",
+        )
     return ModelVersion(
         model=request.model,
         version=request.version or next_version(state, request.model),
@@ -102,6 +140,10 @@ def _version(state: RegistryState, request: DeployRequest, manifest: Manifest) -
         runtime=request.runtime,
         replicas=request.replicas,
         created_s=wall_s(),
+        image=request.image,
+        memory_bytes=request.memory_bytes,
+        cpus=request.cpus,
+        gpus=request.gpus,
     )
 
 
@@ -123,10 +165,13 @@ def _application(
 
 
 def _check_same(state: RegistryState, known: ModelVersion, wanted: ModelVersion) -> None:
-    fields = ("bundle", "input_type", "labels", "max_batch", "batch_wait_us", "batching", "runtime")
-    differs = [name for name in fields if getattr(known, name) != getattr(wanted, name)]
+    differs = [name for name in _SAME if getattr(known, name) != getattr(wanted, name)]
     if differs:
-        what = "files" if differs[0] == "bundle" else differs[0].replace("_", "-")
+        what = (
+            "files"
+            if differs[0] == "bundle"
+            else differs[0].removesuffix("_bytes").replace("_", "-")
+        )
         free = next_version(state, known.model)
         raise VersionExistsError(
             known.model,
@@ -149,7 +194,7 @@ def _check_link(state: RegistryState, app: Application, version: ModelVersion) -
         rules.check_link(rules.with_application(future, app), app.name, version.model)
 
 
-def find_bundled(state: RegistryState, version_id: VersionId) -> ModelVersion:
+def find_runnable(state: RegistryState, version_id: VersionId) -> ModelVersion:
     """Return a version that servd can run replicas of.
 
     Raises:
@@ -157,9 +202,25 @@ def find_bundled(state: RegistryState, version_id: VersionId) -> ModelVersion:
         ConflictError: it was only registered.
     """
     found = rules.find_version(state, version_id)
-    if found.bundle is None:
+    if not found.is_runnable:
         raise ConflictError(
             f"{version_id} is a containerless model: it was registered, not deployed, "
             "so servd has nothing to run"
+        )
+    return found
+
+
+def find_bundled(state: RegistryState, version_id: VersionId) -> ModelVersion:
+    """Return a version whose files servd has.
+
+    Raises:
+        VersionNotFoundError: there is no such version.
+        ConflictError: it was only registered, or is an image without files.
+    """
+    found = find_runnable(state, version_id)
+    if found.bundle is None:
+        raise ConflictError(
+            f"{version_id} is the image {found.image}: servd does not have its files",
+            hint="use that image as it is",
         )
     return found

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -23,6 +24,7 @@ from servd.config import Config
 from servd.engine import Engine
 from servd.follower import Follower
 from servd.http.server import QueryServer
+from servd.link import open_link
 
 IDS_EACH = 2**40
 """Query ids of one frontend: the next one's begin there. 2^53 / 2^40 processes stay exact JSON."""
@@ -67,7 +69,9 @@ class Frontend:
                 raise FeedLostError
             config = self._configure(welcome.settings, stack)
             engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
-            self._follower = Follower(engine, self._number)
+            self._follower = Follower(
+                engine, self._number, partial(open_link, curve_dir=config.curve_dir)
+            )
             stack.callback(self._follower.close)
             # The first snapshot and the history come first, so no query meets an empty engine.
             for _ in range(2):

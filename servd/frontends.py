@@ -16,6 +16,7 @@ from servd import feed
 from servd.clock import Clock
 from servd.config import Config
 from servd.counts import add
+from servd.curve import keys_for
 from servd.datatypes import ModelVersion, RegistryState, VersionId
 from servd.log import log
 from servd.rpc import ReplicaConnection
@@ -155,7 +156,8 @@ class Frontends:
 
     def connect(self, address: str, owner: Owner) -> Watched:
         """Return the daemon's own connection to a replica, for its state and heartbeats."""
-        return Watched(ReplicaConnection(address, owner, self._context, self._clock))
+        keys = keys_for(address, self._config.curve_dir)
+        return Watched(ReplicaConnection(address, owner, self._context, self._clock, curve=keys))
 
     async def settled(self) -> None:
         """Return when every frontend has applied all changes, or was found hanging."""

@@ -1,7 +1,9 @@
 """One replica as a front-end process sees it. Made and driven by follower.py."""
 
+from pathlib import Path
 from typing import Any, Protocol
 
+from servd.curve import keys_for
 from servd.dispatcher import Dispatcher
 from servd.engine import Engine
 from servd.feed import ReplicaSeat
@@ -104,9 +106,10 @@ class Link:
             self.dispatcher.detach(self.connection)
 
 
-def open_link(engine: Engine, seat: ReplicaSeat) -> Link:
-    """Return an open link to a replica of this machine."""
+def open_link(engine: Engine, seat: ReplicaSeat, curve_dir: Path | None = None) -> Link:
+    """Return an open link to a replica of this machine; `curve_dir` is for those on tcp."""
     link = Link(engine.dispatcher(seat.version_id))
-    connection = ReplicaConnection(seat.address, link, engine.context, engine.clock)
+    keys = keys_for(seat.address, curve_dir) if curve_dir else None
+    connection = ReplicaConnection(seat.address, link, engine.context, engine.clock, curve=keys)
     link.open(connection, seat.row_items)
     return link

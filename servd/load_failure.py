@@ -5,8 +5,9 @@ from contextlib import suppress
 from typing import Any
 
 from servd.clock import Clock
-from servd.errors import LoadFailedError
+from servd.errors import LoadFailedError, ServdError
 from servd.launchers.base import LaunchSpec, describe_exit
+from servd.launchers.container_options import NO_PROTOCOL_HINT, PORT
 from servd.log import tail
 
 _TAIL_LINES = 20
@@ -15,11 +16,15 @@ _TAIL_LINES = 20
 class LoadAttempt:
     """What is known of the load that goes on: its phase, since when, and its failure.
 
-    `load_s` and `test_s` are how long loading and the test call may take.
+    `load_s` and `test_s` are how long loading and the test call may take, `contact_s` within which
+    time a container must be heard.
     """
 
-    def __init__(self, spec: LaunchSpec, clock: Clock, load_s: float, test_s: float) -> None:
+    def __init__(
+        self, spec: LaunchSpec, clock: Clock, load_s: float, test_s: float, contact_s: float
+    ) -> None:
         self._spec = spec
+        self._contact_s = min(contact_s, load_s)
         self._clock = clock
         self._limits_s = {"loading": load_s, "testing": test_s}
         self._reported = asyncio.Event()
@@ -32,7 +37,12 @@ class LoadAttempt:
         self._begun_s = self._phase_since_s = self._clock()
         self._log_start = self._log_size()
         self.failure = None
+        self._is_heard = False
         self._reported.clear()
+
+    def on_launched(self) -> None:
+        """Count the time from here: an image may have had to come first."""
+        self._begun_s = self._phase_since_s = self._clock()
 
     @property
     def age_s(self) -> float:
@@ -41,6 +51,7 @@ class LoadAttempt:
 
     def on_state(self, state: str, info: dict[str, Any]) -> None:
         """Take a STATE that is not ready: loading, testing or failed."""
+        self._is_heard = True
         if state == "failed":
             self._on_failed(info.get("error") or {})
         elif state != self._phase and state in self._limits_s:
@@ -52,6 +63,8 @@ class LoadAttempt:
         waited_s = self._clock() - self._phase_since_s
         if self.failure is not None:
             return waited_s > report_s
+        if self._spec.version.is_contained and not self._is_heard:
+            return self._is_mute(waited_s)
         limit_s = self._limits_s[self._phase]
         if waited_s <= limit_s:
             return False
@@ -66,26 +79,42 @@ class LoadAttempt:
         )
         return True
 
+    def _is_mute(self, waited_s: float) -> bool:
+        if waited_s <= self._contact_s:
+            return False
+        self.failure = LoadFailedError(
+            f"{self._spec.version.id}: its container runs, but nothing in it answered servd's "
+            f"protocol on port {PORT} within {self._contact_s:g} s",
+            traceback=self._last_lines(),
+            hint=NO_PROTOCOL_HINT,
+        )
+        return True
+
     async def reported(self, timeout_s: float) -> None:
         """Return when the replica has reported its failure, or after the timeout."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._reported.wait(), timeout_s)
 
-    def on_launch_error(self, error: OSError) -> None:
-        """Note that there is not even a process."""
+    def on_launch_error(self, error: OSError | ServdError) -> None:
+        """Note that there is not even a process or a container."""
+        hint, traceback = "look at the daemon's log:    servd logs daemon", ""
+        if isinstance(error, ServdError):
+            hint, traceback = error.hint, error.traceback or self._last_lines()
         self.failure = LoadFailedError(
-            f"{self._spec.version.id} cannot be started: {error}",
-            hint="look at the daemon's log:    servd logs daemon",
+            f"{self._spec.version.id} cannot be started: {error}", hint=hint, traceback=traceback
         )
 
-    def died(self, code: int) -> LoadFailedError:
-        """Return the failure of a process that ended while loading without a report."""
+    def died(self, code: int, reason: str = "") -> LoadFailedError:
+        """Return the failure of a process that ended while loading without a report.
+
+        `reason` goes on after the version's name, in place of the exit status.
+        """
         # A test call that ends the process at once leaves no time to tell that it had begun.
         doing = "loading or answering the test call"
         if self._phase == "testing":
             doing = "answering the test call"
         return LoadFailedError(
-            f"{self._spec.version.id} {_ended(code)} while {doing}",
+            f"{self._spec.version.id} {reason or _ended(code)} while {doing}",
             traceback=self._last_lines(),
             hint="what it printed is above" if self._last_lines() else "",
         )

@@ -22,8 +22,10 @@ class Orphans:
     def __init__(self, run_dir: Path) -> None:
         self._folder = run_dir / "replicas"
 
-    def record(self, pid: int) -> None:
-        """Note that a replica runs as `pid`. Called right after its launch."""
+    def record(self, pid: int | None) -> None:
+        """Note that a replica runs as `pid`, if as a process. Called right after its launch."""
+        if pid is None:
+            return
         try:
             created = psutil.Process(pid).create_time()
         except psutil.NoSuchProcess:
@@ -31,9 +33,10 @@ class Orphans:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path(pid).write_text(json.dumps({"pid": pid, "create_time": created}))
 
-    def forget(self, pid: int) -> None:
+    def forget(self, pid: int | None) -> None:
         """Drop the record of a replica that has ended."""
-        self._path(pid).unlink(missing_ok=True)
+        if pid is not None:
+            self._path(pid).unlink(missing_ok=True)
 
     def end_all(self) -> int:
         """Kill what is left of recorded replicas, wait for it, return how many processes it was.

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from servd.datatypes import ReplicaState
-from servd.errors import LoadFailedError
+from servd.errors import LoadFailedError, ServdError
 from servd.launchers.base import Handle, LaunchSpec
 from servd.load_failure import LoadAttempt
 from servd.log import log
@@ -39,7 +39,11 @@ class Replica:
         self._is_candidate = is_candidate
         self._handle: Handle | None = None
         self._attempt = LoadAttempt(
-            spec, around.clock, around.timings.load_s, around.timings.test_s
+            spec,
+            around.clock,
+            around.timings.load_s,
+            around.timings.test_s,
+            around.timings.contact_s,
         )
         self._is_attached = False
         self._has_been_ready = False
@@ -48,6 +52,8 @@ class Replica:
         self._fruitless_deaths = 0
         self._has_answered = False
         self._killed_for = ""
+        self._end_reason = ""
+        self._launching: asyncio.Timeout | None = None
         self._oldest_batch: object = None
         self._oldest_since_s = 0.0
         self._stop = asyncio.Event()
@@ -58,6 +64,11 @@ class Replica:
     def pid(self) -> int | None:
         """The process id while there is a process."""
         return self._handle.pid if self._handle else None
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What it uses, where its process id does not tell it."""
+        return self._handle.memory_bytes if self._handle else None
 
     async def loaded(self) -> None:
         """Return when it is ready for the first time. Called by `Supervisor.ensure`.
@@ -86,6 +97,9 @@ class Replica:
     async def stop(self, drain_s: float) -> None:
         """Drain, then TERM, wait and KILL. Returns when it has ended; idempotent."""
         self._stop.set()
+        if self._launching is not None:
+            # An image may be on its way for minutes.
+            self._launching.reschedule(asyncio.get_running_loop().time())
         if self._handle is not None and self.state is ReplicaState.STARTING:
             self._handle.kill()  # it has nothing in flight
         elif self._handle is not None:
@@ -160,12 +174,12 @@ class Replica:
         self.state = ReplicaState.STARTING
         self._ready_since_s = None
         self._has_answered = False
-        self._killed_for = ""
+        self._killed_for = self._end_reason = ""
         self._oldest_batch = None
         self._attempt.begin()
         try:
             code = await self._run_process()
-        except OSError as error:
+        except (OSError, ServdError) as error:
             self._attempt.on_launch_error(error)
             code = _EXIT_LOAD_FAILED
         if self._stop.is_set():
@@ -178,9 +192,10 @@ class Replica:
         return not self._stop.is_set()
 
     async def _run_process(self) -> int:
-        handle = await self._around.launcher.launch(self.spec)
+        handle = await self._launch()
         self._handle = handle
-        self._around.orphans.record(handle.pid)
+        self._attempt.on_launched()
+        self._around.orphans.record(self._leader(handle))
         connection = self._around.connect(handle.address, self)
         self.connection = connection
         try:
@@ -188,6 +203,7 @@ class Replica:
             if self._stop.is_set():  # stopped while it was being launched
                 handle.kill()
             code = await handle.wait()
+            self._end_reason = handle.end_reason
             self._detach()
             if code == _EXIT_LOAD_FAILED and self.state is ReplicaState.STARTING:
                 # Its report may still be on the way: the exit and the socket race.
@@ -201,7 +217,21 @@ class Replica:
             self.connection = self._handle = None
             connection.close()
             handle.cleanup()
-            self._around.orphans.forget(handle.pid)
+            self._around.orphans.forget(self._leader(handle))
+
+    async def _launch(self) -> Handle:
+        launcher = self._around.launcher
+        if not self.spec.version.is_contained:
+            return await launcher.launch(self.spec)
+        try:
+            async with asyncio.timeout(None) as self._launching:
+                return await launcher.launch(self.spec)
+        finally:
+            self._launching = None
+
+    def _leader(self, handle: Handle) -> int | None:
+        # Containers are found by their labels; their process ids may be of another machine.
+        return None if self.spec.version.is_contained else handle.pid
 
     def _on_ready(self) -> None:
         if not self._is_attached:
@@ -225,9 +255,9 @@ class Replica:
     def _on_death(self, code: int) -> None:
         ready_s = self._ready_since_s
         if ready_s is None:
-            self.failure = self._attempt.failure or self._attempt.died(code)
+            self.failure = self._attempt.failure or self._attempt.died(code, self._end_reason)
         else:
-            self.failure = self._attempt.died_serving(code, self._killed_for)
+            self.failure = self._attempt.died_serving(code, self._killed_for or self._end_reason)
             if self._around.clock() - ready_s >= self._times.stable_s:
                 self._deaths = self._fruitless_deaths = 0
         self._deaths += 1

@@ -52,7 +52,7 @@ class _Group:
 class Supervisor:
     """Runs replicas; an async context manager that stops them all at its end.
 
-    `launchers` maps a version's `runtime` to its launcher; `connect` makes connections.
+    `launchers` maps a version's `runtime` to its launcher.
     """
 
     def __init__(
@@ -179,6 +179,10 @@ class Supervisor:
         name = f"{version_id.version}.{replica}.log"
         return self._config.logs_dir / "models" / version_id.model / name
 
+    async def image_input_type(self, runtime: str, image: str) -> str | None:
+        """Return the input type that an image says it takes; None where it says nothing."""
+        return await self._launcher(runtime).image_input_type(image)
+
     def statuses(self) -> list[ReplicaStatus]:
         """Return one row for each replica, by model, version and number."""
         rows = [
@@ -187,13 +191,17 @@ class Supervisor:
         ]
         return sorted(rows, key=lambda row: (row.model, row.version, row.replica))
 
-    def _group(self, version: ModelVersion) -> _Group:
-        launcher = self._launchers.get(version.runtime)
+    def _launcher(self, runtime: str) -> Launcher:
+        launcher = self._launchers.get(runtime)
         if launcher is None:
             raise InvalidValueError(
-                f"'{version.runtime}' is not a runtime of this daemon",
+                f"'{runtime}' is not a runtime of this daemon",
                 hint=f"runtimes are: {', '.join(self._launchers)}",
             )
+        return launcher
+
+    def _group(self, version: ModelVersion) -> _Group:
+        launcher = self._launcher(version.runtime)
         group = self._groups.get(version.id)
         if group is None:
             around = Surroundings(

@@ -22,7 +22,8 @@ class Timings:
     `silent_s` and one heartbeat add up to the 2 s within which silence takes it out of rotation.
     `max_deaths` is how many deaths in a row without one answer make it failed.
     `stuck_s` is how long one batch may be computed: heartbeats go on during a call of the model, so
-    silence does not tell of one that never returns.
+    silence does not tell of one that never returns. `contact_s` is within which time of its start
+    something in a container must speak the protocol.
     """
 
     heartbeat_s: float = 0.5
@@ -31,6 +32,7 @@ class Timings:
     stuck_s: float = 60.0
     load_s: float = 120.0
     test_s: float = 30.0
+    contact_s: float = 20.0
     report_s: float = 1.0
     term_s: float = 5.0
     backoff_first_s: float = 0.2

@@ -26,6 +26,8 @@ class FakeHandle:
         self.address = f"ipc://{number}"
         self.code = asyncio.get_running_loop().create_future()
         self.calls = []
+        self.end_reason = ""
+        self.memory_bytes = None
 
     async def wait(self):
         return await asyncio.shield(self.code)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from servd.cli.command import verb
+from servd.cli.containers import check_image_only, container_options, container_settings
 from servd.cli.session import Session, pass_session
 from servd.cli.values import BatchSize, Duration, WholeNumber
 from servd.errors import TargetError
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     "deploy",
     examples=(
         "servd deploy func.py:feature_sum --input-type doubles --default -1.0",
-        "servd deploy model.pkl --name iris --slo 50ms --replicas 2",
+        "servd deploy model.pkl --runtime docker --memory 2g --replicas 2",
     ),
 )
-@click.argument("target", metavar="TARGET")
+@click.argument("target", metavar="TARGET", required=False)
 @click.option("--name", help="The model's name.  [default: that of the object or file]")
 @click.option("--version", help="Its version.  [default: the next whole number]")
 @click.option("--app", help="The application's name.  [default: the model's]")
@@ -78,21 +79,47 @@ if TYPE_CHECKING:
 @click.option("--example", metavar="JSON", help="One input, for the test call.")
 @click.option("--skip-test", is_flag=True, help="Do not make the test call.")
 @click.option("--include", metavar="GLOB", multiple=True, help="Further files; may be repeated.")
+@container_options
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is live.")
 @click.option("--no-start", is_flag=True, help="Do not start a daemon if none runs.")
 @pass_session
-def command(session: Session, /, target: str, **flags: Any) -> None:
-    """Deploy a function, a class or a pickled model.
+def command(session: Session, /, target: str | None, **flags: Any) -> None:
+    """Deploy a function, a class or a pickled model, as processes or as containers.
 
     TARGET is file.py:name, file.py with one function or class, or a .pkl, .pickle or .joblib file.
     """
+    from servd.cli.deploy_progress import Progress  # noqa: PLC0415 - help does without
+
+    settings = _deployment_settings(flags) | container_settings(flags)
+    progress = Progress(session.output)
+    if target is None:
+        check_image_only(flags)
+        request = _image_request(flags)
+        client = _daemon(session, progress, may_start=not flags["no_start"])
+    else:
+        request, client = _bundle_request(session, target, flags, progress)
+    _deploy(client, request | settings, progress, is_waiting=not flags["no_wait"])
+
+
+def _image_request(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return what a deployment of an image alone asks for."""
+    from servd.datatypes import InputType  # noqa: PLC0415 - help does without
+
+    given = flags["input_type"]
+    app = None if flags["no_app"] else flags["app"] or flags["name"]
+    _check_names(flags["name"], app, flags["version"])
+    input_type = None if given is None else InputType.parse(given).value
+    return {"model": flags["name"], "app": app, "input_type": input_type}
+
+
+def _bundle_request(
+    session: Session, target: str, flags: dict[str, Any], progress: "Progress"
+) -> "tuple[dict[str, Any], AdminClient]":
+    """Bundle and upload a target; return what its deployment asks for, and of which daemon."""
     from servd import bundling  # noqa: PLC0415 - help does without
-    from servd.cli.deploy_progress import Progress  # noqa: PLC0415
     from servd.targets import parse_target  # noqa: PLC0415
 
     options = _bundle_options(flags, session.config.load_timeout_s)
-    settings = _deployment_settings(flags)
-    progress = Progress(session.output)
     started = time.monotonic()
     plan = bundling.plan_bundle(parse_target(target), options, Path.cwd())
     for remark in plan.found.remarks:
@@ -106,15 +133,20 @@ def command(session: Session, /, target: str, **flags: Any) -> None:
     digest = _upload(client, plan)
     # A daemon that had to be started is no part of the bundle's time.
     progress.on_bundled(plan, digest, (time.monotonic() - sending + planned - started) * 1000)
-    request = {"model": name, "app": app, "bundle": digest, **settings}
-    if flags["no_wait"]:
+    return {"model": name, "app": app, "bundle": digest}, client
+
+
+def _deploy(
+    client: "AdminClient", request: dict[str, Any], progress: "Progress", *, is_waiting: bool
+) -> None:
+    if not is_waiting:
         progress.on_accepted(client.post("/deployments?wait=false", request))
         return
     try:
         for event in client.events("/deployments", request):
             progress.on_event(event)
     finally:
-        session.output.settle()
+        progress.settle()
     progress.finish()
 
 

@@ -73,9 +73,11 @@ class Progress:
     def _on_loaded(self, event: dict[str, Any]) -> None:
         keys = ("replica", "pid", "duration_ms")
         self._replicas.append({key: event.get(key, 0) for key in keys})
-        is_tested = self._plan is not None and not self._plan.manifest.skip_test
+        # An image without files tests itself, or does not: nobody can tell.
+        is_tested = self._plan is None or not self._plan.manifest.skip_test
         tested = "test call ok" if is_tested else "not tested"
-        detail = f"replica {event.get('replica') or 0}, pid {event.get('pid')}, {tested}"
+        process = f", pid {event['pid']}" if event.get("pid") else ""
+        detail = f"replica {event.get('replica') or 0}{process}, {tested}"
         self._output.step("loaded", detail, event.get("duration_ms"))
 
     def _on_live(self, event: dict[str, Any]) -> None:
@@ -105,6 +107,10 @@ class Progress:
             error.traceback = f"{error.traceback.rstrip()}\n({kept})".lstrip("\n")
         return error
 
+    def settle(self) -> None:
+        """Take away what tells that something goes on."""
+        self._output.settle()
+
     def finish(self) -> None:
         """Write the document in JSON mode.
 
@@ -118,7 +124,7 @@ class Progress:
             )
         if self._output.is_json:
             document = {key: value for key, value in self._last.items() if value is not None}
-            document |= {"bundle": self._bundle, "replicas": self._replicas}
+            document |= {"bundle": self._bundle or None, "replicas": self._replicas}
             if "query_url" in document:
                 document["curl"] = self._curl(document)
             self._output.document(document | {"warnings": self._warnings})

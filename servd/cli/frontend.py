@@ -24,7 +24,7 @@ _EXAMPLES: Final = (
 
 
 def _duration(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float:
-    from servd.config import parse_duration  # noqa: PLC0415 - help does without
+    from servd.quantities import parse_duration  # noqa: PLC0415 - help does without
 
     try:
         seconds = _DELAY_S if value is None else parse_duration(value)

@@ -3,13 +3,16 @@
 from typing import Any, Final
 
 from servd.cli.command import verb
-from servd.cli.output import milliseconds, number, percent, size
+from servd.cli.output import Output, milliseconds, number, percent, size
 from servd.cli.session import Session, pass_session
 
-_HEADERS: Final = (
+_HEADERS: Final[tuple[str, ...]] = (
     *("APP", "MODEL:VERSION", "REPLICA", "STATE", "PID", "REQ/S"),
     *("P50", "P99", "BATCH", "DEFAULTS", "MEM", "RESTARTS"),
 )
+
+_USUAL: Final = "process"
+_STATE: Final = _HEADERS.index("STATE")
 
 
 @verb("ps", examples=("servd ps", "servd ps --json | jq '.[] | select(.state != \"ready\")'"))
@@ -24,11 +27,24 @@ def command(session: Session) -> None:
     if not replicas:
         output.line("no replicas: servd deploy func.py:function    deploys one")
         return
-    output.table(_HEADERS, [_row(replica) for replica in replicas])
+    _print_table(output, replicas)
     for replica in replicas:
         if replica.get("last_error") and replica["state"] != "ready":
             name = f"{replica['model']}:{replica['version']}"
             output.line(f"{name} replica {replica['replica']}: {replica['last_error']}")
+
+
+def _print_table(output: Output, replicas: list[dict[str, Any]]) -> None:
+    headers, rows = _HEADERS, [_row(replica) for replica in replicas]
+    runtimes = [replica.get("runtime", _USUAL) for replica in replicas]
+    # Where all are processes, as they mostly are, a column would only say so.
+    if any(runtime != _USUAL for runtime in runtimes):
+        headers = (*headers[:_STATE], "RUNTIME", *headers[_STATE:])
+        rows = [
+            (*row[:_STATE], runtime, *row[_STATE:])
+            for row, runtime in zip(rows, runtimes, strict=True)
+        ]
+    output.table(headers, rows)
 
 
 def _row(replica: dict[str, Any]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from servd.config import parse_duration
+from servd.quantities import parse_duration, parse_size
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # older clicks have no type argument
@@ -27,6 +27,19 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # older clicks have 
             least = "above zero" if self._is_positive else "zero or above"
             self.fail(f"must be {least}, not {value}", param, ctx)
         return seconds
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # older clicks have no type argument
+    """A size such as 2g or 512MiB; its value is in bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes; called by click."""
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class WholeNumber(click.ParamType):  # type: ignore[type-arg]  # older clicks have no type argument

@@ -87,6 +87,10 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     batching: Batching
     bundle: str | None
     runtime: str
+    image: str | None
+    memory_bytes: int | None
+    cpus: float | None
+    gpus: str | None
     replicas: int
     ready: int
     is_current: bool

@@ -33,13 +33,23 @@ class Handle(Protocol):
     """One launched replica. All methods are called by `Replica` in servd/replica.py."""
 
     @property
-    def pid(self) -> int:
-        """The process id, for `servd ps`."""
+    def pid(self) -> int | None:
+        """The process id, for `servd ps`; None where it is no process of this machine."""
         ...
 
     @property
     def address(self) -> str:
         """The ZeroMQ address on which the replica listens."""
+        ...
+
+    @property
+    def end_reason(self) -> str:
+        """Why it has ended, where the exit status does not say it; goes on after its name."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What it uses; None where that is not known, or `pid` tells it."""
         ...
 
     async def wait(self) -> int:
@@ -75,6 +85,15 @@ class Launcher(Protocol):
 
         Raises:
             OSError: it cannot be started.
+            ServdError: it cannot be started; says what to do.
+        """
+        ...
+
+    async def image_input_type(self, image: str) -> str | None:
+        """Return the input type that an image says it takes. Called before its first launch.
+
+        Raises:
+            ServdError: this runtime has no images, or cannot get this one.
         """
         ...
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from model_runtime.carriers import STREAM_SCHEME
+from servd.errors import InvalidValueError
 from servd.launchers.base import LaunchSpec
 
 _ONE_THREAD = (
@@ -40,6 +41,16 @@ class ProcessHandle:
     def address(self) -> str:
         """The address of its socket."""
         return _address(self._socket)
+
+    @property
+    def end_reason(self) -> str:
+        """Nothing: the exit status says all."""
+        return ""
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """None: its process id tells it."""
+        return None
 
     async def wait(self) -> int:
         """Return the exit status when it has ended."""
@@ -109,6 +120,12 @@ class ProcessLauncher:
         finally:
             os.close(log)
         return ProcessHandle(process, socket, scratch)
+
+    async def image_input_type(self, image: str) -> str | None:
+        """Refuse: processes have no images."""
+        raise InvalidValueError(
+            f"the image {image} cannot be run as a process", hint="--runtime docker"
+        )
 
     def _env(self, spec: LaunchSpec) -> dict[str, str]:
         env = dict.fromkeys(_ONE_THREAD, "1")

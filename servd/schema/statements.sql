@@ -15,11 +15,13 @@ DELETE FROM applications WHERE name = :name;
 -- name: put_version
 INSERT INTO versions (
     model, version, input_type, labels, container_name, model_data_path,
-    max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s
+    max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s,
+    image, memory_bytes, cpus, gpus
 )
 VALUES (
     :model, :version, :input_type, :labels, :container_name, :model_data_path,
-    :max_batch, :batch_wait_us, :batching, :bundle, :runtime, :replicas, :created_s
+    :max_batch, :batch_wait_us, :batching, :bundle, :runtime, :replicas, :created_s,
+    :image, :memory_bytes, :cpus, :gpus
 )
 ON CONFLICT (model, version) DO UPDATE SET
     input_type = excluded.input_type,
@@ -32,7 +34,11 @@ ON CONFLICT (model, version) DO UPDATE SET
     bundle = excluded.bundle,
     runtime = excluded.runtime,
     replicas = excluded.replicas,
-    created_s = excluded.created_s;
+    created_s = excluded.created_s,
+    image = excluded.image,
+    memory_bytes = excluded.memory_bytes,
+    cpus = excluded.cpus,
+    gpus = excluded.gpus;
 
 -- name: delete_version
 DELETE FROM versions WHERE model = :model AND version = :version;
@@ -53,7 +59,8 @@ SELECT name, input_type, slo_us, default_output, policy FROM applications ORDER 
 -- name: all_versions
 SELECT
     model, version, input_type, labels, container_name, model_data_path,
-    max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s
+    max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s,
+    image, memory_bytes, cpus, gpus
 FROM versions ORDER BY rowid;
 
 -- name: all_current

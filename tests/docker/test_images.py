@@ -276,7 +276,6 @@ def test_all_applications_of_a_model_are_in_its_image(engine, build, made):
 
 def test_a_front_end_image_is_ready_with_an_empty_registry(engine, build):
     """It holds no model; what it follows is mounted where it runs."""
-    pytest.importorskip("servd.cli.frontend")
     report = Heard()
     tag, _ = build("frontend", report=report)
     assert report.tried == ["ready on port 1337"]

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from servd.config import Config, is_loopback, load_config, parse_duration, parse_size
+from servd.config import Config, is_loopback, load_config
 from servd.errors import ConfigError
+from servd.quantities import parse_duration, parse_size
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,11 @@ VERSION = ModelVersion(
     bundle="ab" * 16,
     replicas=2,
     created_s=1.5,
+    runtime="docker",
+    image="registry.example/m:1",
+    memory_bytes=2 * 1024**3,
+    cpus=1.5,
+    gpus="device=0,1",
 )
 EVERYTHING = [
     store.put_application(APP),

@@ -77,6 +77,7 @@ def test_the_options_go_into_the_request(run, events, admin):
         "max_batch": 8,
         "batch_wait_us": 2000,
         "batching": "aimd",
+        "runtime": "process",
     }
 
 
@@ -217,3 +218,44 @@ def test_a_new_bundle_is_uploaded(run, events, admin, monkeypatch):
     assert (method, path[:9]) == ("PUT", "/bundles/")
     assert b"model.json" in content
     monkeypatch.undo()
+
+
+def test_container_options_go_into_the_request(run, events, admin):
+    """Sizes go in bytes; an image makes it a deployment of containers."""
+    assert events
+    words = "--image python:3.11 --memory 2g --cpus 1.5 --gpus all"
+    assert run("deploy", "func.py", *words.split()).exit_code == 0
+    request = admin.requests[-1][2]
+    assert request["runtime"] == "docker"
+    assert (request["image"], request["memory_bytes"]) == ("python:3.11", 2 * 1024**3)
+    assert (request["cpus"], request["gpus"]) == (1.5, "all")
+
+
+def test_an_image_is_deployed_without_a_target(run, events, admin):
+    """It needs a name, and nothing is uploaded."""
+    assert events
+    assert run("deploy", "--image", "x:1", "--name", "m", "--input-type", "d").exit_code == 0
+    request = admin.requests[-1][2]
+    assert (request["model"], request["app"], request["input_type"]) == ("m", "m", "doubles")
+    assert "bundle" not in request
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "TARGET"),
+        ("--image x", "--name is needed"),
+        ("--image x --name m --method f", "--method needs a TARGET"),
+        ("func.py --memory 2g", "--memory is for containers"),
+        ("func.py --runtime process --image x", "--image is for containers"),
+        ("func.py --runtime docker --memory much", "not a size"),
+        ("func.py --runtime docker --gpus some", "which GPUs"),
+    ],
+    ids=["nothing", "no name", "method", "memory", "image", "size", "gpus"],
+)
+def test_container_options_that_are_refused(run, events, words, said):
+    """What contradicts itself is refused before anything is sent."""
+    assert events
+    done = run("deploy", *words.split())
+    assert done.exit_code == 2
+    assert said in done.stderr

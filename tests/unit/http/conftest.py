@@ -74,7 +74,7 @@ class StandInDeployer:
                 await self.remove_version(*version_id)
 
     async def deploy(self, request, report):
-        plan = plan_deploy(self.registry.state, request, MANIFEST)
+        plan = plan_deploy(self.registry.state, request, MANIFEST.input_type)
         version = plan.version
         report(DeployEvent(event="starting", model=version.model, version=version.version))
         await self.gate.wait()

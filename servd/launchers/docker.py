@@ -1,0 +1,219 @@
+"""Replicas as Docker containers. Made by servd/daemon.py.
+
+All containers of a daemon are on a network of its own and carry its data directory's label, by
+which those of a killed daemon are found and ended at the next start. They are reached over tcp with
+CURVE keys that are made anew for each run of the daemon.
+"""
+
+import asyncio
+import functools
+import secrets
+import shutil
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import model_runtime
+from servd import curve
+from servd.config import Config
+from servd.datatypes import ModelVersion
+from servd.errors import EngineError, ImageError, ServdError
+from servd.launchers.base import LaunchSpec, describe_exit
+from servd.launchers.container import ContainerHandle, copy_output
+from servd.launchers.container_options import NO_PROTOCOL_HINT, Place, exit_code
+from servd.launchers.in_thread import in_thread
+from servd.log import log
+
+if TYPE_CHECKING:
+    from servd.launchers.engine import Engine, Started
+
+_START_S = 3.0
+_CLOSE_S = 10.0
+"""How long calls that go on at the end may take, before what they have made is removed."""
+
+_INPUT_TYPE_LABEL = "io.servd.input-type"
+
+EnsureImage = Callable[[Any, ModelVersion, Path], str]
+"""Returns the image of a version with files, built where there is none: (docker client, version,
+folder of the bundle). It blocks."""
+
+
+class DockerLauncher:
+    """Launches containers; an async context manager that leaves none behind.
+
+    The engine is first asked when a container is wanted, or when the data directory says that a
+    daemon before this one may have left some.
+    """
+
+    def __init__(self, config: Config, ensure_image: EnsureImage) -> None:
+        self._config = config
+        self._ensure_image = ensure_image
+        self._id_file = config.data_dir / "docker.id"
+        self._launching: set[asyncio.Future[Any]] = set()
+        self._pending: set[asyncio.Future[Any]] = set()
+        self._lock = threading.Lock()
+        self._building = threading.Lock()
+        self._closing = threading.Event()
+        self._ready: tuple[Engine, Place] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._id_file.exists():
+            self._submit(self._prepare)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._closing.set()
+        # A container that is just being started is awaited; what still pulls will start none.
+        for calls, limit_s in ((self._launching, _START_S), (self._pending, _CLOSE_S)):
+            if calls:
+                await asyncio.wait(calls, timeout=limit_s)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(in_thread(self._close), _CLOSE_S)
+
+    async def launch(self, spec: LaunchSpec) -> ContainerHandle:
+        """Start one replica; its image is built or pulled where it is not here.
+
+        Cancelling it is safe: a container that starts nevertheless is removed.
+
+        Raises:
+            ServdError: there is no engine, no image, or the container does not start.
+        """
+        launching = in_thread(functools.partial(self._launch, spec))
+        self._launching.add(launching)
+        launching.add_done_callback(self._launching.discard)
+        try:
+            engine, started = await asyncio.shield(launching)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled.
+            launching.add_done_callback(self._end_unwanted)
+            raise
+        handle = ContainerHandle(engine, started, spec, self._submit)
+        handle.watch()
+        return handle
+
+    async def image_input_type(self, image: str) -> str | None:
+        """Return the input type that an image says it takes; None where it says nothing.
+
+        Raises:
+            ServdError: there is no engine, or no such image.
+        """
+        found: str | None = await in_thread(functools.partial(self._image_input_type, image))
+        return found
+
+    def _submit(self, call: Callable[[], object]) -> None:
+        """Make a call whose outcome nobody waits for but the end of this launcher."""
+        pending = in_thread(functools.partial(_logged, call))
+        self._pending.add(pending)
+        pending.add_done_callback(self._pending.discard)
+
+    def _end_unwanted(self, launching: "asyncio.Future[tuple[Engine, Started]]") -> None:
+        if not launching.cancelled() and launching.exception() is None:
+            engine, started = launching.result()
+            self._submit(lambda: engine.remove(started.container_id))
+
+    # --- in threads ---
+
+    def _launch(self, spec: LaunchSpec) -> "tuple[Engine, Started]":
+        engine, place = self._prepare()
+        image = self._image(engine, spec)
+        spec.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        started = engine.start(place, spec, image, secrets.token_hex(4))
+        if started.ip_address:
+            return engine, started
+        # It has ended already, and so has an address no more.
+        copy_output(started, spec.log_path)
+        ended = engine.wait(started.container_id)
+        engine.remove(started.container_id)
+        raise ImageError(
+            f"the container of {image} {describe_exit(exit_code(ended.status))} at once",
+            hint=NO_PROTOCOL_HINT if spec.version.bundle is None else "",
+        )
+
+    def _image(self, engine: "Engine", spec: LaunchSpec) -> str:
+        version = spec.version
+        if version.image is not None:
+            return str(engine.find_image(version.image)["Id"])
+        # One at a time: replicas of a version would all build the same image.
+        with self._building:
+            return self._ensure_image(engine.client, version, spec.bundle_dir)
+
+    def _image_input_type(self, image: str) -> str | None:
+        engine, _ = self._prepare()
+        labels = (engine.find_image(image).get("Config") or {}).get("Labels") or {}
+        found = labels.get(_INPUT_TYPE_LABEL)
+        return str(found) if found else None
+
+    def _prepare(self) -> "tuple[Engine, Place]":
+        """Connect, end what a daemon before this one has left, make keys and network; once."""
+        with self._lock:
+            if self._ready is None:
+                engine = _connect(self._closing)
+                try:
+                    place = self._make_place()
+                    count = engine.clear(place, is_final=False)
+                    if count:
+                        log.warning(
+                            "containers that a killed daemon left behind were ended: %d", count
+                        )
+                    engine.make_network(place)
+                except BaseException:
+                    engine.close()
+                    raise
+                self._ready = engine, place
+            return self._ready
+
+    def _make_place(self) -> Place:
+        data_dir = self._config.data_dir.resolve()
+        if not self._id_file.exists():
+            self._id_file.write_text(secrets.token_hex(6))
+        curve.write_keys(self._config.curve_dir)
+        keys = self._config.curve_dir / "replica"
+        # Its parent is closed to other users; the container runs as a user of its own.
+        keys.mkdir(exist_ok=True)
+        for name in curve.REPLICA_FILES:
+            shutil.copyfile(self._config.curve_dir / name, keys / name)
+            (keys / name).chmod(0o644)
+        keys.chmod(0o755)
+        return Place(
+            instance=self._id_file.read_text().strip(),
+            data_dir=data_dir,
+            keys=keys.resolve(),
+            runtime=Path(str(model_runtime.__file__)).resolve().parent,
+        )
+
+    def _close(self) -> None:
+        """Leave nothing behind; where that fails, the next start tries again."""
+        with self._lock:
+            if self._ready is None:
+                return
+            engine, place = self._ready
+            try:
+                engine.clear(place, is_final=True)
+                self._id_file.unlink(missing_ok=True)
+                shutil.rmtree(self._config.curve_dir, ignore_errors=True)
+            except (ServdError, OSError) as error:
+                log.warning("containers or their network may be left: %s", error)
+            finally:
+                engine.close()
+
+
+def _connect(closing: threading.Event) -> "Engine":
+    try:
+        from servd.launchers import engine  # noqa: PLC0415 - the SDK is an extra
+    except ImportError as error:
+        raise EngineError(
+            f"the Docker SDK is not installed ({error.name})",
+            hint="pip install 'servd[docker]', or without containers: --runtime process",
+        ) from error
+    return engine.connect(closing)
+
+
+def _logged(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except ServdError as error:
+        log.warning("%s", error.message)
+    except Exception:  # noqa: BLE001 - a task boundary: nobody waits for the outcome
+        log.exception("a call of the container engine failed")

@@ -1,0 +1,35 @@
+"""What a replica is told by its command line and its container's variables."""
+
+import pytest
+
+from model_runtime.__main__ import _parser
+from model_runtime.admission import read_replica_keys
+from servd import curve
+
+ARGUMENTS = ["--bundle=/b", "--model=m", "--version=1"]
+
+
+def test_variables_say_what_the_command_line_leaves_out(tmp_path):
+    """An image's program is fixed, its container's variables are not; a given option wins."""
+    curve.write_keys(tmp_path)
+    environ = {
+        "SERVD_LISTEN": "tcp://0.0.0.0:7000",
+        "SERVD_CURVE": str(tmp_path),
+        "SERVD_REPLICA": "3",
+        "SERVD_MAX_BATCH": "8",
+        "SERVD_ORPHAN_TIMEOUT": "30",
+    }
+    given = _parser(environ).parse_args([*ARGUMENTS, "--max-batch=2"])
+    assert (given.listen, given.replica, given.max_batch) == ("tcp://0.0.0.0:7000", 3, 2)
+    assert given.orphan_timeout == 30.0
+    assert given.curve == read_replica_keys(tmp_path)
+
+
+def test_what_is_missing_or_wrong_is_named(tmp_path, capsys):
+    """Without an address, or with a folder that holds no keys, it does not begin."""
+    with pytest.raises(SystemExit):
+        _parser({}).parse_args(ARGUMENTS)
+    assert "--listen" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        _parser({}).parse_args([*ARGUMENTS, "--listen=x", f"--curve={tmp_path}"])
+    assert "replica.secret cannot be read" in capsys.readouterr().err
