@@ -54,6 +54,11 @@ class Report(Protocol):
         """Hear that a push begins; `error` is why the attempt before failed."""
 
 
+BUILD_ATTEMPTS = 3
+LOST_PARENT = "unknown parent image ID"
+"""The engine's words when somebody removes a layer that a build has just found in its cache."""
+
+
 class Silent:
     """A `Report` that nobody reads."""
 
@@ -137,13 +142,10 @@ class Builder:
     def _build(self, spec: ImageSpec, folder: Path, tar: Path, report: Report) -> tuple[str, bool]:
         with tar.open("wb") as file:
             tar_of(folder, file)
-        log = BuildLog()
-        try:
-            with tar.open("rb") as file, _engine_errors():
-                for message in self._start(spec, file):
-                    _tell(report, log, message)
-        except ImageError as error:
-            log.error = error.message
+        for _ in range(BUILD_ATTEMPTS):
+            log = self._run(spec, tar, report)
+            if LOST_PARENT not in log.error:
+                break
         last = log.steps[-1] if log.steps else None
         if log.error or not log.image_id:
             raise build_failure(
@@ -156,6 +158,16 @@ class Builder:
             report.on_step(last)
         self._check_platform(spec, log.image_id)
         return log.image_id, log.is_cached
+
+    def _run(self, spec: ImageSpec, tar: Path, report: Report) -> BuildLog:
+        log = BuildLog()
+        try:
+            with tar.open("rb") as file, _engine_errors():
+                for message in self._start(spec, file):
+                    _tell(report, log, message)
+        except ImageError as error:
+            log.error = error.message
+        return log
 
     def _check_platform(self, spec: ImageSpec, image_id: str) -> None:
         """Refuse an image of another machine: engines take the base image that they have."""
