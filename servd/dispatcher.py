@@ -16,7 +16,7 @@ from servd.clock import Clock
 from servd.datatypes import ModelVersion
 from servd.deadlines import drop_answered, take_by_deadline
 from servd.delay import BatchDelay
-from servd.metrics import Counters, count_batch
+from servd.metrics import Counters, Tally
 from servd.query import Batch, Miss, Query, answer_all, count_answers, miss, prune
 from servd.rpc import ReplicaConnection
 from servd.slot import UNLIMITED, Slot, next_slot, room
@@ -71,6 +71,8 @@ class Dispatcher:
         """What it has done, with the hits by body, which the query path only counts up."""
         hits, self.body_hits = self.body_hits, 0
         self._counters.cache_hits += hits
+        for connection in self._slot_of:
+            connection.tally.fold()
         return self._counters
 
     # --- the query's way in, called by the engine ---
@@ -174,7 +176,7 @@ class Dispatcher:
     def on_outputs(self, connection: ReplicaConnection, batch: Batch, outputs: list[bytes]) -> None:
         """Answer a batch's queries, after the replica's free place has been filled again."""
         now_s = self._clock()
-        self._count(connection, batch, now_s)
+        connection.tally.add(len(batch.queries), now_s - batch.sent_s)
         slot = self._slot_of.get(connection)
         if slot is not None:
             slot.learn(batch, now_s, self._looked_s)
@@ -194,7 +196,7 @@ class Dispatcher:
         """Halve a batch that the model raised on, so that one bad input fails alone."""
         del reason  # the model's log has it; what it took says nothing of a size
         queries = batch.queries
-        self._count(connection, batch, self._clock())
+        connection.tally.add(len(queries), self._clock() - batch.sent_s)
         if len(queries) == 1:
             self.counters.failures += 1
             self._miss(queries[0], Miss.MODEL_FAILED)
@@ -204,16 +206,13 @@ class Dispatcher:
             self._again.append(queries[middle:])
         self._dispatch()
 
-    def _count(self, connection: ReplicaConnection, batch: Batch, now_s: float) -> None:
-        round_trip_s = now_s - batch.sent_s
-        count_batch((self.counters, connection.counters), len(batch.queries), round_trip_s)
-
     # --- replicas come and go, called by the supervisor ---
 
     def attach(self, connection: ReplicaConnection) -> None:
         """Give a ready replica work from now on."""
         if connection in self._slot_of:
             return
+        connection.tally = Tally(self._counters, connection.counters)
         slot = Slot(connection, new_controller(self.version, self._slo_s))
         self.admit_limit = UNLIMITED
         self._slot_of[connection] = slot
@@ -238,6 +237,7 @@ class Dispatcher:
         self.drain(connection)
         if self._slot_of.pop(connection, None) is None:
             return
+        connection.tally.fold()
         batches = list(connection.in_flight.values())
         connection.in_flight.clear()
         for batch in batches:

@@ -4,7 +4,8 @@ The path only adds to whole numbers; rates and percentiles are differences of tw
 once a second by `tick`, so that reading them costs the path nothing.
 """
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 SUB_BUCKETS = 8
@@ -17,8 +18,8 @@ WINDOW_S = 10
 """The span over which `servd ps` shows rates and percentiles."""
 
 
-UNIT_US = 10
-"""The unit of latencies that are counted by the batch; a bucket at 100 µs is as wide."""
+TALLY = 256
+"""Batches that are noted before they are counted."""
 
 
 class Histogram:
@@ -34,15 +35,20 @@ class Histogram:
 
     def add(self, value: int) -> None:
         """Count one value; values are whole and not negative."""
-        self.add_at(bucket_of(value), value)
+        self.add_some(value, 1)
 
-    def add_at(self, bucket: int, value: int) -> None:
-        """Count one value whose bucket is known."""
-        self.counts[bucket] += 1
-        self.count += 1
-        self.total += value
+    def add_some(self, value: int, count: int) -> None:
+        """Count one value that came so often."""
+        self.counts[bucket_of(value)] += count
+        self.count += count
+        self.total += value * count
         if value > self.maximum:  # noqa: PLR1730 - `max` takes twice the time
             self.maximum = value
+
+    def add_all(self, values: Mapping[int, int]) -> None:
+        """Count values by how often each came."""
+        for value, count in values.items():
+            self.add_some(value, count)
 
     def add_zeros(self, count: int) -> None:
         """Count zeros: answers from the cache, of which there may be more than of any other."""
@@ -118,17 +124,10 @@ class Counters:
         self.queries += 1
         self.latency.add(microseconds)
 
-    def answered_many(self, latencies: dict[int, int]) -> None:
-        """Count a batch's queries: how many had which latency, in units of `UNIT_US`."""
-        histogram = self.latency
-        for units, count in latencies.items():
-            microseconds = units * UNIT_US
-            histogram.counts[bucket_of(microseconds)] += count
-            histogram.count += count
-            histogram.total += microseconds * count
-            if microseconds > histogram.maximum:  # noqa: PLR1730 - `max` takes twice the time
-                histogram.maximum = microseconds
-            self.queries += count
+    def answered_many(self, microseconds: int, count: int) -> None:
+        """Count queries that had the same latency."""
+        self.queries += count
+        self.latency.add_some(microseconds, count)
 
     def tick(self, now_s: float) -> None:
         """Keep a snapshot; called once a second by the engine."""
@@ -161,14 +160,36 @@ class Counters:
         )
 
 
-def count_batch(every: tuple[Counters, ...], size: int, round_trip_s: float) -> None:
-    """Count a batch that came back wherever it counts."""
-    microseconds = int(round_trip_s * 1e6)
-    of_size, of_time = bucket_of(size), bucket_of(microseconds)
-    for counters in every:
-        counters.queries += size
-        counters.batch_size.add_at(of_size, size)
-        counters.latency.add_at(of_time, microseconds)
+class Tally:
+    """Batches of one replica that came back and are not in the counters yet.
+
+    A batch of one query is as much work to count as one of a hundred; so the path only notes it,
+    and what was noted is counted together, when there is enough or when somebody reads.
+    """
+
+    __slots__ = ("_every", "_noted")
+
+    def __init__(self, *every: Counters) -> None:
+        self._every = every
+        self._noted: list[tuple[int, float]] = []
+
+    def add(self, size: int, round_trip_s: float) -> None:
+        """Note a batch."""
+        self._noted.append((size, round_trip_s))
+        if len(self._noted) >= TALLY:
+            self.fold()
+
+    def fold(self) -> None:
+        """Count what was noted, wherever it counts."""
+        noted, self._noted = self._noted, []
+        if not noted:
+            return
+        sizes = Counter(size for size, _ in noted)
+        times = Counter(int(time_s * 1e6) for _, time_s in noted)
+        for counters in self._every:
+            counters.queries += sum(size * count for size, count in sizes.items())
+            counters.batch_size.add_all(sizes)
+            counters.latency.add_all(times)
 
 
 @dataclass(frozen=True, slots=True)

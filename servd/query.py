@@ -10,13 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from servd.metrics import UNIT_US
-
 if TYPE_CHECKING:
     from servd.route import Route
-
-
-_UNITS_PER_S = 1_000_000 / UNIT_US
 
 
 class Miss(enum.Enum):
@@ -112,11 +107,14 @@ def answer(query: Query, output: bytes, now_s: float) -> None:
 
 def count_answers(queries: list[Query], now_s: float) -> None:
     """Count the queries of one application's batch that are about to be answered, all at once."""
+    counters = queries[0].route.counters
     started = [query.started_s for query in queries if not query.is_done]
-    queries[0].route.counters.answered_many(
-        # Queries of a tick share its time, so these are few.
-        {int((now_s - s) * _UNITS_PER_S): n for s, n in Counter(started).items()}
-    )
+    if started and started[0] == started[-1]:
+        # They are in the order in which they came, so all came in one tick.
+        counters.answered_many(int((now_s - started[0]) * 1e6), len(started))
+        return
+    for started_s, count in Counter(started).items():
+        counters.answered_many(int((now_s - started_s) * 1e6), count)
 
 
 def answer_all(

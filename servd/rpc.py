@@ -13,7 +13,7 @@ from model_runtime import protocol
 from servd.carriers import Carrier, carrier
 from servd.clock import Clock
 from servd.curve import CurveKeys
-from servd.metrics import Counters
+from servd.metrics import Counters, Tally
 from servd.query import Batch
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,9 @@ class ReplicaConnection:
     """A connection to the replica that listens at `address`.
 
     `in_flight` maps batch numbers to batches without a reply. `last_heard_s` is the monotonic time
-    of the last message. `row_items` is how many numbers an input must have, where the replica
-    says so. With `curve` it is encrypted, and nothing is heard from a replica without that key.
+    of the last message. Batches that came back are noted in `tally`. `row_items` is how many
+    numbers an input must have, where the replica says so. With `curve` it is encrypted, and nothing
+    is heard from a replica without that key.
     """
 
     def __init__(
@@ -56,7 +57,8 @@ class ReplicaConnection:
         curve: CurveKeys | None = None,
     ) -> None:
         self.address = address
-        self.counters = Counters()
+        self._counters = Counters()
+        self.tally = Tally(self._counters)
         self.in_flight: dict[int, Batch] = {}
         self.handler: BatchHandler | None = None
         self.last_heard_s = clock()
@@ -65,6 +67,12 @@ class ReplicaConnection:
         self._owner = owner
         self._carrier: Carrier = carrier(address, context, self._on_frames, curve)
         self._next_id = 0
+
+    @property
+    def counters(self) -> Counters:
+        """What it has done since it was made."""
+        self.tally.fold()
+        return self._counters
 
     def open(self) -> None:
         """Connect (in the background: the replica may not listen yet) and say hello."""

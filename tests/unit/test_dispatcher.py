@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from servd.datatypes import Application, InputType, ModelVersion
 from servd.engine import Engine
-from servd.metrics import Counters
+from servd.metrics import Counters, Tally
 from servd.query import Miss, Query
 from servd.route import Route
 from servd.slot import MAX_IN_FLIGHT
@@ -231,6 +231,7 @@ class Carrier:
     def __init__(self, clock):
         self.in_flight = {}
         self.counters = Counters()
+        self.tally = Tally(self.counters)
         self.row_items = None
         self.handler = None
         self.sent = []

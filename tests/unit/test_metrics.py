@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servd.metrics import BUCKETS, WINDOW_S, Counters, Histogram, bucket_upper, percentile
+from servd.metrics import (
+    BUCKETS,
+    TALLY,
+    WINDOW_S,
+    Counters,
+    Histogram,
+    Tally,
+    bucket_upper,
+    percentile,
+)
 
 VALUES = st.lists(st.integers(0, 2**36 - 1), min_size=1)
 
@@ -69,3 +78,18 @@ def test_a_quiet_window():
     assert window.p50_ms is None
     assert window.mean_batch is None
     assert window.default_ratio is None
+
+
+def test_noted_batches_count_where_they_should():
+    """A tally counts nothing twice and loses nothing, whoever reads first."""
+    version, replica = Counters(), Counters()
+    tally = Tally(version, replica)
+    for size in range(1, TALLY + 11):
+        tally.add(size, size / 1000)
+    assert version.batch_size.count == TALLY
+    tally.fold()
+    tally.fold()
+    for counters in (version, replica):
+        assert counters.queries == counters.batch_size.total == sum(range(1, TALLY + 11))
+        assert counters.latency.count == TALLY + 10
+        assert counters.batch_size.maximum == TALLY + 10
