@@ -1,6 +1,5 @@
 """`servd build`: a Docker image of a model version, an application, or the front end."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,7 +111,7 @@ def _specification(
     from servd.imaging.spec import ImageSpec, default_base_image  # noqa: PLC0415
 
     kind: Kind | None = flags["kind"]
-    base = flags["base_image"] or os.environ.get("SERVD_BASE_IMAGE")
+    base = flags["base_image"] or session.config.base_image
     common = {"platform": flags["platform"], "threads": flags["threads"]}
     if kind == "frontend":
         if target is not None:

@@ -1,7 +1,6 @@
 """Builds and pushes the images that an export names. Used by export_k8s.py."""
 
 import importlib
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ import msgspec
 from model_runtime import manifest as manifests
 from model_runtime.bundle import BundleFormatError
 from servd.cli.output import Output
+from servd.config import Config
 from servd.datatypes import RegistryState, VersionId
 from servd.errors import BundleError
 from servd.export.plan import Plan
@@ -20,7 +20,7 @@ from servd.feed import Registered, unpack_state
 
 
 def build_images(
-    plan: Plan, registry: Mapping[str, Any], bundles_dir: Path, output: Output, *, push: bool
+    plan: Plan, registry: Mapping[str, Any], config: Config, output: Output, *, push: bool
 ) -> None:
     """Build every image of an export, and push it where that is wanted.
 
@@ -34,7 +34,7 @@ def build_images(
     maker = builder.Builder(engine.connect())
     for reference, version_id in plan.images.items():
         output.working(f"building {reference}")
-        image_id = maker.build(_spec(plan, reference, version_id, state, bundles_dir))
+        image_id = maker.build(_spec(plan, reference, version_id, state, config))
         output.step("built", f"{reference} ({image_id.removeprefix('sha256:')[:12]})")
         if push:
             output.working(f"pushing {reference}")
@@ -47,18 +47,18 @@ def _spec(
     reference: str,
     version_id: VersionId | None,
     state: RegistryState,
-    bundles_dir: Path,
+    config: Config,
 ) -> Any:
     """Return the servd.imaging.spec.ImageSpec of one image."""
     spec = importlib.import_module("servd.imaging.spec")
-    given = os.environ.get("SERVD_BASE_IMAGE")
+    given = config.base_image
     if version_id is None:
         # What runs there is this servd, so by this Python.
         python = ".".join(map(str, sys.version_info[:2]))
         base = given or spec.default_base_image(python)
         return spec.ImageSpec(kind="frontend", tag=reference, base_image=base)
     version = state.versions[version_id]
-    bundle = bundles_dir / str(version.bundle)
+    bundle = config.bundles_dir / str(version.bundle)
     base = given or spec.default_base_image(_python_of(bundle, version_id))
     is_standalone = plan.settings.shape is Shape.STANDALONE
     answered = [app for app, models in state.links.items() if version_id.model in models]

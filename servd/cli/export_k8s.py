@@ -66,7 +66,7 @@ def _check_push(registry: str | None, wants: Mapping[str, bool]) -> None:
 def _build(session: Session, plan: "Plan", registry: Mapping[str, Any], *, push: bool) -> None:
     from servd.cli.export_images import build_images  # noqa: PLC0415 - only where it is wanted
 
-    build_images(plan, registry, session.config.bundles_dir, session.output, push=push)
+    build_images(plan, registry, session.config, session.output, push=push)
 
 
 def _check(plan: "Plan", place: "Place") -> None:

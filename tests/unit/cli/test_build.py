@@ -132,6 +132,16 @@ def test_a_context_is_written_without_a_daemon(run, stored, tmp_path):
     assert not (tmp_path / "c" / "applications.json").exists()
 
 
+def test_the_base_image_can_be_a_setting(run, stored, tmp_path):
+    """A line of servd.toml is what images are built on, and --base-image goes before it."""
+    (stored / "servd.toml").write_text('base-image = "own:1"\n')
+    words = ("build", "iris:1", "--context-only", str(tmp_path / "c"))
+    for more, expected in (((), "own:1"), (("--base-image", "mine:2"), "mine:2")):
+        done = run(*words, *more)
+        assert done.exit_code == 0, done.stderr
+        assert f"FROM {expected}\n" in (tmp_path / "c" / "Dockerfile").read_text()
+
+
 def test_a_bundle_comes_over_the_admin_api_where_its_folder_is_elsewhere(
     run, admin, bundle, tmp_path
 ):

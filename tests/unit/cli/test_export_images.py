@@ -12,6 +12,7 @@ from model_runtime.manifest import Manifest, write
 from servd import __version__
 from servd.cli.export_images import build_images
 from servd.cli.output import Output
+from servd.config import Config
 from servd.errors import BundleError
 from servd.export.plan import plan_export
 from servd.export.secrets import Secrets
@@ -65,15 +66,14 @@ def builder(monkeypatch):
     }
     for name, part in parts.items():
         monkeypatch.setitem(sys.modules, f"servd.imaging.{name}", part)
-    monkeypatch.delenv("SERVD_BASE_IMAGE", raising=False)
     return StandInBuilder
 
 
 @pytest.fixture
-def bundles(tmp_path):
-    """Return a folder with the one bundle that was made by Python 3.12."""
+def stored(tmp_path):
+    """Return a data directory with the one bundle that was made by Python 3.12."""
     manifest = Manifest(loader="python", file="f.py", kind="function", object="f", python="3.12.1")
-    files = tmp_path / BUNDLE / "files"
+    files = tmp_path / "bundles" / BUNDLE / "files"
     files.mkdir(parents=True)
     (files / "f.py").touch()
     write(manifest, files.parent)
@@ -93,45 +93,45 @@ def registry():
     }
 
 
-def build(registry, bundles, *, push=False, **settings):
+def build(registry, data_dir, *, push=False, base_image=None, **settings):
     """Build the images of an export."""
     plan = plan_export(registry, ExportSettings(**settings), Secrets())
-    build_images(plan, registry, bundles, OUTPUT, push=push)
+    config = Config(data_dir=data_dir, base_image=base_image)
+    build_images(plan, registry, config, OUTPUT, push=push)
 
 
-def test_a_cluster_needs_the_frontend_and_each_version(registry, bundles, builder):
+def test_a_cluster_needs_the_frontend_and_each_version(registry, stored, builder):
     """A replica is built for the Python of its bundle, the frontend for this one."""
-    build(registry, bundles, image_registry="host/team")
+    build(registry, stored, image_registry="host/team")
     frontend, replica = sorted(builder.built, key=lambda spec: spec.kind)
     assert (frontend.kind, frontend.base_image) == ("frontend", f"python:{HERE}")
     assert frontend.tag == f"host/team/servd-frontend:{__version__}"
     assert (replica.kind, replica.base_image) == ("replica", "python:3.12.1")
-    assert replica.bundle_dir == bundles / BUNDLE
+    assert replica.bundle_dir == stored / "bundles" / BUNDLE
     assert replica.version.model == "m"
     assert builder.pushed == []
 
 
-def test_a_standalone_image_has_its_applications(registry, bundles, builder):
+def test_a_standalone_image_has_its_applications(registry, stored, builder):
     """All exported applications of the model are in its one image."""
-    build(registry, bundles, shape=Shape.STANDALONE)
+    build(registry, stored, shape=Shape.STANDALONE)
     (spec,) = builder.built
     assert (spec.kind, spec.tag) == ("standalone", "m-standalone:1")
     assert [app.name for app in spec.applications] == ["a", "b"]
-    build(registry, bundles, shape=Shape.STANDALONE, apps=("b",))
+    build(registry, stored, shape=Shape.STANDALONE, apps=("b",))
     (spec,) = builder.built
     assert [app.name for app in spec.applications] == ["b"]
 
 
-def test_what_is_built_is_pushed(registry, bundles, builder):
+def test_what_is_built_is_pushed(registry, stored, builder):
     """Each image goes to the registry after it was built."""
-    build(registry, bundles, push=True, image_registry="host/team")
+    build(registry, stored, push=True, image_registry="host/team")
     assert builder.pushed == [spec.tag for spec in builder.built]
 
 
-def test_the_base_image_can_be_given(registry, bundles, builder, monkeypatch):
-    """SERVD_BASE_IMAGE is what all of them are built on."""
-    monkeypatch.setenv("SERVD_BASE_IMAGE", "own:1")
-    build(registry, bundles)
+def test_the_base_image_can_be_given(registry, stored, builder):
+    """The setting, a variable's or a file's, is what all of them are built on."""
+    build(registry, stored, base_image="own:1")
     assert {spec.base_image for spec in builder.built} == {"own:1"}
 
 
