@@ -9,6 +9,7 @@ is `pause_s` instead of the exported one, so that tests do not take minutes.
 """
 
 import base64
+import itertools
 import os
 import re
 import secrets
@@ -99,20 +100,26 @@ class Node:
         self._network.remove()
         shutil.rmtree(self._folder)
 
-    def apply(self, folder: Path) -> None:
-        """Take over the objects of a folder: start pods of new Deployments, renew mounted files."""
+    def apply(self, folder: Path) -> list[str]:
+        """Take over a folder's objects: start pods, renew mounted files, replace what has changed.
+
+        Returns the Deployments whose pods were replaced.
+        """
         texts = [path.read_text() for path in sorted(folder.glob("*.yaml"))]
         found = [body for text in texts for body in yaml.safe_load_all(text) if body]
         before = self.objects
         self.objects = {(body["kind"], body["metadata"]["name"]): body for body in found}
-        for name, pods in self.pods.items():
-            old, new = (_template(each, name) for each in (before, self.objects))
-            assert old == new, f"the pods of {name} would all be replaced"
-            for pod in pods:
-                self._renew(pod)
+        changed = [
+            name for name in self.pods if _template(before, name) != _template(self.objects, name)
+        ]
+        for pod in itertools.chain(*self.pods.values()):
+            self._renew(pod)
+        for name in changed:
+            self._replace(name)
         for kind, name in self.objects:
             if kind == "Deployment" and name not in self.pods:
                 self.scale(name, self._least(name))
+        return changed
 
     def scale(self, name: str, count: int) -> None:
         """Start or end pods of a Deployment until there are so many; the oldest end first."""
@@ -148,6 +155,13 @@ class Node:
         for pods in self.pods.values():
             for pod in pods:
                 pod.wait_ready(until_s)
+
+    def _replace(self, name: str) -> None:
+        """Replace pods one by one, none before the next is ready."""
+        for old in [*self.pods[name]]:
+            self.pods[name].append(self._run(name))
+            self.wait_ready()
+            self.end(name, old)
 
     def _least(self, name: str) -> int:
         count = self.objects["Deployment", name]["spec"].get("replicas")

@@ -25,7 +25,7 @@ pytestmark = [
 
 APP, FRONT_END = "feature_sum", "query-frontend"
 FIRST, SECOND = "feature-sum-1", "feature-sum-2"
-PORT = 1337
+PORT, STANDALONE_PORT = 1337, 5000
 TOKEN = "a-token-of-queries"
 WAIT_S = 30
 CLIENTS = 4
@@ -112,10 +112,10 @@ def ask(wire: http.client.HTTPConnection, values: list[float]) -> tuple[int, dic
         return answer.status, json.load(answer)
 
 
-def curl(address: str) -> dict:
+def curl(address: str, port: int = PORT) -> dict:
     """Ask as the printed next steps do."""
     body = json.dumps({"input": [1.1, 2.2, 3.3]})
-    url = f"http://{address}:{PORT}/{APP}/predict"
+    url = f"http://{address}:{port}/{APP}/predict"
     words = ["curl", "-sS", "-f", "-m", "10", "-H", f"Authorization: Bearer {TOKEN}", "-d", body]
     done = subprocess.run([*words, url], capture_output=True, text=True, check=True, timeout=WAIT_S)
     return json.loads(done.stdout)
@@ -137,9 +137,9 @@ def export(engine: docker.DockerClient, base_image: str, idle_daemon: Daemon):
     registry = f"localhost:1/servd-test-{secrets.token_hex(4)}"
     images = set()
 
-    def run() -> Path:
-        options = ("--image-registry", registry, "--build", "--check", "--json")
-        done = idle_daemon.cli("export-k8s", *options)
+    def run(*options: str) -> Path:
+        common = ("--image-registry", registry, "--build", "--check", "--json")
+        done = idle_daemon.cli("export-k8s", *common, *options)
         assert done.returncode == 0, done.stdout + done.stderr
         document = json.loads(done.stdout)
         images.update(document["images"])
@@ -166,8 +166,20 @@ def test_an_export_runs(node, export, idle_daemon):
         check_kill(node, load)
         check_scaling(node, load)
         check_versions(node, load, idle_daemon, export)
+        check_restart(node, load, export)
         node.wait_ready()
     assert not load.failures
+
+
+def test_a_standalone_export_runs(node, export, idle_daemon):
+    """The pod with the model inside gets ready, answers, and ends by itself when it is deleted."""
+    deploy_version(idle_daemon, factor=1)
+    node.apply(export("--standalone"))
+    node.wait_ready()
+    ((name, (pod,)),) = node.pods.items()
+    answer = curl(pod.address, STANDALONE_PORT)
+    assert (answer["output"], answer["default"]) == (6.6, False)
+    node.end(name, pod)
 
 
 def check_kill(node: Node, load: Load) -> None:
@@ -194,18 +206,25 @@ def check_scaling(node: Node, load: Load) -> None:
 def check_versions(node: Node, load: Load, daemon: Daemon, export) -> None:
     """A second version takes over where its pods are ready, and gives back at a rollback."""
     deploy_version(daemon, factor=2)
-    node.apply(export())
+    assert node.apply(export()) == []
     node.wait_ready()
     settled(load, now=2, before=1)
     all_asked(node, SECOND)
     assert daemon.cli("rollback", APP).returncode == 0
-    node.apply(export())
+    assert node.apply(export()) == []
     settled(load, now=1, before=2)
     assert {name: len(pods) for name, pods in node.pods.items()} == {
         FIRST: 2,
         SECOND: 2,
         FRONT_END: 2,
     }
+
+
+def check_restart(node: Node, load: Load, export) -> None:
+    """Another memory limit replaces the replicas one by one, and no front end."""
+    assert node.apply(export("--memory", "300Mi")) == [FIRST, SECOND]
+    all_asked(node, FIRST)
+    load.wait_for(1)
 
 
 def all_asked(node: Node, name: str) -> None:
