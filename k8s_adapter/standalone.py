@@ -167,7 +167,7 @@ def _container(app: StandaloneApp, options: Options) -> Object:
     return {
         "name": app.name,
         "image": app.image,
-        "imagePullPolicy": "Always",
+        "imagePullPolicy": _pull_policy(app.image),
         "env": _environment(options),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "startupProbe": http_probe(
@@ -188,6 +188,14 @@ def _container(app: StandaloneApp, options: Options) -> Object:
         "securityContext": container_security(),
         "volumeMounts": [tmp_mount()],
     }
+
+
+def _pull_policy(image: str) -> str:
+    """Return when nodes ask the registry for an image.
+
+    No registry has one that names neither a host nor an account; it was loaded into the nodes.
+    """
+    return "Always" if "/" in image else "IfNotPresent"
 
 
 def _resources(version: Version, options: Options) -> Object:
