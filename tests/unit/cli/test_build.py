@@ -48,8 +48,9 @@ def bundle(tmp_path):
 
 
 @pytest.fixture
-def stored(data_dir, bundle):
+def stored(data_dir, bundle, monkeypatch):
     """Fill a data directory without a daemon: one version, one application, the bundle."""
+    monkeypatch.delenv("SERVD_BASE_IMAGE", raising=False)  # as it may be where images are tried
     folder, digest = bundle
     shutil.copytree(folder, data_dir / "bundles" / digest)
     version = _version(bundle=digest)
