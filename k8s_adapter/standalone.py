@@ -10,7 +10,7 @@ from typing import Final
 
 from k8s_adapter import resources
 from k8s_adapter.cluster import namespace_objects
-from k8s_adapter.errors import ExportError, NothingToExportError
+from k8s_adapter.errors import ExportError, NoFilesError, NothingToExportError
 from k8s_adapter.frontends import TOKEN_SECRET, secret_checksum
 from k8s_adapter.identity import Identity, Object
 from k8s_adapter.names import to_service_name
@@ -83,6 +83,8 @@ def standalone_apps(
             version=version,
             service=name + service_suffix,
         )
+    if not found and snapshot.applications:
+        raise NoFilesError([app.name for app in snapshot.applications])
     if not found:
         raise NothingToExportError
     return list(found.values())

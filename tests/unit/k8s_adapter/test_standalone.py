@@ -194,8 +194,10 @@ def test_an_application_without_a_model_is_left_out():
     alone = Application(name="b", input_type="doubles", slo_us=1)
     both = dataclasses.replace(linked, applications=(*linked.applications, alone))
     assert [app.name for app in standalone_apps(both, {"a:1": IMAGE})] == ["a"]
-    with pytest.raises(NothingToExportError):
+    with pytest.raises(NothingToExportError, match="none were deployed for: a, b"):
         standalone_apps(both, {})
+    with pytest.raises(NothingToExportError, match="no model version"):
+        standalone_apps(dataclasses.replace(both, applications=()), {})
 
 
 def test_only_the_current_version_is_exported():
