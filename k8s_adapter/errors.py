@@ -3,7 +3,7 @@
 This package imports nothing of servd, so its errors are a family of their own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -27,6 +27,18 @@ class NothingToExportError(ExportError):
         super().__init__(
             "there is nothing to export: no model version with files or an image is deployed",
             hint="servd deploy func.py:feature_sum    deploys one",
+        )
+
+
+class NoFilesError(NothingToExportError):
+    """The applications have no model with files, of which a standalone image could be made."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        ExportError.__init__(
+            self,
+            "there is nothing to export: a standalone image is made of a model's files, and none "
+            f"were deployed for: {', '.join(names)}",
+            hint="without --standalone, models that were deployed as images run, too",
         )
 
 

@@ -21,6 +21,8 @@ from k8s_adapter.standalone import PORT, StandaloneApp, app_objects, token_objec
 CHART_VERSION: Final = "0.1.0"
 
 _NAMESPACE: Final = "{{ .Values.app.namespace | default .Release.Namespace }}"
+_PULL_POLICY: Final = "{{ contains `/` .Values.app.image | ternary `Always` `IfNotPresent` }}"
+"""As standalone.py has it, for whichever image the values name."""
 # In YAML an expression stands as a text, and its own texts are in back quotes, which YAML leaves
 # alone; those that give a number or an object lose their quotes.
 _BARE: Final = re.compile(r"""(['"])(\{\{ (?:int|toJson) [^'"]*? \}\})\1""")
@@ -133,6 +135,7 @@ def _standalone_templates(app: StandaloneApp, options: Options) -> list[Object]:
     pod["imagePullSecrets"] = "{{ toJson .Values.imagePullSecrets }}"
     (container,) = pod["containers"]
     container["ports"][0]["containerPort"] = _number("containerPort")
+    container["imagePullPolicy"] = _PULL_POLICY
     container["resources"] = "{{ toJson .Values.resources }}"
     service["spec"]["ports"][0]["port"] = _number("service.port")
     service["spec"]["ports"][0]["targetPort"] = _number("targetPort")

@@ -10,7 +10,7 @@ from typing import Final
 
 from k8s_adapter import resources
 from k8s_adapter.cluster import namespace_objects
-from k8s_adapter.errors import ExportError, NothingToExportError
+from k8s_adapter.errors import ExportError, NoFilesError, NothingToExportError
 from k8s_adapter.frontends import TOKEN_SECRET, secret_checksum
 from k8s_adapter.identity import Identity, Object
 from k8s_adapter.names import to_service_name
@@ -83,6 +83,8 @@ def standalone_apps(
             version=version,
             service=name + service_suffix,
         )
+    if not found and snapshot.applications:
+        raise NoFilesError([app.name for app in snapshot.applications])
     if not found:
         raise NothingToExportError
     return list(found.values())
@@ -167,7 +169,7 @@ def _container(app: StandaloneApp, options: Options) -> Object:
     return {
         "name": app.name,
         "image": app.image,
-        "imagePullPolicy": "Always",
+        "imagePullPolicy": _pull_policy(app.image),
         "env": _environment(options),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "startupProbe": http_probe(
@@ -188,6 +190,14 @@ def _container(app: StandaloneApp, options: Options) -> Object:
         "securityContext": container_security(),
         "volumeMounts": [tmp_mount()],
     }
+
+
+def _pull_policy(image: str) -> str:
+    """Return when nodes ask the registry for an image.
+
+    No registry has one that names neither a host nor an account; it was loaded into the nodes.
+    """
+    return "Always" if "/" in image else "IfNotPresent"
 
 
 def _resources(version: Version, options: Options) -> Object:

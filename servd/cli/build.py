@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     metavar="KIND",
     help="replica, standalone, frontend.  [default: standalone for APP, replica for MODEL:VERSION]",
 )
-@click.option("--tag", metavar="NAME[:TAG]", help="The image's name.  [default: by its content]")
+@click.option("--tag", metavar="NAME[:TAG]", help="The image's name.  [default: after its content]")
 @click.option("--registry", metavar="HOST[:PORT][/PATH]", help="What comes before the name.")
 @click.option(
     "--base-image",
@@ -66,6 +66,8 @@ def command(session: Session, /, target: str | None, context: Path | None, **fla
     if context is not None and flags["push"]:
         raise _usage("--push and --context-only contradict each other")
     with _specification(session, target, flags) as spec:
+        if flags["push"] and "/" not in spec.tag:
+            raise _usage(f"--push needs a registry, and {spec.tag} names none: --registry")
         if context is not None:
             _write_context(session, spec, context, is_forced=flags["force"])
         else:

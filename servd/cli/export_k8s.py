@@ -38,7 +38,7 @@ def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     from servd.export.next_steps import next_steps  # noqa: PLC0415 - help does without
     from servd.export.plan import plan_export  # noqa: PLC0415
     from servd.export.secrets import export_secrets  # noqa: PLC0415
-    from servd.export.source import read_registry  # noqa: PLC0415
+    from servd.export.source import read_examples, read_registry  # noqa: PLC0415
 
     wants = {name: flags.pop(name) for name in ("build", "push", "check", "force")}
     form, place = place_of(flags)
@@ -53,7 +53,8 @@ def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     if wants["check"]:
         _check(plan, place)
     report = Report(session.output, plan, place)
-    report.write(removed, next_steps(plan, place.path, registry), wants)
+    examples = read_examples(registry, session.config.bundles_dir)
+    report.write(removed, next_steps(plan, place.path, registry, examples), wants)
 
 
 def _check_push(registry: str | None, wants: Mapping[str, bool]) -> None:
@@ -152,5 +153,6 @@ class Report:
         secret = [name for name, text in plan.files.items() if holds_secret(text)]
         if secret:
             where = ", ".join(str(self._place.path / name) for name in secret)
-            found.append(f"{where} holds keys: do not put it under version control")
+            verb, them = ("holds", "it") if len(secret) == 1 else ("hold", "them")
+            found.append(f"{where} {verb} keys: do not put {them} under version control")
         return found

@@ -18,8 +18,13 @@ _INPUTS: Final[dict[str, Any]] = {
 _NUMBERS: Final = [1.1, 2.2, 3.3]
 
 
-def next_steps(plan: Plan, path: Path, registry: Mapping[str, Any]) -> list[str]:
-    """Return the commands that bring an export onto a cluster and ask it for a prediction."""
+def next_steps(
+    plan: Plan, path: Path, registry: Mapping[str, Any], examples: Mapping[str, Any]
+) -> list[str]:
+    """Return the commands that bring an export onto a cluster and ask it for a prediction.
+
+    `examples` has an input by application, where its model's owner gave one.
+    """
     where = f"--namespace {plan.settings.namespace}"
     port = 5000 if plan.settings.shape is Shape.STANDALONE else 1337
     workload = _asked(plan)
@@ -30,7 +35,7 @@ def next_steps(plan: Plan, path: Path, registry: Mapping[str, Any]) -> list[str]
         f"kubectl get pods {where}",
         f"kubectl describe service {service} {where}",
         f"kubectl port-forward service/{service} {port}:{port} {where}",
-        *_curl(plan, registry, port),
+        *_curl(plan, registry, examples, port),
     ]
 
 
@@ -51,12 +56,26 @@ def _apply(plan: Plan, path: Path) -> str:
     return f"kubectl apply {flag} {shlex.quote(str(path))}"
 
 
-def _curl(plan: Plan, registry: Mapping[str, Any], port: int) -> list[str]:
+def _curl(
+    plan: Plan, registry: Mapping[str, Any], examples: Mapping[str, Any], port: int
+) -> list[str]:
     if not plan.applications:
         return []
-    name = plan.applications[0]
+    answering = (name for name in plan.applications if _has_replicas(name, registry))
+    name = next(answering, plan.applications[0])
     types = {app["name"]: app["input_type"] for app in registry["applications"]}
-    body = json.dumps({"input": _INPUTS.get(types[name], _NUMBERS)}, separators=(",", ":"))
+    value = examples.get(name, _INPUTS.get(types[name], _NUMBERS))
+    body = json.dumps({"input": value}, separators=(",", ":"))
     url = shlex.quote(f"http://127.0.0.1:{port}/{name}/predict")
     token = ' -H "Authorization: Bearer $SERVD_TOKEN"' if plan.options.token else ""
     return [f"curl{token} -d {shlex.quote(body)} {url}"]
+
+
+def _has_replicas(name: str, registry: Mapping[str, Any]) -> bool:
+    return any(version["replicas"] for version in current_versions(name, registry))
+
+
+def current_versions(name: str, registry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the versions, as JSON has them, that answer for an application."""
+    current = {(model, registry["current"].get(model)) for model in registry["links"].get(name, ())}
+    return [raw for raw in registry["versions"] if (raw["model"], raw["version"]) in current]

@@ -25,7 +25,8 @@ from servd.export.record import (
 )
 from servd.export.settings import ExportSettings
 
-_FORCE_HINT: Final = "--force goes on all the same; or choose another place with --out DIR"
+_ELSEWHERE: Final = "choose another place with --out DIR or --single-file FILE"
+_FORCE_HINT: Final = f"--force goes on all the same; or {_ELSEWHERE}"
 _SHOWN: Final = 5
 
 
@@ -84,7 +85,7 @@ class Place:
         """
         if self.path.exists() and self.path.is_dir() == self.is_file:
             kind = "a file" if self.path.is_file() else "a folder"
-            raise OutputError(f"{self.path} is {kind}", hint="choose another place with --out DIR")
+            raise OutputError(f"{self.path} is {kind}", hint=_ELSEWHERE)
         written = self.read()
         if force:
             return
@@ -187,7 +188,7 @@ def holds_secret(text: str) -> bool:
 def _refused(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"{error.filename or path} cannot be used: {error.strerror or error}",
-        hint="choose another place with --out DIR",
+        hint=_ELSEWHERE,
     )
 
 

@@ -8,16 +8,19 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from model_runtime import manifest as manifests
+from model_runtime.bundle import BundleFormatError
 from servd.client import find_daemon
 from servd.config import Config
 from servd.errors import DaemonNotRunningError, StoreError
+from servd.export.next_steps import current_versions
 
 
 def read_registry(config: Config, admin: str | None = None) -> dict[str, Any]:
@@ -35,6 +38,21 @@ def read_registry(config: Config, admin: str | None = None) -> dict[str, Any]:
             raise
         return _read_database(config)
     return answer
+
+
+def read_examples(registry: Mapping[str, Any], bundles_dir: Path) -> dict[str, Any]:
+    """Return the input that a model's owner gave as an example, by application.
+
+    Nothing for a model without one, and for a bundle that is not on this machine.
+    """
+    found: dict[str, Any] = {}
+    for app in registry["applications"]:
+        for version in current_versions(app["name"], registry):
+            with suppress(BundleFormatError, OSError):
+                example = manifests.read(bundles_dir / str(version.get("bundle"))).example
+                if example is not None:
+                    found[app["name"]] = example
+    return found
 
 
 def _read_database(config: Config) -> dict[str, Any]:

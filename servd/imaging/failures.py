@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from servd.errors import EngineError, ImageError
+from servd.imaging.naming import registry_of
 
 NO_ENGINE_HINT: Final = (
     "install one (on Debian: apt-get install docker.io) and start it, or say where it is with "
@@ -102,7 +103,7 @@ def _hint(said: str, base_image: str) -> str:
 
 def push_failure(reference: str, error: str) -> ImageError:
     """Return the error of a push that a registry refused; its own words come first."""
-    repository = reference.split("/", 1)[0]
+    repository = registry_of(reference)
     hint = ""
     if _DENIED.search(error):
         hint = f"log in first: docker login {repository}"

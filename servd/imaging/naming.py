@@ -18,6 +18,8 @@ FRONTEND: Final = "servd-frontend"
 STANDALONE_SUFFIX: Final = "-standalone"
 KINDS: Final[tuple[Kind, ...]] = ("replica", "standalone", "frontend")
 
+DOCKER_HUB: Final = "docker.io"
+
 _DIGEST_LETTERS: Final = 8
 _MAX_TAG: Final = 128
 # The grammar of the OCI distribution specification, with the host that Docker puts before it.
@@ -97,6 +99,13 @@ def checked_tag(tag: str) -> str:
             hint="a name is [REGISTRY/]NAME[:TAG]; NAME in lower case, as in localhost:5000/iris:1",
         )
     return tag if found["tag"] else f"{tag}:latest"
+
+
+def registry_of(reference: str) -> str:
+    """Return the host that a reference is pushed to: Docker Hub where it names none."""
+    first, slash, _ = reference.partition("/")
+    is_host = slash and (first == "localhost" or "." in first or ":" in first)
+    return first if is_host else DOCKER_HUB
 
 
 def split_tag(reference: str) -> tuple[str, str]:

@@ -29,7 +29,8 @@ from servd.launchers.container_options import (
 
 NO_ENGINE_HINT: Final = (
     "install one (on Debian: apt-get install docker.io) and start it, or say where it is with "
-    "DOCKER_HOST; without containers: servd deploy … --runtime process"
+    "DOCKER_HOST, which the daemon reads when it starts: servd stop, then servd start; "
+    "without containers: servd deploy … --runtime process"
 )
 _NO_PROGRAM: Final = ("executable file not found", "exec:", "No command specified")
 _TIMEOUT_S: Final = 60

@@ -48,8 +48,9 @@ def bundle(tmp_path):
 
 
 @pytest.fixture
-def stored(data_dir, bundle):
+def stored(data_dir, bundle, monkeypatch):
     """Fill a data directory without a daemon: one version, one application, the bundle."""
+    monkeypatch.delenv("SERVD_BASE_IMAGE", raising=False)  # as it may be where images are tried
     folder, digest = bundle
     shutil.copytree(folder, data_dir / "bundles" / digest)
     version = _version(bundle=digest)
@@ -182,11 +183,12 @@ def test_a_bundle_that_is_nowhere_is_said_to_be(run, stored, bundle, tmp_path):
         ((), "name a MODEL", 2),
         (("iris", "--kind", "frontend"), "leave TARGET out", 2),
         (("iris", "--push", "--context-only", "x"), "contradict", 2),
+        (("iris", "--push"), "names none", 2),
         (("iris", "--kind", "other"), "other", 2),
         (("flowers", "--tag", "NOT LEGAL"), "is not a name for an image", 2),
         (("flowers", "--registry", "http://x"), "is not a registry", 2),
     ],
-    ids=["no-target", "frontend-of", "push-context", "kind", "tag", "registry"],
+    ids=["no-target", "frontend-of", "push-context", "push-nowhere", "kind", "tag", "registry"],
 )
 def test_words_that_make_no_sense_are_usage_errors(run, stored, words, said, code):
     """They are refused before anything is written or built."""

@@ -11,10 +11,11 @@ from servd.export.secrets import Secrets
 from servd.export.settings import ExportSettings, Form, Shape
 
 
-def steps_of(registry, secrets, path="k8s", **given):
+def steps_of(registry, secrets, path="k8s", examples=(), **given):
     """Return the commands after an export."""
     settings = ExportSettings(**given)
-    return next_steps(plan_export(registry, settings, secrets), Path(path), registry)
+    plan = plan_export(registry, settings, secrets)
+    return next_steps(plan, Path(path), registry, dict(examples))
 
 
 @pytest.mark.parametrize(
@@ -47,6 +48,18 @@ def test_the_standalone_shape_is_asked_on_its_own_port(registry, secrets):
     assert steps[1] == "kubectl rollout status deployment/tags --namespace servd"
     assert steps[4].startswith("kubectl port-forward service/tags-lb 5000:5000")
     assert steps[5] == 'curl -d \'{"input":"some text"}\' http://127.0.0.1:5000/tags/predict'
+
+
+def test_the_example_of_the_models_owner_is_asked(registry, secrets):
+    """An input of the wrong length would get the default output at best."""
+    steps = steps_of(registry, secrets, examples={"iris": [5, 3, 1, 2]})
+    assert steps[-1].startswith("curl -d '{\"input\":[5,3,1,2]}'")
+
+
+def test_an_application_that_nothing_answers_for_is_not_asked(registry, secrets):
+    """The curl line goes to one whose current version has replicas."""
+    registry["versions"][1]["replicas"] = 0
+    assert steps_of(registry, secrets)[-1].endswith("/tags/predict")
 
 
 def test_a_shell_takes_the_commands_as_they_are_meant(registry, secrets):

@@ -7,10 +7,11 @@ from importlib.resources import files
 
 import pytest
 
+from model_runtime.manifest import Manifest, write
 from servd.config import Config
 from servd.datatypes import Application, InputType, ModelVersion
 from servd.errors import DaemonNotRunningError, StoreError
-from servd.export.source import read_registry
+from servd.export.source import read_examples, read_registry
 from servd.store import Store, put_application, put_current, put_link, put_version
 
 
@@ -97,3 +98,22 @@ def test_a_database_of_an_older_servd_is_read(config):
     before = config.database.read_bytes()
     assert read_registry(config)["versions"][0]["batching"] == "aimd"
     assert config.database.read_bytes() == before
+
+
+def test_examples_are_those_of_the_bundles_that_are_here(tmp_path):
+    """An application whose bundle is elsewhere, or has no example, has none."""
+    for digest, example in (("a" * 32, [1, 2]), ("b" * 32, None)):
+        (tmp_path / digest / "files").mkdir(parents=True)
+        (tmp_path / digest / "files" / "f.py").touch()
+        made = Manifest(loader="python", file="f.py", kind="function", object="f", example=example)
+        write(made, tmp_path / digest)
+    names = {"one": "a" * 32, "none": "b" * 32, "gone": "c" * 32}
+    registry = {
+        "applications": [{"name": name} for name in names],
+        "versions": [
+            {"model": name, "version": "1", "bundle": digest} for name, digest in names.items()
+        ],
+        "current": dict.fromkeys(names, "1"),
+        "links": {name: [name] for name in names},
+    }
+    assert read_examples(registry, tmp_path) == {"one": [1, 2]}

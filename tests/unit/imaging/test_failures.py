@@ -75,6 +75,20 @@ def test_a_registrys_own_error_is_shown(error, hint, is_passing):
     assert is_worth_retrying(error) is is_passing
 
 
+@pytest.mark.parametrize(
+    ("reference", "registry"),
+    [
+        ("iris:1", "docker.io"),
+        ("team/iris:1", "docker.io"),
+        ("localhost/iris:1", "localhost"),
+        ("r.example/team/iris:1", "r.example"),
+    ],
+)
+def test_the_registry_of_a_short_name_is_docker_hub(reference, registry):
+    """What stands before the first slash is a registry only where it looks like a host."""
+    assert push_failure(reference, "denied: no").hint == f"log in first: docker login {registry}"
+
+
 def test_without_an_engine_the_way_without_containers_is_named():
     """The hint says how to get one and that processes do without."""
     found = no_engine("unix:///x", "No such file or directory")

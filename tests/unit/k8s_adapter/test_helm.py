@@ -97,6 +97,19 @@ def keyed(objects, *, namespaced=True):
 
 
 @pytest.mark.parametrize(
+    ("image", "policy"),
+    [("credit-standalone:1", "IfNotPresent"), ("gcr.io/project/credit:2", "Always")],
+)
+def test_a_chart_pulls_by_the_image_of_its_values(charts, image, policy):
+    """A bare name is of an image that the nodes have; another one is asked for at its registry."""
+    charts.write(standalone_chart(standalone_app(), OPTIONS))
+    objects, _ = charts.render({"app": {"image": image}})
+    (deployment,) = (found for found in objects if found["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["imagePullPolicy"] == policy
+
+
+@pytest.mark.parametrize(
     "options",
     [
         OPTIONS,

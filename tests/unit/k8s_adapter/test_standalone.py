@@ -52,6 +52,25 @@ def objects_of(snapshot: Snapshot, options: Options = OPTIONS, *, suffix: str = 
     return {found["kind"]: found for found in standalone_objects(apps, options)}
 
 
+@pytest.mark.parametrize(
+    ("image", "policy"),
+    [
+        ("credit-standalone:1", "IfNotPresent"),
+        ("team/credit:1", "Always"),
+        ("localhost:5000/credit:1", "Always"),
+    ],
+)
+def test_an_image_of_no_registry_is_not_asked_for(image, policy):
+    """A bare name was loaded into the nodes: a pull would fail, and the pod never start."""
+    snapshot = snapshot_of("credit")
+    apps = standalone_apps(snapshot, {"credit:1": image})
+    (deployment,) = (
+        found for found in standalone_objects(apps, OPTIONS) if found["kind"] == "Deployment"
+    )
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["imagePullPolicy"] == policy
+
+
 def test_it_is_what_the_tutorials_write():
     """Labels, port, autoscaler, request and Service are those of the course, to the letter."""
     found = objects_of(snapshot_of("ml-app"))
@@ -175,8 +194,10 @@ def test_an_application_without_a_model_is_left_out():
     alone = Application(name="b", input_type="doubles", slo_us=1)
     both = dataclasses.replace(linked, applications=(*linked.applications, alone))
     assert [app.name for app in standalone_apps(both, {"a:1": IMAGE})] == ["a"]
-    with pytest.raises(NothingToExportError):
+    with pytest.raises(NothingToExportError, match="none were deployed for: a, b"):
         standalone_apps(both, {})
+    with pytest.raises(NothingToExportError, match="no model version"):
+        standalone_apps(dataclasses.replace(both, applications=()), {})
 
 
 def test_only_the_current_version_is_exported():
