@@ -90,7 +90,11 @@ def service(identity: Identity, port: int, port_name: str, service_type: str) ->
 
 
 def headless_service(identity: Identity, port: int, port_name: str) -> Object:
-    """Return the Service whose name resolves to the addresses of all ready pods."""
+    """Return the Service whose name resolves to the addresses of all pods.
+
+    Of those that are not ready too: front ends connect while a model loads, and give a replica
+    queries from the moment when it says that it is ready.
+    """
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -98,7 +102,7 @@ def headless_service(identity: Identity, port: int, port_name: str) -> Object:
         "spec": {
             "type": "ClusterIP",
             "clusterIP": "None",
-            "publishNotReadyAddresses": False,
+            "publishNotReadyAddresses": True,
             "selector": identity.selector,
             "ports": [_port(port, port_name)],
         },

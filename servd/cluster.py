@@ -62,6 +62,17 @@ class Cluster:
             if version in self._endpoints
         )
 
+    @property
+    def is_provided(self) -> bool:
+        """Whether every application whose version is to have replicas can answer."""
+        live = self._live()
+        wanted = self._wanted
+        return all(
+            version in live or not wanted.versions[version].replicas
+            for version in currents(wanted)
+            if version in self._endpoints
+        )
+
     def tick(self) -> None:
         """Look after the replicas, and go on with what waits for some of them."""
         now_s = self.engine.clock()

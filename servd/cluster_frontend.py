@@ -29,6 +29,11 @@ from servd.remote import TICK_S
 POLL_S: Final = 1.0
 """How often the registry's file is looked at."""
 
+READY_PATIENCE_S: Final = 30.0
+"""How long probers hear that it is not ready while an application waits for its first replica: on a
+cluster, front ends and replicas are started together. One that never comes must not keep the others
+from their clients."""
+
 PATIENCE_S: Final = 5.0
 """How long the first queries wait outside for replicas that were found but do not answer yet."""
 
@@ -101,6 +106,8 @@ class ClusterFrontend:
                 ]
                 await self._settle(cluster)
                 async with QueryServer(engine, config) as server:
+                    server.is_ready = False
+                    following.append(tasks.create_task(self._get_ready(cluster, server)))
                     await self._serve(server)
                 for task in following:
                     task.cancel()
@@ -137,6 +144,13 @@ class ClusterFrontend:
                 return
             await asyncio.sleep(SETTLE_CHECK_S)
 
+    async def _get_ready(self, cluster: Cluster, server: QueryServer) -> None:
+        """Let clients come once every application can answer; who comes before is answered too."""
+        deadline_s = monotonic() + READY_PATIENCE_S
+        while not (cluster.is_provided or monotonic() > deadline_s):  # noqa: ASYNC110 - as in _settle
+            await asyncio.sleep(SETTLE_CHECK_S)
+        server.is_ready = not self._stop.is_set()
+
     async def _serve(self, server: QueryServer) -> None:
         server.next_id = secrets.randbelow(_ID_RANGES) * _IDS_EACH
         gc.collect()
@@ -149,7 +163,7 @@ class ClusterFrontend:
             "ending: the door closes in %g s, then %g s for what is open", delay_s, drain_s
         )
         server.is_ready = False
-        server.is_draining = True  # each answer is its connection's last: clients go elsewhere
+        server.end_connections()  # clients go elsewhere
         await _wait(self._hurry, delay_s)
         server.close_door()
         await asyncio.sleep(DOOR_S)

@@ -120,11 +120,15 @@ class QueryServer:
             self.known_heads.clear()
         self.known_heads[head] = (url, length)
 
-    def close_door(self) -> None:
-        """Accept no new connection; each answer is its connection's last."""
+    def end_connections(self) -> None:
+        """Make each answer its connection's last; new connections are still accepted."""
         self.is_draining = True
         for connection in self.connections:
             connection.close_soon()
+
+    def close_door(self) -> None:
+        """Accept no new connection; each answer is its connection's last."""
+        self.end_connections()
         if self._server is not None:
             self._server.close()
 
@@ -167,10 +171,10 @@ class QueryServer:
         return self._answer_named(path, request)
 
     def _answer_health(self, path: bytes) -> tuple[int, bytes, bytes, bytes, bool]:
-        """Answer a prober: alive as long as the loop turns; ready until it is to end."""
+        """Answer a prober: alive as long as the loop turns; ready as the composition root says."""
         if path == b"/healthz" or (self.is_ready and not self.is_draining):
             return 200, b"ok\n", TEXT, b"", True
-        return 503, b"draining\n", TEXT, b"", True
+        return 503, b"draining\n" if self.is_draining else b"not ready\n", TEXT, b"", True
 
     def _answer_get(self, path: bytes, request: Request) -> tuple[int, bytes, bytes, bytes, bool]:
         if request.method not in (b"GET", b"HEAD"):

@@ -214,6 +214,30 @@ def test_it_opens_the_door_though_a_replica_never_answers(world, monkeypatch, ca
     assert "going on" in caplog.text
 
 
+def test_it_is_ready_when_every_application_has_a_replica(world, monkeypatch):
+    """On a cluster all is started together: a client that comes too early would get a default."""
+    wanted = {key: msgspec.structs.replace(one, replicas=1) for key, one in STATE.versions.items()}
+    world.publish(msgspec.structs.replace(STATE, versions=wanted))
+
+    async def story(patience_s):
+        monkeypatch.setattr("servd.cluster_frontend.READY_PATIENCE_S", patience_s)
+        front_end = asyncio.ensure_future(
+            serve(world.config(), world.settings(drain_delay_s=0), world.resolve)
+        )
+        if patience_s > 1:
+            await world.until(503)
+            assert (await world.predict(1))[0] == 503
+            world.start(2)
+        await world.until(200)
+        if patience_s > 1:
+            assert (await world.predict(1))[1]["output"] == 1.0
+        os.kill(os.getpid(), signal.SIGTERM)
+        await front_end
+
+    run(story(0.1))
+    run(story(1000.0))
+
+
 def test_a_fault_of_its_own_does_not_end_it(world, monkeypatch, caplog):
     """What answers goes on answering; the log has the traceback."""
     monkeypatch.setattr("servd.cluster_frontend.POLL_S", 0.01)

@@ -25,7 +25,7 @@ def test_a_prober_hears_that_the_server_lives_and_whether_it_is_ready(settings):
             assert await status("HEAD /readyz", has_body=False) == (200, b"")
             served.server.is_ready = False
             assert await status("GET /healthz") == (200, b"ok\n")
-            assert await status("GET /readyz") == (503, b"draining\n")
+            assert await status("GET /readyz") == (503, b"not ready\n")
             served.server.is_ready, served.server.is_draining = True, True
             assert await status("GET /readyz") == (503, b"draining\n")
 

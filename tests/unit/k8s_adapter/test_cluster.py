@@ -24,7 +24,7 @@ def test_every_version_has_a_deployment_and_a_headless_service(objects: list[Obj
     for name in VERSIONS:
         service = one(objects, "Service", name)["spec"]
         assert service["clusterIP"] == "None"
-        assert service["publishNotReadyAddresses"] is False
+        assert service["publishNotReadyAddresses"] is True
         assert service["ports"][0]["port"] == 7000
 
 
