@@ -3,9 +3,9 @@
 A stand-in for what of Kubernetes a pod meets, made of one Docker network: its arguments and
 environment, the files of ConfigMaps and Secrets (owned by fsGroup, swapped atomically), its user,
 its locks and limits, its probes over HTTP, and its end (preStop, SIGTERM, and after the grace
-period SIGKILL). Names of Services are the network's aliases. In two ways it is harsher than a
-cluster: a name leads to a pod before it is ready and until it has ended, and the pause of preStop
-is `pause_s` instead of the exported one, so that tests do not take minutes.
+period SIGKILL). Names of Services are the network's aliases: they lead to a pod from its start to
+its end, ready or not. The pause of preStop is `pause_s` instead of the exported one, so that tests
+do not take minutes.
 """
 
 import base64
