@@ -122,9 +122,9 @@ def set_at(found: Object, path: str, value: Any) -> None:
         (
             REPLICA,
             f"{POD}.terminationGracePeriodSeconds",
-            10,
+            4,
             f"{BOX}.lifecycle",
-            "a pause of 15 s",
+            "a pause of 5 s",
         ),
         (REPLICA, f"{POD}.serviceAccountName", "root", f"{POD}.serviceAccountName", "'root'"),
         (
@@ -291,6 +291,6 @@ def test_a_pause_of_the_kubelets_counts_too(snapshot: Snapshot, secured: Options
     """The pause of newer releases has to fit into the grace period as well."""
     options = replace(secured, kube_version=KubeVersion(1, 33))
     objects = copy.deepcopy(cluster_objects(snapshot, options))
-    one(objects, *REPLICA)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 15
+    one(objects, *REPLICA)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 5
     faults = check_files(render_directory(objects), options.kube_version)
     assert [fault.path for fault in faults] == [f"{BOX}.lifecycle.preStop"]

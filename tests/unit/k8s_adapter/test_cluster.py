@@ -126,8 +126,8 @@ def test_older_releases_get_the_older_autoscaler(snapshot: Snapshot, secured: Op
 @pytest.mark.parametrize(
     ("minor", "hook"),
     [
-        (29, {"exec": {"command": ["python3", "-ISc", "import time; time.sleep(15)"]}}),
-        (30, {"sleep": {"seconds": 15}}),
+        (29, {"exec": {"command": ["python3", "-ISc", "import time; time.sleep(5)"]}}),
+        (30, {"sleep": {"seconds": 5}}),
     ],
     ids=["by a command", "by the kubelet"],
 )
@@ -138,7 +138,7 @@ def test_replicas_pause_before_they_end(
     options = dataclasses.replace(secured, kube_version=KubeVersion(1, minor))
     deployment = one(cluster_objects(snapshot, options), "Deployment", "feature-sum-1")
     assert container(deployment)["lifecycle"]["preStop"] == hook
-    assert pod(deployment)["terminationGracePeriodSeconds"] > 15 + 30
+    assert pod(deployment)["terminationGracePeriodSeconds"] > 5 + 30
 
 
 def test_updates_lose_no_capacity(objects: list[Object]):
