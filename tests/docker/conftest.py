@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -49,9 +50,17 @@ def made_image(engine: docker.DockerClient, *options: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def base_image(engine: docker.DockerClient) -> str:
-    """Return an image with this machine's Python and pip, as the official ones have them."""
-    return made_image(engine)
+def base_image(engine: docker.DockerClient) -> Iterator[str]:
+    """Yield an image with this machine's Python and pip, as the official ones have them.
+
+    It is this test process's own: where two build the same at the same time, the engine's cache
+    holds each step twice, and a third build may find steps of both, which do not fit together.
+    """
+    content = f"FROM {made_image(engine)}\nLABEL test-process={os.getpid()}\n"
+    tag = f"{BASE}:process-{os.getpid()}"
+    engine.images.build(fileobj=io.BytesIO(content.encode()), tag=tag, rm=True)
+    yield tag
+    engine.images.remove(tag, force=True)
 
 
 @pytest.fixture(scope="session")
