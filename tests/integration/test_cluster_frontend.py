@@ -137,7 +137,9 @@ def test_it_answers_by_what_it_finds_and_ends_without_losing_a_query(world, capl
             status, answer = await world.predict(number)
             assert (status, answer["output"]) == (200, float(number))
             assert answer["query_id"] % 2**40 == number
+        await until(lambda: caplog.text.count("is in rotation") == 2)
         world.replicas[3].kill()
+        await until(lambda: "hung up: out of rotation" in caplog.text)
         for number in range(10, 20):
             assert (await world.predict(number))[1]["output"] == float(number)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -149,7 +151,6 @@ def test_it_answers_by_what_it_finds_and_ends_without_losing_a_query(world, capl
         assert await world.send(READY) is None
 
     run(story())
-    assert "hung up: out of rotation" in caplog.text
 
 
 def test_its_registry_may_change_and_break(world, monkeypatch, caplog):
