@@ -40,8 +40,8 @@ HEALTH_PORT: Final = 7001
 CURVE_FILES: Final = ("replica.public", "replica.secret", "frontend.public")
 
 PAUSE_S: Final = 5
-"""It answers on for so long, in which frontends find the one that takes its place; then SIGTERM makes
-it say that it leaves, and it answers what it has."""
+"""It answers on for so long, in which frontends find the one that takes its place; then SIGTERM
+makes it say that it leaves, and it answers what it has."""
 DRAIN_S: Final = 30
 GRACE_S: Final = PAUSE_S + DRAIN_S + 5
 MIN_READY_S: Final = 10
