@@ -79,6 +79,7 @@ class StreamListener:
         self._poll.register(self._door.fileno(), select.EPOLLIN)
         self._peers: dict[int, _StreamPeer] = {}
         self._come: deque[tuple[_StreamPeer, list[bytes]]] = deque()
+        self._arrived = memoryview(bytearray(_RECEIVE_BYTES))
 
     def receive(self, *, is_waiting: bool) -> tuple[Peer, list[bytes]] | None:
         """Return the next message; where none is left, read from all that can be read."""
@@ -124,8 +125,9 @@ class StreamListener:
 
     def _read(self, peer: "_StreamPeer") -> None:
         try:
-            piece = peer.socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
-            messages = peer.assembler.feed(piece) if piece else None
+            # Into one buffer: a fresh one of this size is mapped and unmapped for each message.
+            size = peer.socket.recv_into(self._arrived, 0, socket.MSG_DONTWAIT)
+            messages = peer.assembler.feed(bytes(self._arrived[:size])) if size else None
         except BlockingIOError:
             return
         except (OSError, ProtocolError):

@@ -72,6 +72,7 @@ class StreamCarrier:
         self._on_frames = on_frames
         self._socket: socket.socket | None = None
         self._assembler = Assembler()
+        self._arrived = memoryview(bytearray(_RECEIVE_BYTES))
         self._unsent: deque[bytes] = deque()
         self._retry: asyncio.TimerHandle | None = None
 
@@ -145,8 +146,9 @@ class StreamCarrier:
         if sock is None:
             return
         try:
-            piece = sock.recv(_RECEIVE_BYTES)
-            messages = self._assembler.feed(piece) if piece else None
+            # Into one buffer: a fresh one of this size is mapped and unmapped for each message.
+            size = sock.recv_into(self._arrived)
+            messages = self._assembler.feed(bytes(self._arrived[:size])) if size else None
         except BlockingIOError:
             return
         except (OSError, ProtocolError):
