@@ -1,7 +1,7 @@
 """What went wrong with an image, in words, with what to do. Pure functions; used by imaging."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from servd.errors import EngineError, ImageError
@@ -50,6 +50,10 @@ _IMAGE_HINT: Final = (
 _NETWORK_HINT: Final = (
     "the engine cannot reach the network; a base image that is here already needs none: "
     "--base-image IMAGE"
+)
+_MODULE_HINT: Final = (
+    "an image has the packages that the model's file imports at its top and those of the pickles "
+    "that came with it: import it there and deploy again (--base-image IMAGE may hold more)"
 )
 _HINTS: Final = (
     (_DISK_FULL, _DISK_HINT),
@@ -119,6 +123,19 @@ def is_worth_retrying(error: str) -> bool:
     is_refused = _DENIED.search(error) or "server gave HTTP response" in error
     is_passing = _UNREACHABLE.search(error) or re.search(r"\b50[0234]\b|received unexpected", error)
     return bool(is_passing and not is_refused)
+
+
+def load_failure(tag: str, error: Mapping[str, str]) -> ImageError:
+    """Return the error of an image whose model does not load; `error` is what the replica said."""
+    message = error.get("message") or "it does not say why"
+    is_missing = message.startswith("ModuleNotFoundError")
+    return trial_failure(
+        tag,
+        f"its model does not load: {message}",
+        error.get("traceback", ""),
+        # The replica's own hint is for an environment; what is in an image is decided elsewhere.
+        _MODULE_HINT if is_missing else error.get("hint", ""),
+    )
 
 
 def trial_failure(tag: str, reason: str, log: str, hint: str = "") -> ImageError:
