@@ -29,6 +29,10 @@ _UNREACHABLE: Final = re.compile(
     re.IGNORECASE,
 )
 _DENIED: Final = re.compile(r"unauthorized|denied|authentication required|forbidden", re.IGNORECASE)
+_NO_INDEX: Final = re.compile(
+    r"Failed to establish a new connection|Temporary failure in name resolution|"
+    r"Retrying \(Retry\(.*(?:ConnectTimeoutError|ReadTimeoutError|ProxyError|SSLError)"
+)
 _NO_PACKAGE: Final = re.compile(r"No matching distribution found for (\S+)")
 _CONFLICT: Final = re.compile(r"ResolutionImpossible|conflicting dependencies")
 _NO_PYTHON: Final = re.compile(r"python3: (?:\S+ )?not found|non-zero code: 127")
@@ -36,6 +40,10 @@ _DISK_HINT: Final = "the engine's disk is full: docker system df    shows what i
 _MACHINE_HINT: Final = (
     "this engine cannot run that architecture: leave --platform out, build on such a machine, or "
     "install its emulation (qemu-user-static)"
+)
+_INDEX_HINT: Final = (
+    "the build cannot reach the network or its package index: give the engine's containers DNS and "
+    "a way out; which index pip asks is a setting of the base image"
 )
 _PACKAGE_HINT: Final = (
     "is {} published for the Python and the platform of {base}? "
@@ -58,6 +66,8 @@ _MODULE_HINT: Final = (
 _HINTS: Final = (
     (_DISK_FULL, _DISK_HINT),
     (_WRONG_MACHINE, _MACHINE_HINT),
+    # pip says next that there is no such package, as if it had been able to ask.
+    (_NO_INDEX, _INDEX_HINT),
     (_NO_PACKAGE, _PACKAGE_HINT),
     (_CONFLICT, _CONFLICT_HINT),
     (_NO_PYTHON, _PYTHON_HINT),

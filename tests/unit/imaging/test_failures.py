@@ -24,6 +24,14 @@ CODE = "The command '/bin/sh -c python3 -m pip' returned a non-zero code: 1"
         (CODE, ["ERROR: No matching distribution found for numpy==9"], "numpy==9"),
         (CODE, ["ERROR: ResolutionImpossible: for help"], "contradict each other"),
         (CODE, ["Temporary failure in name resolution"], "cannot reach the network"),
+        (
+            CODE,
+            [
+                "WARNING: Retrying (Retry(total=0)): Failed to establish a new connection",
+                "ERROR: No matching distribution found for click==8.5.1",
+            ],
+            "cannot reach the network",
+        ),
         ("returned a non-zero code: 127", [], "has no python3"),
         ("something new", [], ""),
     ],
