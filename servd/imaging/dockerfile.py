@@ -27,7 +27,9 @@ _THREADS: Final = (
     *("MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS"),
     *("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
 )
+# The base image's user may be one that cannot install anything.
 _USER: Final = (
+    "USER 0:0\n\n"
     f"RUN echo 'servd:x:{UID}:{UID}:servd:{HOME}:/bin/false' >>/etc/passwd \\\n"
     f" && echo 'servd:x:{UID}:' >>/etc/group"
 )
