@@ -25,6 +25,10 @@ RUN python3 -m compileall -q /opt/servd/lib
 
 COPY bundle /opt/servd/bundle
 
+ENV SERVD_MAX_BATCH="-1" \
+    SERVD_MODEL_NAME="iris" \
+    SERVD_MODEL_VERSION="1"
+
 LABEL io.servd.bundle="00000000000000000000000000000000" \
       io.servd.input-type="doubles" \
       io.servd.kind="replica" \
@@ -48,4 +52,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=5s --start-period=120s --retries=3 \
     CMD ["python3", "-IS", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 7001, timeout=4); c.request('GET', '/readyz'); raise SystemExit(c.getresponse().status != 200)"]
 
-ENTRYPOINT ["python3", "-m", "model_runtime", "--listen=tcp://0.0.0.0:7000", "--health=0.0.0.0:7001", "--bundle=/opt/servd/bundle", "--model=iris", "--version=1", "--max-batch=-1"]
+ENTRYPOINT ["python3", "-m", "model_runtime", "--listen=tcp://0.0.0.0:7000", "--health=0.0.0.0:7001", "--bundle=/opt/servd/bundle"]
