@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.complete
 BIN := $(VENV)/bin
+CHECKS := .checks
 CODE := servd model_runtime k8s_adapter tests examples benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint types contracts bench bench-paper profile soak lock clean
+.PHONY: help quickstart test checks lint types contracts bench bench-paper profile soak lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -17,6 +18,8 @@ quickstart: $(STAMP) ## start a daemon, deploy an example, query it
 # Three workers on two processors: the tests wait for processes more than they compute.
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+checks: $(CHECKS)/.complete ## make the environment of checkov and old Kubernetes schemas; tests that need it run then
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check $(CODE)
@@ -40,16 +43,23 @@ profile: $(STAMP) ## a flame graph of the daemon under load
 soak: $(STAMP) ## five million queries, and the daemon's memory
 	$(BIN)/python -m benchmarks soak $(ARGS)
 
-lock: ## write requirements.lock anew
+lock: ## write requirements.lock and checks.lock anew
 	scripts/lock.sh $(PYTHON)
 
 clean: ## remove the environment and what tools left behind
 	@if [ -x $(BIN)/servd ] && [ -f .servd/daemon.json ]; then $(BIN)/servd stop --data-dir .servd || true; fi
-	rm -rf $(VENV) .servd build dist *.egg-info .coverage .coverage.* \
+	rm -rf $(VENV) $(CHECKS) .servd build dist *.egg-info .coverage .coverage.* \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(STAMP): requirements.lock setup.cfg scripts/make-env.sh
 	@echo "Making the environment in $(VENV) (once)"
 	@scripts/make-env.sh $(PYTHON) $(VENV)
+	@touch $@
+
+# An environment of its own: what checkov wants contradicts what servd has.
+$(CHECKS)/.complete: checks.lock $(STAMP)
+	@echo "Making the environment in $(CHECKS) (once)"
+	@$(BIN)/python -m venv --clear --without-pip $(CHECKS)
+	@$(BIN)/python -m pip --python $(CHECKS)/bin/python install -qq --no-deps --no-compile -r checks.lock
 	@touch $@

@@ -11,6 +11,8 @@ import yaml
 from k8s_adapter.check_links import check_links
 from k8s_adapter.check_pods import check_pods
 from k8s_adapter.check_shape import check_shape
+from k8s_adapter.check_values import check_values
+from k8s_adapter.check_ways import check_ways
 from k8s_adapter.faults import Fault, Item, of_kind
 from k8s_adapter.kube_version import KubeVersion
 
@@ -42,6 +44,8 @@ def check_files(files: Mapping[str, str], kube_version: KubeVersion) -> list[Fau
             faults.append(Fault(file, "text", "", str(error)))
     faults += [fault for item in items for fault in check_shape(item, kube_version)]
     if not faults:
+        faults += [fault for item in items for fault in check_values(item)]
+    if not faults:
         faults += _check_together(items)
     return faults
 
@@ -54,6 +58,7 @@ def _check_together(items: list[Item]) -> Iterator[Fault]:
         if size > MAX_TEXTS_BYTES:
             yield item.fault("data", f"{size} bytes are more than `kubectl apply` takes")
     yield from check_links(items)
+    yield from check_ways(items)
 
 
 def _parse(text: str) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from k8s_adapter.errors import OptionError
 from k8s_adapter.faults import Fault, Item, open_ports
 from k8s_adapter.identity import Object
+from k8s_adapter.names import LABEL_RULE, is_label
 from k8s_adapter.quantity import parse_cpu, parse_memory
 
 _PROBES: Final = ("startupProbe", "readinessProbe", "livenessProbe")
@@ -19,6 +20,10 @@ _DEFAULT_GRACE_S: Final = 30
 def check_pods(deployment: Item) -> Iterator[Fault]:
     """Yield what is wrong with a Deployment's pods by themselves."""
     for path, container in deployment.containers():
+        if not is_label(container["name"]):
+            yield deployment.fault(
+                f"{path}.name", f"'{container['name']}' is refused: {LABEL_RULE}"
+            )
         yield from _check_probes(deployment, path, container)
         yield from _check_ports(deployment, path, container)
         yield from _check_resources(deployment, path, container)
@@ -46,8 +51,6 @@ def _check_ports(item: Item, path: str, container: Object) -> Iterator[Fault]:
             if port.get(field) in seen:
                 yield item.fault(f"{own}.{field}", f"{port[field]} is there twice")
             seen.add(port.get(field, (number, field)))
-        if not 1 <= port.get("containerPort", 1) <= 65535:
-            yield item.fault(f"{own}.containerPort", "a port is 1 to 65535")
         if len(port.get("name", "")) > _MAX_PORT_NAME:
             yield item.fault(f"{own}.name", f"has more than {_MAX_PORT_NAME} characters")
 
@@ -75,7 +78,11 @@ def _amount(name: str, quantity: str | int) -> int:
 
 def _check_mounts(item: Item, path: str, container: Object) -> Iterator[Fault]:
     volumes = {volume["name"] for volume in item.at("spec.template.spec.volumes") or ()}
+    places: set[str] = set()
     for number, mount in enumerate(container.get("volumeMounts", ())):
+        if mount["mountPath"] in places:
+            yield item.fault(f"{path}.volumeMounts[{number}].mountPath", "is there twice")
+        places.add(mount["mountPath"])
         if mount["name"] not in volumes:
             yield item.fault(
                 f"{path}.volumeMounts[{number}].name", f"there is no volume '{mount['name']}'"

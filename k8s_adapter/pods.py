@@ -85,6 +85,11 @@ def http_probe(path: str, port: str, **timing: int) -> Object:
     return {"httpGet": {"path": path, "port": port}, **timing}
 
 
+def tcp_probe(port: str, **timing: int) -> Object:
+    """Return a probe that only looks whether somebody listens at a port by name."""
+    return {"tcpSocket": {"port": port}, **timing}
+
+
 def resources(cpu: tuple[str, str], memory: tuple[str, str], gpus: int = 0) -> Object:
     """Return requests and limits; each pair is (request, limit)."""
     limits: dict[str, Any] = {"cpu": cpu[1], "memory": memory[1]}

@@ -21,6 +21,9 @@ KINDS: Final = {
 NAMESPACE_FILE: Final = "00-namespace.yaml"
 """`kubectl apply -f DIR` goes by file name, and the Namespace has to come first."""
 
+_EARLY: Final = frozenset({"ConfigMap", "NetworkPolicy", "Secret", "ServiceAccount"})
+"""What pods start with: where it comes after them, their first attempts fail."""
+
 
 class _Dumper(yaml.SafeDumper):
     """Writes texts of several lines as blocks, lists indented, and never an alias."""
@@ -57,7 +60,8 @@ def file_name(found: Object) -> str:
     if found["kind"] == "Namespace":
         return NAMESPACE_FILE
     kind = KINDS.get(found["kind"], found["kind"].lower())
-    return f"{found['metadata']['name']}-{kind}.yaml"
+    order = "01-" if found["kind"] in _EARLY else ""
+    return f"{order}{found['metadata']['name']}-{kind}.yaml"
 
 
 def render_directory(objects: Iterable[Object]) -> dict[str, str]:

@@ -28,6 +28,7 @@ from k8s_adapter.pods import (
     container_security,
     http_probe,
     pause_before_stop,
+    tcp_probe,
     tmp_mount,
 )
 from k8s_adapter.pods import resources as pod_resources
@@ -48,6 +49,13 @@ MIN_READY_S: Final = 10
 """A new replica has been found by the frontends before an old one is told to leave."""
 LOAD_LIMIT_S: Final = 300
 
+_STARTUP: Final = {
+    "periodSeconds": 2,
+    "timeoutSeconds": 2,
+    "failureThreshold": LOAD_LIMIT_S // 2,
+}
+_READINESS: Final = {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2}
+_LIVENESS: Final = {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3}
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -155,37 +163,63 @@ def _workload(seat: Seat) -> Workload:
 
 
 def _container(seat: Seat) -> Object:
-    options = seat.options
+    version, options = seat.version, seat.options
+    own = _run_as_it_is(seat) if version.is_prebuilt else _run_as_built(seat)
     return {
         "name": REPLICA,
-        "image": seat.version.image,
+        "image": version.image,
         "imagePullPolicy": "IfNotPresent",
-        # The image has the command, as one that is not of servd's making has its own.
-        "args": _arguments(seat.version, has_curve=bool(options.curve)),
-        "env": _environment(seat.version),
-        "ports": [
-            {"name": "rpc", "containerPort": REPLICA_PORT, "protocol": "TCP"},
-            {"name": "health", "containerPort": HEALTH_PORT, "protocol": "TCP"},
-        ],
-        # Not the liveness probe's path: loading may keep the process busy for long.
-        "startupProbe": http_probe(
-            "/readyz",
-            "health",
-            periodSeconds=2,
-            timeoutSeconds=2,
-            failureThreshold=LOAD_LIMIT_S // 2,
-        ),
-        "readinessProbe": http_probe(
-            "/readyz", "health", periodSeconds=2, timeoutSeconds=2, failureThreshold=2
-        ),
-        "livenessProbe": http_probe(
-            "/healthz", "health", periodSeconds=10, timeoutSeconds=5, failureThreshold=3
-        ),
-        "lifecycle": pause_before_stop(PAUSE_S, options.kube_version),
-        "resources": _resources(seat.version, options),
+        **own,
+        "resources": _resources(version, options),
         "securityContext": container_security(),
         "volumeMounts": [tmp_mount(), *([curve_mount()] if options.curve else [])],
     }
+
+
+def _run_as_built(seat: Seat) -> Object:
+    """Return how a container of servd's own making is run, asked and ended."""
+    return {
+        # The image has the command; what is said here adds to it.
+        "args": _arguments(seat.version, has_curve=bool(seat.options.curve)),
+        "env": _environment(seat.version),
+        "ports": [_port("rpc", REPLICA_PORT), _port("health", HEALTH_PORT)],
+        # Not the liveness probe's path: loading may keep the process busy for long.
+        "startupProbe": http_probe("/readyz", "health", **_STARTUP),
+        "readinessProbe": http_probe("/readyz", "health", **_READINESS),
+        "livenessProbe": http_probe("/healthz", "health", **_LIVENESS),
+        "lifecycle": pause_before_stop(PAUSE_S, seat.options.kube_version),
+    }
+
+
+def _run_as_it_is(seat: Seat) -> Object:
+    """Return the same of an image that is a replica by itself: as docs/protocol.md has it.
+
+    It is told by variables what it is, as its program may take no arguments, and asked whether it
+    listens, as that is all that is known of it; front ends ask it for its state.
+    """
+    version, options = seat.version, seat.options
+    said = {
+        "SERVD_LISTEN": f"tcp://0.0.0.0:{REPLICA_PORT}",
+        **({"SERVD_CURVE": CURVE_FOLDER} if options.curve else {}),
+        "SERVD_MAX_BATCH": str(version.max_batch),
+        "SERVD_MODEL_NAME": version.model,
+        "SERVD_MODEL_VERSION": version.version,
+    }
+    variables = [{"name": name, "value": value} for name, value in said.items()]
+    found: Object = {
+        "env": [*_environment(version), *variables],
+        "ports": [_port("rpc", REPLICA_PORT)],
+        "startupProbe": tcp_probe("rpc", **_STARTUP),
+        "readinessProbe": tcp_probe("rpc", **_READINESS),
+        "livenessProbe": tcp_probe("rpc", **_LIVENESS),
+    }
+    if options.kube_version.has_sleep_hook:  # else it would have to have a program to sleep with
+        found["lifecycle"] = pause_before_stop(PAUSE_S, options.kube_version)
+    return found
+
+
+def _port(name: str, number: int) -> Object:
+    return {"name": name, "containerPort": number, "protocol": "TCP"}
 
 
 def _arguments(version: Version, *, has_curve: bool) -> list[str]:

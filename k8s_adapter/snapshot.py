@@ -50,6 +50,11 @@ class Version:
         """The "model:version" text by which frontends know it."""
         return f"{self.model}:{self.version}"
 
+    @property
+    def is_prebuilt(self) -> bool:
+        """Whether it is an image by itself, of which only the replica protocol is known."""
+        return self.image is not None and self.bundle is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:

@@ -45,16 +45,16 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """Return the parser; what an image's command line leaves out, its container's variables say."""
     parser = argparse.ArgumentParser(prog="python -m model_runtime", description=__doc__)
 
-    def add(name: str, text: str, **settings: Any) -> None:
-        variable = f"SERVD_{name.upper().replace('-', '_')}"
+    def add(name: str, text: str, variable: str = "", **settings: Any) -> None:
+        variable = variable or f"SERVD_{name.upper().replace('-', '_')}"
         if variable in environ:
             settings |= {"default": environ[variable], "required": False}
         parser.add_argument(f"--{name}", help=f"{text} [{variable}]", **settings)
 
     add("listen", "ZeroMQ address to listen at", required=True)
     parser.add_argument("--bundle", required=True, type=Path, help="folder with model.json")
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--version", required=True)
+    add("model", "what it is deployed as", "SERVD_MODEL_NAME", required=True)
+    add("version", "and which of its versions it is", "SERVD_MODEL_VERSION", required=True)
     add("replica", "which of the version's replicas it is", type=int, default=0)
     add("max-batch", "-1: any size", type=int, default=-1)
     add("orphan-timeout", "end after so many silent seconds", type=float)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Writes requirements.lock: the newest versions that setup.cfg allows, as pip resolves them in a fresh
-# environment. Called by `make lock`; usage: lock.sh PYTHON
+# environment; and checks.lock, the same of what `make checks` installs.
+# Called by `make lock`; usage: lock.sh PYTHON
 set -euo pipefail
 
 folder=$(mktemp -d)
@@ -11,10 +12,25 @@ pip=("$folder/env/bin/python" -m pip)
 "${pip[@]}" install -qq --no-build-isolation -e '.[dev]'
 # The client of Clipper that the tests drive. Its own pins are of 2020; it works with today's versions.
 "${pip[@]}" install -qq --no-deps 'clipper_admin==0.4.1'
-{
-    echo "# Exact versions of everything that make and .ci/run install: servd's dependencies, its extras, the tools."
+
+# Prints a lock file of the environment that "$@" is the pip of.
+frozen() {
     echo "# Written by \`make lock\`; do not edit."
     # Only name==version lines: an option line would name a package index.
-    "${pip[@]}" freeze --all --exclude-editable --exclude pip --exclude wheel | grep -E '^[A-Za-z0-9._-]+=='
+    "$@" freeze --all --exclude-editable --exclude pip --exclude wheel | grep -E '^[A-Za-z0-9._-]+=='
+}
+{
+    echo "# Exact versions of everything that make and .ci/run install: servd's dependencies, its extras, the tools."
+    frozen "${pip[@]}"
 } >"$folder/lock"
+
+"$1" -m venv "$folder/checks"
+checks=("$folder/checks/bin/python" -m pip)
+# Of kubernetes-validate the last release that has the schemas of Kubernetes 1.21.
+"${checks[@]}" install -qq checkov 'kubernetes-validate==1.25.2'
+{
+    echo "# Exact versions of what \`make checks\` installs: checkov, and the schemas of old Kubernetes releases."
+    frozen "${checks[@]}"
+} >"$folder/checks.lock"
 cp "$folder/lock" requirements.lock
+cp "$folder/checks.lock" checks.lock

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from model_runtime.bundle import FILES_NAME, BundleFormatError, digest_of, pack_
 from model_runtime.manifest import Manifest
 from servd import names
 from servd.errors import TargetError
-from servd.targets import Found, Target, find
+from servd.targets import PICKLE_ENDINGS, Found, Target, find, packages_of_pickle
 
 _RESERVED: Final = names.RESERVED_APPLICATIONS | names.RESERVED_MODELS
 
@@ -67,14 +67,22 @@ def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan
     if options.method and found.kind == "function":
         raise TargetError("--method is for classes and pickled models, not for functions")
     included = _included(options.include, found.root, (cwd, target.path.parent))
+    packages = _packages_of_pickles(included) | found.packages
     try:
-        manifest = _manifest(target, found, options)
+        manifest = _manifest(target, found, options, packages)
     except BundleFormatError as error:
         raise TargetError(str(error)) from error
     return BundlePlan(target, found, manifest, tuple(sorted({*found.files, *included})))
 
 
-def _manifest(target: Target, found: Found, options: BundleOptions) -> Manifest:
+def _packages_of_pickles(paths: Iterable[Path]) -> dict[str, str]:
+    pickles = (path for path in sorted(paths) if path.suffix in PICKLE_ENDINGS)
+    return {name: pin for path in pickles for name, pin in packages_of_pickle(path).items()}
+
+
+def _manifest(
+    target: Target, found: Found, options: BundleOptions, packages: dict[str, str]
+) -> Manifest:
     return Manifest(
         loader="pickle" if found.kind == "pickle" else "python",
         file=target.path.relative_to(found.root).as_posix(),
@@ -86,7 +94,7 @@ def _manifest(target: Target, found: Found, options: BundleOptions) -> Manifest:
         example=options.example,
         skip_test=options.skip_test,
         python=found.python,
-        packages=found.packages,
+        packages=packages,
         sys_path=found.sys_path,
     )
 

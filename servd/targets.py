@@ -209,6 +209,19 @@ def _find_pickle(path: Path) -> Found:
     )
 
 
+def packages_of_pickle(path: Path) -> dict[str, str]:
+    """Return the packages that a pickle needs, where it is one: it comes along with a Python file.
+
+    What only unpickles it need not import them, so nothing else tells of them.
+    """
+    try:
+        scanned = scan(path)
+    except TargetError:
+        return {}
+    needed = [name for name in scanned.frameworks if _is_installed(name)]
+    return _versions(scanned, needed)
+
+
 def _local_files(folder: Path, name: str) -> list[Path]:
     """Return the files of a module that lies beside the pickle and is not installed."""
     if _is_installed(name):

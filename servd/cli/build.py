@@ -138,7 +138,10 @@ def _specification(
         yield ImageSpec(
             kind=chosen.kind,
             tag=tag,
-            base_image=base or default_base_image(_python_of(bundle)),
+            base_image=flags["base_image"]
+            or chosen.version.image  # what its files were mounted into has what they need
+            or base
+            or default_base_image(_python_of(bundle)),
             version=chosen.version,
             applications=chosen.applications if chosen.kind == "standalone" else (),
             bundle_dir=bundle,

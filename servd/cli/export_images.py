@@ -59,7 +59,8 @@ def _spec(
         return spec.ImageSpec(kind="frontend", tag=reference, base_image=base)
     version = state.versions[version_id]
     bundle = config.bundles_dir / str(version.bundle)
-    base = given or spec.default_base_image(_python_of(bundle, version_id))
+    # What its files were mounted into has what they need.
+    base = version.image or given or spec.default_base_image(_python_of(bundle, version_id))
     is_standalone = plan.settings.shape is Shape.STANDALONE
     answered = [app for app, models in state.links.items() if version_id.model in models]
     apps = tuple(state.applications[name] for name in plan.applications if name in answered)

@@ -69,8 +69,8 @@ def _snapshot(registry: Mapping[str, Any], settings: ExportSettings) -> Snapshot
                 "replica", VersionId(raw["model"], raw["version"]), settings.image_registry
             )
             for raw in registry["versions"]
-            # One that was deployed as an image keeps it.
-            if raw.get("bundle") and not raw.get("image")
+            # An image by itself stays; files that were mounted into one get an image of their own.
+            if raw.get("bundle")
         },
     )
 

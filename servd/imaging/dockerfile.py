@@ -9,6 +9,7 @@ from typing import Final
 
 from model_runtime.protocol import PROTOCOL_VERSION
 from servd import __version__
+from servd.datatypes import ModelVersion
 from servd.imaging.spec import (
     APPLICATIONS,
     BUNDLE,
@@ -27,7 +28,9 @@ _THREADS: Final = (
     *("MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS"),
     *("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
 )
+# The base image's user may be one that cannot install anything.
 _USER: Final = (
+    "USER 0:0\n\n"
     f"RUN echo 'servd:x:{UID}:{UID}:servd:{HOME}:/bin/false' >>/etc/passwd \\\n"
     f" && echo 'servd:x:{UID}:' >>/etc/group"
 )
@@ -80,11 +83,6 @@ def command_of(spec: ImageSpec) -> list[str]:
         return ["python3", "-m", "servd", "serve-one", *options, f"--port={STANDALONE_PORT}"]
     options = [f"--listen=tcp://0.0.0.0:{REPLICA_PORT}", f"--health=0.0.0.0:{HEALTH_PORT}"]
     options.append(f"--bundle={BUNDLE}")
-    if spec.version is not None:
-        # One word an option, as a name or a version may begin with a dash.
-        options.append(f"--model={spec.version.model}")
-        options.append(f"--version={spec.version.version}")
-        options.append(f"--max-batch={spec.version.max_batch}")
     return ["python3", "-m", "model_runtime", *options]
 
 
@@ -134,7 +132,20 @@ def _content(spec: ImageSpec) -> list[str]:
         lines.append(f"COPY applications.json {APPLICATIONS}")
     if spec.kind != "frontend":
         lines.append(f"COPY bundle {BUNDLE}")
+    if spec.kind == "replica" and spec.version is not None:
+        lines.append(_deployment(spec.version))
     return lines
+
+
+def _deployment(version: ModelVersion) -> str:
+    # Variables and not arguments: who runs the image under another name has to say so only.
+    values = {
+        "SERVD_MAX_BATCH": str(version.max_batch),
+        "SERVD_MODEL_NAME": version.model,
+        "SERVD_MODEL_VERSION": version.version,
+    }
+    lines = [f"{name}={_quoted(value)}" for name, value in values.items()]
+    return "ENV " + " \\\n    ".join(lines)
 
 
 def _labels(spec: ImageSpec, python: str) -> str:

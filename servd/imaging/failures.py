@@ -1,7 +1,7 @@
 """What went wrong with an image, in words, with what to do. Pure functions; used by imaging."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from servd.errors import EngineError, ImageError
@@ -29,6 +29,10 @@ _UNREACHABLE: Final = re.compile(
     re.IGNORECASE,
 )
 _DENIED: Final = re.compile(r"unauthorized|denied|authentication required|forbidden", re.IGNORECASE)
+_NO_INDEX: Final = re.compile(
+    r"Failed to establish a new connection|Temporary failure in name resolution|"
+    r"Retrying \(Retry\(.*(?:ConnectTimeoutError|ReadTimeoutError|ProxyError|SSLError)"
+)
 _NO_PACKAGE: Final = re.compile(r"No matching distribution found for (\S+)")
 _CONFLICT: Final = re.compile(r"ResolutionImpossible|conflicting dependencies")
 _NO_PYTHON: Final = re.compile(r"python3: (?:\S+ )?not found|non-zero code: 127")
@@ -36,6 +40,10 @@ _DISK_HINT: Final = "the engine's disk is full: docker system df    shows what i
 _MACHINE_HINT: Final = (
     "this engine cannot run that architecture: leave --platform out, build on such a machine, or "
     "install its emulation (qemu-user-static)"
+)
+_INDEX_HINT: Final = (
+    "the build cannot reach the network or its package index: give the engine's containers DNS and "
+    "a way out; which index pip asks is a setting of the base image"
 )
 _PACKAGE_HINT: Final = (
     "is {} published for the Python and the platform of {base}? "
@@ -51,9 +59,15 @@ _NETWORK_HINT: Final = (
     "the engine cannot reach the network; a base image that is here already needs none: "
     "--base-image IMAGE"
 )
+_MODULE_HINT: Final = (
+    "an image has the packages that the model's file imports at its top and those of the pickles "
+    "that came with it: import it there and deploy again (--base-image IMAGE may hold more)"
+)
 _HINTS: Final = (
     (_DISK_FULL, _DISK_HINT),
     (_WRONG_MACHINE, _MACHINE_HINT),
+    # pip says next that there is no such package, as if it had been able to ask.
+    (_NO_INDEX, _INDEX_HINT),
     (_NO_PACKAGE, _PACKAGE_HINT),
     (_CONFLICT, _CONFLICT_HINT),
     (_NO_PYTHON, _PYTHON_HINT),
@@ -119,6 +133,19 @@ def is_worth_retrying(error: str) -> bool:
     is_refused = _DENIED.search(error) or "server gave HTTP response" in error
     is_passing = _UNREACHABLE.search(error) or re.search(r"\b50[0234]\b|received unexpected", error)
     return bool(is_passing and not is_refused)
+
+
+def load_failure(tag: str, error: Mapping[str, str]) -> ImageError:
+    """Return the error of an image whose model does not load; `error` is what the replica said."""
+    message = error.get("message") or "it does not say why"
+    is_missing = message.startswith("ModuleNotFoundError")
+    return trial_failure(
+        tag,
+        f"its model does not load: {message}",
+        error.get("traceback", ""),
+        # The replica's own hint is for an environment; what is in an image is decided elsewhere.
+        _MODULE_HINT if is_missing else error.get("hint", ""),
+    )
 
 
 def trial_failure(tag: str, reason: str, log: str, hint: str = "") -> ImageError:

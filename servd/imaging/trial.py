@@ -15,7 +15,7 @@ from requests.exceptions import RequestException
 from model_runtime import manifest as manifests
 from servd.errors import ImageError
 from servd.imaging.dockerfile import command_of
-from servd.imaging.failures import trial_failure
+from servd.imaging.failures import load_failure, trial_failure
 from servd.imaging.spec import REPLICA_PORT, ImageSpec
 
 if TYPE_CHECKING:
@@ -114,13 +114,7 @@ class Trial:
             tested = "test call ok" if not self._is_untested else "not tested"
             return f"replica ready in {info.get('load_ms', 0)} ms, {tested}"
         if state == "failed":
-            error = info.get("error") or {}
-            raise trial_failure(
-                self._spec.tag,
-                f"its model does not load: {error.get('message') or 'it does not say why'}",
-                str(error.get("traceback") or ""),
-                str(error.get("hint") or ""),
-            )
+            raise load_failure(self._spec.tag, info.get("error") or {})
         said = f"state {state}" if state else output.strip()[-300:]
         raise self._failure(container, code, said)
 

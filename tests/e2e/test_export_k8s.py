@@ -16,7 +16,7 @@ from tests.e2e.steps import admin, deploy, fresh_daemon, until, write_model
 
 REGISTRY = ("--image-registry", "registry.example:5000/team")
 SUM = "def feature_sum(xs):\n    return [str(sum(x)) for x in xs]\n"
-KEYS = "servd-curve-secret.yaml"
+KEYS = "01-servd-curve-secret.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_an_export_is_checked_valid_and_the_same_twice(deployed, folder):
 def test_the_registry_of_an_export_is_what_the_daemon_has(deployed, folder):
     """Default output, latency objective and batch size go to the cluster as they are here."""
     export(deployed, folder)
-    (body,) = objects((folder / "k8s" / "query-registry-configmap.yaml").read_text())
+    (body,) = objects((folder / "k8s" / "01-query-registry-configmap.yaml").read_text())
     published = json.loads(body["data"]["registry.json"])
     _, answered = admin(deployed, "GET", "/api/v1/registry")
     assert {app["name"]: app for app in published["registry"]["applications"]} == {

@@ -1,10 +1,13 @@
 """From a target to the files that a replica loads."""
 
 import json
+import pickle
 import tarfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from sklearn.dummy import DummyClassifier
 
 from model_runtime.bundle import digest_of
 from servd import names
@@ -46,6 +49,17 @@ def test_a_bundle_holds_the_files_and_the_manifest(project, tmp_path_factory):
     assert (folder / "files" / "helpers.py").read_text() == "A = 1\n"
     assert (folder / "files" / "data" / "words.txt").is_file()
     assert project.is_dir()
+
+
+def test_the_packages_of_included_pickles_are_in_the_manifest(project, tmp_path_factory):
+    """A file that only unpickles does not import them, and yet an image has to have them."""
+    (project / "model.pkl").write_bytes(pickle.dumps(DummyClassifier()))
+    (project / "notes.pickle").write_text("no pickle at all")
+    folder = tmp_path_factory.mktemp("bundle")
+    build(planned("func.py:Model", include=("*.pkl", "*.pickle")), folder)
+    manifest = json.loads((folder / "model.json").read_text())
+    assert manifest["packages"]["scikit-learn"] == version("scikit-learn")
+    assert "scikit-learn" not in planned("func.py:Model").manifest.packages
 
 
 def test_the_same_files_have_the_same_digest(project, tmp_path_factory):

@@ -10,6 +10,8 @@ ENV HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     VECLIB_MAXIMUM_THREADS=1
 
+USER 0:0
+
 RUN echo 'servd:x:10001:10001:servd:/opt/servd:/bin/false' >>/etc/passwd \
  && echo 'servd:x:10001:' >>/etc/group
 

@@ -10,6 +10,8 @@ ENV HOME=/tmp \
     PYTHONUNBUFFERED=1 \
     VECLIB_MAXIMUM_THREADS=1
 
+USER 0:0
+
 RUN echo 'servd:x:10001:10001:servd:/opt/servd:/bin/false' >>/etc/passwd \
  && echo 'servd:x:10001:' >>/etc/group
 
@@ -22,6 +24,10 @@ COPY lib /opt/servd/lib
 RUN python3 -m compileall -q /opt/servd/lib
 
 COPY bundle /opt/servd/bundle
+
+ENV SERVD_MAX_BATCH="-1" \
+    SERVD_MODEL_NAME="iris" \
+    SERVD_MODEL_VERSION="1"
 
 LABEL io.servd.bundle="00000000000000000000000000000000" \
       io.servd.input-type="doubles" \
@@ -46,4 +52,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=5s --start-period=120s --retries=3 \
     CMD ["python3", "-IS", "-c", "import http.client as h; c = h.HTTPConnection('127.0.0.1', 7001, timeout=4); c.request('GET', '/readyz'); raise SystemExit(c.getresponse().status != 200)"]
 
-ENTRYPOINT ["python3", "-m", "model_runtime", "--listen=tcp://0.0.0.0:7000", "--health=0.0.0.0:7001", "--bundle=/opt/servd/bundle", "--model=iris", "--version=1", "--max-batch=-1"]
+ENTRYPOINT ["python3", "-m", "model_runtime", "--listen=tcp://0.0.0.0:7000", "--health=0.0.0.0:7001", "--bundle=/opt/servd/bundle"]

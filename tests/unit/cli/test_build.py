@@ -143,6 +143,22 @@ def test_the_base_image_can_be_a_setting(run, stored, tmp_path):
         assert f"FROM {expected}\n" in (tmp_path / "c" / "Dockerfile").read_text()
 
 
+def test_files_are_built_on_the_image_that_they_were_deployed_into(run, stored, bundle, tmp_path):
+    """It has what they need; --base-image takes another one."""
+    version = _version(bundle=bundle[1], image="theirs:1", runtime="docker")
+
+    async def change():
+        async with Store(stored / "servd.db") as store:
+            await store.write([put_version(version)])
+
+    asyncio.run(change())
+    (stored / "servd.toml").write_text('base-image = "own:1"\n')
+    words = ("build", "iris:1", "--context-only", str(tmp_path / "c"))
+    for more, expected in (((), "theirs:1"), (("--base-image", "mine:2"), "mine:2")):
+        assert run(*words, *more).exit_code == 0
+        assert f"FROM {expected}\n" in (tmp_path / "c" / "Dockerfile").read_text()
+
+
 def test_a_bundle_comes_over_the_admin_api_where_its_folder_is_elsewhere(
     run, admin, bundle, tmp_path
 ):

@@ -135,6 +135,14 @@ def test_the_base_image_can_be_given(registry, stored, builder):
     assert {spec.base_image for spec in builder.built} == {"own:1"}
 
 
+def test_files_are_built_on_the_image_that_they_were_deployed_into(registry, stored, builder):
+    """What they were mounted into has what they need, whatever the setting says of others."""
+    registry["versions"][0] |= {"image": "theirs:1", "runtime": "docker"}
+    build(registry, stored, base_image="own:1")
+    bases = {spec.tag: spec.base_image for spec in builder.built}
+    assert bases == {"m:1": "theirs:1", f"servd-frontend:{__version__}": "own:1"}
+
+
 def test_files_that_are_not_here_are_named(registry, tmp_path, builder):
     """Of a daemon on another machine there are no bundles here."""
     with pytest.raises(BundleError, match="m:1") as refused:

@@ -40,6 +40,14 @@ def test_a_version_that_was_deployed_as_an_image_keeps_it(registry, secrets):
     assert "other.example/tags:9" not in plan.images
 
 
+def test_files_that_were_mounted_into_an_image_get_one_of_their_own(registry, secrets):
+    """The image that they were deployed into does not hold them, and is not to be overwritten."""
+    registry["versions"][2] |= {"image": "other.example/base:9", "runtime": "docker"}
+    plan = plan_export(registry, ExportSettings(image_registry="host/team"), secrets)
+    assert "other.example/base:9" not in images_of(plan) | set(plan.images)
+    assert "host/team/tags:1" in plan.images
+
+
 def test_a_version_that_was_only_registered_is_left_out(registry, secrets):
     """There is nothing to run; it is said."""
     registry["versions"][2]["bundle"] = None

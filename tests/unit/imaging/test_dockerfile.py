@@ -36,6 +36,16 @@ def test_an_image_has_one_port_no_root_and_an_exec_entry(kind):
     assert copied[-1] == ("lib" if kind == "frontend" else "bundle")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_user_of_the_base_image_does_not_install(kind):
+    """A base image may have a user that is not root; the first step is root's, the last is not."""
+    lines = dockerfile(spec_of(kind)).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("RUN"))
+    assert "USER 0:0" in lines[:first]
+    users = [line for line in lines if line.startswith("USER")]
+    assert users == ["USER 0:0", "USER 10001:10001"]
+
+
 def test_threads_are_one_unless_told():
     """Replicas share processors: numeric libraries start one thread each, or as many as told."""
     assert "OMP_NUM_THREADS=1" in dockerfile(spec_of("replica"))
@@ -47,8 +57,7 @@ def test_a_strange_name_stays_inside_its_quotes():
     strange = msgspec.structs.replace(VERSION, model="a'$HOME\"b")
     text = dockerfile(spec_of("replica", version=strange))
     assert 'io.servd.model="a\'\\$HOME\\"b"' in text
-    entry = text.rsplit("ENTRYPOINT ", 1)[1]
-    assert "--model=a'$HOME\"b" in json.loads(entry)
+    assert 'SERVD_MODEL_NAME="a\'\\$HOME\\"b"' in text
 
 
 def test_labels_say_what_is_inside():

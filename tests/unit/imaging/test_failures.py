@@ -5,6 +5,7 @@ import pytest
 from servd.imaging.failures import (
     build_failure,
     is_worth_retrying,
+    load_failure,
     no_engine,
     push_failure,
     trial_failure,
@@ -23,6 +24,14 @@ CODE = "The command '/bin/sh -c python3 -m pip' returned a non-zero code: 1"
         (CODE, ["ERROR: No matching distribution found for numpy==9"], "numpy==9"),
         (CODE, ["ERROR: ResolutionImpossible: for help"], "contradict each other"),
         (CODE, ["Temporary failure in name resolution"], "cannot reach the network"),
+        (
+            CODE,
+            [
+                "WARNING: Retrying (Retry(total=0)): Failed to establish a new connection",
+                "ERROR: No matching distribution found for click==8.5.1",
+            ],
+            "cannot reach the network",
+        ),
         ("returned a non-zero code: 127", [], "has no python3"),
         ("something new", [], ""),
     ],
@@ -95,6 +104,24 @@ def test_without_an_engine_the_way_without_containers_is_named():
     assert "unix:///x" in found.message
     assert "--runtime process" in found.hint
     assert "docker.io" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("ModuleNotFoundError: No module named 'sklearn'", "import it there and deploy again"),
+        ("ValueError: no", "what the replica advises"),
+        ("", "what the replica advises"),
+    ],
+)
+def test_a_model_that_does_not_load_comes_with_what_helps_in_an_image(message, hint):
+    """To install a missing module where servd runs would change nothing in the image."""
+    said = {"message": message, "traceback": "a line", "hint": "what the replica advises"}
+    found = load_failure("iris:1", said)
+    assert message in found.message
+    assert found.message.startswith("iris:1 was built, but its model does not load: ")
+    assert found.traceback == "a line"
+    assert hint in found.hint
 
 
 def test_an_image_that_does_not_answer_shows_its_log():

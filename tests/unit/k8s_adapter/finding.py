@@ -25,3 +25,18 @@ def container(deployment: Object) -> dict[str, Any]:
     """Return the only container of a Deployment's pods."""
     (found,) = pod(deployment)["containers"]
     return found
+
+
+def set_at(found: Object, path: str, value: Any) -> None:
+    """Set the field at a path such as a.b[0].c; `...` removes it."""
+    *parents, last = [
+        int(part) if part.isdecimal() else part
+        for part in path.replace("[", ".").replace("]", "").split(".")
+    ]
+    inside: Any = found
+    for part in parents:
+        inside = inside[part]
+    if value is ...:
+        del inside[last]
+    else:
+        inside[last] = value

@@ -13,7 +13,7 @@ from k8s_adapter.kube_version import DEFAULT, KubeVersion
 from k8s_adapter.options import Options
 from k8s_adapter.render import file_name, render_directory, render_kustomize, to_yaml
 from k8s_adapter.snapshot import Snapshot
-from tests.unit.k8s_adapter.finding import one
+from tests.unit.k8s_adapter.finding import one, set_at
 
 REPLICA = ("Deployment", "feature-sum-1")
 FRONTEND = ("Deployment", "query-frontend")
@@ -47,21 +47,6 @@ def objects(exported: list[Object]) -> list[Object]:
 def export(objects: list[Object], written: dict[str, str]) -> tuple[list[Object], dict[str, str]]:
     """Return objects to be changed, and the files of all of them before that."""
     return objects, written
-
-
-def set_at(found: Object, path: str, value: Any) -> None:
-    """Set the field at a path such as a.b[0].c; `...` removes it."""
-    *parents, last = [
-        int(part) if part.isdecimal() else part
-        for part in path.replace("[", ".").replace("]", "").split(".")
-    ]
-    inside: Any = found
-    for part in parents:
-        inside = inside[part]
-    if value is ...:
-        del inside[last]
-    else:
-        inside[last] = value
 
 
 @pytest.mark.parametrize(

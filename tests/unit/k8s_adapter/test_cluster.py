@@ -9,7 +9,7 @@ from k8s_adapter.cluster import cluster_objects
 from k8s_adapter.errors import NothingToExportError
 from k8s_adapter.faults import matches
 from k8s_adapter.identity import Object
-from k8s_adapter.kube_version import KubeVersion
+from k8s_adapter.kube_version import DEFAULT, NEWEST, KubeVersion
 from k8s_adapter.options import Options
 from k8s_adapter.replicas import gpu_count
 from k8s_adapter.snapshot import Snapshot
@@ -226,3 +226,27 @@ def test_nothing_to_export_is_an_error(snapshot: Snapshot, secured: Options):
     with pytest.raises(NothingToExportError) as caught:
         cluster_objects(empty, secured)
     assert "servd deploy" in caught.value.hint
+
+
+def test_an_image_that_is_a_replica_by_itself_runs_as_it_is(snapshot: Snapshot, secured: Options):
+    """It gets the variables of docs/protocol.md, no arguments, and no probe of what it lacks."""
+    for version, has_hook in ((DEFAULT, False), (NEWEST, True)):
+        options = dataclasses.replace(secured, kube_version=version)
+        objects = cluster_objects(snapshot, options)
+        box = container(one(objects, "Deployment", "prebuilt-9"))
+        assert "args" not in box
+        assert "command" not in box
+        variables = {entry["name"]: entry["value"] for entry in box["env"]}
+        assert (
+            variables.items()
+            >= {
+                "SERVD_LISTEN": "tcp://0.0.0.0:7000",
+                "SERVD_CURVE": "/etc/servd/curve",
+                "SERVD_MAX_BATCH": "-1",
+                "SERVD_MODEL_NAME": "prebuilt",
+                "SERVD_MODEL_VERSION": "9",
+            }.items()
+        )
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert box[probe]["tcpSocket"] == {"port": "rpc"}
+        assert ("lifecycle" in box) == has_hook

@@ -31,6 +31,17 @@ def test_the_namespace_is_applied_first(objects: list[Object]):
     assert min(render_directory(objects)) == "00-namespace.yaml"
 
 
+def test_what_pods_need_is_applied_before_them(objects: list[Object]):
+    """Accounts, keys, the registry and the policies are there when the first pod is made."""
+    files = list(render_directory(objects))
+    kinds = [yaml.safe_load(text)["kind"] for text in render_directory(objects).values()]
+    assert files == sorted(files)
+    first_pod = kinds.index("Deployment")
+    early = {"Namespace", "ServiceAccount", "Secret", "ConfigMap", "NetworkPolicy"}
+    assert set(kinds[:first_pod]) == early
+    assert not early & set(kinds[first_pod:])
+
+
 def test_a_single_file_holds_all(objects: list[Object]):
     """A single file holds the same objects in the order in which they can be applied."""
     assert list(yaml.safe_load_all(render_single_file(objects))) == objects

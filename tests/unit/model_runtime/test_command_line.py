@@ -25,6 +25,15 @@ def test_variables_say_what_the_command_line_leaves_out(tmp_path):
     assert given.curve == read_replica_keys(tmp_path)
 
 
+def test_variables_say_what_it_is_deployed_as():
+    """One image serves under any name; where the command line has one, that holds."""
+    environ = {"SERVD_LISTEN": "x", "SERVD_MODEL_NAME": "iris", "SERVD_MODEL_VERSION": "7"}
+    given = _parser(environ).parse_args(["--bundle=/b"])
+    assert (given.model, given.version) == ("iris", "7")
+    given = _parser(environ).parse_args(ARGUMENTS)
+    assert (given.model, given.version) == ("m", "1")
+
+
 def test_what_is_missing_or_wrong_is_named(tmp_path, capsys):
     """Without an address, or with a folder that holds no keys, it does not begin."""
     with pytest.raises(SystemExit):
