@@ -14,10 +14,12 @@ from typing import Any, Final
 from model_runtime import manifest as manifests
 from model_runtime.bundle import FILES_NAME, BundleFormatError
 
-MODEL_ERRORS: Final = (Exception, SystemExit)
+MODEL_ERRORS: Final = (Exception, SystemExit, KeyboardInterrupt)
 """What a call into a model may raise that is the model's failure and not the end of the replica."""
 
 _MAX_MESSAGE: Final = 500
+_MAX_LINE: Final = 2000
+_NOT_INSTALLED: Final = "not installed"
 _OWN_FOLDER: Final = str(Path(__file__).parent)
 _MACHINERY: Final = re.compile(r"<frozen (importlib|runpy|zipimport)|/importlib/__init__\.py$")
 _DISTRIBUTIONS: Final = {
@@ -72,7 +74,12 @@ def message_of(error: BaseException) -> str:
     except Exception as broken:  # noqa: BLE001  (the model's own __str__ may raise anything)
         text = f"<its text cannot be read: {type(broken).__name__}>"
     line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
-    return line if len(line) <= _MAX_MESSAGE else f"{line[: _MAX_MESSAGE - 1]}…"
+    return _shortened(line, _MAX_MESSAGE)
+
+
+def _shortened(line: str, limit: int) -> str:
+    """Return a line of at most `limit` characters: an exception may quote its whole input."""
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
 def traceback_of(error: BaseException, bundle_dir: Path | None) -> str:
@@ -83,7 +90,8 @@ def traceback_of(error: BaseException, bundle_dir: Path | None) -> str:
     root = "" if bundle_dir is None else f"{(bundle_dir / FILES_NAME).resolve()}/"
     told = tb.TracebackException.from_exception(error, limit=-40)
     _cut(told, root, set())
-    return "".join(told.format()).rstrip()
+    lines = "".join(told.format()).rstrip().split("\n")
+    return "\n".join(_shortened(line, _MAX_LINE) for line in lines)
 
 
 def _cut(told: tb.TracebackException, root: str, seen: set[int]) -> None:
@@ -179,7 +187,7 @@ def installed_version(distribution: str) -> str:
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return _NOT_INSTALLED
 
 
 def as_json(error: BaseException, bundle_dir: Path | None) -> dict[str, Any]:
