@@ -124,7 +124,7 @@ def _relative(filename: str, root: str) -> str:
 def hint_for(error: BaseException, bundle_dir: Path | None) -> str:
     """Return what to do about an exception, or an empty text."""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return missing_module_hint(error.name)
+        return _other_version_hint(error.name) or missing_module_hint(error.name)
     if isinstance(error, SystemExit):
         return (
             "the model's code ends the program: put what is only for a script under "
@@ -132,12 +132,24 @@ def hint_for(error: BaseException, bundle_dir: Path | None) -> str:
         )
     if isinstance(error, MemoryError):
         return "the model needs more memory than it may have"
+    if type(error).__name__ == "NotFittedError":
+        return "the model was saved before it was trained: call its fit first, then save it again"
     if isinstance(error, AttributeError) and "__main__" in str(error):
         return (
             "the pickle needs a class or function of the script that made it: "
             "put that in a file of its own beside the model and import it from there"
         )
     return _bundle_version_hint(bundle_dir) or _file_hint(error)
+
+
+def _other_version_hint(module: str) -> str:
+    """Return the hint for a module that the installed version of its package does not have."""
+    top = module.partition(".")[0]
+    name = _DISTRIBUTIONS.get(top, top)
+    version = installed_version(name)
+    if top == module or version == _NOT_INSTALLED:
+        return ""
+    return f"{name} {version} has no {module}: install the version the model was made with"
 
 
 def missing_module_hint(module: str) -> str:

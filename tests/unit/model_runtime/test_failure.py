@@ -4,6 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import sklearn
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
 
 from model_runtime import failure, loaders, manifest, selftest
 from model_runtime.manifest import Manifest
@@ -36,3 +39,20 @@ def test_a_megabyte_in_an_exception_is_cut(tmp_path):
     assert len(fault.message) < 600
     assert max(map(len, fault.traceback.splitlines())) == 2000
     assert fault.traceback.endswith("z…")
+
+
+def test_a_module_that_the_installed_version_lacks_is_not_missing(tmp_path):
+    """The hint names the version here, and does not ask to install what is installed."""
+    error = ModuleNotFoundError("No module", name="sklearn.linear_model.logistic")
+    hint = failure.hint_for(error, tmp_path)
+    assert hint.startswith(f"scikit-learn {sklearn.__version__} has no sklearn.linear_model")
+    assert "pip install not_here" in failure.hint_for(
+        ModuleNotFoundError("No module", name="not_here.sub"), tmp_path
+    )
+
+
+def test_a_model_that_was_never_trained_is_told_so(tmp_path):
+    """The hint is to fit it, not to try another input."""
+    with pytest.raises(NotFittedError) as caught:
+        LinearRegression().predict([[1.0]])
+    assert "call its fit first" in failure.hint_for(caught.value, tmp_path)
