@@ -7,6 +7,7 @@ A pickle is a program; loading it runs code. Only a replica does that. Here its 
 import bz2
 import gzip
 import lzma
+import opcode
 import pickletools
 import re
 import sys
@@ -23,6 +24,11 @@ _READ_LIMIT: Final = 64 * 1024 * 1024
 _WALK_LIMIT: Final = 200_000
 _PYTHON_2_STRINGS: Final = frozenset({"STRING", "BINSTRING", "SHORT_BINSTRING"})
 """Opcodes that only Python 2 writes."""
+_NEWEST_PROTOCOL: Final = max(code.proto for code in pickletools.opcodes)
+"""The newest pickle protocol that this Python reads."""
+_BYTES: Final = frozenset({"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"})
+_RESUME: Final = bytes((opcode.opmap["RESUME"], 0))
+"""What each function compiled by this Python holds; the number changes between versions of it."""
 _PUSHED: Final = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
 _INTEGERS: Final = frozenset({"BININT1", "BININT2", "BININT", "INT", "LONG1"})
 _NOT_FRAMEWORKS: Final = sys.stdlib_module_names | {"__builtin__", "copy_reg", "__main__"}
@@ -83,6 +89,7 @@ def scan(path: Path) -> PickleScan:
     is_complete = walk.run(content)
     if not walk.steps or not (is_complete or walk.modules or walk.protocol >= 2):
         raise TargetError(f"{path.name} is not a pickle", hint="was it written with pickle.dump?")
+    _refuse_other_pythons(path.name, walk)
     if not is_complete:
         walk.search(content)
     tops = dict.fromkeys(name.partition(".")[0] for name in walk.modules)
@@ -128,9 +135,28 @@ def _refuse_other_formats(name: str, content: bytes) -> None:
             raise TargetError(f"{name} is not a pickle: it is {what}")
 
 
+def _refuse_other_pythons(name: str, walk: "_Walk") -> None:
+    """Refuse what only another version of Python can load or run."""
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if walk.protocol > _NEWEST_PROTOCOL:
+        raise TargetError(
+            f"{name} was written by a newer Python (pickle protocol {walk.protocol}); "
+            f"Python {here} reads up to {_NEWEST_PROTOCOL}",
+            hint=f"write it with pickle.dump(model, file, protocol={_NEWEST_PROTOCOL})",
+        )
+    if walk.code is not None and _RESUME not in walk.code:
+        raise TargetError(
+            f"{name} holds a function compiled by another Python; this is {here}",
+            hint=f"write it again with Python {here}, or deploy the .py file of the function",
+        )
+
+
 @dataclass(slots=True)
 class _Walk:
-    """One pass over the opcodes. `_pushed` holds the last strings that were put on the stack."""
+    """One pass over the opcodes. `_pushed` holds the last strings that were put on the stack.
+
+    `code` is the bytecode of the first function that is in the pickle itself, as cloudpickle does.
+    """
 
     protocol: int = 0
     steps: int = 0
@@ -138,6 +164,8 @@ class _Walk:
     sklearn_version: str | None = None
     row_items: int | None = None
     is_python2: bool = False
+    code: bytes | None = None
+    _is_code_next: bool = False
     _memo: dict[int, str] = field(default_factory=dict)
     _pushed: list[str] = field(default_factory=lambda: ["", ""])
     _key: str = ""
@@ -180,10 +208,13 @@ class _Walk:
             self._push("")
         elif name in _PYTHON_2_STRINGS:
             self.is_python2 = True
+        elif name in _BYTES and self._is_code_next and self.code is None:
+            self.code = argument
 
     def _on_string(self, text: str) -> None:
         if self._key == "_sklearn_version":
             self.sklearn_version = self.sklearn_version or text
+        self._is_code_next = self._is_code_next or text == "CodeType"
         self._push(text)
 
     def _push(self, text: str) -> None:

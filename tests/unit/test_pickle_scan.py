@@ -1,9 +1,11 @@
 """Pickles are read, never executed."""
 
+import opcode
 import os
 import pickle
 from pathlib import Path
 
+import cloudpickle
 import joblib
 import numpy as np
 import pytest
@@ -143,3 +145,26 @@ def test_a_compression_bomb_is_read_to_the_limit_only(tmp_path):
     path = tmp_path / "bomb.joblib"
     joblib.dump([b"x" * (80 << 20)], path, compress=3)
     assert scan(path).compression == "zlib"
+
+
+def test_a_function_of_another_python_is_refused(tmp_path):
+    """Bytecode runs in the Python that made it only; this Python's own is taken."""
+    path = tmp_path / "f.pkl"
+    content = cloudpickle.dumps(lambda inputs: [sum(x) for x in inputs])
+    path.write_bytes(content)
+    assert scan(path).frameworks == ("cloudpickle",)
+    resume = bytes((opcode.opmap["RESUME"], 0))
+    assert resume in content
+    path.write_bytes(content.replace(resume, b"\x74\x00"))
+    with pytest.raises(TargetError, match="compiled by another Python") as caught:
+        scan(path)
+    assert "write it again with Python 3." in caught.value.hint
+
+
+def test_a_newer_pickle_protocol_is_refused(tmp_path):
+    """It is said before anything is loaded, with the protocol to write instead."""
+    path = tmp_path / "f.pkl"
+    path.write_bytes(b"\x80\x63N.")
+    with pytest.raises(TargetError, match=r"newer Python .pickle protocol 99.") as caught:
+        scan(path)
+    assert f"protocol={pickle.HIGHEST_PROTOCOL}" in caught.value.hint

@@ -43,6 +43,13 @@ def test_what_has_none_of_the_forms_is_refused(project, text):
     assert "file.py:function" in caught.value.hint
 
 
+def test_a_folder_is_not_a_missing_file(project):
+    """Its name may end as a pickle's does; no nearest name is offered, which would be its own."""
+    (project / "model.pkl").mkdir()
+    with pytest.raises(TargetError, match=r"model\.pkl is a folder"):
+        parse_target("model.pkl")
+
+
 def test_a_missing_file_names_the_nearest(project):
     """Did you mean."""
     assert project
