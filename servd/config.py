@@ -216,14 +216,15 @@ def _parsed(values: Mapping[str, object], place: str, *, dashes: bool) -> dict[s
     return parsed
 
 
-def _parse_one(name: str, value: object, place: str) -> dict[str, Any]:
+def _parse_one(name: str, value: object, place: str, shown: str = "") -> dict[str, Any]:
+    """Return a setting's field and value; `shown` names it where its place does not."""
     if name not in _SETTINGS:
         raise ConfigError(f"{place}: unknown setting '{name}'", hint=did_you_mean(name, _SETTINGS))
     field, parse = _SETTINGS[name]
     try:
         return {field: parse(value)}
     except ValueError as error:
-        raise ConfigError(f"{place}: {error}") from error
+        raise ConfigError(f"{shown or place}: {error}") from error
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -235,7 +236,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from error
     parsed: dict[str, Any] = {}
     for key, value in content.items():
-        parsed |= _parse_one(key.replace("-", "_"), value, str(path))
+        parsed |= _parse_one(key.replace("-", "_"), value, str(path), f"{path}: {key}")
     return parsed
 
 

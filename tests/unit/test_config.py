@@ -88,6 +88,13 @@ def test_a_wrong_key_of_the_file_names_the_nearest(tmp_path):
     assert caught.value.hint == "did you mean query_port?"
 
 
+def test_a_wrong_value_in_the_file_names_its_key(tmp_path):
+    """The file alone would leave its reader to guess which line is meant."""
+    (tmp_path / "servd.toml").write_text("query-port = 'x'\n")
+    with pytest.raises(ConfigError, match=r"servd\.toml: query-port: 'x' is not a port"):
+        load_config({"data_dir": "d"}, {}, tmp_path)
+
+
 def test_a_file_that_is_no_toml_is_refused(tmp_path):
     """The message names the file."""
     (tmp_path / "servd.toml").write_text("= 1")
