@@ -22,6 +22,7 @@ from servd.errors import StoreError
 
 _Result = TypeVar("_Result")
 _BUSY_TIMEOUT_S = 2.0
+_START_AFRESH = "move it away to start with an empty registry"
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -130,7 +131,7 @@ class Store:
                 f"the registry's database {self._path} cannot be opened ({error}); "
                 "it is kept as it is",
                 hint="stop whatever else uses it, make room or give it back its permissions; "
-                "if it is damaged, move it away to start with an empty registry",
+                f"if it is damaged, {_START_AFRESH}",
             ) from error
         except StoreError:
             self._close()
@@ -147,7 +148,8 @@ class Store:
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             raise StoreError(
                 f"the registry's database {self._path} cannot be read ({error}); "
-                "it is kept as it is"
+                "it is kept as it is",
+                hint=f"bring back a copy of it, or {_START_AFRESH}",
             ) from error
 
     def _write(self, changes: Sequence[Change]) -> None:

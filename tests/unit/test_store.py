@@ -160,8 +160,9 @@ def test_a_row_that_makes_no_sense_is_refused(tmp_path):
     asyncio.run(write(path, EVERYTHING))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE applications SET input_type = 'colours'")
-    with pytest.raises(StoreError, match=r"r\.db cannot be read"):
+    with pytest.raises(StoreError, match=r"r\.db cannot be read") as caught:
         asyncio.run(load(path))
+    assert "move it away" in caught.value.hint
 
 
 def test_a_registry_of_the_first_schema_is_brought_up_to_date(tmp_path):
