@@ -19,6 +19,12 @@ from servd.errors import ApplicationNotFoundError, ServdError
 _TIMEOUT_S: Final = 120.0
 
 
+class QueryRefusedError(ServdError):
+    """A query that was answered with an error."""
+
+    code = "query_refused"
+
+
 @verb(
     "predict",
     examples=(
@@ -37,7 +43,11 @@ def command(session: Session, app: str, value: str, *, is_batch: bool, is_curl: 
     base = query_base(session.client().get("/status")["query_url"], session.admin_url)
     url = f"{base}/{segment(app)}/predict"
     if is_curl:
-        session.output.answer(curl_line(url, body))
+        line = curl_line(url, body)
+        if session.output.is_json:
+            session.output.document({"curl": line})
+        else:
+            session.output.answer(line)
         return
     status, answer = _post(url, body, session.config.token)
     if status >= 400:
@@ -108,17 +118,19 @@ def _refusal(session: Session, app: str, status: int, answer: str) -> ServdError
     except ValueError:
         problem = {}
     if not isinstance(problem, dict) or not isinstance(problem.get("error"), str):
-        return ServdError(f"the query was answered with {status}: {answer}")
+        return QueryRefusedError(f"the query was answered with {status}: {answer}")
     # The hint says in fewer words what the schema after the cause says.
     cause = str(problem.get("cause", "")).partition(" Expected JSON schema")[0]
     message = f"{problem['error']}: {cause}".rstrip(": \n")
-    return ServdError(message, hint=_hint(applications[app], status))
+    return QueryRefusedError(message, hint=_hint(applications[app], status, cause))
 
 
-def _hint(application: dict[str, Any], status: int) -> str:
+def _hint(application: dict[str, Any], status: int, cause: str) -> str:
     name, models = application["name"], application["linked_models"]
     if not models:
         return f"no model answers {name} yet: servd app link {name} MODEL"
     if status == 400:
         return f"{name} takes {application['input_type']}; servd app show {name}    says more"
+    if cause.startswith("No connected models"):
+        return f"servd ps    shows its replicas; servd scale {models[0]} 1    starts one"
     return f"servd logs {models[0]}    shows what the model said"

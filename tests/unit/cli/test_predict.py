@@ -1,5 +1,7 @@
 """`servd predict`."""
 
+import json
+
 import pytest
 
 from servd.cli.predict import query_base
@@ -79,6 +81,23 @@ def test_a_refusal_is_told_without_the_schema(run, queries):
     assert done.exit_code == 1
     assert done.stderr.splitlines()[0] == "error: Json error: is not of type double."
     assert "sums takes doubles" in done.stderr
+    refused = json.loads(run("predict", "sums", '["a"]', "--json").stderr)["error"]
+    assert refused["code"] == "query_refused"
+
+
+def test_a_model_without_replicas_is_to_be_scaled(run, admin, queries):
+    """Its log would tell nothing."""
+    admin.answers["GET /applications"] = (200, [APP])
+    cause = "No connected models found for query"
+    queries.answers["POST /sums/predict"] = (503, {"error": "Unavailable", "cause": cause})
+    assert "servd scale m 1" in run("predict", "sums", "[1]").stderr
+
+
+def test_the_curl_line_comes_as_json_too(run, queries):
+    """With --json the line is in a document."""
+    assert queries
+    document = json.loads(run("predict", "sums", "[1]", "--curl", "--json").stdout)
+    assert document["curl"].startswith("curl -d '{\"input\": [1]}' http://")
 
 
 @pytest.mark.parametrize(
