@@ -53,6 +53,10 @@ class LogsApi:
         version_id = VersionId(model, version)
         if version_id not in self._registry.state.versions and not self._find(version_id, None):
             raise NotFoundError(f"there are no logs of {version_id}")
+        if replica is not None and not self._find(version_id, replica):
+            raise NotFoundError(
+                f"{version_id} has no log of a replica {replica}", hint="servd ps    lists them"
+            )
         return await self._answer(request, lambda: self._find(version_id, replica))
 
     def _version(self, model: str) -> str:

@@ -32,6 +32,9 @@ def test_logs_are_read_from_their_end(scenario, tmp_path):
         _, text = await parts.call("GET", f"{API}/logs/m?version=1&lines=1&replica=1")
         assert text == "half a line\n"
         assert (await parts.call("GET", f"{API}/logs/daemon")) == (200, "")
+        status, answer = await parts.call("GET", f"{API}/logs/m?version=1&replica=7")
+        assert status == 404
+        assert "m:1 has no log of a replica 7" in str(answer)
 
     scenario(tmp_path, steps)
 
