@@ -145,6 +145,9 @@ def _deploy(
     try:
         for event in client.events("/deployments", request):
             progress.on_event(event)
+    except KeyboardInterrupt:
+        progress.on_interrupt()
+        raise
     finally:
         progress.settle()
     progress.finish()
@@ -219,7 +222,7 @@ def _check_names(name: str, app: str | None, version: str | None) -> None:
 def _daemon(session: Session, progress: "Progress", *, may_start: bool) -> "AdminClient":
     """Return a client of the running daemon; one is started where none runs and it may be."""
     from servd.cli.spawn import start_daemon  # noqa: PLC0415 - help does without
-    from servd.errors import DaemonNotRunningError  # noqa: PLC0415
+    from servd.errors import DaemonNotRunningError, StartError  # noqa: PLC0415
 
     config = session.config
     # Loading and testing are the daemon's to limit; this is what a broken connection may cost.
@@ -229,7 +232,12 @@ def _daemon(session: Session, progress: "Progress", *, may_start: bool) -> "Admi
     except DaemonNotRunningError:
         if not may_start or session.admin_url:
             raise
-        status, is_new = start_daemon(config, {})
+        try:
+            status, is_new = start_daemon(config, {})
+        except StartError as error:
+            # The flags that the hint speaks of are those of `servd start`.
+            error.hint = error.hint.replace("--", "servd start --", 1)
+            raise
         if is_new:
             progress.on_started(status)
         return session.client(config.load_timeout_s + config.test_timeout_s + 30.0)

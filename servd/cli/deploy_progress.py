@@ -107,6 +107,11 @@ class Progress:
             error.traceback = f"{error.traceback.rstrip()}\n({kept})".lstrip("\n")
         return error
 
+    def on_interrupt(self) -> None:
+        """Say that the daemon goes on without us."""
+        name = self._name or "the deployment"
+        self._output.warning(f"{name} is still being deployed: servd ps    shows it")
+
     def settle(self) -> None:
         """Take away what tells that something goes on."""
         self._output.settle()

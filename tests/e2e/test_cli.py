@@ -221,6 +221,8 @@ def test_a_taken_port_is_named_with_its_holder(idle_daemon):
     """The hint gives the flag."""
     with socket.create_server(("127.0.0.1", idle_daemon.query_port)):
         code, text = refused(idle_daemon, "start")
+        _, of_deploy = refused(idle_daemon, "deploy", str(MODELS / "good.py"))
+    assert "hint:  choose another one: servd start --query-port PORT" in of_deploy
     assert code == 1
     assert f"port {idle_daemon.query_port} is taken by" in text
     assert f"(pid {os.getpid()})" in text

@@ -176,6 +176,20 @@ def test_no_wait_returns_when_it_is_accepted(run, events, admin):
     assert document["event"] == "accepted"
 
 
+def test_an_interrupt_says_that_the_daemon_goes_on(run, events, monkeypatch):
+    """The deployment is the daemon's by then: exit code 130, and where to look for it."""
+    assert events
+
+    def interrupted(*_):
+        yield LOADED
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("servd.client.AdminClient.events", interrupted)
+    done = run("deploy", "func.py")
+    assert done.exit_code == 130
+    assert "warning: total:1 is still being deployed: servd ps" in done.stderr
+
+
 def test_no_start_refuses_without_a_daemon(run, data_dir, tmp_path, monkeypatch):
     """Exit code 3, and nothing is started."""
     (tmp_path / "func.py").write_text("def total(inputs):\n    return inputs\n")
