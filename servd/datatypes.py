@@ -186,7 +186,10 @@ class ReplicaState(enum.StrEnum):
 
 
 class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of `servd ps`. Rates are over the last seconds; times are in milliseconds."""
+    """One row of `servd ps`. Rates are over the last seconds; times are in milliseconds.
+
+    `default_ratio` is its application's, where its version is the current one.
+    """
 
     application: str | None
     model: str

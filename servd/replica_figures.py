@@ -33,7 +33,6 @@ class ReplicaFigures:
             p50_ms=window.p50_ms if window else None,
             p99_ms=window.p99_ms if window else None,
             mean_batch=window.mean_batch if window else None,
-            default_ratio=window.default_ratio if window else None,
             memory_bytes=self._memory_bytes(replica.pid) if replica.pid else replica.memory_bytes,
             runtime=replica.spec.version.runtime,
             last_error=replica.failure.message if replica.failure else None,

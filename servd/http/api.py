@@ -15,7 +15,14 @@ from aiohttp import web
 from servd import __version__, names
 from servd import registry_rules as rules
 from servd.clock import Clock, monotonic
-from servd.datatypes import Application, DeployEvent, DeployRequest, InputType, VersionId
+from servd.datatypes import (
+    Application,
+    DeployEvent,
+    DeployRequest,
+    InputType,
+    ReplicaStatus,
+    VersionId,
+)
 from servd.errors import (
     ApplicationNotFoundError,
     InvalidValueError,
@@ -224,7 +231,17 @@ class Api:
         return response
 
     async def _list_replicas(self, _request: web.Request) -> web.Response:
-        return json_answer(self._services.supervisor.statuses())
+        rows = self._services.supervisor.statuses()
+        return json_answer([self._with_defaults(row) for row in rows])
+
+    def _with_defaults(self, row: ReplicaStatus) -> ReplicaStatus:
+        """Add the share of default outputs: an application gives them, for its current version."""
+        figures = self._services.engine
+        application = figures.by_name.get(row.application or "")
+        if application is None or self._registry.state.current.get(row.model) != row.version:
+            return row
+        ratio = application.counters.window(figures.clock()).default_ratio
+        return msgspec.structs.replace(row, default_ratio=ratio)
 
     async def _shutdown(self, request: web.Request) -> web.Response:
         given = await read_struct(request, models.ShutdownRequest)

@@ -73,6 +73,14 @@ def test_failure_without_a_default_is_an_error(daemon: Daemon) -> None:
     assert (status, answer["cause"]) == (500, MODEL_FAILED)
 
 
+def test_default_outputs_are_seen_in_ps(daemon: Daemon) -> None:
+    """One of two queries got the default output, and the table says 50 %."""
+    path = _deploy(daemon, "poison", "--name", "half", "--app", "half").replace("poison", "half")
+    assert _ask(daemon, path, BAD)["default"] is True
+    assert _is_served(daemon, path, GOOD)
+    assert [row["default_ratio"] for row in replicas(daemon, "half")] == [0.5]
+
+
 def test_slow_answer_is_told_from_a_failure(daemon: Daemon) -> None:
     """A model that takes longer than the objective is explained in other words."""
     path = _deploy(daemon, "sleeps_as_told", slo="100ms")
