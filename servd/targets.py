@@ -77,8 +77,8 @@ def parse_target(text: str) -> Target:
             f"'{text}' is not something to deploy",
             hint="deploy file.py:function, file.py:Class, or a .pkl, .pickle or .joblib file",
         )
-    if target.path.is_dir():
-        raise TargetError(f"{file} is a folder", hint="deploy a file in it")
+    if target.path.exists() and not target.path.is_file():
+        raise TargetError(f"{file} is not a file", hint="deploy a Python file or a pickle")
     if not target.path.is_file():
         folder = target.path.parent
         near = [path.name for path in folder.iterdir()] if folder.is_dir() else []

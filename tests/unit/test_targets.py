@@ -1,5 +1,6 @@
 """What a TARGET of `servd deploy` turns out to be."""
 
+import os
 import pickle
 import sys
 from pathlib import Path
@@ -43,11 +44,13 @@ def test_what_has_none_of_the_forms_is_refused(project, text):
     assert "file.py:function" in caught.value.hint
 
 
-def test_a_folder_is_not_a_missing_file(project):
+def test_a_folder_or_pipe_is_not_a_missing_file(project):
     """Its name may end as a pickle's does; no nearest name is offered, which would be its own."""
     (project / "model.pkl").mkdir()
-    with pytest.raises(TargetError, match=r"model\.pkl is a folder"):
-        parse_target("model.pkl")
+    os.mkfifo(project / "pipe.pkl")
+    for name in ("model.pkl", "pipe.pkl"):
+        with pytest.raises(TargetError, match=f"{name} is not a file"):
+            parse_target(name)
 
 
 def test_a_missing_file_names_the_nearest(project):
