@@ -234,5 +234,7 @@ def _api_error(status: int, content: bytes) -> ApiError:
     except (ValueError, KeyError, TypeError):
         problem = {"message": content.decode("utf-8", "replace").strip()}
     if not isinstance(problem, dict):
-        problem = {"message": str(problem)}
+        # The admin API's errors are objects; the query API's are texts.
+        hint = "is this the address of an admin API, by default on port 1338?"
+        return ApiError(502, {"message": f"the daemon answered: {problem}", "hint": hint})
     return (ApiNotFoundError if status == 404 else ApiError)(status, problem)

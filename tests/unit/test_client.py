@@ -81,6 +81,15 @@ def test_an_error_answer_of_another_shape_is_told_too(client, admin, answer, mes
         client.get("/a")
 
 
+def test_an_answer_of_the_query_api_is_told_apart(client, admin):
+    """Its 404 says nothing of what was asked for: the address is of the wrong port."""
+    admin.answers["GET /a"] = (404, '{"error": "Not found", "cause": "/api/v1/a"}')
+    with pytest.raises(ApiError, match="the daemon answered: Not found") as caught:
+        client.get("/a")
+    assert not isinstance(caught.value, NotFoundError)
+    assert "port 1338" in caught.value.hint
+
+
 def test_a_missing_thing_is_a_not_found_error(client):
     """404 has its own class."""
     with pytest.raises(NotFoundError, match="nothing at /nope"):
