@@ -71,7 +71,7 @@ def parse_target(text: str) -> Target:
     file, colon, name = text.rpartition(":")
     if not colon or not file.endswith(".py"):
         file, name = text, ""
-    target = Target(Path(file).resolve(), name or None)
+    target = Target(_path(file), name or None)
     if target.path.suffix != ".py" and not target.is_pickle:
         raise TargetError(
             f"'{text}' is not something to deploy",
@@ -81,9 +81,17 @@ def parse_target(text: str) -> Target:
         raise TargetError(f"{file} is not a file", hint="deploy a Python file or a pickle")
     if not target.path.is_file():
         folder = target.path.parent
-        near = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        there = folder.iterdir() if folder.is_dir() else ()
+        near = [path.name for path in there if path.is_file()]
         raise TargetError(f"there is no file {file}", hint=did_you_mean(target.path.name, near))
     return target
+
+
+def _path(file: str) -> Path:
+    """Return the path of a file; a pickle keeps the name of a link that leads to it."""
+    path = Path(file)
+    is_pickle = path.suffix in PICKLE_ENDINGS
+    return path.parent.resolve() / path.name if is_pickle else path.resolve()
 
 
 def find(target: Target, timeout_s: float = 120.0) -> Found:

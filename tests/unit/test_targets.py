@@ -44,9 +44,22 @@ def test_what_has_none_of_the_forms_is_refused(project, text):
     assert "file.py:function" in caught.value.hint
 
 
+def test_a_pickle_is_known_by_the_name_of_its_link(project):
+    """Data stores keep a model as a blob without an ending, and a link to it."""
+    (project / "blob").write_bytes(pickle.dumps(LogisticRegression()))
+    (project / "model.pkl").symlink_to(project / "blob")
+    target = parse_target("model.pkl")
+    assert target == Target(project / "model.pkl", None)
+    assert find(target).files == (project / "model.pkl",)
+
+
 def test_a_folder_or_pipe_is_not_a_missing_file(project):
     """Its name may end as a pickle's does; no nearest name is offered, which would be its own."""
     (project / "model.pkl").mkdir()
+    (project / "dangling.pkl").symlink_to(project / "gone.pkl")
+    with pytest.raises(TargetError, match=r"there is no file dangling\.pkl") as caught:
+        parse_target("dangling.pkl")
+    assert caught.value.hint == ""
     os.mkfifo(project / "pipe.pkl")
     for name in ("model.pkl", "pipe.pkl"):
         with pytest.raises(TargetError, match=f"{name} is not a file"):
