@@ -51,6 +51,10 @@ class Carrier(Protocol):
         """Send a message of a header and up to two payload frames."""
         ...
 
+    def read(self) -> None:
+        """Hand over the messages that have come; none may have. Called by the event loop too."""
+        ...
+
 
 def carrier(
     address: str,
@@ -89,7 +93,7 @@ class StreamCarrier:
             return
         self._socket = sock
         self._assembler = Assembler()
-        asyncio.get_running_loop().add_reader(sock.fileno(), self._on_readable)
+        asyncio.get_running_loop().add_reader(sock.fileno(), self.read)
         self._flush()
 
     def close(self) -> None:
@@ -141,7 +145,8 @@ class StreamCarrier:
         if sock is not None:
             asyncio.get_running_loop().remove_writer(sock.fileno())
 
-    def _on_readable(self) -> None:
+    def read(self) -> None:
+        """Hand over the messages that have come; none may have."""
         sock = self._socket
         if sock is None:
             return
@@ -201,7 +206,7 @@ class ZmqCarrier:
         sock.connect(self._address)
         self._socket = sock
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(sock.FD, self._on_readable)
+        self._loop.add_reader(sock.FD, self.read)
 
     def close(self) -> None:
         """Let go of the socket."""
@@ -223,9 +228,10 @@ class ZmqCarrier:
         except zmq.Again:
             return
         if _has_message(sock) and self._loop is not None:
-            self._loop.call_soon(self._on_readable)
+            self._loop.call_soon(self.read)
 
-    def _on_readable(self) -> None:
+    def read(self) -> None:
+        """Hand over the messages that have come; none may have."""
         sock = self._socket
         while sock is not None and _has_message(sock):
             frames = [sock.recv(_NOBLOCK)]

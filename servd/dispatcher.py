@@ -6,7 +6,6 @@ waits then, up to that replica's limit. Nothing waits for a batch to fill, unles
 deployed with a batch wait.
 """
 
-import asyncio
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from servd.metrics import Counters, Tally
 from servd.query import Batch, Miss, Query, answer_all, count_answers, miss, prune
 from servd.rpc import ReplicaConnection
 from servd.slot import UNLIMITED, Slot, next_slot, room
+from servd.tick import Tick
 
 if TYPE_CHECKING:
     from servd.route import Route
@@ -36,9 +36,9 @@ class Dispatcher:
 
     `slots` are the replicas that get new batches; while there are none it is not `is_live`.
     `bodies` are the known answers by body; None while not live or if none are known. `queued`
-    counts queries not sent yet; from `admit_limit` on, more could not be answered in time. While
-    `is_scheduled`, this tick's queries came at `scheduled_s`. `row_bytes` is the length that a row
-    must have, if known.
+    counts queries not sent yet; from `admit_limit` on, more could not be answered in time.
+    `tick` is what the event loop is reading. `row_bytes` is the length that a row must have, if
+    known.
     """
 
     def __init__(self, version: ModelVersion, cache: VersionCache | None, clock: Clock) -> None:
@@ -61,10 +61,7 @@ class Dispatcher:
         self._again: deque[list[Query]] = deque()
         self._late: list[Query] = []
         self._slot_of: dict[ReplicaConnection, Slot] = {}
-        self.is_scheduled = False
-        self.scheduled_s = 0.0
-        self._ticked_s = 0.0
-        self._looked_s = 0.0
+        self.tick = Tick(clock, self._dispatch, self._on_look)
 
     @property
     def counters(self) -> Counters:
@@ -81,10 +78,13 @@ class Dispatcher:
         """Queue a query; all that the event loop reads in one tick so joins one batch."""
         self._queues[query.route].append(query)
         self.queued += 1
-        if not self.is_scheduled:
-            self.is_scheduled = True
-            self.scheduled_s = query.started_s
-            asyncio.get_running_loop().call_soon(self._on_tick)
+        tick = self.tick
+        if not tick.is_on:
+            tick.begin(query.started_s)
+        else:
+            tick.left -= 1
+            if tick.left < 0:
+                tick.look()
 
     def is_full_for(self, query: Query) -> bool:
         """Whether a query would wait too long. Asked by the engine above `admit_limit` only.
@@ -100,11 +100,11 @@ class Dispatcher:
         ahead = sum(len(queue) for route, queue in self._queues.items() if route.slo_s <= slo_s)
         return ahead >= room(self.slots, slo_s)
 
-    def _on_tick(self) -> None:
-        self.is_scheduled = False
-        # The loop looks for replies after each tick, so what it reads next had not come by the
-        # tick before this one.
-        self._looked_s, self._ticked_s = self._ticked_s, self._clock()
+    def _on_look(self) -> None:
+        """Keep the replicas busy while the event loop is busy reading."""
+        for slot in [*self.slots]:
+            if slot.connection.in_flight:
+                slot.connection.read()
         self._dispatch()
 
     def _dispatch(self) -> None:
@@ -179,7 +179,7 @@ class Dispatcher:
         connection.tally.add(len(batch.queries), now_s - batch.sent_s)
         slot = self._slot_of.get(connection)
         if slot is not None:
-            slot.learn(batch, now_s, self._looked_s)
+            slot.learn(batch, now_s, self.tick.looked_s)
             # A next batch that is half empty: nobody waits for capacity.
             is_short = self.queued * 2 >= slot.controller.limit
             self.admit_limit = room(self.slots, self._slo_s) if is_short else UNLIMITED

@@ -74,7 +74,8 @@ class Engine:
             miss(query, Miss.NO_MODEL)
             return query
         # One look at the clock for all that a tick reads.
-        now_s = dispatcher.scheduled_s if dispatcher.is_scheduled else self.clock()
+        tick = dispatcher.tick
+        now_s = tick.now_s if tick.is_on else self.clock()
         query = Query(route, row, sink, index, now_s)
         if dispatcher.row_bytes is not None and len(row) != dispatcher.row_bytes:
             miss(query, Miss.WRONG_SIZE)

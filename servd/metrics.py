@@ -119,6 +119,12 @@ class Counters:
         self.cache_hits += count
         self.latency.add_zeros(count)
 
+    def refuse(self, count: int) -> None:
+        """Count queries that were refused before they became any."""
+        self.queries += count
+        self.defaults += count
+        self.refused += count
+
     def answered(self, microseconds: int) -> None:
         """Count a query and its latency."""
         self.queries += 1

@@ -77,7 +77,7 @@ class MonitoredCarrier(ZmqCarrier):
         # The descriptor is edge-triggered, as that of the socket is (carriers.py).
         while self._monitor is not None and int(self._monitor.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             event = recv_monitor_message(self._monitor, zmq.NOBLOCK)["event"]
-            self._on_readable()  # what it said before it ended
+            self.read()  # what it said before it ended
             if event == zmq.EVENT_DISCONNECTED:
                 self._link.on_end()
             else:

@@ -84,6 +84,10 @@ class ReplicaConnection:
         """Disconnect; what was in flight stays listed for whoever takes it over."""
         self._carrier.close()
 
+    def read(self) -> None:
+        """Take what has come, if anything has, before the event loop gets to it."""
+        self._carrier.read()
+
     def heartbeat(self) -> None:
         """Ask for a sign of life; called twice a second by the supervisor."""
         self._send([protocol.HEARTBEAT, 0])

@@ -36,7 +36,9 @@ class BatchAnswer:
 
     def on_miss(self, query: Query, miss: Miss) -> None:
         """Keep one default, or one error object where there is no default."""
-        status, part = clipper.miss_object(self._first_id + query.index, query, miss)
+        status, part = clipper.miss_object(
+            self._first_id + query.index, query.route, miss, query.row
+        )
         # An answer with at least one prediction or default is a 200; the rest say so themselves.
         self._status = 200 if 200 in (status, self._status) else status
         self._keep(query.index, part)

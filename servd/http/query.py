@@ -74,16 +74,6 @@ class QueryConnection(RequestReader):
             self._query.cancel(self._server.engine)
         self._query = None
 
-    def pause_writing(self) -> None:
-        """Stop reading from a client that does not read its answers."""
-        if self.transport is not None:
-            self.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """Read on: the client has caught up."""
-        if self.transport is not None:
-            self.transport.resume_reading()
-
     def close_soon(self) -> None:
         """Close after the next answer: the server is draining."""
         self._is_plain = False
@@ -123,14 +113,19 @@ class QueryConnection(RequestReader):
         server = self._server
         self._query_id = server.next_id
         dispatcher = route.dispatcher
-        if dispatcher is not None and dispatcher.bodies is not None:
+        if dispatcher is not None:
             bodies = dispatcher.bodies
-            output = bodies.young.get(body) or (bodies.old and bodies.get(body))
-            if output:
+            if bodies is not None and (
+                output := bodies.young.get(body) or (bodies.old and bodies.get(body))
+            ):
                 server.next_id += 1
                 route.body_hits += 1
                 dispatcher.body_hits += 1
                 self.on_output(None, output)
+                return
+            # A batch's answer has another form, so what may be one is read all the same.
+            if dispatcher.tick.lag_s > route.patience_s and body.startswith(b'{"input":'):
+                self._shed(route, dispatcher)
                 return
         try:
             row = clipper.DECODE[route.input_type](body)
@@ -147,6 +142,13 @@ class QueryConnection(RequestReader):
         elif query.is_hit and dispatcher is not None:
             # Seen twice: from the third time on, the body itself is the key.
             dispatcher.remember(body, row)
+
+    def _shed(self, route: "Route", dispatcher: "Dispatcher") -> None:
+        """Refuse a query that has waited for too long to be read, for as little as possible."""
+        self._server.next_id += 1
+        route.shed += 1
+        dispatcher.tick.count()
+        self._answer_miss(*clipper.miss_object(self._query_id, route, Miss.OVERLOADED))
 
     def _predict_asked(self, route: "Route", asked: clipper.Asked) -> None:
         """Submit several inputs, or one for a version; RequestError where there is no such."""
@@ -204,8 +206,15 @@ class QueryConnection(RequestReader):
 
     def on_miss(self, query: Query, miss: Miss) -> None:
         """Write the default output or an error."""
-        status, body = clipper.miss_object(self._query_id, query, miss)
-        self.respond(status, body)
+        self._answer_miss(*clipper.miss_object(self._query_id, query.route, miss, query.row))
+
+    def _answer_miss(self, status: int, body: bytes) -> None:
+        if status == 200 and self._is_plain:
+            self._query = None
+            self.is_busy = False
+            self.transport.write(self._server.heads.ok[len(body)] + body)  # type: ignore[union-attr]
+        else:
+            self.respond(status, body)
 
     def respond(
         self,

@@ -116,6 +116,16 @@ class RequestReader(asyncio.Protocol):
         """Take a prediction whose head has been seen before: a POST that keeps the connection."""
         raise NotImplementedError
 
+    def pause_writing(self) -> None:
+        """Stop reading from a client that does not read its answers."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Read on: the client has caught up."""
+        if self.transport is not None:
+            self.transport.resume_reading()
+
     def data_received(self, data: bytes) -> None:
         """Read what came. Called by the event loop.
 

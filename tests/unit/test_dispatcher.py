@@ -11,6 +11,7 @@ from servd.metrics import Counters, Tally
 from servd.query import Miss, Query
 from servd.route import Route
 from servd.slot import MAX_IN_FLIGHT
+from servd.tick import LOOK_EVERY
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import run, serving, until
 
@@ -383,3 +384,41 @@ def test_every_query_is_answered_exactly_once(steps, limit, slos):
     assert set(world.heard) == set(range(len(world.queries)))
     assert not world.dispatcher.queued
     assert not world.dispatcher.cache.pending
+
+
+def test_a_long_tick_sends_and_reads_meanwhile():
+    """Where thousands of queries are read in one go, replicas get theirs before the last is."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving(cache_bytes=0) as served:
+                dispatcher = served.deploy(max_batch=50)
+                connection = await served.attach(replica, dispatcher)
+                route, sink = served.engine.by_name["app"], Collector()
+                asked = 0
+
+                def ask():
+                    nonlocal asked
+                    served.engine.submit(route, dispatcher, doubles(float(asked)), sink, asked)
+                    asked += 1
+
+                for _ in range(LOOK_EVERY + 2):
+                    ask()
+                assert len(connection.in_flight) == MAX_IN_FLIGHT
+                # Without a turn of the event loop, which alone would read replies otherwise.
+                while not sink.outputs:
+                    ask()
+                await until(lambda: len(sink.outputs) == asked)
+
+    run(main())
+
+
+class Collector:
+    """A sink that keeps outputs by their index."""
+
+    def __init__(self):
+        self.outputs = {}
+
+    def on_output(self, query, output):
+        """Keep an output."""
+        self.outputs[query.index] = output

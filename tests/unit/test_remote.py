@@ -121,7 +121,7 @@ def test_silence_takes_it_out_and_the_connection_is_made_anew():
                 assert dispatcher.is_live
                 assert link.connection is before
                 before.last_heard_s = clock.now_s - SILENT_S - 0.01
-                before.heartbeat = before._on_readable = lambda *_: None  # the way is cut
+                before.heartbeat = before.read = lambda *_: None  # the way is cut
                 link.tick(clock.now_s)
                 assert not dispatcher.is_live
                 second = link.connection

@@ -7,13 +7,16 @@ import json
 import struct
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 import simdjson
 
 from servd.datatypes import InputType
-from servd.query import Miss, Query
+from servd.query import Miss
+
+if TYPE_CHECKING:
+    from servd.route import Route
 
 LARGE_BODY_BYTES = 1024
 """From this size on, a numeric body goes through simdjson's buffer: at 784 numbers that takes
@@ -256,15 +259,15 @@ def _name(value: Any) -> str:
     return names.get(type(value), "Null")
 
 
-def miss_object(query_id: int, query: Query, why: Miss) -> tuple[int, bytes]:
+def miss_object(query_id: int, route: "Route", why: Miss, row: bytes = b"") -> tuple[int, bytes]:
     """Return the status and the object that say a query got no output.
 
     An application with a default output gives it, with the explanation; one without gives an error
-    whose status says the kind. A row of the wrong length is the caller's fault either way.
+    whose status says the kind. A `row` of the wrong length is the caller's fault either way.
     """
-    default = query.route.default
+    default = route.default
     if default is None or why is Miss.WRONG_SIZE:
-        text = error_object("Query processing error", _cause(query, why), query_id)
+        text = error_object("Query processing error", _cause(route, why, row), query_id)
         return _STATUS[why], text
     return 200, b'{"query_id":%d,"output":%b,"default":true,"default_explanation":%b}' % (
         query_id,
@@ -282,11 +285,11 @@ _STATUS = {
 }
 
 
-def _cause(query: Query, why: Miss) -> str:
-    dispatcher = query.route.dispatcher
-    size = query.route.input_type.item_bytes
+def _cause(route: "Route", why: Miss, row: bytes) -> str:
+    dispatcher = route.dispatcher
+    size = route.input_type.item_bytes
     if why is Miss.WRONG_SIZE and dispatcher is not None and dispatcher.row_bytes and size:
-        wanted, found = dispatcher.row_bytes // size, len(query.row) // size
+        wanted, found = dispatcher.row_bytes // size, len(row) // size
         return f"Model {dispatcher.id} takes {wanted} numbers, the input has {found}"
     return why.value
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from servd.datatypes import Application, InputType
 from servd.http.codecs import clipper
 from servd.http.codecs.clipper import DECODE, RequestError
-from servd.query import Miss, Query
+from servd.query import Miss
 from servd.route import Route
 
 DOUBLES = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=200)
@@ -193,20 +193,15 @@ def test_large_rows(few):
     assert all(map(math.isfinite, numbers))
 
 
-class Nobody:
-    """A sink that nothing is told."""
-
-
-def query_on(default, **known):
-    """Return a query of an application."""
-    application = Application(name="a", input_type=InputType.DOUBLES, slo_us=1)
-    return Query(Route(application, default), b"12345678", Nobody(), 0, 0.0, **known)
+def route_of(default):
+    """Return the route of an application."""
+    return Route(Application(name="a", input_type=InputType.DOUBLES, slo_us=1), default)
 
 
 @pytest.mark.parametrize("why", list(Miss))
 def test_misses(why):
     """With a default a miss is an answer, except for the caller's own fault; without, an error."""
-    status, body = clipper.miss_object(7, query_on(b'{"x": 1}'), why)
+    status, body = clipper.miss_object(7, route_of(b'{"x": 1}'), why)
     answer = json.loads(body)
     assert answer["query_id"] == 7
     if why is Miss.WRONG_SIZE:
@@ -214,6 +209,6 @@ def test_misses(why):
     else:
         assert (status, answer["output"], answer["default"]) == (200, {"x": 1}, True)
         assert answer["default_explanation"] == why.value
-    status, body = clipper.miss_object(7, query_on(None), why)
+    status, body = clipper.miss_object(7, route_of(None), why)
     assert status >= 400
     assert json.loads(body)["cause"] == why.value
