@@ -31,8 +31,8 @@ DRAIN_LIMIT_S = 10.0
 REPORT_S = 3.0
 """How long a failed replica stays to tell the first frontend why."""
 
-TRACEBACKS_PER_S = 1
-"""A model that fails on every input must not fill the disk with the same traceback."""
+TRACEBACKS_PER_S = 10
+"""Of different errors: a model that fails on every input must not fill the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ class Replica:
     def __init__(self, options: Options, is_stopping: Callable[[], bool]) -> None:
         self._options = options
         self._is_stopping = is_stopping
-        self._log_traceback_after_s = 0.0
+        self._logged: set[str] = set()
+        self._logged_until_s = 0.0
 
     def run(self) -> int:
         """Serve until told to stop; return the exit status."""
@@ -184,10 +185,14 @@ class Replica:
         socket.reply(work, outputs, 0)
 
     def _fail(self, socket: ReplicaSocket, work: Work, error: BaseException) -> None:
-        socket.fail(work, message_of(error))
-        now_s = time.monotonic()
-        if work.batch.count == 1 and now_s >= self._log_traceback_after_s:
-            self._log_traceback_after_s = now_s + 1 / TRACEBACKS_PER_S
+        text = message_of(error)
+        socket.fail(work, text)
+        if (now_s := time.monotonic()) >= self._logged_until_s:
+            self._logged.clear()
+            self._logged_until_s = now_s + 1
+        is_new = text not in self._logged and len(self._logged) < TRACEBACKS_PER_S
+        if work.batch.count == 1 and is_new:
+            self._logged.add(text)
             traceback.print_exception(error)
             sys.stderr.flush()
 

@@ -6,7 +6,7 @@ state with `apply` after every change; the supervisor attaches replicas to the d
 
 import asyncio
 import json
-from typing import Any, Self
+from typing import Self
 
 import zmq
 
@@ -235,10 +235,10 @@ def default_json(text: str | None) -> bytes | None:
     if text is None:
         return None
     try:
-        value: Any = json.loads(text, parse_constant=_refuse)
+        # A number beyond the range of a float is read as infinity, which JSON does not have.
+        return json.dumps(json.loads(text, parse_constant=_refuse), allow_nan=False).encode()
     except (ValueError, RecursionError):
-        value = text
-    return json.dumps(value).encode()
+        return json.dumps(text).encode()
 
 
 def _make_room(route: Route, now_s: float) -> bool:

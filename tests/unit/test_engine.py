@@ -356,6 +356,7 @@ def test_the_ticker_keeps_snapshots():
         ("plain text", b'"plain text"'),
         ("NaN", b'"NaN"'),
         ("Infinity", b'"Infinity"'),
+        ("[-1e999]", b'"[-1e999]"'),
         ('"x\n"', rb'"\"x\n\""'),
         ("[" * 100_000, None),
     ],

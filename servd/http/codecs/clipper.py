@@ -233,22 +233,19 @@ def _wrong_item(value: Any, input_type: InputType, *, is_batch: bool) -> str | N
     """Return the JSON type of the first item that is of the wrong one, None if none is."""
     if not isinstance(value, list):
         return None
-    for item in value:
-        if is_batch and input_type.item_bytes:
-            wrong = (
-                _wrong_item(item, input_type, is_batch=False)
-                if isinstance(item, list)
-                else _name(item)
-            )
-        else:
-            wrong = (
-                None
-                if _name(item) == ("Number" if input_type.item_bytes else "String")
-                else _name(item)
-            )
-        if wrong is not None:
-            return wrong
-    return None
+    is_row = is_batch and input_type.item_bytes > 0
+    wrong = (_wrong_type(item, input_type, is_row=is_row) for item in value)
+    return next((name for name in wrong if name is not None), None)
+
+
+def _wrong_type(item: Any, input_type: InputType, *, is_row: bool) -> str | None:
+    """Return the JSON type of an item, None where it is the one that is wanted."""
+    if is_row and isinstance(item, list):
+        return _wrong_item(item, input_type, is_batch=False)
+    # 1.0 is no whole number, as in Clipper.
+    is_broken = input_type is InputType.INTEGERS and isinstance(item, float)
+    is_right = _name(item) == ("Number" if input_type.item_bytes else "String")
+    return None if is_right and not is_row and not is_broken else _name(item)
 
 
 def _name(value: Any) -> str:

@@ -112,6 +112,8 @@ def refusal(input_type, body):
         ("doubles", b'{"input": ["a"]}', "Array input of type String is not of type double"),
         ("floats", b'{"input": [true]}', "Array input of type True is not of type float"),
         ("integers", b'{"input": [false]}', "Array input of type False is not of type int"),
+        ("integers", b'{"input": [1.0]}', "Array input of type Number is not of type int"),
+        ("integers", b'{"input_batch": [[1], [1.5]]}', "type Number is not of type int"),
         ("doubles", b'{"input": [[1]]}', "Array input of type Array is not of type double"),
         (
             "doubles",
@@ -132,7 +134,7 @@ def refusal(input_type, body):
         ("doubles", b'{"input": [NaN]}', "input: "),
         ("doubles", b'{"input": [1e999]}', "rror parsing JSON"),
         ("floats", b'{"input": [1e39]}', "out of the range of a float"),
-        ("integers", b'{"input": [1.5]}', "input: "),
+        ("integers", b'{"input": [1.5]}', "type Number is not of type int"),
         ("integers", b'{"input": [2147483648]}', "input: "),
         ("strings", b'{"input": ["a"]}', "JSON key input expected type Stringbut found type Array"),
         ("strings", b'{"input": 1}', "expected type Stringbut found type Number"),
