@@ -1,19 +1,20 @@
-"""The ceiling: servd's HTTP layer (httptools on uvloop) answering a constant.
+"""The ceiling: servd's HTTP layer (httptools on uvloop) answering a constant, with servd's head.
 
 Run as `python -m benchmarks.baselines.constant PORT` by benchmarks/servers.py.
 """
 
 import asyncio
 import sys
+from email.utils import formatdate
 
 import httptools
 import uvloop
 
 BODY = b'{"query_id":12345,"output":6.6,"default":false}'
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
-    len(BODY),
-    BODY,
-)
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    b"Date: %b\r\nContent-Length: %d\r\n\r\n%b"
+) % (formatdate(usegmt=True).encode(), len(BODY), BODY)
 
 
 class Constant(asyncio.Protocol):
