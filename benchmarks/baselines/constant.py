@@ -12,8 +12,7 @@ import uvloop
 
 BODY = b'{"query_id":12345,"output":6.6,"default":false}'
 ANSWER = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-    b"Date: %b\r\nContent-Length: %d\r\n\r\n%b"
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: %b\r\nContent-Length: %d\r\n\r\n%b"
 ) % (formatdate(usegmt=True).encode(), len(BODY), BODY)
 
 
