@@ -1,4 +1,7 @@
-"""`python -m benchmarks [run | paper | soak | profile | instructions]`: see docs/benchmarks.md."""
+"""`python -m benchmarks [run | paper | soak | profile | instructions | frontend]`.
+
+See docs/benchmarks.md.
+"""
 
 import argparse
 import os
@@ -18,6 +21,7 @@ from benchmarks.environment import (
     need,
     run_in_environment,
 )
+from benchmarks.front_end_mode import run_front_end_mode
 from benchmarks.paper import paper_markdown, run_paper
 from benchmarks.profiling import run_profile
 from benchmarks.report import aligned, suite_markdown, targets_table, write_json
@@ -150,12 +154,22 @@ def instructions_command(settings: Settings, options: argparse.Namespace) -> int
     return 0
 
 
+def frontend_command(settings: Settings, options: argparse.Namespace) -> int:
+    """W1 through `servd frontend`."""
+    text = run_front_end_mode(settings)
+    print(text)
+    if options.record:
+        record("frontend", text, settings.out, ())
+    return 0
+
+
 COMMANDS = {
     "run": suite_command,
     "paper": paper_command,
     "soak": soak_command,
     "profile": profile_command,
     "instructions": instructions_command,
+    "frontend": frontend_command,
 }
 
 if __name__ == "__main__":

@@ -1,0 +1,143 @@
+"""`python -m benchmarks frontend`: W1 through `servd frontend` beside the daemon's own front end.
+
+Both reach their replica by ZeroMQ, as on a cluster; the daemon on its unix stream is shown too.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.callgrind import wait_for_info
+from benchmarks.check import CHECK_SLO_MS, check_answers
+from benchmarks.closed_loop import closed_rounds, warm_up
+from benchmarks.daemon import Daemon
+from benchmarks.report import markdown, print_progress, write_json
+from benchmarks.servers import Server, ServerError, free_port
+from benchmarks.settings import ROOT, Settings
+from benchmarks.workloads import WORKLOADS
+from servd import feed
+from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
+from servd.published import FILE_NAME, Endpoint, Published, encode
+
+READY_TIMEOUT_S = 30.0
+
+
+class ZmqDaemon(Daemon):
+    """A daemon in the foreground whose replicas are on ZeroMQ."""
+
+    process: subprocess.Popen[bytes]
+
+    def start(self) -> dict[str, Any]:
+        """Start the daemon and return what daemon.json says once it answers."""
+        self.name = "daemon, ZeroMQ"
+        command = [
+            *(sys.executable, "-m", "benchmarks.baselines.zmq_daemon"),
+            *("--data-dir", str(self.data_dir), "run", "--query-port", "0", "--admin-port", "0"),
+            *("--cache-size", "0"),
+        ]
+        with (self.settings.out / "zmq-daemon.log").open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        return wait_for_info(self.data_dir / "daemon.json", self.process)
+
+
+def run_front_end_mode(settings: Settings) -> str:
+    """Return rates and ratios as Markdown; the figures are kept as JSON."""
+    workload = WORKLOADS["W1"]
+    with ExitStack() as stack:
+        stream = stack.enter_context(Daemon(settings))
+        daemon = stack.enter_context(ZmqDaemon(settings))
+        for each in (stream, daemon):
+            each.deploy(workload, slo_ms=CHECK_SLO_MS)
+        bundle = next((daemon.data_dir / "bundles").iterdir())
+        front_end = stack.enter_context(front_end_on(bundle, settings))
+        targets = [front_end, daemon, stream]
+        for target in targets:
+            check_answers(target, workload, settings)
+        warm_up(targets, workload, settings)
+        points = list(closed_rounds(targets, workload, settings))
+    rows = [["conn", "front end /s", "daemon, ZeroMQ /s", "daemon, stream /s", "front end is"]]
+    figures: dict[str, Any] = {}
+    for connections in settings.connections:
+        rates = {
+            target.name: [
+                p.rate for p in points if (p.server, p.connections) == (target.name, connections)
+            ]
+            for target in targets
+        }
+        # Round by round: what disturbs the machine disturbs both of a pair.
+        pairs = zip(rates[front_end.name], rates[daemon.name], strict=True)
+        ratio = statistics.median(mine / other for mine, other in pairs)
+        medians = [statistics.median(rates[target.name]) for target in targets]
+        figures[str(connections)] = {"medians": medians, "ratio": ratio}
+        rows.append([str(connections), *(f"{rate:,.0f}" for rate in medians), f"{ratio:.2f}x"])
+        print_progress(" ".join(rows[-1]))
+    write_json(settings.out / "frontend.json", figures)
+    return markdown(rows)
+
+
+@contextmanager
+def front_end_on(bundle: Path, settings: Settings) -> Iterator[Server]:
+    """Yield `servd frontend` over a replica of its own, which listens on tcp."""
+    folder = settings.out / "frontend"
+    folder.mkdir(exist_ok=True)
+    port, replica_port = free_port(), free_port()
+    (folder / FILE_NAME).write_bytes(published(replica_port))
+    replica = [
+        *(sys.executable, "-m", "model_runtime", f"--bundle={bundle}", "--model=m"),
+        *("--version=1", f"--listen=tcp://127.0.0.1:{replica_port}"),
+    ]
+    front_end = [
+        *(sys.executable, "-m", "servd", "frontend", "--registry", str(folder)),
+        *("--bind", "127.0.0.1", "--port", str(port), "--cache-size", "0"),
+    ]
+    log = folder / "log"
+    with (
+        subprocess.Popen(replica, cwd=ROOT, stdout=subprocess.DEVNULL) as process,
+        Server("front end", front_end, port, log=log) as server,
+    ):
+        try:
+            wait_until_ready(port)
+            yield server
+        finally:
+            process.kill()
+
+
+def published(port: int) -> bytes:
+    """Return the registry of one application on the model at a port of loopback."""
+    name = WORKLOADS["W1"].name
+    state = RegistryState(
+        {
+            name: Application(
+                name=name,
+                input_type=InputType.DOUBLES,
+                slo_us=CHECK_SLO_MS * 1000,
+                default_output="-1",
+            )
+        },
+        {VersionId("m", "1"): ModelVersion(model="m", version="1", input_type=InputType.DOUBLES)},
+        {"m": "1"},
+        {name: ("m",)},
+    )
+    return encode(Published(feed.pack_state(state), {"m:1": Endpoint("127.0.0.1", port)}))
+
+
+def wait_until_ready(port: int) -> None:
+    """Return once the front end can answer every application.
+
+    Raises:
+        ServerError: it could not in time.
+    """
+    limit = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < limit:
+        with suppress(urllib.error.URLError):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=1).close()
+            return
+        time.sleep(0.1)
+    raise ServerError("the front end found no replica; see its log")
