@@ -133,11 +133,10 @@ def _specification(
 
     found = find_state(session)
     chosen = choose(found.state, target, kind)
-    tag = _tag(chosen.kind, chosen.version.id, flags)
     with found.bundle(chosen.version) as bundle:
         yield ImageSpec(
             kind=chosen.kind,
-            tag=tag,
+            tag=_tag(chosen.kind, chosen.version.id, flags),
             base_image=flags["base_image"]
             or chosen.version.image  # what its files were mounted into has what they need
             or base
