@@ -231,3 +231,17 @@ class _Walk:
         features = _FEATURES.search(content)
         if self.row_items is None and features:
             self.row_items = int.from_bytes(next(filter(None, features.groups())), "little")
+
+
+_DISTRIBUTIONS: Final = {
+    "sklearn": "scikit-learn",
+    "skimage": "scikit-image",
+    "cv2": "opencv-python",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+}
+
+
+def distribution(module: str) -> str:
+    """Return the name under which a top-level module is installed."""
+    return _DISTRIBUTIONS.get(module, module)

@@ -18,16 +18,9 @@ from typing import IO, Any, Final
 
 from model_runtime.local_modules import project_root
 from servd.errors import TargetError, did_you_mean
-from servd.pickle_scan import PickleScan, scan
+from servd.pickle_scan import PickleScan, distribution, scan
 
 PICKLE_ENDINGS: Final = (".pkl", ".pickle", ".joblib")
-_DISTRIBUTIONS: Final = {
-    "sklearn": "scikit-learn",
-    "skimage": "scikit-image",
-    "cv2": "opencv-python",
-    "PIL": "pillow",
-    "yaml": "pyyaml",
-}
 """Distributions that are called otherwise than the module they bring."""
 
 
@@ -257,11 +250,6 @@ def _check_installed(file: str, modules: list[str]) -> None:
             f"{file} needs {' and '.join(missing)}, which {is_are} not installed",
             hint=f"pip install {' '.join(missing)}",
         )
-
-
-def distribution(module: str) -> str:
-    """Return the name under which a top-level module is installed."""
-    return _DISTRIBUTIONS.get(module, module)
 
 
 def _versions(scanned: PickleScan, modules: list[str]) -> dict[str, str]:

@@ -10,7 +10,8 @@ import sklearn
 from sklearn.linear_model import LogisticRegression
 
 from servd.errors import TargetError
-from servd.targets import Target, distribution, find, parse_target
+from servd.pickle_scan import distribution
+from servd.targets import Target, find, parse_target
 
 MODELS = Path(__file__).parents[1] / "models"
 
