@@ -1,4 +1,4 @@
-"""`python -m benchmarks [run | paper | soak | profile | instructions | frontend]`.
+"""`python -m benchmarks [run | compare | paper | soak | profile | instructions | frontend]`.
 
 See docs/benchmarks.md.
 """
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from benchmarks.callgrind import run_instructions
 from benchmarks.check import WrongAnswerError
+from benchmarks.comparison import run_comparison
+from benchmarks.daemon import Tree
 from benchmarks.document import record
 from benchmarks.environment import (
     MissingToolError,
@@ -61,6 +63,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of each point (3)")
     parser.add_argument("--connections", default="1,32,256")
     parser.add_argument("--no-open-loop", action="store_true")
+    parser.add_argument("--against", type=Path, help="another checkout: of compare, instructions")
     parser.add_argument("--queries", type=int, default=5_000_000, help="of soak")
     parser.add_argument(
         "--record", action="store_true", help="put the figures into docs/benchmarks.md"
@@ -147,10 +150,19 @@ def profile_command(settings: Settings, _options: argparse.Namespace) -> int:
 
 def instructions_command(settings: Settings, options: argparse.Namespace) -> int:
     """Instructions a query."""
-    text = run_instructions(settings)
+    before = Tree.at(options.against) if options.against else None
+    text = run_instructions(settings, before)
     print(text)
     if options.record:
         record("instructions", text, settings.out, ())
+    return 0
+
+
+def compare_command(settings: Settings, options: argparse.Namespace) -> int:
+    """This checkout beside another one, round by round."""
+    if options.against is None:
+        raise ServerError("compare needs --against DIR, a checkout in which `make quickstart` ran")
+    print(run_comparison(settings, Tree.at(options.against)))
     return 0
 
 
@@ -165,6 +177,7 @@ def frontend_command(settings: Settings, options: argparse.Namespace) -> int:
 
 COMMANDS = {
     "run": suite_command,
+    "compare": compare_command,
     "paper": paper_command,
     "soak": soak_command,
     "profile": profile_command,

@@ -6,16 +6,15 @@ runs some fifty times slower, so figures of time mean nothing here.
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.daemon import Daemon
+from benchmarks.daemon import HERE_TREE, Daemon, Tree
 from benchmarks.environment import need
 from benchmarks.loadgen import Load, run_load
 from benchmarks.report import markdown, print_progress, write_json
-from benchmarks.settings import ROOT, Settings
+from benchmarks.settings import Settings
 from benchmarks.workloads import WORKLOADS
 
 QUERIES = 4_000
@@ -33,12 +32,12 @@ class CountedDaemon(Daemon):
         out = self.settings.out / "callgrind.out"
         command = [
             *(need("valgrind", "valgrind"), "--tool=callgrind", "--trace-children=no"),
-            *(f"--callgrind-out-file={out}", sys.executable, "-m", "servd"),
+            *(f"--callgrind-out-file={out}", str(self.tree.python), "-m", "servd"),
             *("--data-dir", str(self.data_dir), "run", "--query-port", "0", "--admin-port", "0"),
             *("--cache-size", "0"),
         ]
         log = (self.settings.out / "callgrind.log").open("wb")
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+        self.process = subprocess.Popen(command, cwd=self.tree.root, stdout=log, stderr=log)
         log.close()
         return wait_for_info(self.data_dir / "daemon.json", self.process)
 
@@ -58,10 +57,29 @@ def wait_for_info(path: Path, process: subprocess.Popen[bytes]) -> dict[str, Any
     raise TimeoutError("the daemon did not start under callgrind; see callgrind.log")
 
 
-def run_instructions(settings: Settings) -> str:
-    """Return and keep instructions a query: 3 and 784 numbers, at each number of connections."""
+def run_instructions(settings: Settings, before: Tree | None) -> str:
+    """Return and keep instructions a query: 3 and 784 numbers, at each number of connections.
+
+    With `before`, another checkout, the same of it and the ratio.
+    """
+    figures = count_all(settings, HERE_TREE)
+    head = ["workload and connections", "instructions a query"]
+    rows = [[what, f"{each:,}"] for what, each in figures.items()]
+    if before is not None:
+        old = count_all(settings, before)
+        head += ["before", "ratio"]
+        rows = [
+            [*row, f"{old[what]:,}", f"{figures[what] / old[what]:.3f}x"]
+            for row, what in zip(rows, figures, strict=True)
+        ]
+    write_json(settings.out / "instructions.json", figures)
+    return markdown([head, *rows])
+
+
+def count_all(settings: Settings, tree: Tree) -> dict[str, int]:
+    """Return the instructions a query of one checkout's daemon by workload and connections."""
     figures = {}
-    with CountedDaemon(settings) as daemon:
+    with CountedDaemon(settings, tree=tree) as daemon:
         for key in ("W1", "W4"):
             workload = WORKLOADS[key]
             daemon.deploy(workload, slo_ms=SLO_MS)
@@ -71,11 +89,9 @@ def run_instructions(settings: Settings) -> str:
                 each = count / (QUERIES + connections)  # the generator warms up each connection
                 figures[f"{key} at {connections}"] = round(each)
                 print_progress(
-                    f"{key} at {connections} connections: {each:,.0f} instructions a query"
+                    f"{tree.name}: {key} at {connections}: {each:,.0f} instructions a query"
                 )
-    write_json(settings.out / "instructions.json", figures)
-    rows = [[what, f"{each:,}"] for what, each in figures.items()]
-    return markdown([["workload and connections", "instructions a query"], *rows])
+    return figures
 
 
 def count_instructions(daemon: Daemon, settings: Settings, key: str, connections: int) -> int:

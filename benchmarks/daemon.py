@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,12 +22,39 @@ from benchmarks.workloads import Workload
 COMMAND_TIMEOUT_S = 180.0
 
 
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A checkout of servd, the environment that runs it, and what it is called in tables."""
+
+    root: Path = ROOT
+    python: Path = Path(sys.executable)
+    name: str = "servd"
+
+    @staticmethod
+    def at(root: Path) -> "Tree":
+        """Return another checkout, with the environment that `make` made there.
+
+        Raises:
+            ServerError: there is none.
+        """
+        python = root.absolute() / ".venv/bin/python"
+        if not python.exists():
+            raise ServerError(f"{root} has no .venv: run `make quickstart` there first")
+        return Tree(root.absolute(), python, "before")
+
+
+HERE_TREE = Tree()
+
+
 class Daemon:
     """`servd start` … `servd stop`; a context manager. `pid` and `port` are the daemon's."""
 
-    def __init__(self, settings: Settings, cache: str = "0", frontends: int = 1) -> None:
+    def __init__(
+        self, settings: Settings, cache: str = "0", frontends: int = 1, tree: Tree = HERE_TREE
+    ) -> None:
         self.settings = settings
-        self.name = "servd" if frontends == 1 else f"servd x{frontends}"
+        self.name = tree.name if frontends == 1 else f"{tree.name} x{frontends}"
+        self.tree = tree
         self._cache = cache
         self._frontends = frontends
         self.data_dir: Path = Path()
@@ -77,10 +105,11 @@ class Daemon:
         Raises:
             ServerError: it failed; holds what it printed.
         """
-        command = [sys.executable, "-m", "servd", "--json", "--data-dir", str(self.data_dir)]
+        python = str(self.tree.python)
+        command = [python, "-m", "servd", "--json", "--data-dir", str(self.data_dir)]
         done = subprocess.run(
             [*command, *arguments],
-            cwd=ROOT,
+            cwd=self.tree.root,
             env={**os.environ, "SERVD_ADMIN": ""},
             capture_output=True,
             text=True,
