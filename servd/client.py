@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from servd.config import Config
 from servd.errors import ConfigError, DaemonNotRunningError, NotFoundError, ServdError
+from servd.identity import is_of, process_id
 
 API: Final = "/api/v1"
 NDJSON: Final = "application/x-ndjson"
@@ -84,12 +85,20 @@ def find_daemon(config: Config, admin: str | None = None, timeout_s: float = 30.
 
 
 def read_info(config: Config) -> dict[str, Any]:
-    """Return what daemon.json says, or nothing where there is none or it is damaged."""
+    """Return what daemon.json says of the daemon on this data directory.
+
+    Nothing where there is none, it is damaged, or it speaks of another daemon: of the one on the
+    folder that this one is a copy of, or of one that has ended.
+    """
     try:
         info = json.loads(config.info_file.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return info if isinstance(info, dict) else {}
+    if not isinstance(info, dict) or not is_of(config.data_dir, info.get("data_dir_id")):
+        return {}
+    pid = info.get("pid")
+    began = process_id(pid) if isinstance(pid, int) else None
+    return info if began is not None and began == info.get("process_id") else {}
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -187,12 +187,7 @@ def load_config(
         ConfigError: a value or a key is wrong; the message says where it stands.
     """
     given = _parsed({k: v for k, v in flags.items() if v is not None}, "--{}", dashes=True)
-    variables = {
-        name: environ[variable]
-        for name in _SETTINGS
-        if environ.get(variable := f"SERVD_{name.upper()}")
-    }
-    given = _parsed(variables, "SERVD_{}", dashes=False) | given
+    given = _parsed(_variables(environ), "SERVD_{}", dashes=False) | given
     given = _read_file(cwd / "servd.toml") | given
     data_dir = cwd / given.get("data_dir", _default_data_dir())
     given = _read_file(data_dir / "servd.toml") | given
@@ -202,10 +197,57 @@ def load_config(
     return config
 
 
+def asked_settings(
+    flags: Mapping[str, object | None], environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the fields of Config that flags and variables give: what a command asks for.
+
+    Without those that say which daemon is meant and who may talk to it.
+
+    Raises:
+        ConfigError: a value is wrong.
+    """
+    given = _parsed({k: v for k, v in flags.items() if v is not None}, "--{}", dashes=True)
+    given = _parsed(_variables(environ), "SERVD_{}", dashes=False) | given
+    return {name: value for name, value in given.items() if name not in ("data_dir", "token")}
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """Return the settings by their names, without any secret. `GET /status` shows them."""
+    return {
+        name: getattr(config, field)
+        for name, (field, _) in _SETTINGS.items()
+        if name not in ("data_dir", "token")
+    }
+
+
+def differing(asked: Mapping[str, Any], running: Mapping[str, Any]) -> list[str]:
+    """Return the names of settings that are asked for and that a running daemon does not have.
+
+    `asked` has Config's fields, `running` what `settings_of` returned. A port of 0 is any port.
+    """
+    return [
+        name
+        for name, (field, _) in _SETTINGS.items()
+        if field in asked
+        and name in running
+        and asked[field] != running[name]
+        and not (name.endswith("_port") and asked[field] == 0)
+    ]
+
+
 def _default_data_dir() -> Path:
     import platformdirs  # noqa: PLC0415 - most commands are given or configured a folder
 
     return Path(platformdirs.user_data_dir("servd"))
+
+
+def _variables(environ: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: environ[variable]
+        for name in _SETTINGS
+        if environ.get(variable := f"SERVD_{name.upper()}")
+    }
 
 
 def _parsed(values: Mapping[str, object], place: str, *, dashes: bool) -> dict[str, Any]:

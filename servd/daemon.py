@@ -22,6 +22,7 @@ from servd.datatypes import DOCKER, PROCESS
 from servd.deploy import Deployer
 from servd.errors import ServdError, StartError
 from servd.http.admin import AdminServer
+from servd.identity import folder_id, process_id
 from servd.instance import clear_leftovers, locked, make_folders, write_info
 from servd.launchers.base import Launcher
 from servd.launchers.docker import DockerLauncher
@@ -176,6 +177,8 @@ class Daemon:
         config = self._config
         return {
             "pid": os.getpid(),
+            "process_id": process_id(os.getpid()),
+            "data_dir_id": folder_id(config.data_dir),
             "version": __version__,
             "query_url": base_url(config.bind, config.query_port),
             "admin_url": base_url(config.bind, config.admin_port),

@@ -162,18 +162,30 @@ class Deployer:
             if count < found.replicas:
                 await self._supervisor.scale(found.id, count)
 
-    async def remove_version(self, model: str, version: str) -> None:
-        """Remove a version: it gets no new query, answers those it has, then ends."""
+    async def remove_version(self, model: str, version: str, *, is_forced: bool) -> None:
+        """Remove a version: it gets no new query, answers those it has, then ends.
+
+        Raises:
+            ConflictError: unless `is_forced`, it is the current one.
+        """
         async with self._lock(model):
             found = rules.find_version(self._registry.state, VersionId(model, version))
+            if not is_forced:
+                rules.check_version_unused(self._registry.state, found.id)
             await self._registry.remove_version(model, version)
             await self._show()
             await self._end(found)
 
-    async def remove_model(self, model: str) -> None:
-        """Remove a model: its links and its versions."""
+    async def remove_model(self, model: str, *, is_forced: bool) -> None:
+        """Remove a model: its links and its versions.
+
+        Raises:
+            ConflictError: unless `is_forced`, it answers an application.
+        """
         async with self._lock(model):
             self._check_model(model)
+            if not is_forced:
+                rules.check_model_unused(self._registry.state, model)
             gone = [v for v in self._registry.state.versions.values() if v.model == model]
             await self._registry.remove_model(model)
             await self._show()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from servd.identity import folder_id, is_of
+
 _WAIT_S = 5.0
 PARENT_VARIABLE = "SERVD_PARENT_PID"
 """In the environment of each replica, and of what its model starts."""
@@ -31,7 +33,8 @@ class Orphans:
         except psutil.NoSuchProcess:
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._path(pid).write_text(json.dumps({"pid": pid, "create_time": created}))
+        record = {"pid": pid, "create_time": created, "folder_id": folder_id(self._folder)}
+        self._path(pid).write_text(json.dumps(record))
 
     def forget(self, pid: int | None) -> None:
         """Drop the record of a replica that has ended."""
@@ -41,10 +44,11 @@ class Orphans:
     def end_all(self) -> int:
         """Kill what is left of recorded replicas, wait for it, return how many processes it was.
 
-        That includes processes that their models started. Blocks for at most five seconds.
+        That includes processes that their models started. Records that came here with a copy of
+        the folder are of the original's replicas, which live on. Blocks for at most five seconds.
         """
         paths = list(self._folder.glob("*.json"))
-        created_s = dict(filter(None, map(_read, paths)))
+        created_s = dict(filter(None, map(self._read, paths)))
         living = [process for process in _members(created_s) if _kill(process)]
         psutil.wait_procs(living, timeout=_WAIT_S)
         for path in paths:
@@ -54,13 +58,14 @@ class Orphans:
     def _path(self, pid: int) -> Path:
         return self._folder / f"{pid}.json"
 
-
-def _read(path: Path) -> tuple[int, float] | None:
-    try:
-        record = json.loads(path.read_text())
-        return int(record["pid"]), float(record["create_time"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    def _read(self, path: Path) -> tuple[int, float] | None:
+        try:
+            record = json.loads(path.read_text())
+            if not is_of(self._folder, record["folder_id"]):
+                return None
+            return int(record["pid"]), float(record["create_time"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
 
 def _members(created_s: Mapping[int, float]) -> Iterator[psutil.Process]:

@@ -20,6 +20,7 @@ from servd.datatypes import (
 )
 from servd.errors import (
     ApplicationNotFoundError,
+    ConflictError,
     InvalidValueError,
     LinkError,
     ModelNotFoundError,
@@ -173,6 +174,45 @@ def check_linked(state: RegistryState, app: str, model: str) -> None:
     """Raise unless the model is linked to the application."""
     if model not in state.links.get(app, ()):
         raise NotFoundError(f"Cannot remove nonexistent link between app {app} and model {model}")
+
+
+def answered_by(state: RegistryState, model: str) -> list[str]:
+    """Return the applications that a model is linked to."""
+    return [app for app, linked in state.links.items() if model in linked]
+
+
+def check_version_unused(state: RegistryState, version_id: VersionId) -> None:
+    """Raise where removing a version would leave its model without a current one.
+
+    Raises:
+        ConflictError: it is the current version; names the applications that it answers.
+    """
+    model, version = version_id
+    if state.current.get(model) != version:
+        return
+    apps = answered_by(state, model)
+    known = versions_of(state, model)
+    others = [other for other in known if other != version]
+    older = known[: known.index(version)] if version in known else []
+    step = f"servd rollback {model} {(older or others)[-1]} first, or " if others else ""
+    answers = f" and answers {', '.join(apps)}" if apps else ""
+    raise ConflictError(
+        f"{version_id} is the current version{answers}", hint=f"{step}--force removes it"
+    )
+
+
+def check_model_unused(state: RegistryState, model: str) -> None:
+    """Raise where removing a model would leave an application without one.
+
+    Raises:
+        ConflictError: it is linked to applications; names them.
+    """
+    apps = answered_by(state, model)
+    if apps:
+        raise ConflictError(
+            f"{model} answers {', '.join(apps)}",
+            hint=f"servd app unlink {apps[0]} {model} first, or --force removes it",
+        )
 
 
 def version_added(

@@ -138,5 +138,6 @@ def unlink(session: Session, app: str, model: str) -> None:
     """Take a model away from an application."""
     session.client().delete(f"/applications/{segment(app)}/links/{segment(model)}")
     session.output.result(
-        {"app": app, "model": model}, f"{app} is not answered by {model} any more"
+        {"app": app, "model": model},
+        f"unlinked; {app} now has no model, and answers its default output or 503",
     )

@@ -6,7 +6,7 @@ import click
 
 from servd.cli.command import LazyGroup
 from servd.cli.session import Session, pass_session
-from servd.client import segment
+from servd.client import query, segment
 
 
 @click.group("model", cls=LazyGroup)
@@ -61,12 +61,14 @@ def show(session: Session, name: str) -> None:
 
 @command.command("rm", examples=("servd model rm feature_sum", "servd model rm feature_sum:1"))
 @click.argument("name", metavar="MODEL[:VERSION]")
+@click.option("--force", is_flag=True, help="Also the current version, and what answers queries.")
 @pass_session
-def rm(session: Session, name: str) -> None:
+def rm(session: Session, name: str, *, force: bool) -> None:
     """Remove a model, or one version of it, and end its replicas."""
     model, _, version = name.partition(":")
     path = f"/models/{segment(model)}"
     if version:
         path += f"/versions/{segment(version)}"
-    session.client(timeout_s=60.0).delete(path)
+    client = session.client(timeout_s=60.0)
+    client.delete(path + query(force="true" if force else None))
     session.output.result({"name": name, "removed": ["model"]}, f"removed the model {name}")

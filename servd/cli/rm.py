@@ -1,25 +1,33 @@
 """`servd rm`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from servd.cli.command import verb
 from servd.cli.session import Session, pass_session
-from servd.errors import NotFoundError, did_you_mean
+from servd.errors import ConflictError, NotFoundError, did_you_mean
+
+if TYPE_CHECKING:
+    from servd.client import AdminClient
 
 
 @verb("rm", examples=("servd rm feature_sum", "servd rm feature_sum --json"))
 @click.argument("name")
+@click.option("--force", is_flag=True, help="Also where other applications are left without it.")
 @pass_session
-def command(session: Session, name: str) -> None:
+def command(session: Session, name: str, *, force: bool) -> None:
     """Remove the application and the model of that name, whichever exist; says what it removed."""
     from servd.client import segment  # noqa: PLC0415 - help does without
 
     client = session.client(timeout_s=60.0)
+    if not force:
+        _check_alone(client, name)
     removed = []
     # The application goes first, so that no query meets it without its model.
     for noun, path in (("application", "/applications"), ("model", "/models")):
         try:
-            client.delete(f"{path}/{segment(name)}")
+            client.delete(f"{path}/{segment(name)}{'?force=true' if noun == 'model' else ''}")
         except NotFoundError:
             continue
         removed.append(noun)
@@ -32,3 +40,17 @@ def command(session: Session, name: str) -> None:
     session.output.result(
         {"name": name, "removed": removed}, f"removed the {' and the '.join(removed)} {name}"
     )
+
+
+def _check_alone(client: "AdminClient", name: str) -> None:
+    """Refuse to remove a model that answers other applications, before anything is removed."""
+    others = [
+        item["name"]
+        for item in client.get("/applications")
+        if name in item["linked_models"] and item["name"] != name
+    ]
+    if others:
+        raise ConflictError(
+            f"the model {name} answers {', '.join(others)} too",
+            hint=f"servd app unlink {others[0]} {name} first, or --force removes it",
+        )

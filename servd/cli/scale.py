@@ -23,4 +23,5 @@ def command(session: Session, model: str, count: int) -> None:
     document = answer if isinstance(answer, dict) else {"model": name, "replicas": count}
     shown = f"{name}:{version or document.get('version', '')}".rstrip(":")
     noun = "replica" if count == 1 else "replicas"
-    session.output.result(document, f"{shown} has {count} {noun}")
+    none = "; queries for it get the default output or 503" if not count else ""
+    session.output.result(document, f"{shown} has {count} {noun}{none}")

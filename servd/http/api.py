@@ -15,6 +15,7 @@ from aiohttp import web
 from servd import __version__, names
 from servd import registry_rules as rules
 from servd.clock import Clock, monotonic
+from servd.config import settings_of
 from servd.datatypes import (
     Application,
     DeployEvent,
@@ -109,6 +110,7 @@ class Api:
                 models=len(rules.model_names(state)),
                 replicas=len(self._services.supervisor.statuses()),
                 memory_bytes=psutil.Process().memory_info().rss,
+                settings=settings_of(config),
             )
         )
 
@@ -166,7 +168,7 @@ class Api:
 
     async def _delete_model(self, request: web.Request) -> web.Response:
         self._check_model(request.match_info["name"])
-        await self._deployer.remove_model(request.match_info["name"])
+        await self._deployer.remove_model(request.match_info["name"], is_forced=_is_forced(request))
         return web.Response(status=204)
 
     async def _get_version(self, request: web.Request) -> web.Response:
@@ -174,7 +176,9 @@ class Api:
 
     async def _delete_version(self, request: web.Request) -> web.Response:
         await self._deployer.remove_version(
-            request.match_info["name"], request.match_info["version"]
+            request.match_info["name"],
+            request.match_info["version"],
+            is_forced=_is_forced(request),
         )
         return web.Response(status=204)
 
@@ -270,6 +274,10 @@ class Api:
         known = rules.model_names(self._registry.state)
         if name not in known:
             raise ModelNotFoundError(name, known)
+
+
+def _is_forced(request: web.Request) -> bool:
+    return request.query.get("force", "false").lower() in {"", "1", "true", "yes"}
 
 
 async def _stream(

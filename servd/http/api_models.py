@@ -36,7 +36,11 @@ class ProblemAnswer(msgspec.Struct, frozen=True):
 
 
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
-    """The daemon. The counts are of what is registered, and of replicas that exist."""
+    """The daemon. The counts are of what is registered, and of replicas that exist.
+
+    `settings` are those that it runs with, by the names that flags and servd.toml have; durations
+    in seconds, sizes in bytes.
+    """
 
     version: str
     pid: int
@@ -49,6 +53,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     models: int
     replicas: int
     memory_bytes: int
+    settings: dict[str, str | int | float | bool | None]
 
 
 class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):

@@ -132,7 +132,7 @@ class ClipperApi:
 
     async def _delete_versioned_model(self, given: dict[str, Any]) -> str:
         model, version = given["model_name"], given["model_version"]
-        await self._deployer.remove_version(model, version)
+        await self._deployer.remove_version(model, version, is_forced=True)
         return f"Successfully deleted model with name '{model}' and version '{version}'"
 
     async def _add_model_links(self, given: dict[str, Any]) -> str:

@@ -64,6 +64,9 @@ _LOG_PARAMETERS: Final = (
     Parameter("lines", "integer", "How many of the last lines; 100 if not given."),
     Parameter("follow", "boolean", "Go on with what is written later."),
 )
+_FORCE: Final = Parameter(
+    "force", "boolean", "Also what answers an application, which then has none."
+)
 _APP, _MODEL = "/applications/{name}", "/models/{name}"
 _VERSION = f"{_MODEL}/versions/{{version}}"
 
@@ -88,9 +91,15 @@ CALLS: Final = (
     Call("unlink", "DELETE", f"{_APP}/links/{{model}}", "Remove a link.", None, 204),
     Call("listModels", "GET", "/models", "All models with their versions.", list[ModelView]),
     Call("getModel", "GET", _MODEL, "One model.", ModelView),
-    Call("deleteModel", "DELETE", _MODEL, "Remove a model, all versions and links.", None, 204),
+    Call(
+        "deleteModel", "DELETE", _MODEL, "Remove a model, all versions and links.", None, 204,
+        parameters=(_FORCE,),
+    ),
     Call("getVersion", "GET", _VERSION, "One version of a model.", VersionView),
-    Call("deleteVersion", "DELETE", _VERSION, "Remove a version; links stay.", None, 204),
+    Call(
+        "deleteVersion", "DELETE", _VERSION, "Remove a version; links stay.", None, 204,
+        parameters=(_FORCE,),
+    ),
     Call(
         "scaleVersion",
         "PUT",

@@ -20,6 +20,7 @@ from servd import curve
 from servd.config import Config
 from servd.datatypes import ModelVersion
 from servd.errors import EngineError, ImageError, ServdError
+from servd.identity import folder_id, is_of
 from servd.launchers.base import LaunchSpec, describe_exit
 from servd.launchers.container import ContainerHandle, copy_output
 from servd.launchers.container_options import NO_PROTOCOL_HINT, Place, exit_code
@@ -166,8 +167,7 @@ class DockerLauncher:
 
     def _make_place(self) -> Place:
         data_dir = self._config.data_dir.resolve()
-        if not self._id_file.exists():
-            self._id_file.write_text(secrets.token_hex(6))
+        instance = self._instance()
         curve.write_keys(self._config.curve_dir)
         keys = self._config.curve_dir / "replica"
         # Its parent is closed to other users; the container runs as a user of its own.
@@ -177,11 +177,25 @@ class DockerLauncher:
             (keys / name).chmod(0o644)
         keys.chmod(0o755)
         return Place(
-            instance=self._id_file.read_text().strip(),
+            instance=instance,
             data_dir=data_dir,
             keys=keys.resolve(),
             runtime=Path(str(model_runtime.__file__)).resolve().parent,
         )
+
+    def _instance(self) -> str:
+        """Return the name of this data directory among all of an engine, made if it has none yet.
+
+        One that came with a copy of the directory is the original's, whose containers live on.
+        """
+        noted = self._id_file.read_text().split() if self._id_file.exists() else []
+        # Before there was a second word, the first was all.
+        if len(noted) == 1 or (noted and is_of(self._config.data_dir, noted[1])):
+            name = noted[0]
+        else:
+            name = secrets.token_hex(6)
+        self._id_file.write_text(f"{name} {folder_id(self._config.data_dir)}")
+        return name
 
     def _close(self) -> None:
         """Leave nothing behind; where that fails, the next start tries again."""

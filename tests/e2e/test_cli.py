@@ -217,6 +217,25 @@ def test_a_killed_daemon_is_not_taken_for_a_running_one(daemon):
     assert daemon.pid != pid
 
 
+def test_a_copy_of_a_data_directory_is_not_the_original(daemon):
+    """No command on the copy reaches the original's daemon, and a start on it ends no replica."""
+    assert daemon.cli("deploy", str(MODELS / "good.py")).returncode == 0
+    copy = Daemon(daemon.data_dir.parent / "copy")
+    # As cp -a does: with daemon.json, the sockets' places and the records of replicas.
+    subprocess.run(["cp", "-a", daemon.data_dir, copy.data_dir], check=True)
+    for verb in (("status",), ("stop",), ("ps",), ("rm", "good"), ("logs", "good")):
+        assert refused(copy, *verb)[0] == 3
+    try:
+        copy.start()
+        assert copy.pid != daemon.pid
+        assert daemon.query("/good/predict", {"input": [1.0]})[0] == 200
+        (row,) = json.loads(daemon.cli("ps", "--json").stdout)
+        assert (row["state"], row["restarts"]) == ("ready", 0)
+    finally:
+        copy.stop()
+    assert daemon.cli("status").returncode == 0
+
+
 def test_a_taken_port_is_named_with_its_holder(idle_daemon):
     """The hint gives the flag."""
     with socket.create_server(("127.0.0.1", idle_daemon.query_port)):

@@ -178,7 +178,7 @@ class Changes:
         world.versions = {key: n for key, n in world.versions.items() if key[0] != model}
         world.current.pop(model, None)
         world.links = {app: linked for app, linked in world.links.items() if linked != model}
-        return Change("DELETE", f"/api/v1/models/{model}", None, world)
+        return Change("DELETE", f"/api/v1/models/{model}?force=true", None, world)
 
     def _deploy(self, world: World) -> Change | None:
         is_free = world.links.get(DEPLOYED, DEPLOYED) == DEPLOYED

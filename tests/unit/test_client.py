@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import socket
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from servd.client import Address, AdminClient, ApiError, find_daemon, parse_address, query, segment
 from servd.config import Config
 from servd.errors import ConfigError, DaemonNotRunningError, NotFoundError, ServdError
+from servd.identity import folder_id, process_id
 from tests.fake_admin import STATUS, FakeAdmin
 
 
@@ -159,8 +161,28 @@ def test_a_damaged_daemon_json_is_passed_over(data_dir, content):
 
 def test_daemon_json_says_where_the_socket_is(data_dir):
     """A daemon tells its own place."""
-    (data_dir / "daemon.json").write_text(json.dumps({"admin_socket": "/run/other.sock"}))
+    (data_dir / "daemon.json").write_text(json.dumps(_info(data_dir)))
     assert find_daemon(Config(data_dir=data_dir)).address.path == Path("/run/other.sock")
+
+
+@pytest.mark.parametrize(
+    "of_another",
+    [{"data_dir_id": "1:1"}, {"process_id": "boot:1"}, {"pid": 2**22 + 1}, {"data_dir_id": None}],
+)
+def test_a_daemon_json_of_another_daemon_is_passed_over(data_dir, of_another):
+    """It came with a copy of the data directory, or its daemon has ended."""
+    (data_dir / "daemon.json").write_text(json.dumps(_info(data_dir) | of_another))
+    client = find_daemon(Config(data_dir=data_dir))
+    assert client.address.path == data_dir / "run" / "admin.sock"
+
+
+def _info(data_dir):
+    return {
+        "pid": os.getpid(),
+        "process_id": process_id(os.getpid()),
+        "data_dir_id": folder_id(data_dir),
+        "admin_socket": "/run/other.sock",
+    }
 
 
 def test_a_silent_daemon_is_given_up():

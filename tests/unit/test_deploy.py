@@ -204,10 +204,15 @@ def test_removal_unroutes_first_and_drops_the_files_when_unused(tmp_path):
     async def story(d):
         for _ in range(2):
             await d.deploy(d.one, app="a")
-        await d.deployer.remove_version("m", "1")
+        await d.deployer.remove_version("m", "1", is_forced=False)
         assert d.bundles.has(d.one)
         assert d.stage.handles[0].poll() == 0
-        await d.deployer.remove_model("m")
+        with pytest.raises(ConflictError, match="m:2 is the current version and answers a") as e:
+            await d.deployer.remove_version("m", "2", is_forced=False)
+        assert e.value.hint == "--force removes it"
+        with pytest.raises(ConflictError, match="m answers a"):
+            await d.deployer.remove_model("m", is_forced=False)
+        await d.deployer.remove_model("m", is_forced=True)
         assert not d.bundles.has(d.one)
         assert d.registry.state.links == {"a": ()}
         assert d.supervisor.statuses() == []

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import psutil
 
+from servd.identity import folder_id
 from servd.launchers.base import LaunchSpec, describe_exit
 from servd.launchers.process import ProcessLauncher
 from servd.orphans import Orphans
@@ -47,7 +49,8 @@ def test_orphans_are_ended_and_strangers_are_not(tmp_path):
         subprocess.Popen(command, stdin=subprocess.PIPE) as stranger,
     ):
         orphans.record(orphan.pid)
-        record = {"pid": stranger.pid, "create_time": 1.0}
+        here = folder_id(tmp_path / "replicas")
+        record = {"pid": stranger.pid, "create_time": 1.0, "folder_id": here}
         (tmp_path / "replicas" / "x.json").write_text(json.dumps(record))
         (tmp_path / "replicas" / "y.json").write_text("{")
         assert orphans.end_all() == 1
@@ -56,6 +59,18 @@ def test_orphans_are_ended_and_strangers_are_not(tmp_path):
         assert stranger.poll() is None
         assert not list((tmp_path / "replicas").iterdir())
         stranger.kill()
+
+
+def test_a_copied_record_is_of_the_originals_replica(tmp_path):
+    """A start on a copy of a data directory leaves the replicas of the daemon on it alone."""
+    orphans = Orphans(tmp_path / "original")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as replica:
+        orphans.record(replica.pid)
+        shutil.copytree(tmp_path / "original", tmp_path / "copy")
+        assert list((tmp_path / "copy" / "replicas").iterdir())
+        assert Orphans(tmp_path / "copy").end_all() == 0
+        assert replica.poll() is None
+        assert orphans.end_all() == 1
 
 
 def test_an_exit_status_is_described_in_words():

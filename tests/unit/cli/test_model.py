@@ -32,6 +32,8 @@ def test_rm_of_a_model_or_a_version(run, admin):
     admin.answers |= {"DELETE /models/m": (204, ""), "DELETE /models/m/versions/1": (204, "")}
     assert run("model", "rm", "m:1").stdout == "removed the model m:1\n"
     assert json.loads(run("model", "rm", "m", "--json").stdout)["removed"] == ["model"]
+    admin.answers["DELETE /models/m/versions/2?force=true"] = (204, "")
+    assert run("model", "rm", "m:2", "--force").exit_code == 0
 
 
 def test_scale_takes_a_model_or_a_version(run, admin):
@@ -55,16 +57,32 @@ def test_rollback_says_what_is_current(run, admin):
 
 def test_rm_removes_whichever_exists(run, admin):
     """It says what it removed."""
-    admin.answers["DELETE /models/m"] = (204, "")
+    admin.answers |= {
+        "DELETE /models/m?force=true": (204, ""),
+        "GET /applications": (200, []),
+    }
     assert run("rm", "m").stdout == "removed the model m\n"
     admin.answers["DELETE /applications/m"] = (204, "")
     assert json.loads(run("rm", "m", "--json").stdout)["removed"] == ["application", "model"]
 
 
+def test_rm_does_not_take_the_model_of_other_applications(run, admin):
+    """Nothing is removed unless it is meant."""
+    admin.answers |= {
+        "GET /applications": (200, [{"name": n, "linked_models": ["m"]} for n in ("m", "other")]),
+        "DELETE /models/m?force=true": (204, ""),
+    }
+    done = run("rm", "m")
+    assert done.exit_code == 1
+    assert "the model m answers other too" in done.stderr
+    assert [request[0] for request in admin.requests] == ["GET"]
+    assert run("rm", "m", "--force").stdout == "removed the model m\n"
+
+
 def test_rm_of_nothing_names_the_nearest(run, admin):
     """Exit code 4."""
     admin.answers |= {
-        "GET /applications": (200, [{"name": "sums"}]),
+        "GET /applications": (200, [{"name": "sums", "linked_models": []}]),
         "GET /models": (200, [{"name": "other"}]),
     }
     done = run("rm", "sum")

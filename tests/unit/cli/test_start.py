@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from servd.cli import spawn
 from servd.cli.settings import as_arguments
 from servd.cli.stop import _wait_for_silence
 from servd.client import Address, AdminClient
-from servd.config import Config
+from servd.config import Config, settings_of
 from servd.errors import StartError
 from tests.fake_admin import STATUS, FakeAdmin
 
@@ -28,6 +29,42 @@ def test_start_finds_a_daemon_that_runs(run, admin):
     assert "is already running  query http://127.0.0.1:1337" in done.stdout
     assert json.loads(run("start", "--json").stdout) == STATUS | {"started": False}
     assert len(admin.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "variables", "said"),
+    [
+        (("--query-port", "8000"), {}, "--query-port is 8000 here and 1337 there"),
+        (("--cache-size", "1MiB"), {}, "--cache-size is 1MiB here and 33554432 there"),
+        (("--public-queries",), {}, "--public-queries is True here and False there"),
+        ((), {"SERVD_QUERY_PORT": "8001"}, "SERVD_QUERY_PORT is 8001 here and 1337 there"),
+    ],
+)
+def test_start_beside_a_daemon_with_other_settings_is_refused(
+    run, admin, monkeypatch, args, variables, said
+):
+    """What was asked for is not what runs: exit code 1, with both values."""
+    running = settings_of(Config(data_dir=Path("any")))
+    admin.answers["GET /status"] = (200, STATUS | {"settings": running})
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    done = run("start", *args)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert "servd stop first" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "args", [(), ("--query-port", "1337"), ("--query-port", "0"), ("--cache-size", "32MiB")]
+)
+def test_start_beside_a_daemon_with_the_same_settings_is_no_error(run, admin, args):
+    """The same value, however it is written, or any port, is what runs."""
+    admin.answers["GET /status"] = (
+        200,
+        STATUS | {"settings": settings_of(Config(data_dir=Path("any")))},
+    )
+    assert run("start", *args).exit_code == 0
 
 
 def test_start_below_a_file_says_what_cannot_be_written(run, tmp_path):

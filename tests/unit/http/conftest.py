@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from model_runtime.manifest import Manifest
+from servd import registry_rules as rules
 from servd.bundles import BundleStore
 from servd.config import Config
 from servd.datatypes import DeployEvent, VersionId
@@ -65,13 +66,17 @@ class StandInDeployer:
     async def scale(self, model, version, count):
         await self._change(self.registry.set_replicas(model, version, count))
 
-    async def remove_version(self, model, version):
+    async def remove_version(self, model, version, *, is_forced):
+        if not is_forced:
+            rules.check_version_unused(self.registry.state, VersionId(model, version))
         await self._change(self.registry.remove_version(model, version))
 
-    async def remove_model(self, model):
+    async def remove_model(self, model, *, is_forced):
+        if not is_forced:
+            rules.check_model_unused(self.registry.state, model)
         for version_id in list(self.registry.state.versions):
             if version_id.model == model:
-                await self.remove_version(*version_id)
+                await self.remove_version(*version_id, is_forced=True)
 
     async def deploy(self, request, report):
         plan = plan_deploy(self.registry.state, request, MANIFEST.input_type)

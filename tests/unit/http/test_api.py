@@ -121,7 +121,10 @@ def test_models_and_versions(scenario, tmp_path):
         assert rolled == (200, {"model": "m", "version": "2"})
         _, rows = await parts.call("GET", f"{API}/replicas")
         assert [row["state"] for row in rows] == ["ready", "backoff"]
-        assert (await parts.call("DELETE", f"{API}/models/m/versions/2"))[0] == 204
+        status, answer = await parts.call("DELETE", f"{API}/models/m/versions/2")
+        assert (status, answer["error"]["message"]) == (409, "m:2 is the current version")
+        assert answer["error"]["hint"] == "servd rollback m 1 first, or --force removes it"
+        assert (await parts.call("DELETE", f"{API}/models/m/versions/2?force=true"))[0] == 204
         status, answer = await parts.call("PUT", f"{API}/models/m/replicas", {"replicas": 1})
         assert (status, answer["error"]["code"]) == (404, "version_not_found")
         assert (await parts.call("DELETE", f"{API}/models/m"))[0] == 204
