@@ -4,7 +4,7 @@ VENV := .venv
 STAMP := $(VENV)/.complete
 BIN := $(VENV)/bin
 CHECKS := .checks
-CODE := servd model_runtime k8s_adapter tests examples benchmarks
+CODE := servd model_runtime k8s_adapter tests examples benchmarks scripts
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test checks lint types contracts bench bench-paper profile soak lock clean
