@@ -19,6 +19,7 @@ PR_SET_PDEATHSIG = 1
 def main() -> int:
     """Run a replica; return the exit status."""
     _die_with_parent()
+    _take_users_mask()
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -88,6 +89,13 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(parent):  # it died before the line above
         sys.exit(1)
+
+
+def _take_users_mask() -> None:
+    """Give the model the file mode creation mask of the daemon's user, not the daemon's own."""
+    mask = os.environ.pop("SERVD_UMASK", None)
+    if mask is not None:
+        os.umask(int(mask, 8))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 `ipc://` and `tcp://` are ZeroMQ's ROUTER. Both carry the frames of docs/protocol.md.
 """
 
+import os
 import select
 import socket
 import struct
@@ -26,6 +27,9 @@ WAKE_MS: Final = 200
 
 _WAKE_S: Final = WAKE_MS / 1000
 _RECEIVE_BYTES: Final = 1 << 18
+_FILE_SCHEME: Final = "ipc://"
+_OWNERS_ALONE: Final = 0o600
+_CREDENTIALS: Final = struct.Struct("3i")
 
 # Plain numbers: combining and passing the enum members takes longer than a send.
 _RCVMORE = int(zmq.RCVMORE)
@@ -74,6 +78,7 @@ class StreamListener:
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         Path(path).unlink(missing_ok=True)
         self._door.bind(path)
+        Path(path).chmod(_OWNERS_ALONE)  # before that, its folder (0700) guards it
         self._door.listen(64)
         self._door.setblocking(False)
         self._poll.register(self._door.fileno(), select.EPOLLIN)
@@ -116,6 +121,9 @@ class StreamListener:
             accepted, _ = self._door.accept()
         except OSError:
             return  # it hung up before it was accepted
+        if not _is_owners(accepted):
+            accepted.close()
+            return
         accepted.setblocking(True)
         accepted.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_S, 0)
@@ -147,6 +155,12 @@ class StreamListener:
             peer.socket.close()
 
 
+def _is_owners(accepted: socket.socket) -> bool:
+    """Return whether the process at the other end is of this user, or root's."""
+    credentials = accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return _CREDENTIALS.unpack(credentials)[1] in (0, os.geteuid())
+
+
 class _StreamPeer:
     """One connected frontend."""
 
@@ -171,6 +185,8 @@ class ZmqListener:
         if keys is not None:
             Admission(self._context, keys).guard(self._socket)
         self._socket.bind(address)
+        if address.startswith(_FILE_SCHEME):
+            Path(address.removeprefix(_FILE_SCHEME)).chmod(_OWNERS_ALONE)
 
     def receive(self, *, is_waiting: bool) -> tuple[Peer, list[bytes]] | None:
         """Return the next message."""

@@ -5,6 +5,7 @@ Only `http.client` is used, so that a command starts fast.
 
 import http.client
 import json
+import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from urllib.parse import quote, urlencode, urlsplit
 
+from servd import peers
 from servd.config import Config
 from servd.errors import ConfigError, DaemonNotRunningError, NotFoundError, ServdError
 from servd.identity import is_of, process_id
@@ -46,6 +48,8 @@ class Address:
     path: Path | None = None
     host: str = "localhost"
     port: int = 0
+    owner: int | None = None
+    """Who may have made the socket, beside this process's user and root; None: whoever did."""
 
     def __str__(self) -> str:
         return str(self.path) if self.path else f"http://{self.host}:{self.port}"
@@ -79,9 +83,15 @@ def find_daemon(config: Config, admin: str | None = None, timeout_s: float = 30.
     if admin:
         return AdminClient(parse_address(admin), config.token, timeout_s)
     info = read_info(config)
-    return AdminClient(
-        Address(path=Path(info.get("admin_socket") or config.admin_socket)), config.token, timeout_s
-    )
+    path = Path(info.get("admin_socket") or config.admin_socket)
+    return AdminClient(Address(path=path, owner=_owner(config.data_dir)), config.token, timeout_s)
+
+
+def _owner(folder: Path) -> int:
+    try:
+        return folder.stat().st_uid
+    except OSError:
+        return os.geteuid()
 
 
 def read_info(config: Config) -> dict[str, Any]:
@@ -104,14 +114,18 @@ def read_info(config: Config) -> dict[str, Any]:
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
-    def __init__(self, path: str, timeout_s: float) -> None:
+    def __init__(self, address: Address, timeout_s: float) -> None:
         super().__init__("localhost", timeout=timeout_s)
-        self._path = path
+        self._address = address
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        self.sock.connect(str(self._address.path))
+        # In /tmp anybody may have made it while no daemon ran, to be told the token.
+        uid = peers.unix_uid(self.sock)
+        if self._address.owner not in (None, uid) and not peers.may_act(uid):
+            raise PermissionError(f"{self._address} is answered by user {uid}")
 
 
 class AdminClient:
@@ -216,7 +230,7 @@ class AdminClient:
 
     def _connection(self) -> http.client.HTTPConnection:
         if self.address.path is not None:
-            return _UnixConnection(str(self.address.path), self._timeout_s)
+            return _UnixConnection(self.address, self._timeout_s)
         return http.client.HTTPConnection(
             self.address.host, self.address.port, timeout=self._timeout_s
         )

@@ -45,8 +45,8 @@ class Config:
 
     @property
     def query_token(self) -> str | None:
-        """The token that queries must carry; None on loopback and where queries are public."""
-        return None if self.public_queries or is_loopback(self.bind) else self.token
+        """The token that queries must carry; None where none is set or queries are public."""
+        return None if self.public_queries else self.token
 
     @property
     def run_dir(self) -> Path:

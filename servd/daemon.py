@@ -23,7 +23,14 @@ from servd.deploy import Deployer
 from servd.errors import ServdError, StartError
 from servd.http.admin import AdminServer
 from servd.identity import folder_id, process_id
-from servd.instance import clear_leftovers, locked, make_folders, write_info
+from servd.instance import (
+    clear_leftovers,
+    close_folders,
+    close_to_others,
+    locked,
+    make_folders,
+    write_info,
+)
 from servd.launchers.base import Launcher
 from servd.launchers.docker import DockerLauncher
 from servd.launchers.process import ProcessLauncher
@@ -94,11 +101,14 @@ class Daemon:
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
         self._supervisor: Supervisor | None = None
+        self._users_mask = 0
 
     async def run(self) -> int:
         """Start, serve until told to stop, drain, stop."""
+        self._users_mask = close_to_others()
         make_folders(self._config)
         async with AsyncExitStack() as stack:
+            stack.callback(os.umask, self._users_mask)
             stack.enter_context(locked(self._config))
             handlers = log.configure(
                 self._config.logs_dir / "daemon.log",
@@ -107,6 +117,7 @@ class Daemon:
             )
             stack.callback(log.release, handlers)
             stack.callback(log.log.info, "stopped")
+            close_folders(self._config)
             self._config = resolve_ports(self._config)
             await asyncio.to_thread(self._end_orphans)
             stack.callback(self._config.info_file.unlink, missing_ok=True)
@@ -137,7 +148,7 @@ class Daemon:
         engine = answering.engine
         images = functools.partial(ensure_image, config.base_image)
         launchers: dict[str, Launcher] = {
-            PROCESS: ProcessLauncher(config.run_dir, os.environ),
+            PROCESS: ProcessLauncher(config.run_dir, os.environ, self._users_mask),
             DOCKER: await stack.enter_async_context(DockerLauncher(config, images)),
         }
         supervisor = await stack.enter_async_context(

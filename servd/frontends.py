@@ -12,7 +12,7 @@ from typing import Self
 import msgspec
 import zmq
 
-from servd import feed
+from servd import feed, peers
 from servd.clock import Clock
 from servd.config import Config
 from servd.counts import add
@@ -211,6 +211,8 @@ class Frontends:
     async def _serve_peer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = None
         try:
+            if not peers.may_act(peers.unix_uid(writer.get_extra_info("socket"))):
+                return
             hello = feed.decode_from_frontend(await reader.readline())
             if isinstance(hello, feed.Hello):
                 peer = self._welcome(hello.frontend, writer)

@@ -4,13 +4,27 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from servd.config import Config
 from servd.errors import StartError
+from servd.log import log
+
+PRIVATE_MASK: Final = 0o077
+OTHERS: Final = 0o077
+"""The rights of a file's group and of all others."""
+
+
+def close_to_others() -> int:
+    """Have whatever this process makes from now on be its user's alone; return the mask before.
+
+    Replicas get that one back: what a model writes elsewhere is not ours to close.
+    """
+    return os.umask(PRIVATE_MASK)
 
 
 def make_folders(config: Config) -> None:
@@ -19,17 +33,52 @@ def make_folders(config: Config) -> None:
     Raises:
         StartError: one cannot be made or written, or belongs to somebody else.
     """
-    for folder in (config.data_dir, config.run_dir, config.bundles_dir, config.logs_dir):
+    for folder in _folders(config):
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise _not_writable(folder, error.strerror) from error
         if not os.access(folder, os.W_OK | os.X_OK):
             raise _not_writable(folder, "permission denied")
-    # It may lie in /tmp, where anybody can make a folder of that name first.
-    if config.run_dir.is_symlink() or config.run_dir.stat().st_uid != os.getuid():
+    # It may lie in /tmp, where anybody can make a folder or a link of that name first. One look:
+    # what is a folder of our own there, nobody else can replace.
+    found = config.run_dir.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise StartError(f"{config.run_dir} belongs to another user", hint="choose --data-dir DIR")
-    config.run_dir.chmod(0o700)
+    _tighten(config.run_dir)
+
+
+def close_folders(config: Config) -> None:
+    """Take others' rights from what was made before, by a wider mask, a backup or systemd."""
+    for path in (*_folders(config), *config.data_dir.iterdir(), *config.logs_dir.rglob("*")):
+        _tighten(path)
+
+
+def _folders(config: Config) -> tuple[Path, ...]:
+    return config.data_dir, config.run_dir, config.bundles_dir, config.logs_dir
+
+
+def _tighten(path: Path) -> None:
+    """Take others' rights from a file or folder of ours; what cannot be closed is said."""
+    try:
+        found = path.lstat()
+        if not found.st_mode & OTHERS or stat.S_ISLNK(found.st_mode):
+            return
+        if found.st_uid == os.geteuid() and not found.st_mode & stat.S_ISVTX:
+            path.chmod(stat.S_IMODE(found.st_mode) & ~OTHERS)
+            return
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        log.warning("%s is open to other users and cannot be closed: %s", path, error.strerror)
+        return
+    log.warning(
+        "%s is open to other users (mode %o) and user %d's, so it is left so; "
+        "what servd makes in it is closed",
+        path,
+        stat.S_IMODE(found.st_mode),
+        found.st_uid,
+    )
 
 
 @contextmanager

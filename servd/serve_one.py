@@ -23,7 +23,7 @@ from servd.datatypes import Application, ModelVersion, RegistryState, ReplicaSta
 from servd.engine import Engine
 from servd.errors import LoadFailedError, ServdError
 from servd.http.server import QueryServer
-from servd.instance import make_folders
+from servd.instance import close_to_others, make_folders
 from servd.launchers.process import ProcessLauncher
 from servd.log_copier import LogCopier
 from servd.ports import base_url, probe
@@ -83,6 +83,7 @@ class _Server:
     async def run(self) -> int:
         config = self._config
         probe(config.bind, config.query_port, "--port")
+        users_mask = close_to_others()
         make_folders(config)
         _link_bundle(self._one, config)
         async with AsyncExitStack() as stack:
@@ -92,7 +93,7 @@ class _Server:
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._on_signal)
-            await self._serve(stack)
+            await self._serve(stack, users_mask)
         return 0
 
     def _on_signal(self) -> None:
@@ -102,7 +103,7 @@ class _Server:
                 self._supervisor.kill()
         self._stop.set()
 
-    async def _serve(self, stack: AsyncExitStack) -> None:
+    async def _serve(self, stack: AsyncExitStack, users_mask: int) -> None:
         config = self._config
         engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
 
@@ -111,7 +112,7 @@ class _Server:
 
         copier = LogCopier(config.logs_dir / "models")
         stack.callback(copier.copy)
-        launchers = {"process": ProcessLauncher(config.run_dir, self._environ)}
+        launchers = {"process": ProcessLauncher(config.run_dir, self._environ, users_mask)}
         supervisor = Supervisor(config, engine, launchers, monotonic, connect=connect)
         self._supervisor = await stack.enter_async_context(supervisor)
         self._apply(engine, supervisor)

@@ -25,7 +25,7 @@ def daemon_settings(function: Callable[..., Any]) -> Callable[..., Any]:
     click.option(
         "--public-queries/--no-public-queries",
         default=None,
-        help="Let queries in without the token where the daemon is not on loopback.",
+        help="Let queries in without the token (SERVD_TOKEN guards the admin API then).",
     )(function)
     for name, metavar, text in reversed(_OPTIONS):
         click.option(f"--{name.replace('_', '-')}", name, metavar=metavar, help=text)(function)

@@ -90,7 +90,7 @@ def _spawn(
 ) -> tuple[subprocess.Popen[bytes], int]:
     given = {**flags, "data_dir": config.data_dir}
     try:
-        log = _output_path(config).open("ab")
+        log = os.fdopen(_open_private(_output_path(config)), "ab")
     except OSError as error:
         raise _not_writable(error) from error
     ready, write_end = os.pipe()
@@ -110,6 +110,10 @@ def _spawn(
         finally:
             os.close(write_end)
     return process, ready
+
+
+def _open_private(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _wait_until_ready(

@@ -1,15 +1,21 @@
 """Who may talk to the admin API. Used by admin.py for each request.
 
-The API runs the code it is given. The unix socket is guarded by its file mode; over TCP a web
-page must not reach it by a rebound name (Host) or a cross-site post (Origin), and off loopback a
-token is demanded.
+The API runs the code it is given. On the unix socket its owner and root need nothing more than
+that they are it. Everywhere else a token is demanded where one is set; where none is, only
+processes of the owner and of root are answered, on loopback, whatever other users run there. Over
+TCP a web page must not reach it by a rebound name (Host) or a cross-site post (Origin).
 """
 
+import asyncio
 import hmac
+import os
+from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
+from servd import peers
 from servd.config import Config, is_loopback
 from servd.http.problems import Handler, RequestRefusedError
 
@@ -24,14 +30,18 @@ class Guard:
         self._port = config.admin_port
         self._hosts = _LOOPBACK_NAMES | {config.bind.lower()}
         self._token = (config.token or "").encode()
+        self._owners: WeakKeyDictionary[Any, int | None] = WeakKeyDictionary()
 
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Pass the request on, or raise RequestRefusedError (401 or 403)."""
-        if not _is_unix(request):
-            host = self._checked_host(request)
-            _check_origin(request, host)
-            if not self._is_loopback:
+        is_unix = _is_unix(request)
+        if not is_unix:
+            _check_origin(request, self._checked_host(request))
+        if not (is_unix and peers.may_act(await self._owner(request))):
+            if self._token or not self._is_loopback:
                 self._check_token(request)
+            else:
+                await self._check_owner(request)
         return await handler(request)
 
     def _checked_host(self, request: web.Request) -> str:
@@ -51,9 +61,47 @@ class Guard:
         if scheme.lower() != "bearer" or not self._token or not is_right:
             raise RequestRefusedError(
                 401,
-                "a token is demanded, as the daemon does not listen on loopback only",
+                "the daemon has a token, and this request does not carry it",
                 hint="send 'Authorization: Bearer …' with the daemon's SERVD_TOKEN",
             )
+
+    async def _check_owner(self, request: web.Request) -> None:
+        owner = await self._owner(request)
+        if peers.may_act(owner):
+            return
+        hint = "start the daemon with SERVD_TOKEN and send 'Authorization: Bearer TOKEN'"
+        if owner is not None:
+            raise RequestRefusedError(
+                403,
+                f"the daemon belongs to user {os.geteuid()} and has no token: "
+                f"user {owner} may not administer it",
+                hint=hint,
+            )
+        raise RequestRefusedError(
+            403,
+            "the daemon has no token, and whose process sent this cannot be found out "
+            "(it comes from elsewhere, or has closed its socket)",
+            hint=hint,
+        )
+
+    async def _owner(self, request: web.Request) -> int | None:
+        """Return the user at the other end, asked for once a connection; None: unknown."""
+        transport = request.transport
+        if transport is None:
+            return None
+        if transport not in self._owners:
+            self._owners[transport] = await _find_owner(transport)
+        return self._owners[transport]
+
+
+async def _find_owner(transport: asyncio.Transport) -> int | None:
+    local, remote = (transport.get_extra_info(name) for name in ("sockname", "peername"))
+    if not isinstance(local, tuple):
+        return peers.unix_uid(transport.get_extra_info("socket"))
+    if not isinstance(remote, tuple) or not peers.is_local(remote[:2]):
+        return None
+    # In a thread: where the kernel has to be asked by its tables, these may be long.
+    return await asyncio.to_thread(peers.tcp_uid, local[:2], remote[:2])
 
 
 def _is_unix(request: web.Request) -> bool:

@@ -195,7 +195,8 @@ def document() -> bytes:
                 "schemas": _components(),
                 "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             },
-            # The empty alternative: on the unix socket and on loopback no token is needed.
+            # The empty alternative: the owner's processes need none on the unix socket, nor on
+            # loopback where none is set.
             "security": [{}, {"token": []}],
         }
     )

@@ -120,6 +120,8 @@ class DockerLauncher:
         engine, place = self._prepare()
         image = self._image(engine, spec)
         spec.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if spec.version.image is not None and spec.version.bundle is not None:
+            _open_to_containers(spec.bundle_dir)
         started = engine.start(place, spec, image, secrets.token_hex(4))
         if started.ip_address:
             return engine, started
@@ -231,3 +233,10 @@ def _logged(call: Callable[[], object]) -> None:
         log.warning("%s", error.message)
     except Exception:  # noqa: BLE001 - a task boundary: nobody waits for the outcome
         log.exception("a call of the container engine failed")
+
+
+def _open_to_containers(bundle: Path) -> None:
+    """Let the user of a container read a bundle that is mounted; its parent stays closed."""
+    for path in (bundle, *bundle.rglob("*")):
+        mode = path.stat().st_mode
+        path.chmod(mode | (0o555 if path.is_dir() else 0o444))

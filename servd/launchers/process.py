@@ -88,11 +88,17 @@ class ProcessHandle:
 
 
 class ProcessLauncher:
-    """Launches replica processes whose sockets and scratch folders lie below `run_dir`."""
+    """Launches replica processes whose sockets and scratch folders lie below `run_dir`.
 
-    def __init__(self, run_dir: Path, environ: Mapping[str, str]) -> None:
+    `users_mask` is the file mode creation mask that models get; None: this process's own.
+    """
+
+    def __init__(
+        self, run_dir: Path, environ: Mapping[str, str], users_mask: int | None = None
+    ) -> None:
         self._run_dir = run_dir
         self._environ = environ
+        self._users_mask = users_mask
 
     async def launch(self, spec: LaunchSpec) -> ProcessHandle:
         """Start one replica process.
@@ -132,6 +138,8 @@ class ProcessLauncher:
         env.update((key, value) for key, value in self._environ.items() if key not in _PRIVATE)
         env["PYTHONUNBUFFERED"] = "1"
         env["SERVD_PARENT_PID"] = str(os.getpid())
+        if self._users_mask is not None:
+            env["SERVD_UMASK"] = f"{self._users_mask:o}"
         env["SERVD_MODEL_NAME"] = spec.version.model
         env["SERVD_MODEL_VERSION"] = spec.version.version
         # Relative entries were meant for the daemon's folder, not for the scratch folder.

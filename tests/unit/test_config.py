@@ -117,12 +117,12 @@ def test_the_files_of_a_data_directory_lie_below_it():
     assert all(path.parent == config.data_dir for path in (*files, config.logs_dir))
 
 
-def test_queries_need_the_token_off_loopback_only():
-    """Loopback is open, other addresses are closed unless queries are public."""
-    closed = Config(data_dir=Path("/d"), bind="10.0.0.1", token="t")
-    assert closed.query_token == "t"
-    assert Config(data_dir=Path("/d"), token="t").query_token is None
-    public = Config(data_dir=Path("/d"), bind="10.0.0.1", token="t", public_queries=True)
+@pytest.mark.parametrize("bind", ["127.0.0.1", "10.0.0.1"])
+def test_queries_need_the_token_wherever_one_is_set(bind):
+    """Loopback is no exception; public queries are."""
+    assert Config(data_dir=Path("/d"), bind=bind, token="t").query_token == "t"
+    assert Config(data_dir=Path("/d"), bind=bind).query_token is None
+    public = Config(data_dir=Path("/d"), bind=bind, token="t", public_queries=True)
     assert public.query_token is None
 
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import gzip
+import http.client
 import io
+import os
 import re
+import socket
 
 import aiohttp
 import pytest
@@ -94,6 +97,80 @@ def test_a_token_is_demanded_off_loopback(scenario, tmp_path):
             assert answer.headers["WWW-Authenticate"] == "Bearer"
 
     scenario(tmp_path, steps, bind="0.0.0.0", token="secret")
+
+
+@pytest.mark.parametrize("token", [None, "secret"])
+def test_a_token_that_is_set_is_demanded_on_loopback(scenario, tmp_path, token):
+    """The same user's own process needs it over TCP, and does not on the unix socket."""
+
+    async def steps(parts):
+        assert (await parts.call("GET", "/api/v1/status"))[0] == (401 if token else 200)
+        headers = {"Authorization": "Bearer secret"}
+        assert (await parts.call("GET", "/api/v1/status", headers=headers))[0] == 200
+        assert (await asyncio.to_thread(ask_unix, parts.config.admin_socket)) == 200
+
+    scenario(tmp_path, steps, token=token)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize(
+    ("door", "token", "status"),
+    [("tcp", "", 403), ("unix", "", 403), ("tcp", "secret", 401), ("unix", "secret", 401)],
+)
+def test_another_user_of_the_machine_is_refused(scenario, tmp_path, door, token, status):
+    """On loopback, and on the unix socket should its mode be changed, unless it has the token."""
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents[:3]:
+        folder.chmod(0o755)
+
+    async def steps(parts):
+        for folder in (parts.config.admin_socket, *parts.config.admin_socket.parents[:2]):
+            folder.chmod(0o777)
+        ends = {"tcp": ("127.0.0.1", parts.config.admin_port), "unix": parts.config.admin_socket}
+        for asked in range(2):  # the second time by what is known of the connection
+            found = await asyncio.to_thread(ask_as, 65534, ends[door], "")
+            assert found == [status, status], asked
+        if token:
+            assert await asyncio.to_thread(ask_as, 65534, ends[door], token) == [200, 200]
+        assert await asyncio.to_thread(ask_as, 0, ends[door], token) == [200, 200]
+
+    scenario(tmp_path, steps, token=token or None)
+
+
+def connect_as(user, where):
+    """Return a socket that belongs to another user."""
+    before = os.geteuid()
+    os.seteuid(user)
+    try:
+        if isinstance(where, tuple):
+            return socket.create_connection(where)
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(str(where))
+        return client
+    finally:
+        os.seteuid(before)
+
+
+def ask_as(user, where, token):
+    """Return the statuses of two requests on one connection of another user."""
+    with connect_as(user, where) as client:
+        connection = http.client.HTTPConnection("localhost", timeout=10)
+        connection.sock = client
+        return [ask_on(connection, token) for _ in range(2)]
+
+
+def ask_unix(path):
+    """Return the status of a request on a unix socket without a token."""
+    return ask_as(os.geteuid(), path, "")[0]
+
+
+def ask_on(connection, token):
+    """Return the status of one request."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    connection.request("GET", "/api/v1/status", headers=headers)
+    with connection.getresponse() as response:
+        response.read()
+        return response.status
 
 
 def test_without_a_token_nobody_is_served_off_loopback(scenario, tmp_path):
