@@ -9,13 +9,14 @@ import select
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import zmq
 
 from model_runtime.admission import Admission, ReplicaKeys
-from model_runtime.framing import Assembler, prefix
+from model_runtime.framing import LONG_BYTES, Assembler, prefix
 from model_runtime.protocol import ProtocolError
 
 STREAM_SCHEME: Final = "unix://"
@@ -24,6 +25,9 @@ SEND_TIMEOUT_S: Final = 2
 
 WAKE_MS: Final = 200
 """How often an idle replica looks whether it has been told to end."""
+
+TURN_BYTES: Final = 1 << 24
+"""Of long messages are read before the reader looks after something else."""
 
 _WAKE_S: Final = WAKE_MS / 1000
 _RECEIVE_BYTES: Final = 1 << 18
@@ -50,8 +54,13 @@ class Listener(Protocol):
         """
         ...
 
-    def send(self, peer: Peer, frames: tuple[bytes, ...]) -> bool:
-        """Send a message; False where its receiver has gone."""
+    def send(
+        self, peer: Peer, frames: tuple[bytes, ...], between: Callable[[], None] | None = None
+    ) -> bool:
+        """Send a message; False where its receiver has gone.
+
+        `between` is called now and then while a long one goes out.
+        """
         ...
 
     def close(self) -> None:
@@ -88,26 +97,67 @@ class StreamListener:
 
     def receive(self, *, is_waiting: bool) -> tuple[Peer, list[bytes]] | None:
         """Return the next message; where none is left, read from all that can be read."""
-        if not self._come:
-            for descriptor, _ in self._poll.poll(_WAKE_S if is_waiting else 0):
-                peer = self._peers.get(descriptor)
-                if peer is None:
-                    self._accept()
-                else:
-                    self._read(peer)
+        left = TURN_BYTES
+        wait_s = _WAKE_S if is_waiting else 0
+        while not self._come and left > 0:
+            # A part of a long message is followed by the next: nobody is to be asked before.
+            read = self._read_all(wait_s)
+            if not read:
+                break
+            left -= read
+            wait_s = 0
         return self._come.popleft() if self._come else None
 
-    def send(self, peer: Peer, frames: tuple[bytes, ...]) -> bool:
-        """Send a message in one call of the system where its buffer takes it."""
+    def send(
+        self, peer: Peer, frames: tuple[bytes, ...], between: Callable[[], None] | None = None
+    ) -> bool:
+        """Send a message in one call of the system where its buffer takes it.
+
+        `between` is called now and then while a long one is sent; what it sends to others goes
+        out, what it sends to the same peer follows the message.
+        """
         if peer.is_gone:
             return False
-        message = b"".join((prefix(*frames), *frames))
+        if peer.later is not None:
+            peer.later.append(frames)
+            return True
         try:
-            peer.socket.sendall(message)
+            if sum(map(len, frames)) <= LONG_BYTES:
+                peer.socket.sendall(b"".join((prefix(*frames), *frames)))
+            else:
+                self._send_long(peer, frames, between)
         except OSError:
             self._drop(peer)
             return False
         return True
+
+    def _send_long(
+        self, peer: "_StreamPeer", frames: tuple[bytes, ...], between: Callable[[], None] | None
+    ) -> None:
+        """Send a message piece by piece, uncopied."""
+        later: list[tuple[bytes, ...]] = []
+        peer.later = later
+        try:
+            for frame in (prefix(*frames), *frames):
+                for at in range(0, len(frame), LONG_BYTES):
+                    peer.socket.sendall(memoryview(frame)[at : at + LONG_BYTES])
+                    if between is not None:
+                        between()
+        finally:
+            peer.later = None
+        for message in later:
+            peer.socket.sendall(b"".join((prefix(*message), *message)))
+
+    def _read_all(self, wait_s: float) -> int:
+        """Read once from everybody who has sent something; return how many bytes were read."""
+        read = 0
+        for descriptor, _ in self._poll.poll(wait_s):
+            peer = self._peers.get(descriptor)
+            if peer is None:
+                self._accept()
+            else:
+                read += self._read(peer)
+        return read
 
     def close(self) -> None:
         """Hang up on everybody."""
@@ -131,20 +181,22 @@ class StreamListener:
         self._peers[accepted.fileno()] = _StreamPeer(accepted)
         self._poll.register(accepted.fileno(), select.EPOLLIN)
 
-    def _read(self, peer: "_StreamPeer") -> None:
+    def _read(self, peer: "_StreamPeer") -> int:
+        size = 0
         try:
             # Into one buffer: a fresh one of this size is mapped and unmapped for each message.
             size = peer.socket.recv_into(self._arrived, 0, socket.MSG_DONTWAIT)
             messages = peer.assembler.feed(bytes(self._arrived[:size])) if size else None
         except BlockingIOError:
-            return
+            return 0
         except (OSError, ProtocolError):
             messages = None
         if messages is None:
             self._drop(peer)
-            return
+            return 0
         for message in messages:
             self._come.append((peer, message))
+        return size
 
     def _drop(self, peer: "_StreamPeer") -> None:
         if not peer.is_gone:
@@ -162,12 +214,13 @@ def _is_owners(accepted: socket.socket) -> bool:
 
 
 class _StreamPeer:
-    """One connected frontend."""
+    """One connected frontend; `later` is what waits while a long message is sent to it."""
 
-    __slots__ = ("assembler", "is_gone", "socket")
+    __slots__ = ("assembler", "is_gone", "later", "socket")
 
     def __init__(self, accepted: socket.socket) -> None:
         self.socket = accepted
+        self.later: list[tuple[bytes, ...]] | None = None
         self.assembler = Assembler()
         self.is_gone = False
 
@@ -198,13 +251,19 @@ class ZmqListener:
             frames.append(self._socket.recv(_NOBLOCK))
         return frames[0], frames[1:]
 
-    def send(self, peer: Peer, frames: tuple[bytes, ...]) -> bool:
-        """Queue a message; ZeroMQ sends it in its own thread."""
+    def send(
+        self,
+        peer: Peer,
+        frames: tuple[bytes, ...],
+        between: Callable[[], None] | None = None,
+    ) -> bool:
+        """Queue a message; ZeroMQ sends it in its own thread, a long frame uncopied."""
+        del between
         try:
             self._socket.send(peer, _SNDMORE)
             for frame in frames[:-1]:
-                self._socket.send(frame, _SNDMORE)
-            self._socket.send(frames[-1])
+                self._socket.send(frame, _SNDMORE, len(frame) <= LONG_BYTES)
+            self._socket.send(frames[-1], 0, len(frames[-1]) <= LONG_BYTES)
         except zmq.ZMQError:
             return False
         return True

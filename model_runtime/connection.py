@@ -17,6 +17,7 @@ from typing import Any, Self
 from model_runtime import protocol
 from model_runtime.admission import ReplicaKeys
 from model_runtime.carriers import Peer, listen
+from model_runtime.framing import LONG_BYTES
 from model_runtime.health import Health
 from model_runtime.inputs import Batch
 
@@ -49,6 +50,7 @@ class ReplicaSocket:
         self.pending: deque[Work] = deque()
         self._heard_s: dict[Peer, float] = {}
         self._returns = 0
+        self._shown_s = self.last_heard_s
         self._call: tuple[int, float] | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -113,7 +115,12 @@ class ReplicaSocket:
     def reply(self, work: Work, outputs: list[bytes], compute_us: int) -> None:
         """Answer a batch with one JSON text an input."""
         header = protocol.pack_header([protocol.RESULT, work.batch_id, len(outputs), compute_us])
-        self._send(work.frontend, header, b"\n".join(outputs))
+        text = b"\n".join(outputs)
+        if len(text) > LONG_BYTES:
+            # What is not heard of meanwhile is no silence.
+            coming = [protocol.LONG, work.batch_id, len(text)]
+            self._send(work.frontend, protocol.pack_header(coming))
+        self._send(work.frontend, header, text)
 
     def fail(self, work: Work, reason: str) -> None:
         """Answer that the model raised on a batch."""
@@ -140,11 +147,21 @@ class ReplicaSocket:
                 self._call = (self._returns, time.monotonic())
             if is_busy:
                 try:
-                    self._drain()
-                    for frontend in self._known():
-                        self._send_state(frontend)
+                    self._show_life()
                 finally:
                     self._lock.release()
+
+    def _show_life(self) -> None:
+        """Take what has come, and tell every known frontend the state."""
+        self._shown_s = time.monotonic()
+        self._drain()
+        for frontend in self._known():
+            self._send_state(frontend)
+
+    def _between(self) -> None:
+        """Be heard by the others while one is sent a long message."""
+        if time.monotonic() - self._shown_s >= BEAT_S:
+            self._show_life()
 
     def _drain(self) -> None:
         while (message := self._carrier.receive(is_waiting=False)) is not None:
@@ -169,7 +186,7 @@ class ReplicaSocket:
         self._send(peer, protocol.pack_header(header))
 
     def _send(self, peer: Peer, *frames: bytes) -> None:
-        if not self._carrier.send(peer, frames):
+        if not self._carrier.send(peer, frames, self._between):
             self._heard_s.pop(peer, None)  # it has gone
 
 

@@ -4,6 +4,7 @@ docs/protocol.md ("Carriers") is the format: `header`, `data` and `lengths` byte
 then these frames. A frame that is left out has length 0.
 """
 
+import io
 import struct
 from typing import Final
 
@@ -11,6 +12,9 @@ from model_runtime.protocol import ProtocolError
 
 MAX_HEADER_BYTES: Final = 1 << 26
 MAX_PAYLOAD_BYTES: Final = 1 << 31
+
+LONG_BYTES: Final = 1 << 18
+"""A message that is longer is neither copied whole nor waited for: it moves piece by piece."""
 
 _prefix: Final = struct.Struct("<III")
 _PREFIX_BYTES: Final = _prefix.size
@@ -21,14 +25,28 @@ def prefix(header: bytes, data: bytes = b"", lengths: bytes = b"") -> bytes:
     return _prefix.pack(len(header), len(data), len(lengths))
 
 
-class Assembler:
-    """Puts messages together from what a stream delivers, in pieces of any size."""
+def prefix_of_sizes(header: int, data: int, lengths: int) -> bytes:
+    """Return what goes before frames of these sizes."""
+    return _prefix.pack(header, data, lengths)
 
-    __slots__ = ("_needed", "_rest")
+
+class Assembler:
+    """Puts messages together from what a stream delivers, in pieces of any size.
+
+    Each byte of a long message is copied once, to where it stays, whatever the pieces are.
+    """
+
+    __slots__ = ("_incoming", "_needed", "_rest")
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._needed = _PREFIX_BYTES
+        self._incoming: _Incoming | None = None
+
+    @property
+    def is_amid(self) -> bool:
+        """Whether a part of a message has come whose end has not."""
+        return self._incoming is not None or bool(self._rest)
 
     def feed(self, piece: bytes) -> list[list[bytes]]:
         """Return the messages that a piece completes, as lists of frames without empty ones.
@@ -36,29 +54,82 @@ class Assembler:
         Raises:
             ProtocolError: a length is beyond all sense; the stream cannot be read any further.
         """
-        if self._rest:
+        messages: list[list[bytes]] = []
+        if self._incoming is not None:
+            rest = self._incoming.take(memoryview(piece))
+            if not self._incoming.is_whole:
+                return messages
+            messages.append(self._incoming.frames())
+            self._incoming = None
+            piece = bytes(rest)
+        elif self._rest:
             self._rest += piece
             if len(self._rest) < self._needed:
-                return []
+                return messages
             piece = bytes(self._rest)
             self._rest.clear()
-        messages: list[list[bytes]] = []
         at = 0
         while len(piece) - at >= _PREFIX_BYTES:
-            header, data, lengths = _prefix.unpack_from(piece, at)
-            if not 0 < header <= MAX_HEADER_BYTES or max(data, lengths) > MAX_PAYLOAD_BYTES:
-                raise ProtocolError("a message on the stream has no sensible length")
-            after = at + _PREFIX_BYTES + header + data + lengths
+            sizes = _sizes(piece, at)
+            after = at + _PREFIX_BYTES + sum(sizes)
             if after > len(piece):
-                self._needed = after - at
-                break
-            messages.append(_frames(piece, at + _PREFIX_BYTES, (header, data, lengths)))
+                self._begin(piece, at, sizes)
+                return messages
+            messages.append(_frames(piece, at + _PREFIX_BYTES, sizes))
             at = after
-        else:
-            self._needed = _PREFIX_BYTES
+        self._needed = _PREFIX_BYTES
         if at < len(piece):
             self._rest += memoryview(piece)[at:]
         return messages
+
+    def _begin(self, piece: bytes, at: int, sizes: tuple[int, int, int]) -> None:
+        """Keep the beginning of a message whose end is still to come."""
+        self._needed = _PREFIX_BYTES + sum(sizes)
+        if self._needed <= LONG_BYTES:
+            self._rest += memoryview(piece)[at:]
+        else:
+            self._incoming = _Incoming(sizes)
+            self._incoming.take(memoryview(piece)[at + _PREFIX_BYTES :])
+
+
+class _Incoming:
+    """A long message while it comes.
+
+    A BytesIO grows by moving pages and not their content, and gives its bytes away without a copy.
+    """
+
+    __slots__ = ("_at", "_frames", "_missing")
+
+    def __init__(self, sizes: tuple[int, int, int]) -> None:
+        self._missing = [size for size in sizes if size]
+        self._frames = [io.BytesIO() for _ in self._missing]
+        self._at = 0
+
+    @property
+    def is_whole(self) -> bool:
+        return self._at == len(self._frames)
+
+    def take(self, piece: memoryview) -> memoryview:
+        """Take what belongs to the message; return what is left of the piece."""
+        while piece and not self.is_whole:
+            part = piece[: self._missing[self._at]]
+            self._frames[self._at].write(part)
+            self._missing[self._at] -= len(part)
+            piece = piece[len(part) :]
+            if not self._missing[self._at]:
+                self._at += 1
+        return piece
+
+    def frames(self) -> list[bytes]:
+        return [frame.getvalue() for frame in self._frames]
+
+
+def _sizes(piece: bytes, at: int) -> tuple[int, int, int]:
+    """Return the lengths of the three frames of the message that begins at `at`."""
+    header, data, lengths = _prefix.unpack_from(piece, at)
+    if not 0 < header <= MAX_HEADER_BYTES or max(data, lengths) > MAX_PAYLOAD_BYTES:
+        raise ProtocolError("a message on the stream has no sensible length")
+    return header, data, lengths
 
 
 def _frames(piece: bytes, at: int, sizes: tuple[int, int, int]) -> list[bytes]:

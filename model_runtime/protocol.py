@@ -1,7 +1,7 @@
 """The messages of the replica protocol (docs/protocol.md). Used by replicas and by servd/rpc.py."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any, Final
 
 import msgpack
@@ -14,6 +14,7 @@ HEARTBEAT: Final = 3
 PREDICT: Final = 4
 RESULT: Final = 5
 FAILURE: Final = 6
+LONG: Final = 7
 
 LOADING: Final = "loading"
 TESTING: Final = "testing"
@@ -72,6 +73,12 @@ def join_rows(rows: Sequence[bytes]) -> tuple[bytes, bytes]:
     if len(data) == size * len(rows) and len(set(map(len, rows))) == 1:
         return b"", data
     return struct.pack(f"<{len(rows)}I", *map(len, rows)), data
+
+
+def lengths_of(rows: Sequence[Sized]) -> bytes:
+    """Return the `lengths` frame of a PREDICT for these rows; empty where all are of one length."""
+    sizes = list(map(len, rows))
+    return b"" if len(set(sizes)) == 1 else struct.pack(f"<{len(sizes)}I", *sizes)
 
 
 def split_rows(lengths: bytes, data: bytes, count: int) -> list[bytes]:

@@ -10,8 +10,10 @@ chance). That is O(1) an operation and needs no order to be kept.
 """
 
 from collections import deque
-from itertools import repeat
+from collections.abc import Iterable
+from itertools import chain, repeat
 
+from servd.long_bytes import LONG_BYTES
 from servd.query import Query
 
 ENTRY_OVERHEAD_BYTES = 176
@@ -44,8 +46,8 @@ class Table:
         return found
 
     def put(self, key: bytes, output: bytes) -> None:
-        """Store an output, unless the entry would take more than a share of the whole cache."""
-        if key not in self.young:
+        """Store an output, unless the entry is long or would take a large share of the cache."""
+        if key not in self.young and not _has_long((key,), (output,)):
             self._cache.store(self, key, output)
 
 
@@ -72,7 +74,8 @@ class VersionCache:
         deque(map(self.pending.pop, rows, repeat(None)), maxlen=0)
         cache = self._cache
         size += ENTRY_OVERHEAD_BYTES * len(rows)
-        if size <= cache.room_bytes and size <= cache.largest_bytes:
+        is_small = size <= LONG_BYTES or not _has_long(rows, outputs)
+        if size <= cache.room_bytes and size <= cache.largest_bytes and is_small:
             cache.room_bytes -= size
             self.rows.young.update(zip(rows, outputs, strict=True))
         else:
@@ -140,6 +143,10 @@ class PredictionCache:
                 table.old, table.young = table.young, {}
         self._old_bytes = self._generation_bytes - self.room_bytes
         self.room_bytes = self._generation_bytes
+
+
+def _has_long(rows: Iterable[bytes], outputs: Iterable[bytes]) -> bool:
+    return any(type(each) is not bytes for each in chain(rows, outputs))
 
 
 def _bytes_of(entries: dict[bytes, bytes]) -> int:

@@ -13,6 +13,7 @@ from model_runtime import protocol
 from servd.carriers import Carrier, carrier
 from servd.clock import Clock
 from servd.curve import CurveKeys
+from servd.long_bytes import LONG_BYTES, split_long, views
 from servd.metrics import Counters, Tally
 from servd.query import Batch
 
@@ -89,20 +90,36 @@ class ReplicaConnection:
         self._carrier.read()
 
     def heartbeat(self) -> None:
-        """Ask for a sign of life; called twice a second by the supervisor."""
+        """Ask for a sign of life; called twice a second by the supervisor.
+
+        A replica that a long message is on its way to or from, or that computes, lives: its answer
+        waits behind that.
+        """
+        if self._carrier.has_moved():
+            self.last_heard_s = self._clock()
         self._send([protocol.HEARTBEAT, 0])
 
     def send_batch(self, batch: Batch, type_code: int) -> None:
         """Send a batch; its outcome reaches `handler`."""
         self._next_id = batch_id = self._next_id + 1
         self.in_flight[batch_id] = batch
-        lengths, data = protocol.join_rows(batch.rows)
-        batch.bytes_moved = len(data)
         header = [protocol.PREDICT, batch_id, type_code, len(batch.rows)]
+        try:
+            lengths, data = protocol.join_rows(batch.rows)
+        except TypeError:
+            self._send_long(header, batch)
+            return
+        batch.bytes_moved = len(data)
         if lengths:
             self._send(header, data, lengths)
         else:
             self._send(header, data)
+
+    def _send_long(self, header: list[Any], batch: Batch) -> None:
+        """Send a batch with an input that is not copied to be sent."""
+        lengths = protocol.lengths_of(batch.rows)
+        batch.bytes_moved = sum(map(len, batch.rows))
+        self._carrier.send_long(protocol.pack_header(header), views(batch.rows), lengths)
 
     def _send(self, header: list[Any], *payload: bytes) -> None:
         self._carrier.send(protocol.pack_header(header), *payload)
@@ -127,15 +144,23 @@ class ReplicaConnection:
                 self.handler.on_failure(self, batch, reason)
         elif kind == protocol.STATE:
             self._on_state(header)
+        elif kind == protocol.LONG:
+            self._carrier.expect(int(header[2]))
 
-    def _on_result(self, header: list[Any], frames: list[bytes]) -> None:
+    def _on_result(self, header: list[Any], frames: list[Any]) -> None:
+        if len(frames) > 1 and len(frames[1]) > LONG_BYTES:
+            # Not taken from `in_flight` yet: it may be given to another replica meanwhile.
+            split_long(frames[1], lambda outputs: self._on_outputs(header, len(frames[1]), outputs))
+        elif len(frames) > 1:
+            self._on_outputs(header, len(frames[1]), bytes(frames[1]).split(b"\n"))
+        else:
+            self._on_outputs(header, 0, [])
+
+    def _on_outputs(self, header: list[Any], size: int, outputs: list[Any]) -> None:
         batch = self.in_flight.pop(header[1], None)
         if batch is None or self.handler is None:
             return  # its queries were given to another replica
-        outputs = []
-        if len(frames) > 1:
-            outputs = frames[1].split(b"\n")
-            batch.bytes_moved += len(frames[1]) - len(outputs) + 1
+        batch.bytes_moved += size - len(outputs) + 1
         if len(outputs) != len(batch.queries):
             reason = f"{len(outputs)} outputs for {len(batch.queries)} inputs"
             self.handler.on_failure(self, batch, reason)

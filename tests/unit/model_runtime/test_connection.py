@@ -1,8 +1,10 @@
 """The replica's socket, spoken to by real frontends over both carriers."""
 
+import contextlib
 import socket as sockets
 import struct
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -155,6 +157,34 @@ def test_a_frontend_that_is_gone_is_forgotten():
         socket.announce(protocol.READY)
         assert len(socket._heard_s) == 1
         assert [hear(stays)[0][2] for _ in range(2)] == [protocol.LOADING, protocol.READY]
+
+
+def test_the_others_hear_while_one_is_sent_a_long_answer(monkeypatch):
+    """A frontend that reads slowly does not make the replica silent for the others."""
+    monkeypatch.setattr("model_runtime.connection.BEAT_S", 0.01)
+    with replica("unix") as (socket, address), frontend(address) as one, frontend(address) as two:
+        for each in (one, two):
+            say(each, [protocol.HELLO, 1, "test"])
+        receive(socket, lambda: len(socket._heard_s) == 2)
+        say(one, [protocol.PREDICT, 7, protocol.BYTES, 1], b"x")
+        receive(socket, lambda: socket.pending)
+        for each in (one, two):
+            assert hear(each)[0][0] == protocol.STATE
+        output = b"7" * 3_000_000
+        sender = threading.Thread(target=socket.reply, args=(socket.pending.popleft(), [output], 5))
+        sender.start()
+        assert hear(one) == ([protocol.LONG, 7, len(output)], [])
+        heard = 0
+        while sender.is_alive() or not one.come:
+            one.come += one.assembler.feed(one.stream.recv(100_000))
+            sender.join(0.01)
+        with contextlib.suppress(TimeoutError):
+            two.stream.settimeout(0.1)
+            while hear(two)[0][0] == protocol.STATE:
+                heard += 1
+        assert heard
+        assert hear(one) == ([protocol.RESULT, 7, 1, 5], [output])
+        assert hear(one)[0][0] == protocol.STATE
 
 
 def test_a_frontend_that_reads_nothing_is_hung_up_on(monkeypatch):

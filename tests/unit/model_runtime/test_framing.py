@@ -1,9 +1,12 @@
 """Messages on a byte stream."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model_runtime import framing
 from model_runtime.framing import Assembler, prefix
 from model_runtime.protocol import ProtocolError
 
@@ -32,3 +35,24 @@ def test_lengths_beyond_sense_are_refused(text):
     """A stream of something else is not waited for."""
     with pytest.raises(ProtocolError):
         Assembler().feed(text.encode("latin-1"))
+
+
+def test_long_messages_survive_any_cuts(monkeypatch):
+    """One that is longer than what is waited for whole comes out the same."""
+    monkeypatch.setattr(framing, "LONG_BYTES", 20)
+    test_messages_survive_any_cuts()
+
+
+def test_a_long_message_is_in_memory_once():
+    """However many pieces it comes in, none is joined with what came before by a copy of that."""
+    size = 8_000_000
+    piece = bytes(100_000)
+    assembler = Assembler()
+    assembler.feed(prefix(b"h", bytes(size)) + b"h")
+    tracemalloc.start()
+    try:
+        messages = [assembler.feed(piece) for _ in range(size // len(piece))]
+        assert tracemalloc.get_traced_memory()[1] < 1.3 * size
+    finally:
+        tracemalloc.stop()
+    assert messages[-1] == [[b"h", bytes(size)]]
