@@ -12,6 +12,7 @@ from typing import Any
 from model_runtime.admission import KeyFileError, ReplicaKeys, read_replica_keys
 from model_runtime.health import parse_address
 from model_runtime.loop import Options, Replica
+from model_runtime.signals import StopSignal
 
 PR_SET_PDEATHSIG = 1
 
@@ -20,10 +21,11 @@ def main() -> int:
     """Run a replica; return the exit status."""
     _die_with_parent()
     _take_users_mask()
-    stop: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _frame: stop.append(number))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return Replica(_options(), lambda: bool(stop)).run()
+    stop = StopSignal()
+    stop.install()
+    code = Replica(_options(), stop.is_told, on_idle=stop.take_back).run()
+    stop.tell_model()
+    return code
 
 
 def _options() -> Options:

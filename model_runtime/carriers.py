@@ -7,9 +7,11 @@
 import os
 import select
 import socket
+import stat
 import struct
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -65,6 +67,10 @@ class Listener(Protocol):
 
     def close(self) -> None:
         """Stop listening; what was sent is delivered."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the descriptors in a forked process; nobody hears of it."""
         ...
 
 
@@ -166,6 +172,13 @@ class StreamListener:
         self._door.close()
         self._poll.close()
 
+    def abandon(self) -> None:
+        """Close this process' copies; the poll's list of descriptors is shared and stays."""
+        self._poll.close()
+        self._door.close()
+        for peer in self._peers.values():
+            peer.socket.close()
+
     def _accept(self) -> None:
         try:
             accepted, _ = self._door.accept()
@@ -240,6 +253,7 @@ class ZmqListener:
         self._socket.bind(address)
         if address.startswith(_FILE_SCHEME):
             Path(address.removeprefix(_FILE_SCHEME)).chmod(_OWNERS_ALONE)
+        self._endpoint = bytes(self._socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
     def receive(self, *, is_waiting: bool) -> tuple[Peer, list[bytes]] | None:
         """Return the next message."""
@@ -272,3 +286,27 @@ class ZmqListener:
         """Give what was sent a second to be delivered."""
         self._socket.close()
         self._context.term()
+
+    def abandon(self) -> None:
+        """Close the listening socket and all that were accepted, which libzmq keeps to itself.
+
+        Its own objects do nothing in a forked process, so no descriptor is closed twice.
+        """
+        for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+            with suppress(OSError):  # no socket, or the folder's own descriptor
+                if _is_at(descriptor, self._endpoint):
+                    os.close(descriptor)
+
+
+def _is_at(descriptor: int, endpoint: str) -> bool:
+    """Whether a descriptor is a socket whose own address is that of a ZeroMQ endpoint."""
+    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+        return False
+    sock = socket.socket(fileno=descriptor)
+    try:
+        name = sock.getsockname()
+    finally:
+        sock.detach()
+    if isinstance(name, tuple):
+        return endpoint.startswith("tcp://") and endpoint.rpartition(":")[2] == str(name[1])
+    return endpoint == f"ipc://{name}"

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
-from model_runtime import protocol
+from model_runtime import forks, protocol
 from model_runtime.admission import ReplicaKeys
 from model_runtime.carriers import Peer, listen
 from model_runtime.framing import LONG_BYTES
@@ -60,9 +60,11 @@ class ReplicaSocket:
     def __enter__(self) -> Self:
         self._lock.acquire()
         self._thread.start()
+        forks.in_children(self._let_go)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        forks.not_any_more(self._let_go)
         self._ended.set()
         self._lock.release()
         self._thread.join()
@@ -85,6 +87,15 @@ class ReplicaSocket:
         """End what `lend` began."""
         self._lock.acquire()
         self._returns += 1
+
+    def _let_go(self) -> None:
+        """Leave the socket to the replica: this process is a copy that the model has forked.
+
+        The lock may be held by a thread that the copy does not have. Where the copy comes back from
+        the model's code it would answer in the replica's place: it ends there.
+        """
+        self._carrier.abandon()
+        self.take_back = forks.leave  # type: ignore[method-assign]
 
     def health(self) -> Health:
         """Return how the replica is. Called by the thread that answers probers.

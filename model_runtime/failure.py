@@ -14,8 +14,9 @@ from typing import Any, Final
 from model_runtime import manifest as manifests
 from model_runtime.bundle import FILES_NAME, BundleFormatError
 
-MODEL_ERRORS: Final = (Exception, SystemExit, KeyboardInterrupt)
-"""What a call into a model may raise that is the model's failure and not the end of the replica."""
+MODEL_ERRORS: Final = BaseException
+"""What a call into a model may raise that is the model's failure and not the end of the replica:
+`sys.exit`, asyncio's CancelledError and a panic of a library in Rust are no `Exception`."""
 
 _MAX_MESSAGE: Final = 500
 _MAX_LINE: Final = 2000

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET
 from typing import Any, ClassVar, Final, Self
 
-from model_runtime import protocol
+from model_runtime import forks, protocol
 
 REQUEST_TIMEOUT_S: Final = 2.0
 """A prober that sends its request more slowly keeps the next one from being answered."""
@@ -51,10 +51,12 @@ class HealthServer:
             target=self._server.serve_forever, args=(0.1,), name="servd-health", daemon=True
         )
         self._thread.start()
+        forks.in_children(self._server.socket.close)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         if self._server is not None and self._thread is not None:
+            forks.not_any_more(self._server.socket.close)
             self._server.shutdown()
             self._thread.join()
             self._server.server_close()

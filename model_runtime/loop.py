@@ -56,11 +56,20 @@ class Options:
 
 
 class Replica:
-    """One running copy of a model version."""
+    """One running copy of a model version.
 
-    def __init__(self, options: Options, is_stopping: Callable[[], bool]) -> None:
+    `on_idle` is called when the model has loaded and whenever no work has come for a moment.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        is_stopping: Callable[[], bool],
+        on_idle: Callable[[], None] = lambda: None,
+    ) -> None:
         self._options = options
         self._is_stopping = is_stopping
+        self._on_idle = on_idle
         self._logged: set[str] = set()
         self._logged_until_s = 0.0
 
@@ -103,6 +112,7 @@ class Replica:
             socket.info["error"] = as_json(error, self._options.bundle)
             traceback.print_exc()
             return None
+        self._on_idle()
         socket.info["load_ms"] = round((time.monotonic() - began_s) * 1000)
         socket.announce(protocol.READY)
         return model
@@ -117,6 +127,8 @@ class Replica:
         while not self._is_stopping() and not self._is_orphan(socket):
             if socket.receive():
                 self._work(socket, model)
+            else:
+                self._on_idle()
 
     def _drain(self, socket: ReplicaSocket, model: LoadedModel) -> None:
         """Answer what was on its way when the frontends were told to send no more."""

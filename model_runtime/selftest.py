@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from model_runtime import failure, inputs, protocol
+from model_runtime import failure, forks, inputs, protocol
 from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.loaders.base import LoadedModel
 from model_runtime.manifest import Manifest
@@ -99,6 +99,7 @@ class _Tester:
         except TestCallError:
             raise
         except MODEL_ERRORS as error:  # the task boundary: anything a model raises
+            forks.leave_if_child()
             self.error = error
             return False
         return True
@@ -110,6 +111,7 @@ class _Tester:
         except ValueError as error:
             raise TestCallError(f"the example does not fit: {error}") from error
         self._model.predictor.predict(batch)
+        forks.leave_if_child()
 
     def fault(self, hint: str) -> TestCallError:
         """Return what the model raised last as the failure of the test call."""
