@@ -20,6 +20,7 @@ _MIB: Final = 1024 * 1024
 _SOCKET_PATH_LIMIT: Final = 60
 """Longest `DATA_DIR/run` used as is: socket paths end at 107 bytes and replicas add their names."""
 _MAX_FRONTENDS: Final = 64
+_MAX_WARM_VERSIONS: Final = 1000
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -39,6 +40,7 @@ class Config:
     load_timeout_s: float = 120.0
     test_timeout_s: float = 30.0
     predict_timeout_s: float = 60.0
+    warm_versions: int = 2
     public_queries: bool = False
     token: str | None = None
     base_image: str | None = None
@@ -127,6 +129,14 @@ def _frontends(value: object) -> int:
     return int(text)
 
 
+def _warm_versions(value: object) -> int:
+    text = str(value)
+    is_count = not isinstance(value, bool) and text.isascii() and text.isdigit()
+    if not is_count or not 1 <= int(text) <= _MAX_WARM_VERSIONS:
+        raise ValueError(f"{value!r} is not a number of versions (1 to {_MAX_WARM_VERSIONS})")
+    return int(text)
+
+
 def _level(value: object) -> str:
     word = str(value).lower()
     if word not in _LEVELS:
@@ -164,6 +174,7 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "load_timeout": ("load_timeout_s", _time_limit),
     "test_timeout": ("test_timeout_s", _time_limit),
     "predict_timeout": ("predict_timeout_s", _time_limit),
+    "warm_versions": ("warm_versions", _warm_versions),
     "public_queries": ("public_queries", _flag),
     "token": ("token", _text),
     "base_image": ("base_image", _text),

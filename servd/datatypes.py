@@ -157,13 +157,15 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
 class RegistryState(msgspec.Struct, frozen=True):
     """Everything the registry knows at one instant; never changed in place.
 
-    `current` maps a model to its current version, `links` an application to its linked models.
+    `current` maps a model to its current version, `links` an application to its linked models,
+    `sources` a version to the path of the file that it was deployed from, where that is known.
     """
 
     applications: dict[str, Application] = {}
     versions: dict[VersionId, ModelVersion] = {}
     current: dict[str, str] = {}
     links: dict[str, tuple[str, ...]] = {}
+    sources: dict[VersionId, str] = {}
 
 
 class ReplicaState(enum.StrEnum):
@@ -211,8 +213,11 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
 class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What `POST /api/v1/deployments` takes. None means: not given, use what exists or the default.
 
-    `version` None: the next free whole number. `app` None: no application is made. `bundle` None:
-    `image` is a replica by itself. The limits are of each container.
+    `version` None: the current one where it is the very same, else the next free whole number.
+    `app` None: no application is made. `bundle` None: `image` is a replica by itself. `replicas`
+    None: as many as there are of what is there already, else one. The limits are of each container.
+    `source` is the path of the deployed file. Where the model's name was taken from it
+    (`is_name_given` false), a model of that name that came from another file is not replaced.
     """
 
     model: str
@@ -223,7 +228,7 @@ class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     max_batch: int = ADAPTIVE_BATCH
     batch_wait_us: int = 0
     batching: Batching = Batching.AIMD
-    replicas: int = 1
+    replicas: int | None = None
     app: str | None = None
     default_output: str | None = None
     slo_us: int | None = None
@@ -232,6 +237,8 @@ class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     memory_bytes: int | None = None
     cpus: float | None = None
     gpus: str | None = None
+    source: str | None = None
+    is_name_given: bool = True
 
 
 class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+from servd import audit
 from servd import registry_rules as rules
 from servd.bundles import BundleStore
 from servd.config import Config
@@ -26,8 +27,9 @@ from servd.deploy_plan import (
     find_runnable,
     plan_deploy,
     previous_version,
+    to_retire,
 )
-from servd.errors import ModelNotFoundError, NotFoundError, ServdError
+from servd.errors import ModelNotFoundError, NotFoundError, ServdError, StoreError
 from servd.loading import Report
 from servd.log import log
 from servd.ports import base_url
@@ -96,71 +98,90 @@ class Deployer:
         Raises:
             ServdError: a rule refuses it, or LoadFailedError: a replica could not be loaded.
         """
-        async with self._lock(request.model):
-            plan = plan_deploy(self._registry.state, request, await self._declared_type(request))
-            if plan.is_known:
-                return await self._deploy_known(plan)
-            version = plan.version
-            report(DeployEvent(event="starting", model=version.model, version=version.version))
-            with self._bundles.pinned(request.bundle or ""):
-                await self._go_live(plan, report)
-            return self._last_event("live", plan)
+        with audit.change(f"deploy {request.model}") as told:
+            async with self._lock(request.model):
+                plan = plan_deploy(
+                    self._registry.state, request, await self._declared_type(request)
+                )
+                told.text = f"deploy {plan.version.id}"
+                if plan.is_known:
+                    return await self._deploy_known(plan)
+                version = plan.version
+                report(DeployEvent(event="starting", model=version.model, version=version.version))
+                before = self._registry.state.current.get(version.model)
+                with self._bundles.pinned(request.bundle or ""):
+                    await self._go_live(plan, request.source, report)
+                return self._last_event("live", plan, await self._retire(version.model, before))
+
+    async def tidy(self, model: str) -> None:
+        """End the replicas of a model's versions that want none any more. Called after a deploy.
+
+        Apart from it, as what they still answer may take as long as a drain does.
+        """
+        async with self._lock(model):
+            for version in list(self._registry.state.versions.values()):
+                if version.model == model and version.is_runnable and not version.replicas:
+                    await self._supervisor.scale(version.id, 0)
 
     async def register_application(self, app: Application, models: Sequence[str] = ()) -> None:
         """Add an application and link models to it."""
-        await self._registry.add_application(app, models)
-        await self._show()
+        linked = f" on {', '.join(models)}" if models else ""
+        with audit.change(f"create the application {app.name}{linked}"):
+            await self._registry.add_application(app, models)
+            await self._show()
 
     async def remove_application(self, name: str) -> None:
         """Remove an application and its links."""
-        await self._registry.remove_application(name)
-        await self._show()
+        with audit.change(f"remove the application {name}"):
+            await self._registry.remove_application(name)
+            await self._show()
 
     async def link(self, app: str, model: str) -> None:
         """Link a model to an application."""
-        await self._registry.add_link(app, model)
-        await self._show()
+        with audit.change(f"link {model} to {app}"):
+            await self._registry.add_link(app, model)
+            await self._show()
 
     async def unlink(self, app: str, model: str) -> None:
         """Remove a link."""
-        await self._registry.remove_link(app, model)
-        await self._show()
+        with audit.change(f"unlink {model} from {app}"):
+            await self._registry.remove_link(app, model)
+            await self._show()
 
     async def register_version(self, version: ModelVersion) -> None:
         """Register a version without running it, and make it current (Clipper's add_model)."""
-        async with self._lock(version.model):
-            await self._registry.add_version(version)
-            await self._show()
+        with audit.change(f"register {version.id}"):
+            async with self._lock(version.model):
+                await self._registry.add_version(version)
+                await self._show()
 
     async def set_current(self, model: str, version: str) -> None:
         """Make a version current once it has a ready replica; one without files at once."""
-        async with self._lock(model):
-            await self._switch(model, version)
+        with audit.change(f"make {model}:{version} current"):
+            async with self._lock(model):
+                await self._switch(model, version)
 
     async def rollback(self, model: str, version: str | None) -> str:
         """Make a version current, by default the one before the current; return which it is."""
-        async with self._lock(model):
-            if version is None:
-                self._check_model(model)
-                version = previous_version(self._registry.state, model)
-            await self._switch(model, version)
-            return version
+        with audit.change(f"roll {model} back") as told:
+            async with self._lock(model):
+                if version is None:
+                    self._check_model(model)
+                    version = previous_version(self._registry.state, model)
+                told.text = f"roll {model} back to {version}"
+                await self._switch(model, version)
+                return version
 
     async def scale(self, model: str, version: str | None, count: int) -> None:
         """Have `count` replicas of a version, by default the current one.
 
         Returns when new ones are ready, or the surplus has answered what it had and ended.
         """
-        check_replicas(count)
-        async with self._lock(model):
-            found = find_runnable(self._registry.state, self._find_id(model, version))
-            if count and count >= found.replicas:
-                # The same number too: replicas that had failed for good are launched again.
-                await self._supervisor.ensure(found, count, fail_fast=True)
-            await self._registry.set_replicas(model, found.version, count)
-            await self._show()
-            if count < found.replicas:
-                await self._supervisor.scale(found.id, count)
+        with audit.change(f"scale {model}{f':{version}' if version else ''} to {count}"):
+            check_replicas(count)
+            async with self._lock(model):
+                found = find_runnable(self._registry.state, self._find_id(model, version))
+                await self._scale(found, count)
 
     async def remove_version(self, model: str, version: str, *, is_forced: bool) -> None:
         """Remove a version: it gets no new query, answers those it has, then ends.
@@ -168,13 +189,14 @@ class Deployer:
         Raises:
             ConflictError: unless `is_forced`, it is the current one.
         """
-        async with self._lock(model):
-            found = rules.find_version(self._registry.state, VersionId(model, version))
-            if not is_forced:
-                rules.check_version_unused(self._registry.state, found.id)
-            await self._registry.remove_version(model, version)
-            await self._show()
-            await self._end(found)
+        with audit.change(f"remove {model}:{version}"):
+            async with self._lock(model):
+                found = rules.find_version(self._registry.state, VersionId(model, version))
+                if not is_forced:
+                    rules.check_version_unused(self._registry.state, found.id)
+                await self._registry.remove_version(model, version)
+                await self._show()
+                await self._end(found)
 
     async def remove_model(self, model: str, *, is_forced: bool) -> None:
         """Remove a model: its links and its versions.
@@ -182,15 +204,16 @@ class Deployer:
         Raises:
             ConflictError: unless `is_forced`, it answers an application.
         """
-        async with self._lock(model):
-            self._check_model(model)
-            if not is_forced:
-                rules.check_model_unused(self._registry.state, model)
-            gone = [v for v in self._registry.state.versions.values() if v.model == model]
-            await self._registry.remove_model(model)
-            await self._show()
-            for version in gone:
-                await self._end(version)
+        with audit.change(f"remove the model {model}"):
+            async with self._lock(model):
+                self._check_model(model)
+                if not is_forced:
+                    rules.check_model_unused(self._registry.state, model)
+                gone = [v for v in self._registry.state.versions.values() if v.model == model]
+                await self._registry.remove_model(model)
+                await self._show()
+                for version in gone:
+                    await self._end(version)
 
     async def restore(self) -> None:
         """Bring up the replicas that the registry wants. Runs beside the serving daemon."""
@@ -210,11 +233,11 @@ class Deployer:
             return request.input_type
         return await self._supervisor.image_input_type(request.runtime, request.image)
 
-    async def _go_live(self, plan: Plan, report: Report) -> None:
+    async def _go_live(self, plan: Plan, source: str | None, report: Report) -> None:
         version = plan.version
         try:
             await self._supervisor.ensure(version, version.replicas, report=report, fail_fast=True)
-            await self._registry.commit_deploy(version, plan.app)
+            await self._registry.commit_deploy(version, plan.app, source)
         finally:
             # Not by the exception: a deployment that is cancelled while it is written is live.
             if version.id in self._registry.state.versions:
@@ -223,17 +246,47 @@ class Deployer:
                 await self._supervisor.stop_version(version.id)
                 self._engine.forget(version.id)
 
+    async def _retire(self, model: str, before: str | None) -> str | None:
+        """Want no replicas any more of versions that are out of use; say which."""
+        state, warm = self._registry.state, self._config.warm_versions
+        names = to_retire(state, model, before, warm)
+        try:
+            for name in names:
+                await self._registry.set_replicas(model, name, 0)
+        except StoreError as error:
+            # The new version is live and stays so.
+            log.warning("older versions of %s stay up: %s", model, error.message)
+            return None
+        if not names:
+            return None
+        await self._show()
+        listed = ", ".join(f"{model}:{name}" for name in names)
+        log.info("%s stopped: the last %d versions of a model stay up", listed, warm)
+        return f"{listed} stopped; servd rollback {model} {names[-1]}    starts it again"
+
+    async def _scale(self, found: ModelVersion, count: int) -> None:
+        if count and count >= found.replicas:
+            # The same number too: replicas that had failed for good are launched again.
+            await self._supervisor.ensure(found, count, fail_fast=True)
+        await self._registry.set_replicas(found.model, found.version, count)
+        await self._show()
+        if count < found.replicas:
+            await self._supervisor.scale(found.id, count)
+
     async def _deploy_known(self, plan: Plan) -> DeployEvent:
-        app = plan.app
+        app, version = plan.app, plan.version
+        if plan.is_current:
+            await self._scale(version, plan.replicas or max(1, version.replicas))
         if app is not None:
             state = self._registry.state
             is_linked = plan.version.model in state.links.get(app.name, ())
             if not is_linked or state.applications.get(app.name) != app:
                 await self._registry.put_application(app, plan.version.model)
                 await self._show()
-        return self._last_event("unchanged", plan)
+        message = f"already deployed as {version.id}: the same files and options"
+        return self._last_event("unchanged", plan, self._not_current(version.id) or message)
 
-    def _last_event(self, event: str, plan: Plan) -> DeployEvent:
+    def _last_event(self, event: str, plan: Plan, message: str | None) -> DeployEvent:
         app = plan.app.name if plan.app else None
         base = base_url(self._config.bind, self._config.query_port)
         return DeployEvent(
@@ -242,7 +295,7 @@ class Deployer:
             version=plan.version.version,
             app=app,
             query_url=f"{base}/{app}/predict" if app else None,
-            message=self._not_current(plan.version.id) if plan.is_known else None,
+            message=message,
         )
 
     def _not_current(self, version_id: VersionId) -> str | None:

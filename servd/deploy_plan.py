@@ -39,12 +39,15 @@ _IMAGE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:/\[\]-]{0,254}(@sha256:[0-9a-f]{
 class Plan:
     """The version to bring up, and the application to make or change, if any.
 
-    `is_known`: that very version exists already, so there is nothing to bring up.
+    `is_known`: that very version exists already, so there is no new one. `is_current`: it is the
+    current one, though no version was named. `replicas` is how many were asked for, if any were.
     """
 
     version: ModelVersion
     app: Application | None
     is_known: bool
+    is_current: bool = False
+    replicas: int | None = None
 
 
 def plan_deploy(state: RegistryState, request: DeployRequest, declared_type: str | None) -> Plan:
@@ -53,11 +56,17 @@ def plan_deploy(state: RegistryState, request: DeployRequest, declared_type: str
     Raises:
         ServdError: any of the registry's rules refuses it; the error says which.
     """
-    check_replicas(request.replicas, lowest=1)
+    if request.replicas is not None:
+        check_replicas(request.replicas, lowest=1)
     if request.batch_wait_us < 0:
         raise InvalidValueError("the time to wait for a batch must not be below 0")
     check_container(request)
     version = _version(state, request, declared_type)
+    current = _current_again(state, request, version)
+    if current is None:
+        _check_source(state, request)
+    else:
+        version = current
     app = _application(state, request, version.input_type)
     rules.check_new_names(state, version, app)
     rules.check_max_batch(version.max_batch)
@@ -68,7 +77,26 @@ def plan_deploy(state: RegistryState, request: DeployRequest, declared_type: str
     rules.check_linked_type(state, version)
     if app is not None:
         _check_link(state, app, version)
-    return Plan(version, app, is_known=known is not None)
+    return Plan(
+        version,
+        app,
+        is_known=known is not None,
+        is_current=current is not None,
+        replicas=request.replicas,
+    )
+
+
+def to_retire(state: RegistryState, model: str, before: str | None, warm: int) -> list[str]:
+    """Return the versions of a model whose replicas are to end now that a new one is current.
+
+    `warm` versions keep theirs: the current one, the one that was current `before` it, then the
+    newest.
+    """
+    first = [state.current.get(model), before]
+    newest = [*reversed(rules.versions_of(state, model))]
+    order = dict.fromkeys(name for name in (*first, *newest) if name is not None)
+    running = [name for name in order if state.versions[VersionId(model, name)].replicas]
+    return sorted(running[warm:], key=newest.index, reverse=True)
 
 
 def check_replicas(count: int, *, lowest: int = 0) -> None:
@@ -138,7 +166,7 @@ def _version(
         batching=request.batching,
         bundle=request.bundle,
         runtime=request.runtime,
-        replicas=request.replicas,
+        replicas=1 if request.replicas is None else request.replicas,
         created_s=wall_s(),
         image=request.image,
         memory_bytes=request.memory_bytes,
@@ -162,6 +190,36 @@ def _application(
         return msgspec.structs.replace(known, **changes)
     settings = {"slo_us": DEFAULT_SLO_US, **changes}
     return Application(name=request.app, input_type=input_type, **settings)
+
+
+def _current_again(
+    state: RegistryState, request: DeployRequest, wanted: ModelVersion
+) -> ModelVersion | None:
+    """Return the current version where it is the very thing that is deployed, under no name.
+
+    What an image's name stands for may have changed, so an image is always a new version.
+    """
+    current = state.versions.get(VersionId(wanted.model, state.current.get(wanted.model, "")))
+    if current is None or request.version is not None or request.image is not None:
+        return None
+    is_same = all(getattr(current, name) == getattr(wanted, name) for name in _SAME)
+    return current if is_same else None
+
+
+def _check_source(state: RegistryState, request: DeployRequest) -> None:
+    """Refuse to replace a model of another file whose name this one merely happens to have.
+
+    Raises:
+        ConflictError: it names both files, and how to mean either.
+    """
+    model = request.model
+    source = state.sources.get(VersionId(model, state.current.get(model, "")))
+    if request.is_name_given or request.source in {None, source} or source is None:
+        return
+    raise ConflictError(
+        f"{model} was deployed from {source}, and this is {request.source}",
+        hint=f"--name OTHER makes another model, --name {model} the next version of that one",
+    )
 
 
 def _check_same(state: RegistryState, known: ModelVersion, wanted: ModelVersion) -> None:

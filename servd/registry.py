@@ -99,6 +99,7 @@ class Registry:
             new = msgspec.structs.replace(
                 state,
                 versions=rules.without(state.versions, version_id),
+                sources=rules.without(state.sources, version_id),
                 current=rules.without(state.current, model) if is_current else state.current,
             )
             await self._commit([store.delete_version(version_id)], new)
@@ -112,6 +113,7 @@ class Registry:
             new = msgspec.structs.replace(
                 state,
                 versions={key: kept for key, kept in state.versions.items() if key.model != model},
+                sources={key: kept for key, kept in state.sources.items() if key.model != model},
                 current=rules.without(state.current, model),
                 links=rules.without_links(state.links, model),
             )
@@ -150,10 +152,13 @@ class Registry:
                 [store.put_version(changed)], rules.with_version(self.state, changed)
             )
 
-    async def commit_deploy(self, version: ModelVersion, app: Application | None) -> None:
+    async def commit_deploy(
+        self, version: ModelVersion, app: Application | None, source: str | None = None
+    ) -> None:
         """Make a loaded version live in one transaction.
 
         The version is added and current; `app` is added or replaced, and linked if it is not.
+        `source` is the file that the version came from.
         """
         async with self._lock:
             rules.check_new_names(self.state, version, app)
@@ -161,6 +166,9 @@ class Registry:
             if app is not None:
                 more, new = rules.application_linked(new, app, version.model)
                 changes += more
+            if source is not None:
+                changes.append(store.put_source(version.id, source))
+                new = rules.with_source(new, version.id, source)
             await self._commit(changes, new)
 
     async def put_application(self, app: Application, model: str) -> None:

@@ -257,6 +257,11 @@ def with_version(state: RegistryState, version: ModelVersion) -> RegistryState:
     return msgspec.structs.replace(state, versions={**state.versions, version.id: version})
 
 
+def with_source(state: RegistryState, version_id: VersionId, source: str) -> RegistryState:
+    """Return the state that knows which file a version came from."""
+    return msgspec.structs.replace(state, sources={**state.sources, version_id: source})
+
+
 def with_current(state: RegistryState, version: ModelVersion) -> RegistryState:
     """Return the state in which that version is its model's current one."""
     return msgspec.structs.replace(state, current={**state.current, version.model: version.version})

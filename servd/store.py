@@ -49,6 +49,11 @@ def put_version(version: ModelVersion) -> Change:
     return Change("put_version", row)
 
 
+def put_source(version_id: VersionId, path: str) -> Change:
+    """Return the change that notes which file a new version was deployed from."""
+    return Change("put_source", {**version_id._asdict(), "path": path})
+
+
 def delete_version(version_id: VersionId) -> Change:
     """Return the change that removes a version, and its model's pointer where it points there."""
     return Change("delete_version", version_id._asdict())
@@ -262,4 +267,7 @@ def _read_state(connection: sqlite3.Connection) -> RegistryState:
         versions={version.id: version for version in versions},
         current={row["model"]: row["version"] for row in rows("all_current")},
         links=links,
+        sources={
+            VersionId(row["model"], row["version"]): row["path"] for row in rows("all_sources")
+        },
     )

@@ -48,10 +48,8 @@ if TYPE_CHECKING:
 @click.option(
     "--replicas",
     type=WholeNumber(1),
-    default=1,
-    show_default=True,
     metavar="N",
-    help="Copies of the model.",
+    help="Copies of the model.  [default: 1]",
 )
 @click.option(
     "--max-batch",
@@ -133,7 +131,14 @@ def _bundle_request(
     digest = _upload(client, plan)
     # A daemon that had to be started is no part of the bundle's time.
     progress.on_bundled(plan, digest, (time.monotonic() - sending + planned - started) * 1000)
-    return {"model": name, "app": app, "bundle": digest}, client
+    request = {
+        "model": name,
+        "app": app,
+        "bundle": digest,
+        "source": str(plan.target.path),
+        "is_name_given": flags["name"] is not None,
+    }
+    return request, client
 
 
 def _deploy(

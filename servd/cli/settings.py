@@ -17,6 +17,7 @@ _OPTIONS: Final = (
     ("load_timeout", "DURATION", "Time for a model to load.  [default: 120s]"),
     ("test_timeout", "DURATION", "Time for its test call.  [default: 30s]"),
     ("predict_timeout", "DURATION", "Time for one call of a model.  [default: 60s]"),
+    ("warm_versions", "N", "Versions of a model whose replicas stay up.  [default: 2]"),
 )
 
 

@@ -14,6 +14,8 @@ from typing import Final, Self
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from servd.audit import actor
+from servd.http.actor import actor_of
 from servd.http.api import Api
 from servd.http.api_logs import LogsApi
 from servd.http.clipper import ClipperApi
@@ -70,6 +72,7 @@ class AdminServer(Services):
             timer = self._silent.pop(request.protocol, None)
             if timer is not None:
                 timer.cancel()
+            actor.set(actor_of(request))
             return await guard.check(request, handler)
 
         app = web.Application(middlewares=[answer_errors, check], client_max_size=MAX_JSON_BYTES)

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from servd import __version__, names
 from servd import registry_rules as rules
+from servd.audit import actor
 from servd.clock import Clock, monotonic
 from servd.config import settings_of
 from servd.datatypes import (
@@ -44,6 +45,7 @@ from servd.http.problems import (
     read_struct,
 )
 from servd.http.services import Services
+from servd.log import log
 from servd.ports import base_url
 
 _SIGN_OF_LIFE_S: Final = 5.0
@@ -251,6 +253,7 @@ class Api:
         given = await read_struct(request, models.ShutdownRequest)
         if given.drain_s is not None and given.drain_s < 0:
             raise InvalidValueError("the time to drain must not be below 0")
+        log.info("stop, asked by %s", actor.get())
         self._services.shutdown(given.drain_s)
         return json_answer({"state": "stopping"}, 202)
 

@@ -80,7 +80,9 @@ class ApplicationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a model. `replicas` are wanted, `ready` are there."""
+    """A version of a model. `replicas` are wanted, `ready` are there. `source` is the file that it
+    was deployed from, where that is known.
+    """
 
     model: str
     version: str
@@ -100,6 +102,7 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     ready: int
     is_current: bool
     created_s: float
+    source: str | None
 
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,6 +173,7 @@ def version_view(
             for status in statuses
         ),
         is_current=state.current.get(version.model) == version.version,
+        source=state.sources.get(version.id),
     )
 
 

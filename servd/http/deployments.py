@@ -69,6 +69,13 @@ class Deployments:
             events.put_nowait(unexpected(error))
         finally:
             events.put_nowait(None)
+        await self._tidy(request.model)
+
+    async def _tidy(self, model: str) -> None:
+        try:
+            await self._deployer.tidy(model)
+        except Exception as error:  # noqa: BLE001 - as above; what is live is live
+            unexpected(error)
 
 
 def error_event(request: DeployRequest, version: str, error: ServdError) -> DeployEvent:

@@ -40,6 +40,9 @@ ON CONFLICT (model, version) DO UPDATE SET
     cpus = excluded.cpus,
     gpus = excluded.gpus;
 
+-- name: put_source
+INSERT INTO sources (model, version, path) VALUES (:model, :version, :path);
+
 -- name: delete_version
 DELETE FROM versions WHERE model = :model AND version = :version;
 
@@ -68,3 +71,6 @@ SELECT model, version FROM current_versions ORDER BY rowid;
 
 -- name: all_links
 SELECT application, model FROM links ORDER BY rowid;
+
+-- name: all_sources
+SELECT model, version, path FROM sources ORDER BY rowid;

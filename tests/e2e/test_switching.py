@@ -97,7 +97,7 @@ def test_failed_deploy_under_load_changes_nothing(daemon: Daemon) -> None:
 def test_queries_can_name_either_version_while_both_run(daemon: Daemon) -> None:
     """A rollback keeps the other version's replicas, so that both can be asked for by name."""
     _deploy(daemon, "both")
-    _deploy(daemon, "both")
+    _deploy(daemon, "both", "--version", "2")
     assert daemon.cli("rollback", "both").returncode == 0
     for version in (1, 2):
         status, answer = daemon.query("/both/predict", {"input": [9], "version": str(version)})

@@ -1,11 +1,13 @@
 """The deployer over a real registry and store, with replicas that tests steer."""
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import pytest
 
+from servd import audit
 from servd.bundles import BundleStore
 from servd.config import Config
 from servd.datatypes import DeployRequest, VersionId
@@ -93,6 +95,8 @@ def test_a_failed_load_changes_nothing(tmp_path):
         assert d.registry.state is before
         assert d.supervisor.statuses() == []
         assert ("forget", "m:1") in d.stage.log
+        await d.registry.load()
+        assert d.registry.state == before
 
     play(tmp_path, story, ("failed",))
 
@@ -135,6 +139,7 @@ def test_what_the_rules_refuse_is_refused_before_anything_is_launched(tmp_path):
 
     async def story(d):
         await d.deploy(d.one, app="a")
+        before = d.registry.state
         launches = len(d.stage.handles)
         other = DeployRequest(model="other", bundle=d.one, app="a")
         with pytest.raises(LinkError):
@@ -149,6 +154,9 @@ def test_what_the_rules_refuse_is_refused_before_anything_is_launched(tmp_path):
         with pytest.raises(BundleError, match="not uploaded"):
             await d.deploy("0" * 32)
         assert len(d.stage.handles) == launches
+        assert d.registry.state is before
+        await d.registry.load()
+        assert d.registry.state == before
 
     play(tmp_path, story)
 
@@ -202,8 +210,8 @@ def test_removal_unroutes_first_and_drops_the_files_when_unused(tmp_path):
     """A removed version's replicas end after the route has gone; shared files stay."""
 
     async def story(d):
-        for _ in range(2):
-            await d.deploy(d.one, app="a")
+        for number in ("1", "2"):
+            await d.deploy(d.one, app="a", version=number)
         await d.deployer.remove_version("m", "1", is_forced=False)
         assert d.bundles.has(d.one)
         assert d.stage.handles[0].poll() == 0
@@ -235,3 +243,128 @@ def test_restore_brings_up_what_the_registry_wants(tmp_path):
         )
 
     play(tmp_path, story, GOOD, ("loading", "failed"))
+
+
+def test_the_same_content_again_is_no_new_version(tmp_path):
+    """Nothing is launched; what belongs to the application, and the replicas, are applied."""
+
+    async def story(d):
+        await d.deploy(d.one, app="a")
+        again = await d.deploy(d.one, app="a", slo_us=7)
+        assert (again.event, again.version) == ("unchanged", "1")
+        assert "already deployed as m:1" in again.message
+        assert len(d.stage.handles) == 1
+        assert d.registry.state.applications["a"].slo_us == 7
+        await d.deploy(d.one, replicas=2)
+        assert d.supervisor.ready_count(VersionId("m", "1")) == 2
+        assert (await d.deploy(d.one)).version == "1"
+        assert d.registry.state.versions[VersionId("m", "1")].replicas == 2
+        other = await d.deploy(d.one, max_batch=4)
+        assert (other.event, other.version) == ("live", "2")
+
+    play(tmp_path, story)
+
+
+def test_the_same_content_again_brings_up_what_is_down(tmp_path):
+    """A current version without replicas answers once it is deployed again."""
+
+    async def story(d):
+        await d.deploy(d.one, app="a")
+        await d.deployer.scale("m", None, 0)
+        assert (await d.deploy(d.one, app="a")).event == "unchanged"
+        assert d.supervisor.ready_count(VersionId("m", "1")) == 1
+
+    play(tmp_path, story)
+
+
+def test_a_file_of_the_same_name_does_not_replace_the_model_of_another(tmp_path):
+    """Unless the name was given, or it is the same file; the registry stays as it is."""
+
+    async def story(d):
+        implied = {"is_name_given": False, "app": "a"}
+        await d.deploy(d.one, source="/A/model.pkl", **implied)
+        before = d.registry.state
+        with pytest.raises(
+            ConflictError, match=r"from /A/model\.pkl, and this is /B/mod"
+        ) as refused:
+            await d.deploy(d.two, source="/B/model.pkl", **implied)
+        assert "--name m the next version" in refused.value.hint
+        assert d.registry.state is before
+        # The same content is the same model, wherever it lies.
+        assert (await d.deploy(d.one, source="/B/model.pkl", **implied)).event == "unchanged"
+        assert (await d.deploy(d.two, source="/A/model.pkl", **implied)).version == "2"
+        assert (await d.deploy(d.one, source="/B/model.pkl", app="a")).version == "3"
+        sources = {v.version: path for v, path in d.registry.state.sources.items()}
+        assert sources == {"1": "/A/model.pkl", "2": "/A/model.pkl", "3": "/B/model.pkl"}
+        before = d.registry.state
+        await d.registry.load()
+        assert d.registry.state == before
+
+    play(tmp_path, story)
+
+
+def test_the_last_two_versions_stay_warm(tmp_path):
+    """Older ones end, which is said; a rollback to one starts it first."""
+
+    async def story(d):
+        await d.deploy(d.one)
+        second = await d.deploy(d.two)
+        assert second.message is None
+        third = await d.deploy(d.one)
+        assert third.message == "m:1 stopped; servd rollback m 1    starts it again"
+        await d.deployer.tidy("m")
+        ready = {n: d.supervisor.ready_count(VersionId("m", n)) for n in "123"}
+        assert ready == {"1": 0, "2": 1, "3": 1}
+        await d.deployer.rollback("m", "1")
+        assert d.supervisor.ready_count(VersionId("m", "1")) == 1
+        # The one that was current before is kept, not the newest.
+        await d.deploy(d.two)
+        await d.deployer.tidy("m")
+        assert {s.version for s in d.supervisor.statuses()} == {"1", "4"}
+
+    play(tmp_path, story)
+
+
+def test_what_is_wanted_again_before_it_is_tidied_stays(tmp_path):
+    """A rollback between a deployment and its tidying up keeps the version's replicas."""
+
+    async def story(d):
+        for bundle in (d.one, d.two, d.one):
+            await d.deploy(bundle)
+        await d.deployer.rollback("m", "1")
+        await d.deployer.tidy("m")
+        assert d.supervisor.ready_count(VersionId("m", "1")) == 1
+
+    play(tmp_path, story)
+
+
+def test_each_change_and_each_failure_is_a_line_in_the_log(tmp_path, caplog):
+    """With what was changed, by whom, and why it failed."""
+
+    async def story(d):
+        audit.actor.set("uid 7")
+        await d.deploy(d.one, app="a")
+        await d.deployer.scale("m", None, 2)
+        with pytest.raises(ConflictError):
+            await d.deployer.rollback("m", None)
+        await d.deployer.unlink("a", "m")
+        await d.deployer.link("a", "m")
+        await d.deployer.remove_application("a")
+        await d.deployer.remove_model("m", is_forced=False)
+        with pytest.raises(LoadFailedError):
+            await d.deploy(d.two)
+
+    with caplog.at_level(logging.INFO, "servd"):
+        play(tmp_path, story, GOOD, GOOD, ("failed",))
+    lines = [r.getMessage() for r in caplog.records if "asked by uid 7" in r.getMessage()]
+    assert lines == [
+        "deploy m:1, asked by uid 7",
+        "scale m to 2, asked by uid 7",
+        "roll m back, asked by uid 7: failed: m has no version before 1",
+        "unlink m from a, asked by uid 7",
+        "link m to a, asked by uid 7",
+        "remove the application a, asked by uid 7",
+        "remove the model m, asked by uid 7",
+        "deploy m:1, asked by uid 7: failed: boom",
+    ]
+    assert {r.levelname for r in caplog.records if "failed" in r.getMessage()} == {"WARNING"}

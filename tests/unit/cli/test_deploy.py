@@ -67,7 +67,9 @@ def test_the_options_go_into_the_request(run, events, admin):
     assert run("deploy", "func.py", *words.split(), "--batch-wait", "2ms").exit_code == 0
     request = admin.requests[-1][2]
     assert len(request.pop("bundle")) == 32
+    assert request.pop("source").endswith("/func.py")
     assert request == {
+        "is_name_given": True,
         "model": "n",
         "version": "7",
         "app": "a",
@@ -87,7 +89,8 @@ def test_what_is_not_given_is_left_to_the_daemon(run, events, admin):
     run("deploy", "func.py", "--no-app", "-q")
     request = admin.requests[-1][2]
     assert (request["version"], request["slo_us"], request["app"]) == (None, None, None)
-    assert (request["max_batch"], request["replicas"]) == (-1, 1)
+    assert (request["max_batch"], request["replicas"]) == (-1, None)
+    assert request["is_name_given"] is False
 
 
 def test_a_batching_controller_may_be_chosen(run, events, admin):

@@ -53,6 +53,8 @@ def test_rollback_says_what_is_current(run, admin):
     assert run("rollback", "m").stdout == "m:1 is current\n"
     assert admin.requests[-1][2] == {"version": None}
     assert json.loads(run("rollback", "m", "1", "--json").stdout)["version"] == "1"
+    assert run("rollback", "m:1").exit_code == 0
+    assert admin.requests[-1][2] == {"version": "1"}
 
 
 def test_rm_removes_whichever_exists(run, admin):

@@ -78,6 +78,9 @@ class StandInDeployer:
             if version_id.model == model:
                 await self.remove_version(*version_id, is_forced=True)
 
+    async def tidy(self, model):
+        pass
+
     async def deploy(self, request, report):
         plan = plan_deploy(self.registry.state, request, MANIFEST.input_type)
         version = plan.version
