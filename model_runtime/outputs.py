@@ -3,19 +3,26 @@
 The rules: one output for each input. A text that is strict JSON by itself is pasted as it is
 (a function that returns "6.6" answers the number 6.6, as Clipper did); inside lists and dicts a
 text stays a text. numpy values are their Python equals, NaN and infinities are the texts "NaN",
-"Infinity", "-Infinity", bytes are base64 text. No output holds a raw newline.
+"Infinity", "-Infinity", bytes are base64 text. No output holds a raw newline. What numpy's `tolist`
+and `item` make of a value is not trusted where it may stand for another (numpy_values.py).
 """
 
 import base64
+import datetime as dt
 import json
+from collections.abc import Callable
 from itertools import chain
 from json.encoder import encode_basestring
 from typing import Any, Final, NoReturn
+
+from model_runtime import numpy_values
+from model_runtime.numpy_values import UnlikeJsonError, is_scalar
 
 _PLAIN_NUMBERS: Final = (frozenset({float}), frozenset({int}), frozenset({int, float}))
 _JSON_HEADS: Final = frozenset(' \t\n\r-0123456789"[{tfn')
 _NUMPY_FLOATS: Final = ("float64", "float32", "float16")
 _LITERALS: Final = {True: b"true", False: b"false", None: b"null"}
+_DATES: Final = (dt.date, dt.time)
 _TOO_DEEP: Final = "an output is nested too deep, or contains itself"
 
 
@@ -45,7 +52,7 @@ def render(outputs: Any, count: int) -> list[bytes]:
         return _texts(outputs)
     if kinds == {list}:
         return _rows(outputs)
-    if all(map(_is_numpy_scalar, kinds)):
+    if all(map(is_scalar, kinds)):
         return render(_scalars(outputs, kinds), count)
     return [_one(output) for output in outputs]
 
@@ -59,7 +66,7 @@ def _as_list(outputs: Any) -> list[Any]:
     """Return the outputs of a tuple, an array or a series as a list of Python values."""
     if isinstance(outputs, (list, tuple)):
         return list(outputs)
-    listed = outputs.tolist() if hasattr(outputs, "tolist") else None
+    listed = _converted(numpy_values.listed, outputs) if hasattr(outputs, "tolist") else None
     if isinstance(listed, list):
         return listed
     name = type(outputs).__name__
@@ -146,16 +153,12 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _is_numpy_scalar(kind: type) -> bool:
-    """Tell whether a type is one of numpy's scalars, without importing numpy."""
-    return any(base.__module__ == "numpy" and base.__name__ == "generic" for base in kind.__mro__)
-
-
-def _scalar(value: Any) -> Any:
-    """Return a numpy scalar as the Python value that it equals."""
-    plain = value.item()
-    # A long double has no Python equal: item() gives itself back.
-    return float(plain) if _is_numpy_scalar(type(plain)) else plain
+def _converted(convert: Callable[[Any], Any], value: Any) -> Any:
+    """Return what a conversion of numpy's values makes, its refusal told as one of an output."""
+    try:
+        return convert(value)
+    except UnlikeJsonError as error:
+        raise OutputError(f"an output is, or holds, {error}") from error
 
 
 def _scalars(outputs: list[Any], kinds: frozenset[type]) -> list[Any]:
@@ -167,13 +170,13 @@ def _scalars(outputs: list[Any], kinds: frozenset[type]) -> list[Any]:
             return list(map(float, outputs))
         if name.startswith(("int", "uint")):
             return list(map(int, outputs))
-    return [_scalar(output) for output in outputs]
+    return [_converted(numpy_values.plain, output) for output in outputs]
 
 
 def _one(output: Any) -> bytes:
     """Return the text of one output of any kind."""
     if isinstance(output, str):
-        return _text(str(output))
+        return _text(str.__str__(output))  # an enum's own `str` is its name
     if output is None or isinstance(output, bool):
         return _LITERALS[output]
     try:
@@ -203,10 +206,14 @@ def _plain(value: Any) -> Any:
     """Return what JSON can hold for a value it cannot; the encoder's hook."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return base64.b64encode(value).decode()
-    if _is_numpy_scalar(type(value)):
-        return _scalar(value)
+    if is_scalar(type(value)):
+        return _converted(numpy_values.plain, value)
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return _converted(numpy_values.listed, value)
+    if isinstance(value, _DATES):
+        return value.isoformat()
+    if isinstance(value, dt.timedelta):
+        raise OutputError(f"an output is, or holds, {numpy_values.A_SPAN}")
     name = type(value).__name__
     raise OutputError(
         f"an output is, or holds, a value of type {name}, which JSON does not have: "
@@ -243,8 +250,10 @@ _NON_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 def _key(key: Any) -> Any:
     """Return a dict's key as one that the JSON encoder takes."""
-    if _is_numpy_scalar(type(key)):
-        key = _scalar(key)
+    if is_scalar(type(key)):
+        key = _converted(numpy_values.plain, key)
+    if isinstance(key, _DATES):
+        return key.isoformat()
     if isinstance(key, float):
         return _finite(float(key))
     if key is None or isinstance(key, (str, int)):

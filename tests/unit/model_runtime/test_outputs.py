@@ -1,5 +1,6 @@
 """What a model returns becomes strict JSON texts without newlines."""
 
+import datetime as dt
 import enum
 import json
 import math
@@ -96,6 +97,22 @@ def test_texts_cannot_vouch_for_each_other(texts, wanted):
     assert [strict(text) for text in render(texts, len(texts))] == wanted
 
 
+class Letter(str, enum.Enum):  # noqa: UP042  # models are older than StrEnum
+    """A text with a name."""
+
+    A = "a"
+
+
+class ForeignDates:
+    """Another library's column of dates whose `tolist` gives whole numbers."""
+
+    dtype = np.dtype("M8[ns]")
+
+    def tolist(self):
+        """Return nanoseconds."""
+        return [[1], [2]]
+
+
 @pytest.mark.parametrize(
     ("outputs", "wanted"),
     [
@@ -124,11 +141,59 @@ def test_texts_cannot_vouch_for_each_other(texts, wanted):
         ([(1, 2), (3, 4)], [[1, 2], [3, 4]]),
         (["\ud800", "\ud83d\ude00"], ["\ufffd", "\U0001f600"]),
         ([], []),
+        ([Letter.A, [Letter.A]], ["a", ["a"]]),
+        (np.array([(1, 2.5)], dtype=[("a", "i4"), ("b", "f4")]), [{"a": 1, "b": 2.5}]),
+        (np.zeros((1, 2), dtype=[("a", "i4", 2)]), [[{"a": [0, 0]}, {"a": [0, 0]}]]),
+        (np.zeros(1, "V2"), ["AAA="]),
+        (np.array([b"ab"]), ["YWI="]),
+        (np.ma.array([1.5, 2.5], mask=[False, True]), [1.5, None]),
+        (np.ma.array([1, 2], mask=[False, True], dtype=np.longdouble), [1.0, None]),
+        ([np.ma.masked], [None]),
+        (np.array([0.1], dtype="f2"), [0.0999755859375]),
+        ([np.datetime64("NaT", "ns"), np.datetime64("NaT")], ["NaT", "NaT"]),
+        ([dt.date(2026, 1, 2), dt.time(3)], ["2026-01-02", "03:00:00"]),
+        ([np.longdouble("inf")], ["Infinity"]),
     ],
 )
 def test_values_and_their_json(outputs, wanted):
     """Each kind of output has its JSON."""
     assert [strict(text) for text in render(outputs, len(wanted))] == wanted
+
+
+UNITS = ("Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as")
+FINE = ("ns", "ps", "fs", "as")
+DATES = st.integers(-1900, 7900)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@given(counts=st.lists(DATES, min_size=1))
+def test_dates_are_the_same_texts_in_every_unit(unit, counts):
+    """A date is never a number: it is the text that Python's own date gives, in any holder."""
+    array = np.array(counts, dtype=f"M8[{unit}]")
+    python_s = array.astype("M8[D]" if unit in "YMWD" else "M8[us]").tolist()
+    wanted = [date.isoformat() for date in python_s]
+    for outputs in (array, list(array), [[date] for date in array], [*array[:, None]]):
+        for text, other in zip(render(outputs, len(counts)), wanted, strict=True):
+            said = strict(text)
+            said = said[0] if isinstance(said, list) else said
+            digits = 19 if unit in FINE else None  # finer than Python's: what both have
+            assert said[:digits] == other[:digits]
+
+
+def test_an_instant_is_one_text_whoever_holds_it():
+    """Python's date and numpy's of several units, also in records, objects, keys and masked."""
+    instant = dt.datetime(2026, 11, 26, 8, 0, 0, 500000)  # noqa: DTZ001  # numpy has no zone
+    text = "2026-11-26T08:00:00.500000"
+    record = np.array([(instant, 1)], dtype=[("at", "M8[ns]"), ("n", "i2")])
+    masked = np.ma.array(np.array([instant] * 2, "M8[ns]"), mask=[False, True])
+    outputs = [instant, np.datetime64(instant, "ns"), np.array(instant, "M8[ms]"), record[0]]
+    outputs += [masked, {instant: {np.datetime64(instant, "ns"): 1}}]
+    assert [strict(o) for o in render(outputs, len(outputs))] == [
+        *(text, text, text),
+        {"at": text, "n": 1},
+        [text, None],
+        {text: {text: 1}},
+    ]
 
 
 class Colour(enum.IntEnum):
@@ -164,6 +229,15 @@ ENDLESS.append(ENDLESS)
         ([np.complex128(1)], 1, "type complex"),
         (np.array([1j]), 1, "type complex"),
         ([ENDLESS], 1, "contains itself"),
+        (np.array([1], dtype="m8[ns]"), 1, "span of time"),
+        ([np.timedelta64(1, "D")], 1, "span of time"),
+        ([[dt.timedelta(1)]], 1, "span of time"),
+        ([np.clongdouble(1)], 1, "type complex"),
+        (np.array([(1, 1j)], dtype=[("a", "i4"), ("b", "c8")]), 1, "type complex"),
+        ([np.longdouble("1e400")], 1, r"1e\+400, which is too large"),
+        (np.array(["1e400"], dtype=np.longdouble), 1, "too large"),
+        (ForeignDates(), 2, "dates or spans"),
+        ([ForeignDates()], 1, "dates or spans"),
         ([10**5000], 1, "too long"),
         ([{"a": 10**5000}], 1, "cannot be written"),
     ],

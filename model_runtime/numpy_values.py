@@ -1,0 +1,149 @@
+"""numpy's scalars and arrays as values that JSON has, without importing numpy. Used by outputs.py.
+
+`tolist` and `item` give Python's nearest type, and where there is none something else: a date in
+nanoseconds becomes a whole number, a record loses the names of its fields, a long double too large
+for a float becomes infinite. So what an array holds is told by its dtype first.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+A_SPAN: Final = (
+    "a span of time (timedelta), which JSON does not have: return seconds, for example, as a number"
+)
+_COMPLEX: Final = (
+    "a value of type complex, which JSON does not have: return its parts or its magnitude"
+)
+
+
+class UnlikeJsonError(Exception):
+    """JSON has no such value; the text says what it is and goes on after "holds"."""
+
+
+def is_scalar(kind: type) -> bool:
+    """Tell whether a type is one of numpy's scalars."""
+    return _is_numpy(kind, "generic")
+
+
+def _is_numpy(kind: type, name: str) -> bool:
+    return any(base.__module__ == "numpy" and base.__name__ == name for base in kind.__mro__)
+
+
+def plain(scalar: Any) -> Any:
+    """Return a numpy scalar as the value that it equals.
+
+    Raises:
+        UnlikeJsonError: there is none.
+    """
+    if scalar.dtype.kind == "f":
+        return _float(scalar)
+    return _by_kind(scalar) if scalar.dtype.kind in _UNLIKE else scalar.item()
+
+
+def listed(array: Any) -> Any:
+    """Return an array, or what else has `tolist`, as lists of values that they equal.
+
+    Raises:
+        UnlikeJsonError: it holds what JSON has not.
+    """
+    kind = getattr(getattr(array, "dtype", None), "kind", "")
+    if kind == "f" and array.dtype.itemsize > 8:
+        return _each(array.tolist(), _float)
+    if kind in _UNLIKE and _is_numpy(type(array), "ndarray"):
+        return _by_kind(array)
+    values = array.tolist()
+    if kind in ("M", "m") and _has_number(values):
+        # pandas gives its own types, which are told as what they are; others may not.
+        raise UnlikeJsonError("dates or spans of time: return texts or numbers that say the same")
+    return values
+
+
+def _float(scalar: Any) -> Any:
+    """Return a number as a float, which is infinite only if the number is."""
+    if scalar is None:  # masked
+        return None
+    number = float(scalar)
+    if math.isinf(number) and number != scalar:
+        raise UnlikeJsonError(f"{scalar!s}, which is too large for a float of 64 bits")
+    return number
+
+
+def _by_kind(value: Any) -> Any:
+    return _UNLIKE[value.dtype.kind](value)
+
+
+def _dates(value: Any) -> Any:
+    """Return dates as the text that `isoformat` of the same date gives, whatever their unit."""
+    return _each(value.astype(str).tolist(), iso)
+
+
+def iso(text: str | None) -> str | None:
+    """Return numpy's text of a date with seconds, and with 0, 6 or 9 or more digits of them."""
+    if text is None or text == "NaT":
+        return text  # masked, or no date
+    date, _, time = text.partition("T")
+    date += "-01" * (2 - date.lstrip("-").count("-"))
+    if not time:
+        return date
+    whole, _, fraction = time.partition(".")
+    whole += ":00" * (2 - whole.count(":"))
+    fraction = fraction.rstrip("0")
+    if not fraction:
+        return f"{date}T{whole}"
+    return f"{date}T{whole}.{fraction.ljust(6 if len(fraction) <= 6 else 9, '0')}"
+
+
+def _records(value: Any) -> Any:
+    """Return records as dicts of their fields, other raw memory as bytes."""
+    names = value.dtype.names
+    if names is None:
+        return _each(value.tolist(), bytes)
+    fields = {name: _field(value[name]) for name in names}
+    return _zipped(fields, value.ndim)
+
+
+def _field(value: Any) -> Any:
+    if hasattr(value, "dtype"):
+        return plain(value) if is_scalar(type(value)) else listed(value)
+    return value
+
+
+def _zipped(fields: Mapping[str, Any], depth: int) -> Any:
+    """Return dicts of single values for a dict of nested lists."""
+    if not depth:
+        return fields
+    columns = zip(*fields.values(), strict=True)
+    return [_zipped(dict(zip(fields, column, strict=True)), depth - 1) for column in columns]
+
+
+def _refusal(what: str) -> Callable[[Any], Any]:
+    """Return what refuses a value and says that it is `what`."""
+
+    def refuse(value: Any) -> Any:
+        del value
+        raise UnlikeJsonError(what)
+
+    return refuse
+
+
+def _each(values: Any, convert: Callable[[Any], Any]) -> Any:
+    """Return nested lists with each value converted."""
+    if isinstance(values, list):
+        return [_each(value, convert) for value in values]
+    return convert(values)
+
+
+def _has_number(values: Any) -> bool:
+    if isinstance(values, list):
+        return any(map(_has_number, values))
+    return isinstance(values, (int, float))
+
+
+_UNLIKE: Final = {
+    "M": _dates,
+    "m": _refusal(A_SPAN),
+    "c": _refusal(_COMPLEX),
+    "V": _records,
+}
+"""What is made of the kinds of dtype that Python has no equal of."""
