@@ -22,6 +22,10 @@ from servd.surroundings import Connect, Owner
 class Door(Protocol):
     """Where queries come in; an async context manager that is open inside."""
 
+    def set_ready(self) -> None:
+        """Tell probers from now on that queries are welcome; before, that models still load."""
+        ...
+
     def stop_accepting(self) -> None:
         """Take nothing new."""
         ...
@@ -71,5 +75,5 @@ async def begin_answering(config: Config, stack: AsyncExitStack) -> Answering:
         figures=engine,
         connect=connect,
         settled=at_once,
-        open_door=lambda: QueryServer(engine, config),
+        open_door=lambda: QueryServer(engine, config, is_ready=False),
     )

@@ -122,6 +122,8 @@ class Daemon:
             await asyncio.to_thread(self._end_orphans)
             stack.callback(self._config.info_file.unlink, missing_ok=True)
             door, deployer = await self._build(stack)
+            if not deployer.to_load():
+                door.set_ready()
             self._announce()
             await self._serve(door, deployer)
         return 0
@@ -199,7 +201,7 @@ class Daemon:
 
     async def _serve(self, door: Door, deployer: Deployer) -> None:
         async with asyncio.TaskGroup() as tasks:
-            restoring = tasks.create_task(_restore(deployer))
+            restoring = tasks.create_task(_restore(deployer, door))
             await self._stop.wait()
             log.log.info("stopping: %g s to answer what is open", self._drain_s)
             restoring.cancel()
@@ -211,8 +213,9 @@ class Daemon:
             forcing.cancel()
 
 
-async def _restore(deployer: Deployer) -> None:
+async def _restore(deployer: Deployer, door: Door) -> None:
     try:
-        await deployer.restore()
+        await deployer.restore(door.set_ready)
     except Exception:  # noqa: BLE001 - a task boundary: the daemon serves without
         log.log.exception("bringing the replicas up failed")
+        door.set_ready()

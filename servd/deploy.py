@@ -215,15 +215,38 @@ class Deployer:
                 for version in gone:
                     await self._end(version)
 
-    async def restore(self) -> None:
-        """Bring up the replicas that the registry wants. Runs beside the serving daemon."""
+    def to_load(self) -> set[VersionId]:
+        """Return the current versions that want replicas: what a start has to bring up first."""
+        state = self._registry.state
+        ids = (VersionId(model, version) for model, version in state.current.items())
+        return {
+            version_id
+            for version_id in ids
+            if (found := state.versions.get(version_id)) and found.is_runnable and found.replicas
+        }
+
+    async def restore(self, on_loaded: Callable[[], None]) -> None:
+        """Bring up the replicas that the registry wants. Runs beside the serving daemon.
+
+        `on_loaded` is called once each current version has loaded or failed to. One that hangs
+        fails when its time to load has passed, so that this is never waited for in vain.
+        """
         places = asyncio.Semaphore(_RESTORE_AT_ONCE)
         state = self._registry.state
+        awaited = self.to_load()
         # What is queried most likely comes first.
         wanted = sorted(state.versions, key=lambda v: state.current.get(v.model) != v.version)
+
+        async def bring_up(version_id: VersionId) -> None:
+            await self._restore_one(version_id, places)
+            if version_id in awaited:
+                awaited.remove(version_id)
+                if not awaited:
+                    on_loaded()
+
         async with asyncio.TaskGroup() as tasks:
             for version_id in wanted:
-                tasks.create_task(self._restore_one(version_id, places))
+                tasks.create_task(bring_up(version_id))
 
     async def _declared_type(self, request: DeployRequest) -> str | None:
         """Return the input type that what is deployed says it takes."""

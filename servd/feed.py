@@ -61,12 +61,16 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
 
 
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
-    """Everything to follow. `prepared` are versions with replicas that are not registered yet."""
+    """Everything to follow. `prepared` are versions with replicas that are not registered yet.
+
+    `is_ready` is what probers are told.
+    """
 
     number: int
     registry: Registered
     prepared: list[ModelVersion] = []
     replicas: list[ReplicaSeat] = []
+    is_ready: bool = True
 
 
 class Ending(msgspec.Struct, frozen=True, tag="ending"):

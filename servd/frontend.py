@@ -54,6 +54,8 @@ class Frontend:
         self._socket = sock
         self._stop = asyncio.Event()
         self._beats = 0
+        self._is_ready = False
+        self._server: QueryServer | None = None
 
     async def run(self, path: Path) -> int:
         """Follow the feed at `path` and answer queries until told to end."""
@@ -76,7 +78,14 @@ class Frontend:
             # The first snapshot and the history come first, so no query meets an empty engine.
             for _ in range(2):
                 self._on_message(await self._receive())
-            server = QueryServer(engine, config, self._socket, figures=self._follower.totals)
+            server = QueryServer(
+                engine,
+                config,
+                self._socket,
+                figures=self._follower.totals,
+                is_ready=self._is_ready,
+            )
+            self._server = server
             server.next_id = self._number * IDS_EACH
             await stack.enter_async_context(server)
             await self._serve(server)
@@ -137,6 +146,9 @@ class Frontend:
             self._drain_s = message.drain_s
         elif isinstance(message, feed.Snapshot):
             self._follower.apply(message)
+            self._is_ready = message.is_ready
+            if self._server is not None:
+                self._server.is_ready = message.is_ready
             self._send(feed.Applied(message.number))
             self._tell_drained()
 

@@ -84,6 +84,10 @@ class FrontendProcesses(Listener):
             self.on_hanging(number)
         await self._tasks.__aexit__(None, None, None)
 
+    def set_ready(self) -> None:
+        """Have probers told that queries are welcome."""
+        self._frontends.set_ready()
+
     def stop_accepting(self) -> None:
         """Close the door; the frontends answer what they have and end."""
         self._stop.set()

@@ -110,6 +110,7 @@ class Frontends:
         self._peers: dict[int, Peer] = {}
         self._number = 0
         self._is_dirty = False
+        self._is_ready = False
         self._acknowledged = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -170,6 +171,11 @@ class Frontends:
         for peer in [peer for peer in self._peers.values() if peer.applied < number]:
             self._end(peer, f"has not applied a change within {APPLY_S:g} s")
 
+    def set_ready(self) -> None:
+        """Have the frontends tell probers from now on that queries are welcome."""
+        self._is_ready = True
+        self.publish()
+
     def tell_ending(self, drain_s: float) -> None:
         """Tell the frontends how long queries may take at the stop that has begun."""
         line = feed.encode(feed.Ending(drain_s))
@@ -206,6 +212,7 @@ class Frontends:
             registry=feed.pack_state(self._state),
             prepared=[r.version for r in rotations if r.version.id not in self._state.versions],
             replicas=[seat for rotation in rotations for seat in rotation.seats()],
+            is_ready=self._is_ready,
         )
 
     async def _serve_peer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

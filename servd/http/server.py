@@ -51,7 +51,8 @@ class QueryServer:
     """An HTTP/1.1 server over an engine. An async context manager: listens from enter to exit.
 
     `figures` are what `GET /metrics` shows, by default the engine's own. `is_ready` is what
-    `GET /readyz` says: a composition root that is about to close the door takes it back first.
+    `GET /readyz` says: a composition root gives it once the models that it begins with are loaded,
+    and takes it back before it closes the door.
     """
 
     def __init__(
@@ -61,13 +62,14 @@ class QueryServer:
         sock: socket.socket | None = None,
         *,
         figures: Figures | None = None,
+        is_ready: bool = True,
     ) -> None:
         self.engine = engine
         self._figures = figures or engine
         self.connections: set[QueryConnection] = set()
         self.heads = Heads()
         self.is_draining = False
-        self.is_ready = True
+        self.is_ready = is_ready
         self.known_heads: dict[bytes, tuple[bytes, int]] = {}
         self.max_body_bytes = config.max_body_bytes
         self.tick = 0
@@ -119,6 +121,10 @@ class QueryServer:
         if len(self.known_heads) >= MAX_KNOWN_HEADS:
             self.known_heads.clear()
         self.known_heads[head] = (url, length)
+
+    def set_ready(self) -> None:
+        """Tell probers from now on that queries are welcome."""
+        self.is_ready = True
 
     def end_connections(self) -> None:
         """Make each answer its connection's last; new connections are still accepted."""

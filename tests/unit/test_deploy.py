@@ -234,7 +234,8 @@ def test_restore_brings_up_what_the_registry_wants(tmp_path):
     async def story(d):
         for number, bundle in (("1", d.one), ("2", d.two), ("3", None)):
             await d.registry.add_version(version_of(number, bundle=bundle))
-        await d.deployer.restore()
+        assert d.deployer.to_load() == set()  # what is current was only registered
+        await d.deployer.restore(lambda: None)
         assert sorted(s.version for s in d.supervisor.statuses()) == ["1", "2"]
         assert (
             d.supervisor.ready_count(VersionId("m", "2"))
@@ -243,6 +244,32 @@ def test_restore_brings_up_what_the_registry_wants(tmp_path):
         )
 
     play(tmp_path, story, GOOD, ("loading", "failed"))
+
+
+def test_a_start_is_over_when_the_current_versions_have_loaded_or_failed(tmp_path):
+    """Which is told once, whatever older versions do."""
+
+    async def story(d):
+        for model, number in (("m", "1"), ("m", "2"), ("n", "1"), ("o", "1")):
+            await d.registry.add_version(version_of(number, model=model, bundle=d.one))
+        assert d.deployer.to_load() == {("m", "2"), ("n", "1"), ("o", "1")}
+        told = []
+        restoring = asyncio.create_task(d.deployer.restore(lambda: told.append(True)))
+        # The current ones come first; m:1 waits for its turn behind m:2.
+        await until(lambda: len(d.stage.connections) == 3)
+        d.stage.owners[0].on_replica_state("ready", {})
+        d.stage.owners[2].on_replica_state("ready", {})
+        await until(lambda: d.supervisor.ready_count(VersionId("o", "1")))
+        assert told == []
+        d.stage.handles[1].end(3)
+        await until(lambda: told)
+        await until(lambda: len(d.stage.connections) >= 4)
+        assert not restoring.done()
+        d.stage.owners[3].on_replica_state("ready", {})
+        await restoring
+        assert told == [True]
+
+    play(tmp_path, story, ("loading",))
 
 
 def test_the_same_content_again_is_no_new_version(tmp_path):
