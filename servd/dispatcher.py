@@ -9,6 +9,7 @@ deployed with a batch wait.
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
+from servd import faults
 from servd.batching import new_controller
 from servd.cache import Table, VersionCache
 from servd.clock import Clock
@@ -130,7 +131,14 @@ class Dispatcher:
             else:
                 queries = self._take(slot, now_s)
             if queries:
-                slot.connection.send_batch(Batch(queries, now_s), self._type_code)
+                self._send(slot.connection, Batch(queries, now_s))
+
+    def _send(self, connection: ReplicaConnection, batch: Batch) -> None:
+        try:
+            connection.send_batch(batch, self._type_code)
+        except Exception as error:  # noqa: BLE001 - the queries behind it are others'
+            connection.forget(batch)
+            self.on_fault(batch, error)
 
     def _take(self, slot: Slot, now_s: float) -> list[Query]:
         """Remove and return the most urgent queries, without those that cannot be in time."""
@@ -288,6 +296,16 @@ class Dispatcher:
         self.queued = 0
         for query in waiting:
             self._miss(query, Miss.NO_MODEL)
+
+    def on_fault(self, batch: Batch, error: Exception) -> None:
+        """Answer what a fault of ours has left of a batch; the replica has no part in it."""
+        faults.report(f"{len(batch.queries)} queries of {self.id} could not be handled", error)
+        for query in batch.queries:
+            self._miss(query, Miss.FAULT)
+
+    def part_with(self, query: Query) -> None:
+        """Let no other query wait for this one's output any more."""
+        self._forget(query)
 
     def _forget(self, query: Query) -> None:
         if self.cache is not None and self.cache.pending.get(query.row) is query:

@@ -147,6 +147,18 @@ class Engine:
         query.route.lost += 1
         prune(query.route.waiting)
 
+    def disown(self, owner: object) -> None:
+        """Take back all queries of a caller that has been told of a fault instead of their answers.
+
+        What was being done to one when the fault came may be half done: it is no longer joined.
+        """
+        for route in self.by_name.values():
+            for query in [*route.waiting]:
+                if not query.is_done and owner in (query.sink, getattr(query.sink, "owner", None)):
+                    self.cancel(query)
+                    for dispatcher in route.versions.values():
+                        dispatcher.part_with(query)
+
     # --- what the registry and the supervisor change ---
 
     def prepare(self, version: ModelVersion) -> Dispatcher:
@@ -220,6 +232,7 @@ class Engine:
             dispatcher.set_slo(tightest.get(version_id, DEFAULT_SLO_S))
 
     def _tick(self) -> None:
+        self._ticker = asyncio.get_running_loop().call_later(1.0, self._tick)
         now_s = self.clock()
         for route in self.by_name.values():
             route.counters.tick(now_s)
@@ -227,7 +240,6 @@ class Engine:
             dispatcher.counters.tick(now_s)
             for slot in dispatcher.slots:
                 slot.connection.counters.tick(now_s)
-        self._ticker = asyncio.get_running_loop().call_later(1.0, self._tick)
 
 
 def default_json(text: str | None) -> bytes | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from servd import faults
+
 if TYPE_CHECKING:
     from servd.route import Route
 
@@ -27,9 +29,15 @@ class Miss(enum.Enum):
     """The queue was full, or what waits could not be answered in time."""
     WRONG_SIZE = "The input does not have the number of values that the model takes"
     """A row of another length than the model was trained with."""
+    FAULT = "An unexpected error occurred; the daemon's log has it under this query id"
+    """A fault of servd itself. Never answered with a default output, which would hide it."""
 
     def __init__(self, text: str) -> None:
         self.json = json.dumps(text).encode()
+
+
+_ALWAYS_ERRORS = frozenset({Miss.WRONG_SIZE, Miss.FAULT})
+"""What is answered with an error although the application has a default output."""
 
 
 class Sink(Protocol):
@@ -40,6 +48,9 @@ class Sink(Protocol):
 
     def on_miss(self, query: "Query", miss: Miss) -> None:
         """Take the reason why there is none. Called at most once a query, instead of the other."""
+
+    def on_fault(self, error: Exception) -> None:
+        """Take an exception of one of the calls above; who else waits must not notice it."""
 
 
 class Query(msgspec.Struct, eq=False):
@@ -102,7 +113,10 @@ def answer(query: Query, output: bytes, now_s: float) -> None:
     """Give a query its output and count it."""
     query.is_done = True
     query.route.counters.answered(int((now_s - query.started_s) * 1e6))
-    query.sink.on_output(query, output)
+    try:
+        query.sink.on_output(query, output)
+    except Exception as error:  # noqa: BLE001 - others wait behind it
+        _fail(query, error)
 
 
 def count_answers(queries: list[Query], now_s: float) -> None:
@@ -125,7 +139,10 @@ def answer_all(
         if not query.is_done:
             if is_counted:  # `answer`, written out
                 query.is_done = True
-                query.sink.on_output(query, output)
+                try:
+                    query.sink.on_output(query, output)
+                except Exception as error:  # noqa: BLE001 - others wait behind it
+                    _fail(query, error)
             else:
                 answer(query, output, now_s)
         if query.followers is not None:
@@ -138,14 +155,25 @@ def miss(query: Query, why: Miss) -> None:
     """Tell a query's caller why there is no output, and count it."""
     query.is_done = True
     counters = query.route.counters
-    if why is Miss.WRONG_SIZE:
+    if why in _ALWAYS_ERRORS:
         counters.failures += 1
     else:
         counters.queries += 1
         counters.defaults += 1
     if why is Miss.TIMED_OUT:
         counters.latency.add(int(query.route.slo_s * 1e6))
-    query.sink.on_miss(query, why)
+    try:
+        query.sink.on_miss(query, why)
+    except Exception as error:  # noqa: BLE001 - others wait behind it
+        _fail(query, error)
+
+
+def _fail(query: Query, error: Exception) -> None:
+    """Have a query's caller told of a fault in telling it its answer."""
+    try:
+        query.sink.on_fault(error)
+    except Exception as again:  # noqa: BLE001 - the boundary of a query
+        faults.report("a query could not be answered", again)
 
 
 def prune(waiting: deque[Query]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import zmq
 
 from model_runtime import protocol
+from servd import faults
 from servd.carriers import Carrier, carrier
 from servd.clock import Clock
 from servd.curve import CurveKeys
@@ -37,6 +38,9 @@ class BatchHandler(Protocol):
 
     def on_failure(self, connection: "ReplicaConnection", batch: Batch, reason: str) -> None:
         """Take the news that the model raised on the batch."""
+
+    def on_fault(self, batch: Batch, error: Exception) -> None:
+        """Take an exception of one of the calls above, which the replica has no part in."""
 
 
 class ReplicaConnection:
@@ -121,6 +125,12 @@ class ReplicaConnection:
         batch.bytes_moved = sum(map(len, batch.rows))
         self._carrier.send_long(protocol.pack_header(header), views(batch.rows), lengths)
 
+    def forget(self, batch: Batch) -> None:
+        """Expect no reply to a batch that could not be sent."""
+        for batch_id, each in [*self.in_flight.items()]:
+            if each is batch:
+                del self.in_flight[batch_id]
+
     def _send(self, header: list[Any], *payload: bytes) -> None:
         self._carrier.send(protocol.pack_header(header), *payload)
 
@@ -141,7 +151,7 @@ class ReplicaConnection:
             batch = self.in_flight.pop(header[1], None)
             if batch is not None and self.handler is not None:
                 self.counters.failures += 1
-                self.handler.on_failure(self, batch, reason)
+                self._fail(self.handler, batch, reason)
         elif kind == protocol.STATE:
             self._on_state(header)
         elif kind == protocol.LONG:
@@ -163,11 +173,21 @@ class ReplicaConnection:
         batch.bytes_moved += size - len(outputs) + 1
         if len(outputs) != len(batch.queries):
             reason = f"{len(outputs)} outputs for {len(batch.queries)} inputs"
-            self.handler.on_failure(self, batch, reason)
+            self._fail(self.handler, batch, reason)
             return
         if len(header) > 3 and isinstance(header[3], int):
             batch.compute_s = header[3] / 1e6
-        self.handler.on_outputs(self, batch, outputs)
+        handler = self.handler
+        try:
+            handler.on_outputs(self, batch, outputs)
+        except Exception as error:  # noqa: BLE001 - what else has come is still to be heard
+            handler.on_fault(batch, error)
+
+    def _fail(self, handler: BatchHandler, batch: Batch, reason: str) -> None:
+        try:
+            handler.on_failure(self, batch, reason)
+        except Exception as error:  # noqa: BLE001 - what else has come is still to be heard
+            handler.on_fault(batch, error)
 
     def _on_state(self, header: list[Any]) -> None:
         version, state, info = header[1], header[2], header[3]
@@ -179,4 +199,7 @@ class ReplicaConnection:
             raise protocol.ProtocolError("the info of STATE is not a map")
         items = info.get("row_items")
         self.row_items = items if isinstance(items, int) else None
-        self._owner.on_replica_state(str(state), info)
+        try:
+            self._owner.on_replica_state(str(state), info)
+        except Exception as error:  # noqa: BLE001 - not what the replica said is wrong
+            faults.report(f"{self.address} is {state!r}: this could not be taken", error)

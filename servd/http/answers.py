@@ -43,6 +43,15 @@ class BatchAnswer:
         self._status = 200 if 200 in (status, self._status) else status
         self._keep(query.index, part)
 
+    def on_fault(self, error: Exception) -> None:
+        """Give up on the whole request."""
+        self._connection.on_fault(error)
+
+    @property
+    def owner(self) -> object:
+        """The connection that waits."""
+        return self._connection
+
     def cancel(self, engine: "Engine") -> None:
         """Free all places: the caller has hung up."""
         for query in self.queries:

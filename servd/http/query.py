@@ -1,17 +1,19 @@
 """The query frontend: HTTP/1.1 on :1337, requests to queries to answers. The hot path begins here.
 
-One `QueryConnection` per TCP connection, one request of it at a time; requests that were pipelined
-behind it wait in a backlog, so answers keep their order. No task and no future per request.
+One `QueryConnection` per TCP connection, one request of it at a time, so answers keep their order.
+No task and no future per request. Whatever goes wrong with a request is answered: `on_fault` has
+what nobody foresaw.
 """
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING
 
+from servd import faults
 from servd.http.answers import BatchAnswer
 from servd.http.bodies import BodyError, inflate
 from servd.http.codecs import clipper
-from servd.http.reading import Request, RequestReader
+from servd.http.parsing import Request
+from servd.http.reading import RequestReader
 from servd.http.wire import JSON
 from servd.query import Miss, Query
 
@@ -20,38 +22,21 @@ if TYPE_CHECKING:
     from servd.http.server import QueryServer
     from servd.route import Route
 
-MAX_BACKLOG = 64
-"""Pipelined requests of one connection before reading from it stops."""
+OVERDUE_S = 5.0
+"""A query without an answer so long after its deadline is one that was lost: see server.py."""
 
 
 class QueryConnection(RequestReader):
-    """One client. It is the sink of its single queries; `BatchAnswer` is that of an input_batch.
+    """One client. It is the sink of its single queries; `BatchAnswer` is that of an input_batch."""
 
-    Once `is_closing` no more requests will be answered. `_is_plain` says that an answer needs no
-    thought: it is not the last, nothing waits behind it, and there is somebody to send it to.
-    """
-
-    __slots__ = (
-        "_backlog",
-        "_is_last",
-        "_is_plain",
-        "_is_walking",
-        "_query",
-        "_query_id",
-        "_refusal",
-        "is_closing",
-    )
+    __slots__ = ("_is_last", "_query", "_query_id", "_unsent")
 
     def __init__(self, server: "QueryServer") -> None:
         super().__init__(server)
-        self._backlog: deque[Request] = deque()
         self._query: Query | BatchAnswer | None = None
         self._query_id = 0
-        self._refusal: tuple[int, bytes] | None = None
         self._is_last = False
-        self._is_plain = False
-        self._is_walking = False
-        self.is_closing = False
+        self._unsent = 0
 
     # --- asyncio.Protocol ---
 
@@ -66,8 +51,9 @@ class QueryConnection(RequestReader):
         del exc
         self.transport = None
         self._is_plain = False
+        self.is_closing = True
         self._server.connections.discard(self)
-        self._backlog.clear()
+        self._rest, self._at = b"", 0
         if isinstance(self._query, Query):
             self._server.engine.cancel(self._query)
         elif self._query is not None:
@@ -78,28 +64,29 @@ class QueryConnection(RequestReader):
         """Close after the next answer: the server is draining."""
         self._is_plain = False
 
-    @property
-    def has_unsent(self) -> bool:
-        """Whether a part of an answer still waits for the client to read."""
-        return self.transport is not None and self.transport.get_write_buffer_size() > 0
+    def note_unsent(self) -> int:
+        """Return how much still waits for the client to read; whoever reads some is not silent."""
+        unsent = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        if 0 < unsent < self._unsent:
+            self.since = self._server.tick
+        self._unsent = unsent
+        return unsent
+
+    def is_overdue(self, now_s: float) -> bool:
+        """Whether the query that is asked should long have been answered, at its deadline."""
+        query = self._query
+        queries = query.queries if isinstance(query, BatchAnswer) else [query] if query else []
+        return bool(queries) and all(now_s > each.deadline_s + OVERDUE_S for each in queries)
 
     # --- a request ---
 
     def on_request(self, request: Request) -> None:
-        """Handle a request, or keep it until those before it are answered."""
-        if self.is_busy or self._backlog or self.is_closing:
-            self._backlog.append(request)
-            self._is_plain = False
-            if len(self._backlog) >= MAX_BACKLOG and self.transport is not None:
-                self.transport.pause_reading()
-        else:
-            self._handle(request)
-
-    def _handle(self, request: Request) -> None:
         """Start a request's queries, or hand it to the slow routes."""
         server = self._server
         self._is_last = request.is_last
-        self._is_plain = not (self._is_last or self._backlog or self._refusal or server.is_draining)
+        self._is_plain = not (
+            self._is_last or self.has_more or self._is_ended or server.is_draining
+        )
         self.is_busy = True
         route = server.engine.routes.get(request.url)
         if route is None or request.method != b"POST" or request.encoding or server.token:
@@ -113,35 +100,34 @@ class QueryConnection(RequestReader):
         server = self._server
         self._query_id = server.next_id
         dispatcher = route.dispatcher
-        if dispatcher is not None:
-            bodies = dispatcher.bodies
-            if bodies is not None and (
-                output := bodies.young.get(body) or (bodies.old and bodies.get(body))
-            ):
-                server.next_id += 1
-                route.body_hits += 1
-                dispatcher.body_hits += 1
-                self.on_output(None, output)
-                return
-            # A batch's answer has another form, so what may be one is read all the same.
-            if dispatcher.tick.lag_s > route.patience_s and body.startswith(b'{"input":'):
-                self._shed(route, dispatcher)
-                return
         try:
+            if dispatcher is not None:
+                bodies = dispatcher.bodies
+                if bodies is not None and (
+                    output := bodies.young.get(body) or (bodies.old and bodies.get(body))
+                ):
+                    server.next_id += 1
+                    route.body_hits += 1
+                    dispatcher.body_hits += 1
+                    self.on_output(None, output)
+                    return
+                # A batch's answer has another form, so what may be one is read all the same.
+                if dispatcher.tick.lag_s > route.patience_s and body.startswith(b'{"input":'):
+                    self._shed(route, dispatcher)
+                    return
             row = clipper.DECODE[route.input_type](body)
             if not isinstance(row, bytes):
                 self._predict_asked(route, row)
                 return
-        except clipper.RequestError as error:
-            self.respond(error.status, clipper.error_object(error.error, error.cause))
-            return
-        server.next_id += 1
-        query = server.engine.submit(route, dispatcher, row, self)
-        if not query.is_done:
-            self._query = query
-        elif query.is_hit and dispatcher is not None:
-            # Seen twice: from the third time on, the body itself is the key.
-            dispatcher.remember(body, row)
+            server.next_id += 1
+            query = server.engine.submit(route, dispatcher, row, self)
+            if not query.is_done:
+                self._query = query
+            elif query.is_hit and dispatcher is not None:
+                # Seen twice: from the third time on, the body itself is the key.
+                dispatcher.remember(body, row)
+        except Exception as error:  # noqa: BLE001 - the boundary of a request
+            self._on_error(error)
 
     def _shed(self, route: "Route", dispatcher: "Dispatcher") -> None:
         """Refuse a query that has waited for too long to be read, for as little as possible."""
@@ -176,6 +162,7 @@ class QueryConnection(RequestReader):
 
     def _handle_slowly(self, request: Request) -> None:
         """Serve what the fast path does not: other paths and methods, packed bodies, tokens."""
+        self._query_id = self._server.next_id
         if request.encoding and request.encoding != b"identity":
             try:
                 request.body = inflate(request.body, request.encoding, self._server.max_body_bytes)
@@ -234,38 +221,28 @@ class QueryConnection(RequestReader):
             return
         if status == 503:
             extra += b"Retry-After: 1\r\n"
-        is_last = self._is_last or (self._server.is_draining and not self._backlog)
+        is_last = self._is_last or (
+            (self._server.is_draining or self._is_ended) and not self.has_more
+        )
         heads = self._server.heads
         if status == 200 and kind is JSON and not is_last and not extra:
             text = heads.ok[len(body)] + body
         else:
             text = heads.answer(status, body, kind=kind, extra=extra, is_last=is_last)
         self.transport.write(text if has_body else text[: len(text) - len(body)])
+        self.is_busy = False
         if is_last:
             self._close()
-        self._next()
+        self.read_on()
 
     def on_refusal(self, status: int, cause: str) -> None:
-        """End the connection with an error, after the answers that are still owed on it."""
-        self._refusal = (status, clipper.error_object("Bad request", cause))
-        self._is_plain = False
-        if not self.is_busy and not self._backlog:
-            self._next()
+        """End the connection with an error."""
+        self._is_last = True
+        self.respond(status, clipper.error_object("Bad request", cause))
 
-    def _next(self) -> None:
-        """Go on to the requests that waited; by a loop, as recursion would be too deep."""
-        self.is_busy = False
-        if self._is_walking:
-            return
-        self._is_walking = True
-        while self._backlog and not self.is_busy and not self.is_closing:
-            self._handle(self._backlog.popleft())
-            if len(self._backlog) == MAX_BACKLOG // 2 and self.transport is not None:
-                self.transport.resume_reading()
-        self._is_walking = False
-        if self._refusal is not None and not self.is_busy and not self.is_closing:
-            self._is_last = True
-            self.respond(*self._refusal)
+    def on_end(self) -> None:
+        """Hang up on a client that has closed its side and has all of its answers."""
+        self._close()
 
     def _close(self) -> None:
         """Say that no more will come, and wait a moment for the client to hang up first.
@@ -274,13 +251,40 @@ class QueryConnection(RequestReader):
         """
         self.is_closing = True
         self.since = self._server.tick
-        self._backlog.clear()
         if self.transport is None:
             return
-        if self._refusal is not None and self.transport.can_write_eof():
+        if self._is_refused and not self._is_ended and self.transport.can_write_eof():
             self.transport.write_eof()
         else:
             self.transport.close()
+
+    # --- what went wrong ---
+
+    def _on_error(self, error: Exception) -> None:
+        """Answer for what a body or its queries led to."""
+        if isinstance(error, clipper.RequestError):
+            self.respond(error.status, clipper.error_object(error.error, error.cause))
+        else:
+            self.on_fault(error)
+
+    def on_fault(self, error: Exception) -> None:
+        """Answer for an exception that nobody foresaw, and be ready for the next request.
+
+        It is logged with the query id that the answer has. Queries that were submitted before it
+        are taken back, so that none of them answers a later request.
+        """
+        server = self._server
+        query_id = self._query_id
+        server.next_id = max(server.next_id, query_id + 1)
+        faults.report(f"query {query_id} could not be handled", error)
+        try:
+            server.engine.disown(self)
+            if self.is_busy:
+                self._is_last = self._is_last or self._is_refused
+                self.respond(500, clipper.fault_object(query_id))
+        except Exception as again:  # noqa: BLE001 - nothing is left to try
+            faults.report(f"query {query_id} could not be answered", again)
+            self.abort()
 
 
 def _version(route: "Route", version: str) -> "Dispatcher | None":

@@ -1,130 +1,109 @@
-"""Bytes to requests: the part of a query connection that httptools calls. Base of http/query.py.
+"""Bytes to requests, one at a time: how a query connection is read. Base of http/query.py.
 
-It enforces the limits on what comes from outside; what it refuses is answered and the connection
-closed. A subclass takes the requests.
+What comes behind the request that is being answered waits as the bytes that it is, so much of it
+that reading stops. What is refused is answered and the connection closed. A subclass takes the
+requests.
 """
 
 import asyncio
-import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
-from servd.http.wire import CONTINUE
+from servd.http.parsing import Request, RequestParser
 
 if TYPE_CHECKING:
     from servd.http.server import QueryServer
     from servd.route import Route
 
-logger = logging.getLogger(__name__)
+MAX_HEAD_BYTES: Final = 32 * 1024
+"""Of a head, to the byte; and about as much of a chunked body's trailers."""
 
-MAX_HEAD_BYTES = 32 * 1024
-"""Of a head; and of all that is neither head nor body, such as a chunked body's trailers."""
+MAX_AHEAD_BYTES: Final = 64 * 1024
+"""Bytes that wait behind a request that is being answered before reading from the client stops."""
 
+TURN_S: Final = 0.0005
+"""How long one connection's requests are read and answered before the other connections' are."""
 
-_NO_HEAD = b"\0"
+AHEAD: Final = 1
+"""Reading is held since enough waits behind the request that is being answered."""
+UNREAD: Final = 2
+"""Reading, and answering, is held since the client does not read its answers."""
+
+_HEAD_END: Final = b"\r\n\r\n"
+_NO_HEAD: Final = b"\0"
 """What no request begins with."""
+_CHUNKED_PIECE_BYTES: Final = 8192
 
 
-class Request:
-    """What is known of one request while it is parsed, and while it waits behind another.
+class RequestReader(RequestParser):
+    """Reads the requests of one connection.
 
-    `length` is that of the body where the head says it, -1 where it does not.
+    `since` is the server's tick (a second) at which the client last got on. While `is_busy` a
+    request is answered; once `is_closing` no more will be. `_rest` from `_at` on is what came and
+    was not read yet; `_holds` says why reading is paused: it goes on when no reason is left.
+
+    `_is_plain` says that an answer needs no thought: it is not the last, nothing waits behind it,
+    and there is somebody to send it to. Whoever starts a request sets it.
     """
 
     __slots__ = (
-        "accept",
-        "authorization",
-        "body",
-        "encoding",
-        "is_expecting",
-        "is_last",
-        "is_offering",
-        "length",
-        "method",
-        "url",
-    )
-
-    def __init__(self) -> None:
-        self.url = b""
-        self.body = b""
-        self.method = b""
-        self.encoding = b""
-        self.accept = b""
-        self.authorization = b""
-        self.length = -1
-        self.is_expecting = False
-        self.is_last = False
-        self.is_offering = False
-
-
-class RequestReader(asyncio.Protocol):
-    """Reads the requests of one connection. The `on_` methods are httptools' names.
-
-    `since` is the server's tick (a second) at which bytes last came, `began` the one at which the
-    request that is being read began, None between requests. While `is_busy` a request is answered.
-    """
-
-    __slots__ = (
-        "_body_bytes",
-        "_chunks",
+        "_at",
         "_head",
-        "_head_bytes",
-        "_is_old",
-        "_is_refused",
-        "_parser",
-        "_plain",
-        "_request",
+        "_holds",
+        "_is_ended",
+        "_is_plain",
+        "_is_reading",
+        "_is_turn_due",
+        "_learning",
+        "_rest",
         "_route",
-        "_server",
         "_size",
-        "began",
         "is_busy",
-        "is_reading_head",
+        "is_closing",
         "since",
-        "transport",
     )
 
     def __init__(self, server: "QueryServer") -> None:
-        self._server = server
-        self._parser = httptools.HttpRequestParser(self)
-        self._request: Request | None = None
-        self._chunks: list[bytes] = []
-        self._head_bytes = 0
-        self._body_bytes = 0
-        self._is_old: bool | None = None
-        self._is_refused = False
+        super().__init__(server)
+        self._learning: bytes | None = None
+        self._is_ended = False
+        self._is_plain = False
+        self._is_reading = False
+        self._is_turn_due = False
+        self._holds = 0
+        self._rest = b""
+        self._at = 0
         self._head = _NO_HEAD
         self._size = 0
         self._route: Route | None = None
-        self._plain: Request | None = None
         self.is_busy = False
-        self.is_reading_head = True
+        self.is_closing = False
         self.since = server.tick
-        self.began: int | None = None
-        self.transport: asyncio.Transport | None = None
+
+    # --- a subclass's part ---
 
     def on_request(self, request: Request) -> None:
-        """Take a whole request; called in the order in which they came."""
+        """Take a whole request; called in the order in which they came, one at a time."""
         raise NotImplementedError
 
     def on_refusal(self, status: int, cause: str) -> None:
-        """Answer what was refused, after the requests before it; nothing more will be read."""
+        """Answer what was refused; nothing is owed before it, and nothing more will be read."""
+        raise NotImplementedError
+
+    def on_end(self) -> None:
+        """Take the news that the client has sent all and was answered all."""
+        raise NotImplementedError
+
+    def on_fault(self, error: Exception) -> None:
+        """Answer for an exception that nobody foresaw; raises none."""
         raise NotImplementedError
 
     def predict(self, route: "Route", body: bytes) -> None:
         """Take a prediction whose head has been seen before: a POST that keeps the connection."""
         raise NotImplementedError
 
-    def pause_writing(self) -> None:
-        """Stop reading from a client that does not read its answers."""
-        if self.transport is not None:
-            self.transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        """Read on: the client has caught up."""
-        if self.transport is not None:
-            self.transport.resume_reading()
+    # --- reading ---
 
     def data_received(self, data: bytes) -> None:
         """Read what came. Called by the event loop.
@@ -139,68 +118,236 @@ class RequestReader(asyncio.Protocol):
             if route is not None and route.is_open and self.began is None:
                 self.predict(route, data[len(head) :])
                 return
-        self._read(data)
-
-    def _read(self, data: bytes) -> None:
-        """Read what is not the same head as before on this connection."""
         if self._is_refused:
             return  # read and dropped, so that the answer is not lost to a reset connection
-        if self.is_busy or self.began is not None:
-            self._parse(data)
-            return
-        server = self._server
-        at = data.find(b"\r\n\r\n") + 4
-        known = server.known_heads.get(data[:at])
-        if known is not None and known[1] == len(data) - at:
-            route = server.engine.routes.get(known[0])
-            if route is not None:
-                self._head, self._size, self._route = data[:at], len(data), route
-                self.predict(route, data[at:])
-                return
-        plain = self._parse(data)
-        if plain is not None and plain.length == len(data) - at:
-            server.learn_head(data[:at], plain.url, plain.length)
+        self._rest = self._rest[self._at :] + data if self._rest else data
+        self._at = 0
+        self.read_on()
 
-    def _parse(self, data: bytes) -> Request | None:
-        """Feed the parser; return the last request that it completed if that was a plain one."""
-        self._plain = None
-        self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._go_on(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError:
-            logger.exception("a request could not be handled")
-            self.abort()
-        except httptools.HttpParserError as error:
-            self.refuse(400, f"not HTTP: {error}")
+    def eof_received(self) -> bool:
+        """Keep the connection of a client that has sent all until it is answered all."""
+        if self.is_closing or self._is_refused:
+            return False
+        self._is_ended = True
+        self._is_plain = False
+        self._head = _NO_HEAD
+        self.read_on()
+        # What was closed just now is closed with its answer sent.
+        return self.transport is not None and not self.transport.is_closing()
+
+    def pause_writing(self) -> None:
+        """Read and answer nothing more from a client that does not read its answers."""
+        self._hold(UNREAD)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has caught up."""
+        self._release(UNREAD)
+        self.read_on()
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the client has to read before anything more is done for it."""
+        return bool(self._holds & UNREAD)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes wait behind the request that is being answered."""
+        return self._at < len(self._rest)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked on it."""
+        return not (self.is_busy or self.has_more) and self.began is None
+
+    def read_on(self) -> None:
+        """Read requests until one has to be waited for, or others should have their turn."""
+        if self._is_reading:
+            return
+        if not self._is_turn_due:
+            self._is_reading = True
+            try:
+                self._read_for_a_turn()
+            except Exception as error:  # noqa: BLE001 - the boundary of a request
+                self.on_fault(error)
+                self._take_turns()
+            finally:
+                self._is_reading = False
+        self._settle()
+
+    def _read_for_a_turn(self) -> None:
+        until_s = 0.0
+        clock = self._server.engine.clock
+        while self._is_able and self.has_more and self._read_piece() and self.has_more:
+            now_s = clock()
+            if not until_s:
+                until_s = now_s + TURN_S
+            elif now_s > until_s:
+                self._take_turns()
+                return
+
+    @property
+    def _is_able(self) -> bool:
+        """Whether a request could be taken."""
+        return not (self.is_busy or self._is_refused or self.is_closing or self._holds & UNREAD)
+
+    def _take_turns(self) -> None:
+        """Read on when the others had their turn."""
+        if self._is_able and self.has_more and not self._is_turn_due:
+            self._is_turn_due = True
+            asyncio.get_running_loop().call_soon(self._on_turn)
+
+    def _on_turn(self) -> None:
+        self._is_turn_due = False
+        self.read_on()
+
+    def _settle(self) -> None:
+        """Put away what was read; stop or go on taking more from the client."""
+        left = len(self._rest) - self._at
+        if left and not (self._is_refused or self.is_closing):
+            self._is_plain = False
+            self._head = _NO_HEAD  # what comes now comes after it
+        else:
+            left = 0
+            self._rest, self._at = b"", 0
+        if left >= MAX_AHEAD_BYTES:
+            self._hold(AHEAD)
+        elif self._holds & AHEAD:
+            self._release(AHEAD)
+        if self._is_ended and self._is_able and not self._is_turn_due:
+            self._on_all_sent()
+
+    def _on_all_sent(self) -> None:
+        """End with a client that has closed its side and waits for nothing any more."""
+        if self.began is None:
+            self.on_end()
+        else:
+            self.refuse(400, "the connection was closed before the request was complete")
+
+    def _hold(self, reason: int) -> None:
+        if not self._holds and self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+        self._holds |= reason
+
+    def _release(self, reason: int) -> None:
+        """Take a reason back. The time for which nobody listened is not held against the client."""
+        self._holds &= ~reason
+        self.since = self._server.tick
+        if self.began is not None:
+            self.began = self._server.tick
+        if not self._holds and self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    # --- pieces: each ends where a request's head or body may end ---
+
+    def _read_piece(self) -> bool:
+        """Read up to the end of a head or of a body; False when that has not come yet."""
+        rest, at = self._rest, self._at
+        if self._body_left > 0:
+            end = min(at + self._body_left, len(rest))
+            self._body_left -= end - at
+            self._feed(at, end)
+            return True
+        if self.began is None:
+            while at < len(rest) and rest[at] in b"\r\n":
+                at += 1  # RFC 9112 §2.2: some clients end a body with a line end too many
+            self._at = at
+            if at == len(rest):
+                return False
+        end = rest.find(_HEAD_END, at) + len(_HEAD_END)
+        is_whole = end >= len(_HEAD_END)
+        if not is_whole:
+            end = len(rest) - _begun_end(rest)
+        elif self.began is None:
+            if self._read_known(rest[at:end], end):
+                return True
+            self._learning = rest[at:end]
+        return self._read_head(at, end) if self.is_reading_head else self._read_chunks(at, end)
+
+    def _read_known(self, head: bytes, end: int) -> bool:
+        """Take a request whose head has been seen before, by anybody; False if it is none."""
+        server = self._server
+        known = server.known_heads.get(head)
+        if known is None:
+            return False
+        route = server.engine.routes.get(known[0])
+        size = len(head) + known[1]
+        if route is None or len(self._rest) - end < known[1]:
+            return False
+        self._at = end + known[1]
+        self._head, self._size, self._route = head, size, route
+        self._is_plain = not (self.has_more or self._is_ended or server.is_draining)
+        self.predict(route, self._rest[end : self._at])
+        return True
+
+    def _read_head(self, at: int, end: int) -> bool:
+        self._head_bytes += end - at
         if self._head_bytes > MAX_HEAD_BYTES:
             self.refuse(431, f"the request's head is longer than {MAX_HEAD_BYTES} bytes")
-        return self._plain
+        elif end > at:
+            self._feed(at, end)
+        return end > at
 
-    def _go_on(self, data: bytes) -> None:
-        """Ignore the offer of another protocol, as RFC 9110 §7.8 allows; `data` follows the head.
+    def _read_chunks(self, at: int, end: int) -> bool:
+        end = min(end, at + _CHUNKED_PIECE_BYTES)
+        self._head_bytes += end - at
+        if end > at:
+            self._feed(at, end)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self.refuse(431, f"what is not its body is longer than {MAX_HEAD_BYTES} bytes")
+        return end > at
+
+    def _feed(self, at: int, end: int) -> None:
+        """Give the parser a piece, and take the request that it ends."""
+        self._at = end
+        try:
+            self._parser.feed_data(memoryview(self._rest)[at:end])
+        except httptools.HttpParserUpgrade:
+            self._decline_upgrade()
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            self._is_refused = True  # who knows where the parser is now
+            self.is_busy = True
+            self.on_fault(cause if isinstance(cause, Exception) else error)
+        except httptools.HttpParserError as error:
+            self.refuse(400, f"not HTTP: {error}")
+        request, self._whole = self._whole, None
+        if request is None or self._is_refused:
+            return
+        self.is_busy = True
+        is_plain = request.method == b"POST" and not (
+            request.is_last or request.encoding or request.is_expecting
+        )
+        if is_plain and self._learning is not None and request.length >= 0:
+            self._server.learn_head(self._learning, request.url, request.length)
+        self._learning = None
+        self.on_request(request)
+
+    def _decline_upgrade(self) -> None:
+        """Ignore the offer of another protocol, as RFC 9110 §7.8 allows.
 
         httptools takes the body of such a request for the other protocol's bytes, so the request
         is begun again without the offer.
         """
         offer = self._request
+        self._parser = httptools.HttpRequestParser(self)
+        if self._whole is not None:  # CONNECT, which is refused as any method is
+            self._whole.is_last = True
+            return
         if offer is None or offer.length < 0:
             self.refuse(400, "this server speaks HTTP/1.1 only: no upgrade")
             return
-        self._parser = httptools.HttpRequestParser(self)
         head = b"%b %b HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
+        self._learning = None
         self._parser.feed_data(head % (offer.method, offer.url, offer.length))
-        request = self._request
-        if request is not None:
-            request.encoding, request.authorization = offer.encoding, offer.authorization
-        self._parse(data)
+        for request in (self._request, self._whole):
+            if request is not None:
+                request.encoding, request.authorization = offer.encoding, offer.authorization
 
     def abort(self) -> None:
         """Drop the connection without an answer."""
         self._is_refused = True
         self._head = _NO_HEAD
-        self._request = None
+        self._request = self._whole = None
         if self.transport is not None:
             self.transport.abort()
 
@@ -209,87 +356,13 @@ class RequestReader(asyncio.Protocol):
         if not self._is_refused:
             self._is_refused = True
             self._head = _NO_HEAD
-            self._request = None
+            self._request = self._whole = None
             self.on_refusal(status, cause)
 
-    def on_message_begin(self) -> None:
-        """Begin a request."""
-        if not self._is_refused:
-            self._request = Request()
-            self._body_bytes = 0
-            self.began = self._server.tick
 
-    def on_url(self, url: bytes) -> None:
-        """Take the request target, or a piece of it."""
-        if self._request is not None:
-            self._request.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; only few are of interest, and their lengths tell most others."""
-        request = self._request
-        if request is None or len(name) not in (6, 7, 13, 14, 16):
-            return
-        name = name.lower()
-        if name == b"content-length":
-            request.length = int(value)
-            self._check_size(request.length)
-        elif name == b"content-encoding":
-            request.encoding = value.lower()
-        elif name == b"accept":
-            request.accept = value
-        elif name == b"authorization":
-            request.authorization = value
-        elif name == b"upgrade":
-            request.is_offering = True
-        elif name == b"expect" and value.lower() == b"100-continue" and self.transport is not None:
-            request.is_expecting = True
-            self.transport.write(CONTINUE)
-
-    def on_headers_complete(self) -> None:
-        """Go on from the head to the body."""
-        self.is_reading_head = False
-        self._head_bytes = 0
-        if self._is_old is None:
-            # A client of HTTP/1.0 takes an answer that does not say keep-alive to end with the
-            # connection. Asked once: no client changes its version in the middle.
-            self._is_old = self._parser.get_http_version() == "1.0"
-        if self._request is not None:
-            self._request.method = self._parser.get_method()
-
-    def on_body(self, chunk: bytes) -> None:
-        """Take a piece of the body; most bodies are one piece."""
-        if self._request is None:
-            return
-        self._head_bytes = 0
-        self._body_bytes += len(chunk)
-        if self._body_bytes == len(chunk):
-            self._request.body = chunk
-        else:
-            self._chunks.append(chunk)
-        if self._body_bytes > self._server.max_body_bytes:
-            self._check_size(self._body_bytes)
-
-    def on_message_complete(self) -> None:
-        """Hand the request over."""
-        request = self._request
-        if request is not None and request.is_offering and self._parser.should_upgrade():
-            return  # its body is still to come: see `_go_on`
-        self._request = None
-        self.is_reading_head = True
-        self._head_bytes = 0
-        self.began = None
-        if request is not None:
-            if self._chunks:
-                request.body = b"".join((request.body, *self._chunks))
-                self._chunks.clear()
-            request.is_last = self._is_old or not self._parser.should_keep_alive()
-            if request.method == b"POST" and not (
-                request.is_last or request.encoding or request.is_expecting
-            ):
-                self._plain = request
-            self.on_request(request)
-
-    def _check_size(self, size: int) -> None:
-        if size > self._server.max_body_bytes:
-            self._chunks.clear()
-            self.refuse(413, f"the body is longer than {self._server.max_body_bytes} bytes")
+def _begun_end(data: bytes) -> int:
+    """Return how many last bytes may be the beginning of a head's end: they wait for the rest."""
+    for size in (3, 2, 1):
+        if data.endswith(_HEAD_END[:size]):
+            return size
+    return 0

@@ -12,13 +12,14 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
+from servd import faults
 from servd.config import Config
 from servd.engine import Engine
 from servd.figures import Figures
 from servd.http.codecs import clipper
 from servd.http.exposition import clipper_metrics, prometheus_metrics
+from servd.http.parsing import Request
 from servd.http.query import QueryConnection
-from servd.http.reading import Request
 from servd.http.wire import JSON, TEXT, Heads
 from servd.route import Route
 
@@ -45,6 +46,10 @@ MAX_KNOWN_HEAD_BYTES = 2048
 BACKLOG = 4096
 
 Answer = tuple[int, bytes]
+
+
+class LostQueryError(RuntimeError):
+    """A query that nobody answered: a fault of ours that left no other trace."""
 
 
 class QueryServer:
@@ -142,11 +147,7 @@ class QueryServer:
         """Close the door, and the connections on which nothing is asked."""
         self.close_door()
         for connection in list(self.connections):
-            if (
-                not connection.is_busy
-                and connection.began is None
-                and connection.transport is not None
-            ):
+            if connection.is_idle and connection.transport is not None:
                 connection.transport.close()
 
     async def drain(self, timeout_s: float) -> None:
@@ -214,21 +215,29 @@ class QueryServer:
     # --- once a second ---
 
     def _on_second(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(1.0, self._on_second)
         self.tick += 1
         self.heads.refresh()
+        now_s = self.engine.clock()
         for connection in list(self.connections):
-            self._check(connection)
-        self._timer = asyncio.get_running_loop().call_later(1.0, self._on_second)
+            try:
+                self._check(connection, now_s)
+            except Exception as error:  # noqa: BLE001 - the others' times are watched all the same
+                faults.report("a connection could not be watched", error)
+                connection.abort()
 
-    def _check(self, connection: QueryConnection) -> None:
+    def _check(self, connection: QueryConnection, now_s: float) -> None:
         """Close a connection that has not got on for longer than what it does may take."""
+        unsent_bytes = connection.note_unsent()
         silent_s = self.tick - connection.since
-        if connection.is_closing:
+        if connection.is_closing or connection.is_unread:
             # An answer that is still on its way has longer: the client may read slowly.
-            if silent_s > (IDLE_TIMEOUT_S if connection.has_unsent else LINGER_S):
+            if silent_s > (IDLE_TIMEOUT_S if unsent_bytes else LINGER_S):
                 connection.abort()
         elif connection.is_busy:
-            return  # it waits for us, under the deadline of its query
+            # It waits for us, under the deadline of its query, whose timer answers it.
+            if connection.is_overdue(now_s):
+                connection.on_fault(LostQueryError("its deadline passed without an answer"))
         elif connection.began is None:
             if silent_s > IDLE_TIMEOUT_S:
                 connection.abort()

@@ -263,7 +263,7 @@ def miss_object(query_id: int, route: "Route", why: Miss, row: bytes = b"") -> t
     whose status says the kind. A `row` of the wrong length is the caller's fault either way.
     """
     default = route.default
-    if default is None or why is Miss.WRONG_SIZE:
+    if default is None or why is Miss.WRONG_SIZE or why is Miss.FAULT:
         text = error_object("Query processing error", _cause(route, why, row), query_id)
         return _STATUS[why], text
     return 200, b'{"query_id":%d,"output":%b,"default":true,"default_explanation":%b}' % (
@@ -279,6 +279,7 @@ _STATUS = {
     Miss.MODEL_FAILED: 500,
     Miss.OVERLOADED: 503,
     Miss.WRONG_SIZE: 400,
+    Miss.FAULT: 500,
 }
 
 
@@ -289,6 +290,11 @@ def _cause(route: "Route", why: Miss, row: bytes) -> str:
         wanted, found = dispatcher.row_bytes // size, len(row) // size
         return f"Model {dispatcher.id} takes {wanted} numbers, the input has {found}"
     return why.value
+
+
+def fault_object(query_id: int) -> bytes:
+    """Return the error object for what nobody foresaw."""
+    return error_object("Internal error", Miss.FAULT.value, query_id)
 
 
 def error_object(error: str, cause: str, query_id: int | None = None) -> bytes:

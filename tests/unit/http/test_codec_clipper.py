@@ -206,8 +206,8 @@ def test_misses(why):
     status, body = clipper.miss_object(7, route_of(b'{"x": 1}'), why)
     answer = json.loads(body)
     assert answer["query_id"] == 7
-    if why is Miss.WRONG_SIZE:
-        assert (status, answer["cause"]) == (400, why.value)
+    if why in (Miss.WRONG_SIZE, Miss.FAULT):
+        assert (status, answer["cause"]) == (400 if why is Miss.WRONG_SIZE else 500, why.value)
     else:
         assert (status, answer["output"], answer["default"]) == (200, {"x": 1}, True)
         assert answer["default_explanation"] == why.value

@@ -1,0 +1,170 @@
+"""What httptools tells of a request, and the limit on its body. Base of http/reading.py."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import httptools
+
+from servd.http.wire import CONTINUE
+
+if TYPE_CHECKING:
+    from servd.http.server import QueryServer
+
+
+class Request:
+    """What is known of one request while it is parsed.
+
+    `length` is that of the body where the head says it, -1 where it does not.
+    """
+
+    __slots__ = (
+        "accept",
+        "authorization",
+        "body",
+        "encoding",
+        "is_expecting",
+        "is_last",
+        "is_offering",
+        "length",
+        "method",
+        "url",
+    )
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.body = b""
+        self.method = b""
+        self.encoding = b""
+        self.accept = b""
+        self.authorization = b""
+        self.length = -1
+        self.is_expecting = False
+        self.is_last = False
+        self.is_offering = False
+
+
+class RequestParser(asyncio.Protocol):
+    """The request of one connection that is being parsed. The `on_` methods are httptools' names.
+
+    `began` is the server's tick (a second) at which it began, None between requests. Of a body
+    whose length the head says, `_body_left` bytes are still to come.
+    """
+
+    __slots__ = (
+        "_body_bytes",
+        "_body_left",
+        "_chunks",
+        "_head_bytes",
+        "_is_old",
+        "_is_refused",
+        "_parser",
+        "_request",
+        "_server",
+        "_whole",
+        "began",
+        "is_reading_head",
+        "transport",
+    )
+
+    def __init__(self, server: "QueryServer") -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._request: Request | None = None
+        self._whole: Request | None = None
+        self._chunks: list[bytes] = []
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._body_left = 0
+        self._is_old: bool | None = None
+        self._is_refused = False
+        self.is_reading_head = True
+        self.began: int | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def refuse(self, status: int, cause: str) -> None:
+        """Stop reading for good and have the reason answered."""
+        raise NotImplementedError
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        if self._is_refused:
+            return
+        self._request = Request()
+        self._body_bytes = 0
+        self.began = self._server.tick
+
+    def on_url(self, url: bytes) -> None:
+        """Take the request target, or a piece of it."""
+        if self._request is not None:
+            self._request.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; only few are of interest, and their lengths tell most others."""
+        request = self._request
+        if request is None or len(name) not in (6, 7, 13, 14, 16):
+            return
+        name = name.lower()
+        if name == b"content-length":
+            request.length = int(value)
+        elif name == b"content-encoding":
+            request.encoding = value.lower()
+        elif name == b"accept":
+            request.accept = value
+        elif name == b"authorization":
+            request.authorization = value
+        elif name == b"upgrade":
+            request.is_offering = True
+        elif name == b"expect" and value.lower() == b"100-continue":
+            request.is_expecting = True
+
+    def on_headers_complete(self) -> None:
+        """Go on from the head to the body."""
+        self.is_reading_head = False
+        self._head_bytes = 0
+        if self._is_old is None:
+            # A client of HTTP/1.0 takes an answer that does not say keep-alive to end with the
+            # connection. Asked once: no client changes its version in the middle.
+            self._is_old = self._parser.get_http_version() == "1.0"
+        request = self._request
+        if request is None:
+            return
+        request.method = self._parser.get_method()
+        self._body_left = max(request.length, 0)
+        self._check_size(request.length)
+        if request.is_expecting and self.transport is not None and not self._is_refused:
+            self.transport.write(CONTINUE)
+
+    def on_body(self, chunk: bytes) -> None:
+        """Take a piece of the body; most bodies are one piece."""
+        if self._request is None:
+            return
+        self._head_bytes = 0
+        self._body_bytes += len(chunk)
+        if self._body_bytes == len(chunk):
+            self._request.body = chunk
+        else:
+            self._chunks.append(chunk)
+        if self._body_bytes > self._server.max_body_bytes:
+            self._check_size(self._body_bytes)
+
+    def on_message_complete(self) -> None:
+        """Keep the request until the parser has returned."""
+        request = self._request
+        if request is not None and request.is_offering and self._parser.should_upgrade():
+            return  # its body is still to come: see `_decline_upgrade`
+        self._request = None
+        self.is_reading_head = True
+        self._head_bytes = 0
+        self._body_left = 0
+        self.began = None
+        if request is not None:
+            if self._chunks:
+                request.body = b"".join((request.body, *self._chunks))
+                self._chunks.clear()
+            request.is_last = self._is_old or not self._parser.should_keep_alive()
+            self._whole = request
+
+    def _check_size(self, size: int) -> None:
+        if size > self._server.max_body_bytes:
+            self._chunks.clear()
+            self.refuse(413, f"the body is longer than {self._server.max_body_bytes} bytes")
