@@ -4,7 +4,7 @@ All are immutable; a change makes a new value (`msgspec.structs.replace`).
 """
 
 import enum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -166,6 +166,20 @@ class RegistryState(msgspec.Struct, frozen=True):
     current: dict[str, str] = {}
     links: dict[str, tuple[str, ...]] = {}
     sources: dict[VersionId, str] = {}
+
+
+class End(msgspec.Struct, frozen=True):
+    """How a replica left those that had queries at it; `how` goes on after "the replica".
+
+    `death` is how surely it died of what it had: a silent one may be well.
+    """
+
+    how: str = "ended"
+    death: float = 1
+
+
+GONE: Final = End()
+SILENT: Final = End("fell silent", 0.5)
 
 
 class ReplicaState(enum.StrEnum):

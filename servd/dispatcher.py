@@ -13,11 +13,20 @@ from servd import faults
 from servd.batching import new_controller
 from servd.cache import Table, VersionCache
 from servd.clock import Clock
-from servd.datatypes import ModelVersion
+from servd.datatypes import GONE, End, ModelVersion
 from servd.deadlines import drop_answered, take_by_deadline
 from servd.delay import BatchDelay
 from servd.metrics import Counters, Tally
-from servd.query import Batch, Miss, Query, answer_all, count_answers, miss, prune
+from servd.query import (
+    Batch,
+    Miss,
+    Query,
+    Why,
+    answer_all,
+    count_answers,
+    miss,
+    prune,
+)
 from servd.rpc import ReplicaConnection
 from servd.slot import UNLIMITED, Slot, next_slot, room
 from servd.tick import Tick
@@ -25,8 +34,8 @@ from servd.tick import Tick
 if TYPE_CHECKING:
     from servd.route import Route
 
-MAX_DEATHS = 1
-"""A query whose replica died is given to another so often; then it is taken to be the cause."""
+MAX_DEATHS = 2
+"""A query that was alone when its replica ended is the cause if that made so many."""
 
 DEFAULT_SLO_S = 0.1
 """The objective that batch sizes aim at while no application is linked."""
@@ -209,9 +218,7 @@ class Dispatcher:
             self.counters.failures += 1
             self._miss(queries[0], Miss.MODEL_FAILED)
         else:
-            middle = len(queries) // 2
-            self._again.append(queries[:middle])
-            self._again.append(queries[middle:])
+            self._halve(queries)
         self._dispatch()
 
     # --- replicas come and go, called by the supervisor ---
@@ -240,25 +247,51 @@ class Dispatcher:
             self.slots.remove(slot)
             self._set_live()
 
-    def detach(self, connection: ReplicaConnection, *, death: float = 1) -> None:
-        """Take a replica out that died, as surely as `death` says; another gets what it had."""
-        self.drain(connection)
-        if self._slot_of.pop(connection, None) is None:
+    def detach(self, connection: ReplicaConnection, end: End = GONE) -> None:
+        """Take a replica out that has ended, or seems to have; others get what it had.
+
+        Of its batches it was computing the oldest, which may be why it ended: `_retry` has it. The
+        others are given to the next replica as they were.
+        """
+        if connection not in self._slot_of:
             return
+        self.drain(connection)
+        if connection.in_flight:
+            connection.read()  # what it said before it ended
+        self._slot_of.pop(connection, None)
         connection.tally.fold()
-        batches = list(connection.in_flight.values())
+        batches = [batch.queries for batch in connection.in_flight.values()]
         connection.in_flight.clear()
-        for batch in batches:
-            again = []
-            for query in batch.queries:
-                query.deaths += death
-                if query.deaths >= MAX_DEATHS + 1:
-                    self._miss(query, Miss.MODEL_FAILED)
-                else:
-                    again.append(query)
-            if again:
-                self._again.append(again)
+        self._again.extend(batches[1:])
+        if batches:
+            self._retry(batches[0], end)
         self._dispatch()
+
+    def _retry(self, queries: list[Query], end: End) -> None:
+        """Try a batch again that a replica may have ended of, so that what ends it fails alone.
+
+        In halves after the first death, as most deaths have another cause and each call costs. Then
+        one by one: to go on halving would cost a replica each time, and one takes longer to start
+        than the calls. So an input costs three replicas at most, or two if it is always alone.
+        """
+        deaths = max(query.lose(end).deaths for query in queries)
+        if len(queries) == 1:
+            if deaths < MAX_DEATHS:
+                self._again.append(queries)
+            elif (lost := queries[0].lost) is not None:
+                self.counters.failures += 1
+                self._miss(queries[0], lost.as_failure)
+        elif deaths >= MAX_DEATHS:
+            self._again.extend([query] for query in queries)
+        elif end.death < 1:
+            self._again.append(queries)
+        else:
+            self._halve(queries)
+
+    def _halve(self, queries: list[Query]) -> None:
+        middle = len(queries) // 2
+        self._again.append(queries[:middle])
+        self._again.append(queries[middle:])
 
     def remember(self, body: bytes, row: bytes) -> None:
         """Know the answer to a row by the body that it came in, if it is known by the row."""
@@ -311,7 +344,7 @@ class Dispatcher:
         if self.cache is not None and self.cache.pending.get(query.row) is query:
             del self.cache.pending[query.row]
 
-    def _miss(self, query: Query, why: Miss) -> None:
+    def _miss(self, query: Query, why: Why) -> None:
         self._forget(query)
         for each in (query, *(query.followers or ())):
             if not each.is_done:

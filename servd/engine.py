@@ -15,7 +15,7 @@ from servd.clock import Clock, monotonic
 from servd.datatypes import ModelVersion, RegistryState, VersionId
 from servd.dispatcher import DEFAULT_SLO_S, Dispatcher
 from servd.metrics import Counters
-from servd.query import Miss, Query, Sink, answer, miss, prune
+from servd.query import Miss, Query, Sink, answer, miss, prune, time_out
 from servd.route import Route
 
 MAX_WAITING = 65_536
@@ -132,7 +132,7 @@ class Engine:
                 query = waiting.popleft()
                 if not query.is_done:
                     route.lost += 1
-                    miss(query, Miss.TIMED_OUT)
+                    time_out(query)
         finally:
             # Not before the loop: a miss may start the next query of its connection, which must
             # not arm a timer of its own.

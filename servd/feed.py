@@ -11,7 +11,7 @@ import msgspec
 
 from servd.config import Config
 from servd.counts import Count
-from servd.datatypes import Application, ModelVersion, RegistryState, VersionId
+from servd.datatypes import Application, End, ModelVersion, RegistryState, VersionId
 
 MAX_LINE_BYTES: Final = 256 * 1024 * 1024
 """The longest message: a registry's whole state has to fit."""
@@ -64,6 +64,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     """Everything to follow. `prepared` are versions with replicas that are not registered yet.
 
     `is_ready` is what probers are told.
+    `ends` says of replicas that are not there any more how they ended, by address, once.
     """
 
     number: int
@@ -71,6 +72,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     prepared: list[ModelVersion] = []
     replicas: list[ReplicaSeat] = []
     is_ready: bool = True
+    ends: dict[str, End] = {}
 
 
 class Ending(msgspec.Struct, frozen=True, tag="ending"):

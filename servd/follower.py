@@ -7,7 +7,7 @@ noticed here, its end and its draining are told by the snapshots.
 from collections.abc import Callable, Mapping
 
 from servd.counts import Count, Meter
-from servd.datatypes import VersionId
+from servd.datatypes import GONE, VersionId
 from servd.engine import Engine
 from servd.feed import Gauges, ReplicaSeat, Report, Snapshot, unpack_state
 from servd.link import OpenLink, open_link
@@ -55,7 +55,7 @@ class Follower:
             if seat.is_draining:
                 self._drain(seat.address)
         for address in self._links.keys() - seats.keys():
-            self._links.pop(address).close()
+            self._links.pop(address).close(snapshot.ends.get(address, GONE))
         self._undrained &= seats.keys()
         self.totals.apply(state, prepared, snapshot.replicas)
 

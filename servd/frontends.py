@@ -17,7 +17,7 @@ from servd.clock import Clock
 from servd.config import Config
 from servd.counts import add
 from servd.curve import keys_for
-from servd.datatypes import ModelVersion, RegistryState, VersionId
+from servd.datatypes import GONE, End, ModelVersion, RegistryState, VersionId
 from servd.log import log
 from servd.rpc import ReplicaConnection
 from servd.surroundings import Owner
@@ -64,9 +64,10 @@ class Rotation:
         connection.drain(self._frontends.numbers())
         self._frontends.publish()
 
-    def detach(self, connection: Watched) -> None:
+    def detach(self, connection: Watched, end: End = GONE) -> None:
         """Have them take back what it has in flight."""
         self.members.pop(connection.address, None)
+        self._frontends.ends[connection.address] = end
         self._frontends.publish()
 
     def seats(self) -> list[feed.ReplicaSeat]:
@@ -97,11 +98,15 @@ class Listener:
 
 
 class Frontends:
-    """What all frontends see. An async context manager: the feed's socket is open inside."""
+    """What all frontends see. An async context manager: the feed's socket is open inside.
+
+    `ends` says how replicas ended that the next snapshot shows no more.
+    """
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self.totals = Totals(clock)
         self.listener = Listener()
+        self.ends: dict[str, End] = {}
         self._config = config
         self._clock = clock
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -200,6 +205,7 @@ class Frontends:
         self._is_dirty = False
         self._number += 1
         snapshot = self._snapshot()
+        self.ends = {}
         self.totals.apply(self._state, self._rotations, snapshot.replicas)
         line = feed.encode(snapshot)
         for peer in self._peers.values():
@@ -213,6 +219,7 @@ class Frontends:
             prepared=[r.version for r in rotations if r.version.id not in self._state.versions],
             replicas=[seat for rotation in rotations for seat in rotation.seats()],
             is_ready=self._is_ready,
+            ends=self.ends,
         )
 
     async def _serve_peer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from servd.curve import keys_for
+from servd.datatypes import GONE, SILENT, End
 from servd.dispatcher import Dispatcher
 from servd.engine import Engine
 from servd.feed import ReplicaSeat
@@ -33,7 +34,7 @@ class OpenLink(Protocol):
         """Send nothing new."""
         ...
 
-    def close(self) -> None:
+    def close(self, end: End = GONE) -> None:
         """Give what is in flight to other replicas and disconnect."""
         ...
 
@@ -74,9 +75,9 @@ class Link:
             self.is_draining = True
             self.dispatcher.drain(self.connection)
 
-    def close(self) -> None:
+    def close(self, end: End = GONE) -> None:
         """Give what is in flight to other replicas and disconnect: it has gone."""
-        self._detach()
+        self._detach(end)
         self.connection.close()
 
     def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
@@ -92,7 +93,7 @@ class Link:
         is_silent = now_s - connection.last_heard_s > SILENT_S
         if is_silent and self._is_attached:
             log.warning("%s is silent: out of rotation", connection.address)
-            self._detach()
+            self._detach(SILENT)
         elif not is_silent and not self._is_attached and not self.is_draining:
             self._attach()
 
@@ -100,10 +101,10 @@ class Link:
         self._is_attached = True
         self.dispatcher.attach(self.connection)
 
-    def _detach(self) -> None:
+    def _detach(self, end: End) -> None:
         if self._is_attached:
             self._is_attached = False
-            self.dispatcher.detach(self.connection)
+            self.dispatcher.detach(self.connection, end)
 
 
 def open_link(engine: Engine, seat: ReplicaSeat, curve_dir: Path | None = None) -> Link:

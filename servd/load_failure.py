@@ -114,20 +114,17 @@ class LoadAttempt:
         if self._phase == "testing":
             doing = "answering the test call"
         return LoadFailedError(
-            f"{self._spec.version.id} {reason or _ended(code)} while {doing}",
+            f"{self._spec.version.id} {reason or describe_exit(code)} while {doing}",
             traceback=self._last_lines(),
             hint="what it printed is above" if self._last_lines() else "",
         )
 
-    def died_serving(self, code: int, killed_for: str = "") -> LoadFailedError:
-        """Return the error of a process that ended while it was ready, or was killed for a reason.
+    def died_serving(self, how: str) -> LoadFailedError:
+        """Return the error of a process that ended while it was ready.
 
-        `killed_for` goes on after the version's name.
+        `how` goes on after the version's name.
         """
-        return LoadFailedError(
-            f"{self._spec.version.id} {killed_for or f'{_ended(code)} while serving'}",
-            traceback=self._last_lines(),
-        )
+        return LoadFailedError(f"{self._spec.version.id} {how}", traceback=self._last_lines())
 
     def _on_failed(self, error: dict[str, Any]) -> None:
         if self.failure is None:
@@ -147,7 +144,3 @@ class LoadAttempt:
             return self._spec.log_path.stat().st_size
         except OSError:
             return 0
-
-
-def _ended(code: int) -> str:
-    return f"was {describe_exit(code)}" if code < 0 else describe_exit(code)

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import sys
+from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -72,6 +73,18 @@ def rotate(path: Path, *, max_bytes: int = _MAX_BYTES, keep: int = _KEEP) -> boo
     with path.open("r+b") as file:
         file.truncate(0)
     return True
+
+
+def note(path: Path, text: str) -> None:
+    """Add a line of servd's own to a replica's log, where the file can be written.
+
+    What the replica printed last may have been no whole line.
+    """
+    with suppress(OSError), path.open("ab+") as file:
+        size = file.seek(0, 2)
+        file.seek(max(size - 1, 0))
+        is_begun = file.read(1) not in (b"", b"\n")
+        file.write(b"\n" * is_begun + text.encode(errors="replace") + b"\n")
 
 
 def tail(path: Path, lines: int, *, start: int = 0) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from servd import faults
+from servd.datatypes import End
 
 if TYPE_CHECKING:
     from servd.route import Route
@@ -24,7 +25,7 @@ class Miss(enum.Enum):
     TIMED_OUT = "Failed to retrieve a prediction response within the specified latency SLO"
     """The objective passed before an output came. Clipper's words."""
     MODEL_FAILED = "The model raised an error on this input; its log has the traceback"
-    """The model raised on this input alone, or its replicas died with it."""
+    """The model raised on this input alone."""
     OVERLOADED = "Too many queries are waiting for this model; try again later"
     """The queue was full, or what waits could not be answered in time."""
     WRONG_SIZE = "The input does not have the number of values that the model takes"
@@ -34,6 +35,46 @@ class Miss(enum.Enum):
 
     def __init__(self, text: str) -> None:
         self.json = json.dumps(text).encode()
+        self.kind = self
+
+
+class Because:
+    """A miss of some kind that has more to tell than the kind."""
+
+    __slots__ = ("json", "kind", "value")
+
+    def __init__(self, kind: Miss, text: str) -> None:
+        self.kind = kind
+        self.value = text
+        self.json = json.dumps(text).encode()
+
+
+Why = Miss | Because
+
+
+class Lost:
+    """What a query has cost so far: how many replicas ended with it, and how the last did."""
+
+    __slots__ = ("deaths", "how")
+
+    def __init__(self) -> None:
+        self.deaths = 0.0
+        self.how = ""
+
+    def add(self, end: End) -> None:
+        """Count one more."""
+        self.deaths += end.death
+        self.how = end.how
+
+    @property
+    def as_failure(self) -> Because:
+        """The query is taken to be the cause."""
+        return Because(Miss.MODEL_FAILED, f"No output: the replica {self.how}")
+
+    @property
+    def as_delay(self) -> Because:
+        """The objective passed before another replica could answer."""
+        return Because(Miss.TIMED_OUT, f"{Miss.TIMED_OUT.value}: the replica {self.how}")
 
 
 _ALWAYS_ERRORS = frozenset({Miss.WRONG_SIZE, Miss.FAULT})
@@ -46,7 +87,7 @@ class Sink(Protocol):
     def on_output(self, query: "Query", output: bytes) -> None:
         """Take the output, a JSON text. Called at most once a query, by the dispatcher."""
 
-    def on_miss(self, query: "Query", miss: Miss) -> None:
+    def on_miss(self, query: "Query", miss: Why) -> None:
         """Take the reason why there is none. Called at most once a query, instead of the other."""
 
     def on_fault(self, error: Exception) -> None:
@@ -58,8 +99,8 @@ class Query(msgspec.Struct, eq=False):
 
     `row` is the input's bytes as docs/protocol.md sends them, `index` its place in its request,
     `started_s` on the monotonic clock. `followers` are queries for the same row that wait for
-    this one's output, `is_hit` says that it came from the cache. `deaths` counts the replicas that
-    died while they computed it. A Struct, as it is made in C: no frame for each query.
+    this one's output, `is_hit` says that it came from the cache. `lost` tells of the replicas that
+    ended while they computed it. A Struct, as it is made in C: no frame for each query.
     """
 
     route: "Route"
@@ -70,12 +111,19 @@ class Query(msgspec.Struct, eq=False):
     is_done: bool = False
     is_hit: bool = False
     followers: "list[Query] | None" = None
-    deaths: float = 0
+    lost: Lost | None = None
 
     @property
     def deadline_s(self) -> float:
         """When the caller is answered at the latest."""
         return self.started_s + self.route.slo_s
+
+    def lose(self, end: End) -> Lost:
+        """Note that the replica that was computing it has ended."""
+        if self.lost is None:
+            self.lost = Lost()
+        self.lost.add(end)
+        return self.lost
 
     def follow(self, query: "Query") -> None:
         """Let another query for the same row have this one's output, when it comes."""
@@ -151,7 +199,12 @@ def answer_all(
                     answer(follower, output, now_s)
 
 
-def miss(query: Query, why: Miss) -> None:
+def time_out(query: Query) -> None:
+    """Tell a query's caller that its objective has passed, and what it was lost to if it was."""
+    miss(query, Miss.TIMED_OUT if query.lost is None else query.lost.as_delay)
+
+
+def miss(query: Query, why: Why) -> None:
     """Tell a query's caller why there is no output, and count it."""
     query.is_done = True
     counters = query.route.counters
@@ -160,7 +213,7 @@ def miss(query: Query, why: Miss) -> None:
     else:
         counters.queries += 1
         counters.defaults += 1
-    if why is Miss.TIMED_OUT:
+    if why.kind is Miss.TIMED_OUT:
         counters.latency.add(int(query.route.slo_s * 1e6))
     try:
         query.sink.on_miss(query, why)

@@ -15,6 +15,7 @@ from zmq.utils.monitor import recv_monitor_message
 from model_runtime import protocol
 from servd.carriers import OnFrames, ZmqCarrier
 from servd.curve import CurveKeys
+from servd.datatypes import SILENT, End
 from servd.dispatcher import Dispatcher
 from servd.engine import Engine
 from servd.feed import ReplicaSeat
@@ -35,8 +36,6 @@ link that was cut takes several, and their queries must not go from one to the o
 REOPEN_S: Final = 1.0
 """A silent connection is made anew so often: TCP waits ever longer before it tries a path again."""
 
-SILENT_DEATH: Final = 0.5
-"""How much of a death silence is: the replica may be well, and only the way to it cut."""
 
 Curve = CurveKeys | None
 
@@ -132,9 +131,9 @@ class RemoteLink:
         self.is_draining = True
         self.dispatcher.drain(self.connection)
 
-    def close(self) -> None:
+    def close(self, end: End = SILENT) -> None:
         """Give what is in flight to other replicas and disconnect."""
-        self._detach(SILENT_DEATH)
+        self._detach(end)
         self.connection.close()
 
     def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
@@ -150,13 +149,13 @@ class RemoteLink:
         elif state == protocol.DRAINING:
             self.dispatcher.drain(self.connection)
         else:
-            self._detach(SILENT_DEATH)
+            self._detach(SILENT)
 
     def on_end(self) -> None:
         """Take the news that the connection has ended: the replica has, or is being replaced."""
         if self.is_attached:
             logger.warning("%s hung up: out of rotation", self.connection.address)
-            self._detach(1)
+            self._detach(End("hung up"))
         if not self.is_draining and self.connection.last_heard_s > self._opened_s:
             self._reopen()  # one that refuses every handshake is left to ZeroMQ's patience
 
@@ -178,7 +177,7 @@ class RemoteLink:
         """Send a heartbeat; take a silent one out, and try another way to it."""
         if self._is_suspect or self.is_silent(now_s):
             logger.warning("%s is silent: out of rotation", self.connection.address)
-            self._detach(SILENT_DEATH)
+            self._detach(SILENT)
         is_lost = now_s - max(self.connection.last_heard_s, self._opened_s) >= REOPEN_S
         if is_lost and not self.is_attached and not self.is_draining:
             self._reopen()
@@ -209,11 +208,11 @@ class RemoteLink:
         logger.info("%s is in rotation for %s", self.connection.address, self.dispatcher.id)
         self.dispatcher.attach(self.connection)
 
-    def _detach(self, death: float) -> None:
+    def _detach(self, end: End) -> None:
         self._is_suspect = False
         if self.is_attached:
             self.is_attached = False
-            self.dispatcher.detach(self.connection, death=death)
+            self.dispatcher.detach(self.connection, end)
 
     def _reopen(self) -> None:
         self.connection.close()

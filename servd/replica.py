@@ -9,11 +9,11 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from servd.datatypes import ReplicaState
+from servd.datatypes import GONE, SILENT, End, ReplicaState
 from servd.errors import LoadFailedError, ServdError
-from servd.launchers.base import Handle, LaunchSpec
+from servd.launchers.base import Handle, LaunchSpec, describe_exit
 from servd.load_failure import LoadAttempt
-from servd.log import log
+from servd.log import log, note
 from servd.surroundings import Connection, Surroundings
 
 _EXIT_LOAD_FAILED = 3
@@ -23,7 +23,8 @@ _DRAIN_CHECK_S = 0.01
 class Replica:
     """One replica of a version: at most one process at a time, launched again when it dies.
 
-    With `is_candidate` a death before it was ever ready is final.
+    With `is_candidate` a death before it was ever ready is final. `last_death` says how its last
+    process ended, also when the next one is ready.
     """
 
     def __init__(self, spec: LaunchSpec, around: Surroundings, *, is_candidate: bool) -> None:
@@ -31,6 +32,7 @@ class Replica:
         self.state = ReplicaState.STARTING
         self.restarts = 0
         self.failure: LoadFailedError | None = None
+        self.last_death = ""
         self.info: dict[str, Any] = {}
         self.connection: Connection | None = None
         self.load_s = 0.0
@@ -52,7 +54,7 @@ class Replica:
         self._fruitless_deaths = 0
         self._has_answered = False
         self._killed_for = ""
-        self._end_reason = ""
+        self._how = ""
         self._launching: asyncio.Timeout | None = None
         self._oldest_batch: object = None
         self._oldest_since_s = 0.0
@@ -145,7 +147,7 @@ class Replica:
         elif self.state is ReplicaState.READY and silent_s > self._times.silent_s:
             log.warning("%s is silent for %.1f s: out of rotation", self._name, silent_s)
             self.state = ReplicaState.UNHEALTHY
-            self._detach()
+            self._detach(SILENT)
         elif self.state is ReplicaState.UNHEALTHY and silent_s <= self._times.silent_s:
             self._on_ready()
         elif self.state is ReplicaState.UNHEALTHY and silent_s > self._times.unhealthy_s:
@@ -174,7 +176,7 @@ class Replica:
         self.state = ReplicaState.STARTING
         self._ready_since_s = None
         self._has_answered = False
-        self._killed_for = self._end_reason = ""
+        self._killed_for = self._how = ""
         self._oldest_batch = None
         self._attempt.begin()
         try:
@@ -203,8 +205,8 @@ class Replica:
             if self._stop.is_set():  # stopped while it was being launched
                 handle.kill()
             code = await handle.wait()
-            self._end_reason = handle.end_reason
-            self._detach()
+            self._how = self._killed_for or handle.end_reason or describe_exit(code)
+            self._detach(End(self._how))
             if code == _EXIT_LOAD_FAILED and self.state is ReplicaState.STARTING:
                 # Its report may still be on the way: the exit and the socket race.
                 await self._attempt.reported(self._times.report_s)
@@ -212,7 +214,7 @@ class Replica:
         finally:
             if handle.poll() is None:
                 handle.kill()
-            self._detach()
+            self._detach(GONE)
             self._has_answered = connection.counters.queries > 0
             self.connection = self._handle = None
             connection.close()
@@ -255,15 +257,17 @@ class Replica:
     def _on_death(self, code: int) -> None:
         ready_s = self._ready_since_s
         if ready_s is None:
-            self.failure = self._attempt.failure or self._attempt.died(code, self._end_reason)
+            self.failure = self._attempt.failure or self._attempt.died(code, self._how)
         else:
-            self.failure = self._attempt.died_serving(code, self._killed_for or self._end_reason)
+            self.failure = self._attempt.died_serving(f"{self._how} while serving")
             if self._around.clock() - ready_s >= self._times.stable_s:
                 self._deaths = self._fruitless_deaths = 0
         self._deaths += 1
         # Queries that kill it must not end it for good: what answers others is worth its restarts.
         self._fruitless_deaths = 0 if self._has_answered else self._fruitless_deaths + 1
-        log.warning("%s ended: %s", self._name, self.failure.message)
+        self.last_death = self.failure.message
+        log.warning("%s: %s", self._name, self.failure.message)
+        note(self.spec.log_path, f"servd: {self._name} {self._how or 'could not be started'}")
         is_final = self._fruitless_deaths >= self._times.max_deaths
         if is_final or (self._is_candidate and not self._has_been_ready):
             self.state = ReplicaState.FAILED
@@ -271,10 +275,10 @@ class Replica:
             self.state = ReplicaState.BACKOFF
         self._settled.set()
 
-    def _detach(self) -> None:
+    def _detach(self, end: End) -> None:
         if self._is_attached:
             self._is_attached = False
-            self._around.routes.detach(self.connection)
+            self._around.routes.detach(self.connection, end)
 
     async def _drain(self, drain_s: float) -> None:
         connection = self.connection

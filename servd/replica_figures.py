@@ -35,7 +35,7 @@ class ReplicaFigures:
             mean_batch=window.mean_batch if window else None,
             memory_bytes=self._memory_bytes(replica.pid) if replica.pid else replica.memory_bytes,
             runtime=replica.spec.version.runtime,
-            last_error=replica.failure.message if replica.failure else None,
+            last_error=replica.failure.message if replica.failure else replica.last_death or None,
         )
 
     def _memory_bytes(self, pid: int) -> int | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from servd.clock import Clock
+from servd.datatypes import End
 from servd.launchers.base import Launcher
 from servd.metrics import Counters
 from servd.orphans import Orphans
@@ -84,8 +85,8 @@ class Routes(Protocol):
         """Give it queries."""
         ...
 
-    def detach(self, connection: Any) -> None:
-        """Give it none; those in flight move to others."""
+    def detach(self, connection: Any, end: End) -> None:
+        """Give it none; those in flight move to others, and are told how it ended."""
         ...
 
     def drain(self, connection: Any) -> None:

@@ -67,6 +67,7 @@ class Stage:
         self.connections = []
         self.owners = []
         self.attached = []
+        self.ends = []
         self.log = []
         self.now_s = 100.0
 
@@ -113,8 +114,9 @@ class Stage:
     def attach(self, connection):
         self.attached.append(connection)
 
-    def detach(self, connection):
+    def detach(self, connection, end):
         self.attached.remove(connection)
+        self.ends.append(end)
 
     def drain(self, connection):
         self.log.append(("drain", connection))

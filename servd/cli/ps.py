@@ -29,7 +29,7 @@ def command(session: Session) -> None:
         return
     _print_table(output, replicas)
     for replica in replicas:
-        if replica.get("last_error") and replica["state"] != "ready":
+        if replica.get("last_error"):
             name = f"{replica['model']}:{replica['version']}"
             output.line(f"{name} replica {replica['replica']}: {replica['last_error']}")
 

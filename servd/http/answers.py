@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from servd.http.codecs import clipper
-from servd.query import Miss, Query
+from servd.query import Query, Why
 
 if TYPE_CHECKING:
     from servd.engine import Engine
@@ -34,7 +34,7 @@ class BatchAnswer:
             b'{"query_id":%d,"output":%b,"default":false}' % (self._first_id + query.index, output),
         )
 
-    def on_miss(self, query: Query, miss: Miss) -> None:
+    def on_miss(self, query: Query, miss: Why) -> None:
         """Keep one default, or one error object where there is no default."""
         status, part = clipper.miss_object(
             self._first_id + query.index, query.route, miss, query.row

@@ -15,7 +15,7 @@ from servd.http.codecs import clipper
 from servd.http.parsing import Request
 from servd.http.reading import RequestReader
 from servd.http.wire import JSON
-from servd.query import Miss, Query
+from servd.query import Miss, Query, Why
 
 if TYPE_CHECKING:
     from servd.dispatcher import Dispatcher
@@ -191,7 +191,7 @@ class QueryConnection(RequestReader):
         else:
             self.respond(200, body)
 
-    def on_miss(self, query: Query, miss: Miss) -> None:
+    def on_miss(self, query: Query, miss: Why) -> None:
         """Write the default output or an error."""
         self._answer_miss(*clipper.miss_object(self._query_id, query.route, miss, query.row))
 

@@ -11,11 +11,12 @@ from typing import Protocol
 from servd.datatypes import ModelVersion
 
 _SIGNAL_NOTES = {
-    signal.SIGKILL: " (out of memory?)",
-    signal.SIGSEGV: " (a crash in native code)",
-    signal.SIGBUS: " (a crash in native code)",
-    signal.SIGILL: " (an instruction this processor does not have)",
-    signal.SIGABRT: " (native code gave up)",
+    signal.SIGKILL: ": out of memory?",
+    signal.SIGSEGV: ": a crash in native code",
+    signal.SIGBUS: ": a crash in native code",
+    signal.SIGFPE: ": a crash in native code",
+    signal.SIGILL: ": an instruction this processor does not have",
+    signal.SIGABRT: ": native code gave up",
 }
 
 
@@ -99,11 +100,8 @@ class Launcher(Protocol):
 
 
 def describe_exit(code: int) -> str:
-    """Return an exit status in words, for people: "killed by SIGKILL (out of memory?)"."""
+    """Return how a process ended, as "ended (exit 7)" or "ended (killed by signal 9: why)"."""
     if code >= 0:
-        return f"exited with status {code}"
-    try:
-        name = signal.Signals(-code)
-    except ValueError:
-        return f"killed by signal {-code}"
-    return f"killed by {name.name}{_SIGNAL_NOTES.get(name, '')}"
+        return f"ended (exit {code})"
+    note = _SIGNAL_NOTES.get(signal.Signals(-code), "") if -code in set(signal.Signals) else ""
+    return f"ended (killed by signal {-code}{note})"

@@ -143,7 +143,7 @@ def end_reason(spec: LaunchSpec, status: int, *, is_oom: bool) -> str:
     """Return why a container ended, where its status does not say it; goes on after its name."""
     if not is_oom:
         # For a process one has to guess whether it was the memory; here it is known.
-        return "was killed by SIGKILL" if exit_code(status) == -signal.SIGKILL else ""
+        return "ended (killed by signal 9)" if exit_code(status) == -signal.SIGKILL else ""
     limit = spec.version.memory_bytes
     allowed = f" of its {_mebibytes(limit)} (--memory)" if limit else ""
     return f"was killed: it ran out of memory{allowed}"

@@ -58,7 +58,7 @@ def test_image_that_ends(engine, docker_daemon, built):
     """A container that ends is no replica; its status and what it printed are shown."""
     done = deploy_image(docker_daemon, built(ENDS))
     assert done.returncode == 1
-    assert "exited with status 7" in done.stderr
+    assert "ended (exit 7)" in done.stderr
     assert "I am no replica" in done.stderr
     assert is_untouched(engine, docker_daemon)
 

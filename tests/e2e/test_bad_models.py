@@ -121,13 +121,19 @@ def test_long_queue_is_not_taken_for_a_hanging_model(daemon: Daemon) -> None:
     assert not any(row["restarts"] for row in replicas(daemon, "sleeps_as_told"))
 
 
-@pytest.mark.parametrize("model", ["aborts_on_negative", "exits_on_negative"])
+ENDS = {
+    "aborts_on_negative": "ended (killed by signal 6: native code gave up)",
+    "exits_on_negative": "ended (exit 9)",
+}
+
+
+@pytest.mark.parametrize("model", ENDS)
 def test_query_that_kills_replicas_does_not_kill_the_model(daemon: Daemon, model: str) -> None:
-    """It ends two replicas at most, hears that the model failed, and both are started again."""
+    """It ends two replicas at most, hears how they ended, and both are started again."""
     path = _deploy(daemon, model, "--replicas", "2")
     answer = _ask(daemon, path, BAD)
     assert (answer["output"], answer["default"]) == (-1, True)
-    assert answer["default_explanation"] == MODEL_FAILED
+    assert answer["default_explanation"] == f"No output: the replica {ENDS[model]}"
 
     def are_back() -> bool:
         rows = ready(daemon, model)
@@ -135,6 +141,29 @@ def test_query_that_kills_replicas_does_not_kill_the_model(daemon: Daemon, model
 
     until(are_back, "two ready replicas, each started again once")
     assert _is_served(daemon, path, GOOD)
+    told = f"{model}:1 {ENDS[model]} while serving"
+    assert [row["last_error"] for row in replicas(daemon, model)] == [told] * 2
+    assert told in daemon.cli("logs", "daemon", "-n", "200").stdout
+    own = daemon.cli("logs", model, "-n", "200").stdout.splitlines()
+    for number in (0, 1):
+        line = f"servd: {model}:1 replica {number} {ENDS[model]}"
+        assert any(each.endswith(line) for each in own)
+
+
+def test_one_input_that_ends_its_replica_fails_alone(daemon: Daemon) -> None:
+    """Of a batch that ended its only replica all others are answered, within their objective."""
+    path = _deploy(daemon, "exits_on_negative", "--name", "mates", slo="20s")
+    path = path.replace("exits_on_negative", "mates")
+    rows = [[float(number), 0.5] for number in range(50)]
+    rows[31] = BAD
+    status, answer = daemon.query(path, {"input_batch": rows})
+    assert status == 200
+    parts = answer["batch_predictions"]
+    told = f"No output: the replica {ENDS['exits_on_negative']}"
+    assert parts.pop(31)["default_explanation"] == told
+    del rows[31]
+    assert [part["output"] for part in parts] == [sum(row) for row in rows]
+    assert 2 <= sum(row["restarts"] for row in replicas(daemon, "mates")) <= 3
 
 
 def test_other_queries_survive_one_that_kills_its_replica(daemon: Daemon) -> None:

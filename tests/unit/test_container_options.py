@@ -81,7 +81,7 @@ def test_ends_in_words():
     oom = options.end_reason(limited, 137, is_oom=True)
     assert oom == "was killed: it ran out of memory of its 120 MiB (--memory)"
     assert options.end_reason(spec_of(), 137, is_oom=True) == "was killed: it ran out of memory"
-    assert options.end_reason(limited, 137, is_oom=False) == "was killed by SIGKILL"
+    assert options.end_reason(limited, 137, is_oom=False) == "ended (killed by signal 9)"
     assert options.end_reason(limited, 3, is_oom=False) == ""
 
 

@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from servd.datatypes import Application, InputType, ModelVersion
+from servd.datatypes import SILENT, Application, End, InputType, ModelVersion
 from servd.engine import Engine
 from servd.metrics import Counters, Tally
 from servd.query import Miss, Query
@@ -84,11 +84,10 @@ def test_a_query_that_kills_two_replicas_fails():
                     if asked is None:
                         asked = asyncio.create_task(served.predict({"input": [9]}))
                     await until(lambda seen=replica: seen.batches)
-                    dispatcher.detach(connection)
+                    dispatcher.detach(connection, End("ended (exit 7)"))
                 await served.attach(third, dispatcher)
                 status, answer = await asked
-        assert status == 500
-        assert answer["cause"] == Miss.MODEL_FAILED.value
+        assert (status, answer["cause"]) == (500, "No output: the replica ended (exit 7)")
         assert not third.batches
 
     run(main())
@@ -246,6 +245,9 @@ class Carrier:
         self.sent.append(batch)
         self.in_flight[len(self.sent)] = batch
 
+    def read(self):
+        """Read nothing: what it says is given to the dispatcher by the test."""
+
 
 class World:
     """A dispatcher, its carriers, a clock, and what every query heard."""
@@ -384,6 +386,138 @@ def test_every_query_is_answered_exactly_once(steps, limit, slos):
     assert set(world.heard) == set(range(len(world.queries)))
     assert not world.dispatcher.queued
     assert not world.dispatcher.cache.pending
+
+
+async def play_deadly(world, deadly, count):
+    """Ask for rows of which some end the replica that computes them; return how many ended."""
+    deaths = 0
+    for number in range(count):
+        world.ask(0, number)
+    while len(world.heard) < len(world.queries):
+        await asyncio.sleep(0)
+        for carrier in [c for c in world.carriers if c.in_flight]:
+            batch = carrier.in_flight[next(iter(carrier.in_flight))]
+            if deadly.isdisjoint(query.row for query in batch.queries):
+                world.reply(world.carriers.index(carrier))
+            else:
+                deaths += 1
+                world.carriers.remove(carrier)
+                world.dispatcher.detach(carrier, End("ended (exit 7)"))
+                world.attach(0)
+    return deaths
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(1, 60),
+    st.sets(st.integers(0, 59), max_size=6),
+    st.integers(1, 40),
+    st.integers(1, 3),
+)
+def test_inputs_that_end_their_replica_fail_alone(count, deadly, limit, replicas):
+    """Each costs three replicas at most; all others are answered, and wait for no further death."""
+    deadly = {b"%d" % number for number in deadly if number < count}
+    world = World(limit, [10**9])
+    for _ in range(replicas):
+        world.attach(0)
+    deaths = asyncio.run(play_deadly(world, deadly, count))
+    assert deaths <= 3 * len(deadly)
+    for query in world.queries:
+        if query.row in deadly:
+            assert world.heard[query.index].value == "No output: the replica ended (exit 7)"
+            assert world.heard[query.index].kind is Miss.MODEL_FAILED
+        else:
+            assert world.heard[query.index] == query.row
+
+
+def test_silence_is_half_a_death_and_splits_nothing():
+    """Replicas that fall silent may be well: their batch moves whole, and not for ever."""
+    world = World(8, [10**9])
+
+    async def main():
+        world.attach(0)
+        for number in range(4):
+            world.ask(0, number)
+        for _ in range(3):
+            await asyncio.sleep(0)
+            [carrier] = world.carriers
+            [batch] = carrier.in_flight.values()
+            assert len(batch.queries) == 4
+            world.carriers.clear()
+            world.dispatcher.detach(carrier, SILENT)
+            world.attach(0)
+        while len(world.heard) < 4:
+            await asyncio.sleep(0)
+            [carrier] = world.carriers
+            world.carriers.clear()
+            world.dispatcher.detach(carrier, SILENT)
+            world.attach(0)
+
+    asyncio.run(main())
+    assert {why.value for why in world.heard.values()} == {"No output: the replica fell silent"}
+
+
+def test_what_waited_at_a_dead_replica_is_not_blamed():
+    """Only the oldest batch was being computed; the next one goes on as it was."""
+
+    async def main():
+        world = World(2, [10**9])
+        world.attach(0)
+        for number in range(4):
+            world.ask(0, number)
+        await asyncio.sleep(0)
+        [carrier] = world.carriers
+        assert [len(batch.queries) for batch in carrier.in_flight.values()] == [2, 2]
+        world.dispatcher.detach(carrier)
+        assert [query.lost is not None for query in world.queries] == [True, True, False, False]
+        world.carriers.clear()
+        world.attach(0)
+        for _ in range(6):
+            await asyncio.sleep(0)
+            world.reply(0)
+        sizes = [len(batch.queries) for batch in world.carriers[0].sent]
+        assert sizes == [2, 1, 1]
+
+    asyncio.run(main())
+
+
+def test_what_a_replica_said_before_it_ended_counts():
+    """An answer that is still unread when the end is heard of is taken, and not computed again."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as dying, ScriptedReplica() as other:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                connection = await served.attach(dying, dispatcher)
+                asked = asyncio.create_task(served.predict({"input": [1.0]}))
+                await until(lambda: dying.batches)
+                dying.release()
+                assert connection._carrier._socket.poll(5000)  # it has come, and nobody has read it
+                dispatcher.detach(connection, End("ended (exit 7)"))
+                await served.attach(other, dispatcher)
+                status, answer = await asked
+        assert (status, answer["output"]) == (200, 1.0)
+        assert not other.batches
+
+    run(main())
+
+
+def test_a_query_that_was_lost_says_so_at_its_deadline():
+    """Where no other replica answers in time, the reason is more than the time."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as dying:
+            async with serving() as served:
+                dispatcher = served.deploy(slo_ms=300, default=None)
+                connection = await served.attach(dying, dispatcher)
+                asked = asyncio.create_task(served.predict({"input": [1.0]}))
+                await until(lambda: dying.batches)
+                dispatcher.detach(connection, End("ended (exit 7)"))
+                status, answer = await asked
+        assert status == 504
+        assert answer["cause"] == f"{Miss.TIMED_OUT.value}: the replica ended (exit 7)"
+
+    run(main())
 
 
 def test_a_long_tick_sends_and_reads_meanwhile():

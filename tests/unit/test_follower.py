@@ -4,8 +4,10 @@
 
 from contextlib import ExitStack, asynccontextmanager
 
+import msgspec
+
 from servd import feed
-from servd.datatypes import Application, InputType, RegistryState
+from servd.datatypes import Application, End, InputType, RegistryState
 from servd.engine import Engine
 from servd.feed import ReplicaSeat, Snapshot
 from servd.follower import Follower
@@ -144,6 +146,26 @@ def test_what_a_dead_replica_had_goes_to_another():
                 stage.follower.apply(_snapshot(_seat(other)))
                 await until(lambda: sink.outputs)
                 assert sink.outputs == [b"5.0"]
+
+    run(story())
+
+
+def test_how_a_replica_ended_reaches_the_query_that_ended_it():
+    """The snapshot that shows it no more says how; the second one's end is the answer."""
+
+    async def story():
+        with ScriptedReplica(is_holding=True) as one, ScriptedReplica(is_holding=True) as two:
+            async with _stage() as stage:
+                stage.follower.apply(_snapshot(_seat(one)))
+                sink = stage.ask(1)
+                for dying, following in ((one, [_seat(two)]), (two, [])):
+                    await until(lambda seen=dying: seen.batches)
+                    snapshot = _snapshot(*following)
+                    ends = {dying.address: End("ended (exit 7)")}
+                    stage.follower.apply(msgspec.structs.replace(snapshot, ends=ends))
+                assert [why.value for why in sink.misses] == [
+                    "No output: the replica ended (exit 7)"
+                ]
 
     run(story())
 

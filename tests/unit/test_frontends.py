@@ -12,7 +12,7 @@ from servd import feed, frontends
 from servd.clock import monotonic
 from servd.config import Config, load_config
 from servd.counts import Count
-from servd.datatypes import Application, InputType, RegistryState
+from servd.datatypes import Application, End, InputType, RegistryState
 from servd.errors import ConfigError
 from servd.frontends import Frontends, Listener
 from tests.replicas import version_of
@@ -157,10 +157,15 @@ def test_a_replica_is_in_flight_until_each_frontend_has_drained_it(tmp_path):
             await until(lambda: list(watched.in_flight) == [(1, None)])
             two.writer.close()
             await until(lambda: not watched.in_flight)
-            rotation.detach(watched)
+            rotation.detach(watched, End("ended (exit 7)"))
             message = await one.hear()
             while not isinstance(message, feed.Snapshot) or message.replicas:
                 message = await one.hear()
+            assert message.ends == {watched.address: End("ended (exit 7)")}
+            daemon.publish()
+            while not isinstance(again := await one.hear(), feed.Snapshot):
+                pass
+            assert not again.ends
 
     run(story())
 

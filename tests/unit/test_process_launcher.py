@@ -75,5 +75,5 @@ def test_a_copied_record_is_of_the_originals_replica(tmp_path):
 
 def test_an_exit_status_is_described_in_words():
     """Statuses and signals are named."""
-    assert describe_exit(3) == "exited with status 3"
-    assert describe_exit(-11) == "killed by SIGSEGV (a crash in native code)"
+    assert describe_exit(3) == "ended (exit 3)"
+    assert describe_exit(-11) == "ended (killed by signal 11: a crash in native code)"

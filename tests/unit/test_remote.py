@@ -6,6 +6,7 @@ import pytest
 
 from model_runtime import protocol
 from servd.curve import CurveKeys, generate
+from servd.datatypes import GONE
 from servd.engine import Engine
 from servd.feed import ReplicaSeat
 from servd.remote import QUIET_S, REOPEN_S, SILENT_S, open_remote_link, suspect_silent
@@ -127,7 +128,7 @@ def test_silence_takes_it_out_and_the_connection_is_made_anew():
                 second = link.connection
                 assert second is not before
                 await until(lambda: dispatcher.is_live)
-                link._detach(1)
+                link._detach(GONE)
                 clock.now_s += REOPEN_S
                 link.tick(clock.now_s)
                 assert link.connection is not second

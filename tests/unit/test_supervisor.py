@@ -56,9 +56,9 @@ def test_a_reported_load_failure_is_raised_and_everything_launched_ends(config):
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (1, "exited with status 1 while loading"),
-        (-9, r"killed by SIGKILL \(out of memory\?\) while loading"),
-        (-99, "killed by signal 99"),
+        (1, r"ended \(exit 1\) while loading"),
+        (-9, r"ended \(killed by signal 9: out of memory\?\) while loading"),
+        (-99, r"killed by signal 99\)"),
     ],
 )
 def test_a_death_while_loading_is_named_in_words(config, code, words):

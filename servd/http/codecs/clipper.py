@@ -13,7 +13,7 @@ import msgspec
 import simdjson
 
 from servd.datatypes import InputType
-from servd.query import Miss
+from servd.query import Miss, Why
 
 if TYPE_CHECKING:
     from servd.route import Route
@@ -256,7 +256,7 @@ def _name(value: Any) -> str:
     return names.get(type(value), "Null")
 
 
-def miss_object(query_id: int, route: "Route", why: Miss, row: bytes = b"") -> tuple[int, bytes]:
+def miss_object(query_id: int, route: "Route", why: Why, row: bytes = b"") -> tuple[int, bytes]:
     """Return the status and the object that say a query got no output.
 
     An application with a default output gives it, with the explanation; one without gives an error
@@ -265,7 +265,7 @@ def miss_object(query_id: int, route: "Route", why: Miss, row: bytes = b"") -> t
     default = route.default
     if default is None or why is Miss.WRONG_SIZE or why is Miss.FAULT:
         text = error_object("Query processing error", _cause(route, why, row), query_id)
-        return _STATUS[why], text
+        return _STATUS[why.kind], text
     return 200, b'{"query_id":%d,"output":%b,"default":true,"default_explanation":%b}' % (
         query_id,
         default,
@@ -283,7 +283,7 @@ _STATUS = {
 }
 
 
-def _cause(route: "Route", why: Miss, row: bytes) -> str:
+def _cause(route: "Route", why: Why, row: bytes) -> str:
     dispatcher = route.dispatcher
     size = route.input_type.item_bytes
     if why is Miss.WRONG_SIZE and dispatcher is not None and dispatcher.row_bytes and size:
