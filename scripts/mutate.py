@@ -288,13 +288,15 @@ def _module(path: str) -> str:
 def tests_of(path: str, tree: Path, *, is_wide: bool) -> list[str]:
     """Return the unit tests of a file: first those of its name, then the others that import it."""
     package, _, module = _module(path).rpartition(".")
-    stem = Path(path).stem
+    unit = tree / "tests" / "unit"
+    # servd/http/x.py has tests/unit/http/test_x.py, model_runtime/x.py its own folder.
+    mirrored = unit / Path(path.removeprefix("servd/")).with_name(f"test_{module}.py")
     found = []
-    for test in sorted((tree / "tests" / "unit").rglob("test_*.py")):
+    for test in sorted(unit.rglob("test_*.py")):
         name = str(test.relative_to(tree))
-        named = test.stem == f"test_{stem}"
+        named = test == mirrored
         imported = _imports(test, tree, is_wide=is_wide)
-        if _module(path) in imported or (package, module) in imported:
+        if named or _module(path) in imported or (package, module) in imported:
             found.append((not named, test.stat().st_size, name))
     return [name for _, _, name in sorted(found)]
 

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servd.batching import (
@@ -191,5 +191,229 @@ def test_a_version_says_which_controller():
         return type(new_controller(version, SLO_S))
 
     assert made() is AimdBatch
+    assert made(max_batch=0) is AimdBatch
+    assert made(max_batch=1) is FixedBatch
     assert made(batching=Batching.QUANTILE) is QuantileBatch
     assert made(max_batch=4, batching=Batching.QUANTILE) is FixedBatch
+
+
+# --- the regression by itself: a controller that has ended exploring, and batches in its window ---
+
+TARGET_S = SLO_S * HEADROOM
+STEEP = (0.0001, 0.004)
+"""Two thirds of the target go into the constant part; 20 queries fit."""
+
+
+def settled(limit):
+    """Return a controller of that size that has ended exploring."""
+    controller = QuantileBatch(SLO_S)
+    controller._explorer = None
+    controller.limit = limit
+    return controller
+
+
+def learn(controller, batches):
+    """Have the controller learn from batches of (size, seconds)."""
+    for size, latency_s in batches:
+        controller.on_batch(size, latency_s)
+
+
+def on_line(line, sizes):
+    """Return batches of these sizes that a model of that line computes."""
+    return [(size, line[0] * size + line[1]) for size in sizes]
+
+
+def test_exploring_ends_with_the_first_batch_over_the_target():
+    """It grows as AIMD does until a full batch takes too long, and never again in that way."""
+    controller = QuantileBatch(SLO_S)
+    assert controller.limit == 1
+    learn(controller, [(1, TARGET_S / 3), (3, TARGET_S * 0.7), (5, TARGET_S), (5, TARGET_S * 0.95)])
+    assert controller.limit == 5
+    learn(controller, [(2, TARGET_S * 2)])  # not full, so it says nothing of the size
+    learn(controller, [(5, TARGET_S / 3)])
+    assert controller.limit == 7
+    learn(controller, [(7, TARGET_S * 1.01)])
+    assert controller.limit == 6
+    learn(controller, [(6, TARGET_S / 3)])
+    assert controller.limit == 6
+
+
+def test_exploring_ends_at_a_single_query_too():
+    """A model that takes too long for one query has nothing to explore until it is fitted again."""
+    controller = QuantileBatch(SLO_S)
+    learn(controller, [(1, TARGET_S * 2), (1, TARGET_S / 3)])
+    assert controller.limit == 1
+
+
+def test_the_line_says_the_size_where_sizes_differ():
+    """With sizes enough the constant part is known; in proportion to the latency 15 would fit."""
+    controller = settled(19)
+    learn(controller, on_line(STEEP, [*range(4, 20)]))
+    assert controller.limit == pytest.approx(optimum(STEEP), abs=1)
+
+
+def test_regressions_come_every_sixteen_batches():
+    """Fifteen batches change nothing, and neither do the fifteen after a regression."""
+    controller = settled(15)
+    sizes = [*range(1, 16)]
+    learn(controller, on_line(STEEP, sizes))
+    assert controller.limit == 15
+    learn(controller, on_line(STEEP, [15]))
+    assert controller.limit == pytest.approx(optimum(STEEP), abs=1)
+    controller.limit = 15
+    learn(controller, on_line(STEEP, sizes))
+    assert controller.limit == 15
+    learn(controller, on_line(STEEP, [15]))
+    assert controller.limit > 15
+
+
+@pytest.mark.parametrize(
+    ("sizes", "is_line"),
+    [
+        ([8, 9, 10, 12] * 4, True),  # four sizes, the largest just half again the smallest
+        ([8, 10, 12, 12] * 4, False),  # three sizes
+        ([9, 10, 11, 12, 13] * 3 + [13], False),  # many, but close together
+    ],
+)
+def test_a_line_needs_sizes_that_differ(sizes, is_line):
+    """Of fewer sizes, or closer ones, noise would make the slope; then the latency's share says."""
+    controller = settled(12)
+    learn(controller, on_line(STEEP, sizes))
+    # On the line 20 fit, of which one regression reaches 19; in proportion the slowest of those
+    # that are compared would allow 10 at the most, and the median half of 15.
+    assert (controller.limit == 19) is is_line
+    assert (controller.limit <= 12) is not is_line
+
+
+@pytest.mark.parametrize("line", [(0.000001, 0.0), (0.0, 0.0)])
+def test_one_regression_raises_by_half_at_most(line):
+    """A model that became far quicker, or takes no time at all, is followed step by step."""
+    controller = settled(40)
+    learn(controller, on_line(line, [40] * 16))
+    assert controller.limit == 61
+    learn(controller, on_line(line, [61] * 16))
+    assert controller.limit == 92
+
+
+def test_one_regression_lowers_by_a_third_at_most():
+    """A model that became far slower is followed step by step, down to one query a batch."""
+    controller = settled(90)
+    slow = (0.05, 0.0)
+    learn(controller, on_line(slow, [90] * 16))
+    assert controller.limit == 60
+    learn(controller, on_line(slow, [60] * 16))
+    assert controller.limit == 40
+    for _ in range(20):
+        learn(controller, on_line(slow, [controller.limit] * 16))
+    assert controller.limit == 1
+
+
+def test_in_proportion_the_slow_percentile_counts():
+    """Of batches of one size the slow ones decide, not the usual ones."""
+    controller = settled(30)
+    learn(controller, [(30, 0.0055)] * 15 + [(30, 0.0072)])
+    assert controller.limit == 25  # 30 x 6 ms / 7.2 ms
+
+
+def test_rare_stalls_push_to_half_of_the_usual_at_most():
+    """Where a stall takes longer than the target, half of what the median batch allows stays."""
+    controller = settled(30)
+    learn(controller, [(30, 0.006)] * 15 + [(30, 0.5)])
+    assert controller.limit == 20
+    controller.limit = 20
+    learn(controller, [(20, 0.004)] * 15 + [(20, 0.5)])
+    assert controller.limit == 15
+
+
+def test_small_batches_do_not_hide_the_rate_of_large_ones():
+    """Only batches of two thirds of the largest are compared, as the constant part weighs less."""
+    controller = settled(30)
+    # At a single query the rate is 5 ms; at 20 and 30 it is 0.2 ms, which allows 30.
+    learn(controller, [(30, 0.006)] * 8 + [(20, 0.004)] * 4 + [(1, 0.005)] * 4)
+    assert controller.limit == 30
+    # Just two thirds counts: here it is the slowest.
+    controller = settled(30)
+    learn(controller, [(30, 0.006)] * 15 + [(20, 0.005)])
+    assert controller.limit == 24
+
+
+@pytest.mark.parametrize(("largest", "limit"), [(20, 24), (19, 30)])
+def test_nothing_is_learned_of_sizes_that_were_not_seen(largest, limit):
+    """While the largest batch was below two thirds of the size the size stays."""
+    controller = settled(30)
+    learn(controller, [(largest, largest * 0.00025)] * 16)
+    assert controller.limit == limit
+
+
+def test_what_the_model_was_like_before_is_forgotten():
+    """Stalls leave the window after 128 batches."""
+    controller = settled(30)
+    learn(controller, [(30, 0.5)] * 3 + [(30, 0.006)] * 125)
+    assert controller.limit < 30
+    controller.limit = 30
+    learn(controller, [(30, 0.006)] * 16)
+    assert controller.limit == 30
+
+
+def test_a_size_beyond_the_bound_is_not_reached():
+    """A model that takes no time at all is given the largest batch and no more."""
+    controller = settled(MAX_LIMIT - 1)
+    learn(controller, [(MAX_LIMIT - 1, 0.0)] * 16)
+    assert controller.limit == MAX_LIMIT
+
+
+def test_aimd_holds_between_nine_tenths_of_the_target_and_the_target():
+    """At nine tenths of the target it grows no more; just at the target it does not shrink."""
+    for share, limit in ((0.4999, 112), (0.5, 102), (0.8999, 102), (0.9, 100), (1.0, 100)):
+        controller = AimdBatch(SLO_S)
+        controller.limit = 100
+        controller.on_batch(100, controller._target_s * share)
+        assert controller.limit == limit, share
+
+
+def test_a_controller_says_below_what_it_grows():
+    """Half the target for those that learn; a fixed size never grows."""
+    assert FixedBatch(7).growing_below_s == 0
+    assert AimdBatch(SLO_S).growing_below_s == pytest.approx(TARGET_S / 2)
+    assert QuantileBatch(SLO_S).growing_below_s == pytest.approx(TARGET_S / 2)
+
+
+def test_a_line_that_does_not_rise_is_none():
+    """Batches that took no time have no slope; two that did have their own."""
+    assert fit_line([(1, 0.0), (2, 0.0)], 0.99) is None
+    slope, constant = fit_line([(1, 3.0), (5, 11.0)], 0.99)
+    assert slope == pytest.approx(2, rel=0.01)
+    assert constant == pytest.approx(1, abs=0.05)
+
+
+def pinball(points, slope, constant, share):
+    """Return the loss of a line as the books have it (Koenker and Bassett 1978)."""
+    rests = [y - slope * x - constant for x, y in points]
+    return sum(share * rest if rest > 0 else (share - 1) * rest for rest in rests)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.floats(0.1, 9)), min_size=3, max_size=12),
+    st.sampled_from([0.3, 0.5, 0.8]),
+)
+def test_no_line_through_two_points_is_better(noisy, share):
+    """The best line passes through two of the points, so no such line may have a smaller loss."""
+    points = [(x, 0.2 * x + rest) for x, rest in noisy]
+    steepest = max(y / x for x, y in points)
+    fitted = fit_line(points, share)
+    for i, (x, y) in enumerate(points):
+        for other_x, other_y in points[:i]:
+            slope = (y - other_y) / (x - other_x) if x != other_x else 0
+            if 0 <= slope <= steepest:
+                grain = steepest * (2 / 3) ** 16 * sum(x for x, _ in points)
+                other = pinball(points, slope, y - slope * x, share)
+                assert pinball(points, *fitted, share) <= other + grain
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"), [(0.0, 1.0), (0.24, 1.0), (0.25, 2.0), (0.99, 4.0), (1.0, 4.0)]
+)
+def test_a_quantile_is_one_of_the_values(share, expected):
+    """The values below it are that share of all; the largest one is the last."""
+    assert quantile([4.0, 2.0, 3.0, 1.0], share) == expected

@@ -115,3 +115,181 @@ def test_dropping_everything_leaves_nothing():
     other = cache.open()
     other.rows.put(b"a", b"b")
     assert really_held([other]) <= cache.used_bytes <= 3000
+
+
+# --- what is counted, exactly: entries of one size, in a cache of which a generation takes ten ---
+
+SIZE = 100
+"""Bytes of a row and its output."""
+
+ENTRY = SIZE + ENTRY_OVERHEAD_BYTES
+
+
+def entry(number):
+    """Return a row and an output of that size together."""
+    return b"%04d" % number, b"x" * (SIZE - 4)
+
+
+def of_ten():
+    """Return a cache of two generations of ten entries, and one version's part."""
+    return opened(20 * ENTRY + 20)  # not quite full with ten
+
+
+def fill(table, numbers):
+    """Put these entries into a table."""
+    for number in numbers:
+        table.put(*entry(number))
+
+
+def test_each_entry_is_counted_once():
+    """An entry costs its row, its output and the overhead; a known one costs nothing more."""
+    cache, part = of_ten()
+    fill(part.rows, [0, 0, 1])
+    fill(part.bodies, [0])
+    assert cache.used_bytes == 3 * ENTRY
+    assert cache.evictions == 0
+
+
+def test_a_full_generation_becomes_the_old_one():
+    """Ten entries fill it just so; the eleventh makes it old, and the twenty-first drops it."""
+    cache, part = of_ten()
+    fill(part.rows, range(10))
+    assert (len(part.rows.young), len(part.rows.old)) == (10, 0)
+    fill(part.rows, [10])
+    assert (len(part.rows.young), len(part.rows.old)) == (1, 10)
+    assert (cache.used_bytes, cache.evictions) == (11 * ENTRY, 0)
+    fill(part.rows, range(11, 21))
+    assert (len(part.rows.young), len(part.rows.old)) == (1, 10)
+    assert (cache.used_bytes, cache.evictions) == (11 * ENTRY, 10)
+    fill(part.rows, range(21, 31))
+    assert (cache.used_bytes, cache.evictions) == (11 * ENTRY, 20)
+
+
+def test_a_turn_takes_the_tables_of_every_version():
+    """The generations are of the whole cache: another version's entries grow old as well."""
+    cache, part = of_ten()
+    other = cache.open()
+    fill(part.bodies, range(4))
+    fill(other.rows, range(10))
+    assert [len(table.old) for table in (part.bodies, other.rows)] == [4, 6]
+
+
+def test_a_second_chance_moves_the_entry():
+    """An old entry that is read is young again, and in one place only."""
+    cache, part = of_ten()
+    fill(part.rows, range(11))
+    key, output = entry(3)
+    assert part.rows.get(key) == output
+    assert key in part.rows.young
+    assert key not in part.rows.old
+    assert cache.used_bytes == 12 * ENTRY
+
+
+def test_a_table_knows_that_it_is_empty():
+    """It is empty while it has neither young nor old entries."""
+    cache, part = of_ten()
+    assert part.rows.is_empty
+    fill(part.rows, [1])
+    assert not part.rows.is_empty
+    cache._turn()
+    assert not part.rows.is_empty
+    cache._turn()
+    assert part.rows.is_empty
+
+
+def test_the_largest_entry_that_is_kept():
+    """An entry of just an eighth of the cache is kept, one of a byte more is not."""
+    cache, part = opened(16 * ENTRY)
+    part.rows.put(b"0123", b"x" * (2 * ENTRY - ENTRY_OVERHEAD_BYTES - 4))
+    assert cache.used_bytes == 2 * ENTRY
+    part.rows.put(b"4567", b"x" * (2 * ENTRY - ENTRY_OVERHEAD_BYTES - 3))
+    assert cache.used_bytes == 2 * ENTRY
+    assert list(part.rows.young) == [b"0123"]
+
+
+def kept(part, numbers, **extra):
+    """Keep a batch of these entries whose rows were in flight, and other rows with them."""
+    rows, outputs = map(list, zip(*map(entry, numbers), strict=True))
+    part.pending |= {row: Kept(row) for row in [*rows, *extra.get("others", [])]}
+    part.keep(rows, outputs, SIZE * len(rows))
+    return rows
+
+
+def test_a_batch_is_kept_and_in_flight_no_more():
+    """Its outputs are found and counted; its rows are no longer pending, other rows are."""
+    cache, part = opened(80 * ENTRY)
+    rows = kept(part, range(10), others=[b"other"])
+    assert [part.rows.get(row) for row in rows] == [entry(n)[1] for n in range(10)]
+    assert cache.used_bytes == 10 * ENTRY
+    assert list(part.pending) == [b"other"]
+
+
+def test_a_row_that_nobody_waits_for_is_kept_too():
+    """A row whose query has gone from those in flight does not disturb the others of its batch."""
+    _cache, part = opened(80 * ENTRY)
+    part.keep([b"a", b"b"], [b"1", b"2"], 4)
+    assert part.rows.get(b"a") == b"1"
+    assert part.rows.get(b"b") == b"2"
+
+
+def test_a_batch_that_fills_the_room_is_kept_at_once():
+    """What just fits is kept without a turn; one entry more and the generation turns."""
+    cache, part = opened(80 * ENTRY)
+    for batch in range(4):
+        kept(part, range(10 * batch, 10 * batch + 10))
+    assert cache.room_bytes == 0
+    assert len(part.rows.young) == 40
+    kept(part, [40])
+    assert (len(part.rows.young), len(part.rows.old)) == (1, 40)
+
+
+def test_a_batch_that_does_not_fit_is_kept_in_part():
+    """Of a batch larger than a generation what fits is kept, its last entries at least."""
+    cache, part = of_ten()
+    kept(part, range(15))
+    assert (len(part.rows.young), len(part.rows.old)) == (5, 10)
+    assert cache.used_bytes == 15 * ENTRY
+    assert not part.pending
+    kept(part, range(100, 125))
+    assert part.rows.get(entry(124)[0]) is not None
+    assert cache.used_bytes <= cache.limit_bytes
+
+
+def test_a_large_output_does_not_cost_its_batch_mates():
+    """Of a batch with one output beyond the bound the others are kept."""
+    cache, part = of_ten()
+    large = b"x" * cache.largest_bytes
+    part.keep([b"a", b"b", b"c"], [b"1", large, b"3"], 5 + len(large))
+    assert part.rows.get(b"a") == b"1"
+    assert part.rows.get(b"b") is None
+    assert part.rows.get(b"c") == b"3"
+
+
+def test_a_dropped_version_is_released():
+    """Its bytes, young and old, are free again; another version's stay; turns forget it."""
+    cache, part = of_ten()
+    other = cache.open()
+    fill(other.rows, [0])
+    fill(part.rows, range(9))
+    fill(part.bodies, range(3))
+    assert cache.used_bytes == 13 * ENTRY
+    assert len(part.rows.old) == 9
+    cache.drop(part)
+    assert cache.used_bytes == ENTRY
+    assert part.rows.is_empty
+    assert part.bodies.is_empty
+    assert not other.rows.is_empty
+    assert cache.room_bytes == cache.limit_bytes // 2
+    assert cache._versions == {other}
+    cache.drop(other)
+    assert cache.used_bytes == 0
+
+
+def test_dropping_never_counts_below_nothing():
+    """Entries that grew old with a second chance are not taken off twice."""
+    cache, part = of_ten()
+    fill(part.rows, range(11))
+    part.rows.get(entry(3)[0])
+    cache.drop(part)
+    assert cache.room_bytes == cache.limit_bytes // 2
+    assert 0 <= cache.used_bytes <= ENTRY
