@@ -1,7 +1,8 @@
 """The deployed files, one folder a digest. Used by http/api.py (uploads) and deploy.py.
 
 Nothing here runs or unpickles what it stores. A folder appears under its digest only when it is
-complete and its content has that digest.
+complete and its content has that digest. What no version uses goes to the trash, from where it
+comes back when it is asked for again, and is deleted after a day.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from model_runtime.bundle import BundleFormatError, digest_of, pack_to, unpack
 from model_runtime.manifest import Manifest, read
 from servd.errors import BundleError, StoreError
 from servd.log import log
+from servd.trash import Trash
 
 MAX_BYTES = 16 * 1024**3
 _DIGEST_CHARACTERS = frozenset("0123456789abcdef")
@@ -26,16 +28,30 @@ _INCOMING = "incoming."
 
 
 class BundleStore:
-    """A folder of bundles. `max_bytes` limits one bundle, packed and unpacked."""
+    """A folder of bundles. `max_bytes` limits one bundle, packed and unpacked.
 
-    def __init__(self, folder: Path, *, max_bytes: int = MAX_BYTES) -> None:
+    `trash` is by default the folder of that name beside it.
+    """
+
+    def __init__(
+        self, folder: Path, *, max_bytes: int = MAX_BYTES, trash: Trash | None = None
+    ) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
+        self._trash = trash or Trash(folder.with_name("trash"))
         self._pins: Counter[str] = Counter()
+        self._unused: frozenset[str] = frozenset()
 
     def has(self, digest: str) -> bool:
         """Return whether that bundle is here. Called for HEAD /bundles/{digest}."""
-        return _is_digest(digest) and self.path(digest).is_dir()
+        if not _is_digest(digest):
+            return False
+        path = self.path(digest)
+        return path.is_dir() or self._trash.give_back(path)
+
+    def count(self) -> int:
+        """Return how many bundles there are."""
+        return len(self._digests())
 
     def path(self, digest: str) -> Path:
         """Return the folder of a bundle, which a replica loads."""
@@ -55,7 +71,7 @@ class BundleStore:
         incoming = self._folder / f"{_INCOMING}{secrets.token_hex(8)}"
         tar = incoming.with_suffix(f"{incoming.suffix}.tar")
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             with tar.open("xb") as file:
                 await self._receive(file, chunks)
             await asyncio.to_thread(self._unpack, tar, incoming, digest)
@@ -104,13 +120,32 @@ class BundleStore:
             raise StoreError(f"the bundle cannot be packed: {error.strerror}") from error
 
     async def remove(self, digest: str) -> None:
-        """Remove a bundle that no version uses, unless a deployment needs it right now."""
-        if not self._pins[digest] and self.has(digest):
-            await asyncio.to_thread(_discard, self.path(digest))
+        """Throw away a bundle that no version uses, unless a deployment needs it right now."""
+        if not self._pins[digest] and _is_digest(digest) and self.path(digest).is_dir():
+            await asyncio.to_thread(self._trash.take, self.path(digest))
+
+    async def missing(self, used: Collection[str | None]) -> set[str]:
+        """Return which of these are not here, also not in the trash."""
+        wanted = {digest for digest in used if digest is not None}
+        return {digest for digest in wanted if not await asyncio.to_thread(self.has, digest)}
 
     async def collect(self, used: Collection[str | None]) -> None:
-        """Remove all bundles but those in use, and half uploads. Called at the daemon's start."""
+        """Throw away all bundles but those in use, and half uploads.
+
+        Called at the daemon's start, for a registry that is known to be whole.
+        """
         await asyncio.to_thread(self._collect, frozenset(used))
+
+    async def sweep(self, used: Collection[str | None]) -> None:
+        """Throw away the bundles that were not in use at the last call either; tidy the trash.
+
+        Called every few minutes: who uploads a bundle deploys it meanwhile.
+        """
+        unused = self._digests() - {digest for digest in used if digest is not None}
+        for digest in sorted(unused & self._unused):
+            await self.remove(digest)
+        self._unused = frozenset(unused)
+        await asyncio.to_thread(self._trash.tidy)
 
     @contextmanager
     def pinned(self, digest: str) -> Iterator[None]:
@@ -147,13 +182,18 @@ class BundleStore:
                 raise
 
     def _collect(self, used: frozenset[str | None]) -> None:
+        for digest in sorted(self._digests()):
+            if digest not in used and not self._pins[digest]:
+                log.info("throwing away the unused bundle %s", digest)
+                self._trash.take(self.path(digest))
+        for path in self._folder.glob(f"{_INCOMING}*"):
+            _discard(path)
+        self._trash.tidy()
+
+    def _digests(self) -> set[str]:
         if not self._folder.is_dir():
-            return
-        for path in self._folder.iterdir():
-            is_ours = _is_digest(path.name) or path.name.startswith(_INCOMING)
-            if is_ours and path.name not in used and not self._pins[path.name]:
-                log.info("removing the unused bundle %s", path.name)
-                _discard(path)
+            return set()
+        return {path.name for path in self._folder.iterdir() if _is_digest(path.name)}
 
 
 def _is_digest(text: str) -> bool:

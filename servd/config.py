@@ -95,6 +95,11 @@ class Config:
         return self.data_dir / "bundles"
 
     @property
+    def registry_note(self) -> Path:
+        """The file that says which registry the bundles belong to, and how far it was."""
+        return self.data_dir / "registry.json"
+
+    @property
     def logs_dir(self) -> Path:
         """The folder of the logs of the daemon and of its replicas."""
         return self.data_dir / "logs"

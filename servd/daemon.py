@@ -40,19 +40,23 @@ from servd.registry import Registry
 from servd.replica_image import ensure_image
 from servd.store import Store
 from servd.supervisor import Supervisor
+from servd.witness import Witness
 
 READY_VARIABLE = "SERVD_READY_FD"
+SWEEP_EVERY_S = 600.0
 
 
-async def serve(config: Config) -> int:
+async def serve(config: Config, *, is_forced: bool = False) -> int:
     """Run a daemon until a signal or the admin API stops it; return the exit code.
+
+    With `is_forced` it starts on a registry that has lost changes, too.
 
     Raises:
         ServdError: it cannot start; the waiting `servd start` has been told why.
     """
     handshake = Handshake(os.environ.get(READY_VARIABLE))
     try:
-        return await Daemon(config, handshake).run()
+        return await Daemon(config, handshake, is_forced=is_forced).run()
     except ServdError as error:
         handshake.say(json.dumps({"error": error.message, "hint": error.hint}))
         raise
@@ -94,7 +98,9 @@ class Handshake:
 class Daemon:
     """One daemon: `run` is its life."""
 
-    def __init__(self, config: Config, handshake: Handshake) -> None:
+    def __init__(self, config: Config, handshake: Handshake, *, is_forced: bool = False) -> None:
+        self._is_forced = is_forced
+        self._is_whole = False
         self._config = config
         self._handshake = handshake
         self._drain_s = config.drain_s
@@ -142,11 +148,14 @@ class Daemon:
     async def _build(self, stack: AsyncExitStack) -> tuple[Door, Deployer]:
         # What is entered last ends first: the doors, then the replicas, then the store.
         config = self._config
-        registry = Registry(await stack.enter_async_context(Store(config.database)))
-        await registry.load()
-        answering = await begin_answering(config, stack)
         bundles = BundleStore(config.bundles_dir)
-        await bundles.collect({version.bundle for version in registry.state.versions.values()})
+        witness = Witness(config.registry_note, bundles.count, is_forced=self._is_forced)
+        store = await stack.enter_async_context(Store(config.database, witness))
+        registry = Registry(store)
+        await registry.load()
+        self._is_whole = store.is_whole
+        await _check_bundles(registry, bundles, is_whole=store.is_whole)
+        answering = await begin_answering(config, stack)
         engine = answering.engine
         images = functools.partial(ensure_image, config.base_image)
         launchers: dict[str, Launcher] = {
@@ -201,16 +210,42 @@ class Daemon:
 
     async def _serve(self, door: Door, deployer: Deployer) -> None:
         async with asyncio.TaskGroup() as tasks:
-            restoring = tasks.create_task(_restore(deployer, door))
+            tending = [tasks.create_task(_restore(deployer, door))]
+            if self._is_whole:
+                tending.append(tasks.create_task(_sweep(deployer)))
             await self._stop.wait()
             log.log.info("stopping: %g s to answer what is open", self._drain_s)
-            restoring.cancel()
+            for task in tending:
+                task.cancel()
             door.stop_accepting()
             draining = tasks.create_task(door.drain(self._drain_s))
             forcing = tasks.create_task(self._force.wait())
             await asyncio.wait({draining, forcing}, return_when=asyncio.FIRST_COMPLETED)
             draining.cancel()
             forcing.cancel()
+
+
+async def _check_bundles(registry: Registry, bundles: BundleStore, *, is_whole: bool) -> None:
+    """Say which bundles are missing; throw away those that a whole registry does not know."""
+    missing = await bundles.missing(registry.bundles)
+    for version in registry.state.versions.values():
+        if version.bundle in missing:
+            log.log.error(
+                "the bundle %s of %s is missing: servd deploy brings it again",
+                version.bundle,
+                version.id,
+            )
+    if is_whole:
+        await bundles.collect(registry.bundles)
+
+
+async def _sweep(deployer: Deployer) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_EVERY_S)
+        try:
+            await deployer.sweep()
+        except Exception:  # noqa: BLE001 - a task boundary: the daemon serves without
+            log.log.exception("looking for unused bundles failed")
 
 
 async def _restore(deployer: Deployer, door: Door) -> None:

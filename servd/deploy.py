@@ -99,19 +99,26 @@ class Deployer:
             ServdError: a rule refuses it, or LoadFailedError: a replica could not be loaded.
         """
         with audit.change(f"deploy {request.model}") as told:
+            await self._registry.check_writable()
             async with self._lock(request.model):
-                plan = plan_deploy(
-                    self._registry.state, request, await self._declared_type(request)
-                )
-                told.text = f"deploy {plan.version.id}"
-                if plan.is_known:
-                    return await self._deploy_known(plan)
-                version = plan.version
-                report(DeployEvent(event="starting", model=version.model, version=version.version))
-                before = self._registry.state.current.get(version.model)
-                with self._bundles.pinned(request.bundle or ""):
-                    await self._go_live(plan, request.source, report)
-                return self._last_event("live", plan, await self._retire(version.model, before))
+                try:
+                    return await self._deploy(request, report, told)
+                finally:
+                    await self._throw_away(request.bundle)
+
+    async def _deploy(
+        self, request: DeployRequest, report: Report, told: audit.Described
+    ) -> DeployEvent:
+        plan = plan_deploy(self._registry.state, request, await self._declared_type(request))
+        told.text = f"deploy {plan.version.id}"
+        if plan.is_known:
+            return await self._deploy_known(plan)
+        version = plan.version
+        report(DeployEvent(event="starting", model=version.model, version=version.version))
+        before = self._registry.state.current.get(version.model)
+        with self._bundles.pinned(request.bundle or ""):
+            await self._go_live(plan, request.source, report)
+        return self._last_event("live", plan, await self._retire(version.model, before))
 
     async def tidy(self, model: str) -> None:
         """End the replicas of a model's versions that want none any more. Called after a deploy.
@@ -122,6 +129,10 @@ class Deployer:
             for version in list(self._registry.state.versions.values()):
                 if version.model == model and version.is_runnable and not version.replicas:
                     await self._supervisor.scale(version.id, 0)
+
+    async def sweep(self) -> None:
+        """Throw away what was uploaded and is not deployed. Called by the daemon now and then."""
+        await self._bundles.sweep(self._registry.bundles)
 
     async def register_application(self, app: Application, models: Sequence[str] = ()) -> None:
         """Add an application and link models to it."""
@@ -179,6 +190,7 @@ class Deployer:
         """
         with audit.change(f"scale {model}{f':{version}' if version else ''} to {count}"):
             check_replicas(count)
+            await self._registry.check_writable()
             async with self._lock(model):
                 found = find_runnable(self._registry.state, self._find_id(model, version))
                 await self._scale(found, count)
@@ -328,6 +340,7 @@ class Deployer:
         return f"{version_id} exists and is not current: servd rollback {' '.join(version_id)}"
 
     async def _switch(self, model: str, version: str) -> None:
+        await self._registry.check_writable()
         state = self._registry.state
         found = rules.find_for_pointer(state, model, version)
         rules.check_linked_type(state, found)
@@ -342,9 +355,12 @@ class Deployer:
     async def _end(self, version: ModelVersion) -> None:
         await self._supervisor.stop_version(version.id)
         self._engine.forget(version.id)
-        used = {other.bundle for other in self._registry.state.versions.values()}
-        if version.bundle is not None and version.bundle not in used:
-            await self._bundles.remove(version.bundle)
+        await self._throw_away(version.bundle)
+
+    async def _throw_away(self, bundle: str | None) -> None:
+        """Throw a bundle away that no version uses."""
+        if bundle is not None and bundle not in self._registry.bundles:
+            await self._bundles.remove(bundle)
 
     async def _restore_one(self, version_id: VersionId, places: asyncio.Semaphore) -> None:
         async with places, self._lock(version_id.model):

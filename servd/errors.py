@@ -165,6 +165,19 @@ class StoreError(ServdError):
     status = 507
 
 
+class LostChangesError(StoreError):
+    """The registry has fewer changes than were acknowledged; it was left as it is."""
+
+    code = "changes_lost"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            f"{message}. Nothing was changed, all bundles are kept",
+            hint="put the good servd.db back (and servd.db-wal, where there is one), "
+            "or go on with what is there: servd start --force",
+        )
+
+
 class DaemonNotRunningError(ServdError):
     """The CLI found no daemon to talk to."""
 

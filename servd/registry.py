@@ -32,6 +32,15 @@ class Registry:
         """Read the state from the store; the daemon calls it once at its start."""
         self.state = await self._store.load()
 
+    @property
+    def bundles(self) -> set[str | None]:
+        """The digests of all bundles that are in use."""
+        return {version.bundle for version in self.state.versions.values()}
+
+    async def check_writable(self) -> None:
+        """Raise StoreError where no change can be kept; before a change that starts replicas."""
+        await self._store.check_in_place()
+
     async def add_application(self, app: Application, models: Sequence[str] = ()) -> None:
         """Add an application and link models to it, of which there may be one; all or nothing."""
         async with self._lock:

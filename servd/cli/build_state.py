@@ -78,8 +78,10 @@ def find_state(session: "Session") -> BuildState:
     except DaemonNotRunningError:
         if session.admin_url or not config.database.is_file():
             raise
-    from servd.store import read_file  # noqa: PLC0415 - only where no daemon runs
+    from servd.store import check_whole, read_file  # noqa: PLC0415 - only where no daemon runs
+    from servd.witness import Witness  # noqa: PLC0415
 
+    check_whole(config.database, Witness(config.registry_note, lambda: 0))
     return BuildState(read_file(config.database), config.bundles_dir, None)
 
 

@@ -7,14 +7,15 @@ from typing import Any
 
 from servd.cli.command import verb
 from servd.cli.session import Session, pass_session
-from servd.cli.settings import daemon_settings
+from servd.cli.settings import daemon_settings, force_option
 from servd.errors import ServdError
 
 
 @verb("run", examples=("servd run", "servd run --bind 0.0.0.0 --data-dir /var/lib/servd"))
 @daemon_settings
+@force_option
 @pass_session
-def command(session: Session, /, **flags: Any) -> None:
+def command(session: Session, /, *, is_forced: bool, **flags: Any) -> None:
     """Run the daemon in the foreground until it is told to stop."""
     try:
         config = session.load_config(flags)
@@ -26,7 +27,7 @@ def command(session: Session, /, **flags: Any) -> None:
     from servd.daemon import serve  # noqa: PLC0415 - everything that serves hangs on it
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(config))
+        runner.run(serve(config, is_forced=is_forced))
 
 
 def _tell_starter(error: ServdError) -> None:

@@ -33,6 +33,12 @@ def daemon_settings(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def force_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a verb with the option to start on a registry that has lost changes."""
+    text = "Start on a registry that has lost changes, with what is there."
+    return click.option("--force", "is_forced", is_flag=True, help=text)(function)
+
+
 def as_arguments(settings: Mapping[str, object | None]) -> list[str]:
     """Return the command line that gives these settings to another `servd`."""
     arguments: list[str] = []

@@ -35,7 +35,9 @@ def running_daemon(config: Config) -> dict[str, Any] | None:
     return status
 
 
-def start_daemon(config: Config, flags: Mapping[str, object | None]) -> tuple[dict[str, Any], bool]:
+def start_daemon(
+    config: Config, flags: Mapping[str, object | None], *, is_forced: bool = False
+) -> tuple[dict[str, Any], bool]:
     """Return the status of the daemon and whether this call is what started it.
 
     Raises:
@@ -47,7 +49,7 @@ def start_daemon(config: Config, flags: Mapping[str, object | None]) -> tuple[di
         status = running_daemon(config)
         if status is not None:
             return status, False
-        process, ready = _spawn(config, flags)
+        process, ready = _spawn(config, flags, ("--force",) if is_forced else ())
         failure = _wait_until_ready(process, ready, config)
         status = running_daemon(config)
         if status is None:
@@ -86,7 +88,7 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def _spawn(
-    config: Config, flags: Mapping[str, object | None]
+    config: Config, flags: Mapping[str, object | None], more: tuple[str, ...]
 ) -> tuple[subprocess.Popen[bytes], int]:
     given = {**flags, "data_dir": config.data_dir}
     try:
@@ -95,7 +97,7 @@ def _spawn(
         raise _not_writable(error) from error
     ready, write_end = os.pipe()
     # -P: the working directory is not searched for modules, whatever lies in it.
-    command = [sys.executable, "-P", "-m", "servd", "run", *as_arguments(given)]
+    command = [sys.executable, "-P", "-m", "servd", "run", *as_arguments(given), *more]
     with log:
         try:
             process = subprocess.Popen(

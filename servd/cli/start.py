@@ -5,20 +5,21 @@ from typing import Any
 
 from servd.cli.command import verb
 from servd.cli.session import Session, pass_session
-from servd.cli.settings import daemon_settings
+from servd.cli.settings import daemon_settings, force_option
 
 
 @verb("start", examples=("servd start", "servd start --query-port 8000 --data-dir ./serving"))
 @daemon_settings
+@force_option
 @pass_session
-def command(session: Session, /, **flags: Any) -> None:
+def command(session: Session, /, *, is_forced: bool, **flags: Any) -> None:
     """Start the daemon in the background. Returns when it answers, or says why it does not.
 
     Where one runs already, exits with 0 if it has the settings that were given, else with 1.
     """
     from servd.cli.spawn import start_daemon  # noqa: PLC0415 - help does without
 
-    status, is_new = start_daemon(session.load_config(flags), flags)
+    status, is_new = start_daemon(session.load_config(flags), flags, is_forced=is_forced)
     if not is_new:
         _check_settings(status, flags)
     session.output.result({**status, "started": is_new}, running_line(status, is_new=is_new))

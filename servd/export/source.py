@@ -57,7 +57,8 @@ def read_examples(registry: Mapping[str, Any], bundles_dir: Path) -> dict[str, A
 
 def _read_database(config: Config) -> dict[str, Any]:
     from servd.feed import pack_state  # noqa: PLC0415 - with a daemon it is not needed
-    from servd.store import Store  # noqa: PLC0415
+    from servd.store import Store, check_whole  # noqa: PLC0415
+    from servd.witness import Witness  # noqa: PLC0415
 
     async def load(path: Path) -> Any:
         async with Store(path) as store:
@@ -67,6 +68,7 @@ def _read_database(config: Config) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="servd-export-") as folder, _idle(config):
             copied = _copy(config.database, Path(folder))
             with _named(copied, config.database):
+                check_whole(copied, Witness(config.registry_note, lambda: 0))
                 return _as_json(pack_state(asyncio.run(load(copied))))
     except OSError as error:
         raise StoreError(

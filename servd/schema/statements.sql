@@ -74,3 +74,12 @@ SELECT application, model FROM links ORDER BY rowid;
 
 -- name: all_sources
 SELECT model, version, path FROM sources ORDER BY rowid;
+
+-- name: count_change
+UPDATE registry SET changes = changes + 1;
+
+-- name: count_on
+UPDATE registry SET changes = max(changes, :changes) + 1;
+
+-- name: tally
+SELECT identity, changes FROM registry;

@@ -75,3 +75,65 @@ def test_collection_keeps_what_is_used_or_pinned(store, bundle, tmp_path):
         assert [path.name for path in store.path("x").parent.iterdir()] == [used]
 
     asyncio.run(story())
+
+
+def names(folder):
+    """Return what is in a folder, if it is there."""
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_what_is_not_used_goes_to_the_trash_and_comes_back(store, bundle, tmp_path):
+    """A removed bundle is kept for whoever asks for it again, as an upload or a version."""
+
+    async def story():
+        digest, tar = bundle
+        await store.add(digest, _chunks(tar))
+        await store.remove(digest)
+        assert names(tmp_path / "bundles") == []
+        assert names(tmp_path / "trash") == [digest]
+        assert await store.missing({digest, "0" * 32, None}) == {"0" * 32}
+        assert names(tmp_path / "bundles") == [digest]
+        await store.remove(digest)
+        assert not await store.add(digest, _chunks(tar))
+        assert (await store.manifest(digest)).file == "f.py"
+        assert names(tmp_path / "trash") == []
+
+    asyncio.run(story())
+
+
+def test_an_upload_that_is_not_deployed_goes_at_the_second_look(store, bundle, tmp_path):
+    """Whoever uploads has the time between two looks to deploy; what is used or pinned stays."""
+
+    async def story():
+        digest, tar = bundle
+        await store.add(digest, _chunks(tar))
+        for used in ({digest}, set(), {digest, None}, set()):
+            await store.sweep(used)
+            assert names(tmp_path / "bundles") == [digest]
+        with store.pinned(digest):
+            await store.sweep(set())
+        assert names(tmp_path / "bundles") == [digest]
+        await store.sweep(set())
+        assert names(tmp_path / "bundles") == []
+        assert names(tmp_path / "trash") == [digest]
+
+    asyncio.run(story())
+
+
+def test_a_start_throws_away_what_no_version_uses(store, bundle, tmp_path):
+    """And half uploads; what is no bundle is somebody else's."""
+
+    async def story():
+        digest, tar = bundle
+        await store.add(digest, _chunks(tar))
+        folder = tmp_path / "bundles"
+        (folder / "incoming.1").mkdir()
+        (folder / "incoming.2.tar").write_bytes(b"half")
+        (folder / "notes.txt").write_text("mine")
+        await store.collect({digest})
+        assert names(folder) == sorted([digest, "notes.txt"])
+        await store.collect(set())
+        assert names(folder) == ["notes.txt"]
+        assert names(tmp_path / "trash") == [digest]
+
+    asyncio.run(story())
