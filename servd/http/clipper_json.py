@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from servd.errors import ServdError
+from servd.http.codecs.json_faults import read_strictly
 
 _INPUT_TYPES: Final = '"integers" | "bytes" | "floats" | "doubles" | "strings"'
 _INT32: Final = range(-(2**31), 2**31)
@@ -112,6 +113,8 @@ def _parse_error(body: bytes, error: Exception) -> str:
     text = str(error)
     if not body.strip():
         return "JSON parse error: The document is empty. (offset 0)\n"
+    if isinstance(error, UnicodeDecodeError):
+        return read_strictly(body)[1] or text
     if isinstance(error, RecursionError):
         return "JSON parse error: The document is nested too deeply. (offset 0)\n"
     offset = text.rpartition("(byte ")[2].rstrip(")") if "(byte " in text else str(len(body))

@@ -12,6 +12,7 @@ from servd import faults
 from servd.http.answers import BatchAnswer
 from servd.http.bodies import BodyError, inflate
 from servd.http.codecs import clipper
+from servd.http.codecs.refusals import RequestError
 from servd.http.parsing import Request
 from servd.http.reading import RequestReader
 from servd.http.wire import JSON
@@ -262,7 +263,7 @@ class QueryConnection(RequestReader):
 
     def _on_error(self, error: Exception) -> None:
         """Answer for what a body or its queries led to."""
-        if isinstance(error, clipper.RequestError):
+        if isinstance(error, RequestError):
             self.respond(error.status, clipper.error_object(error.error, error.cause))
         else:
             self.on_fault(error)
@@ -295,7 +296,7 @@ def _version(route: "Route", version: str) -> "Dispatcher | None":
     """
     found = route.versions.get(version)
     if found is None and route.model is not None:
-        raise clipper.RequestError(
+        raise RequestError(
             400,
             "Query processing error",
             f"Requested version: {version} does not exist for model: {route.model}",

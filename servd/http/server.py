@@ -17,6 +17,8 @@ from servd.config import Config
 from servd.engine import Engine
 from servd.figures import Figures
 from servd.http.codecs import clipper
+from servd.http.codecs.clipper import check_json
+from servd.http.codecs.refusals import SCHEMA, RequestError
 from servd.http.exposition import clipper_metrics, prometheus_metrics
 from servd.http.parsing import Request
 from servd.http.query import QueryConnection
@@ -270,14 +272,15 @@ class _Feedback(msgspec.Struct):
 def _answer_update(route: Route, body: bytes) -> Answer:
     """Take feedback. The default selection policy learns nothing from it, as in Clipper."""
     try:
+        check_json(body)
         feedback = msgspec.json.decode(body, type=_Feedback)
         clipper.DECODE[route.input_type](b'{"input":%b}' % bytes(feedback.input))
     except (msgspec.MsgspecError, RecursionError) as error:
-        return 400, clipper.error_object(
-            "Json error", f"Error parsing JSON: {error}. {UPDATE_SCHEMA}"
-        )
-    except clipper.RequestError as error:
-        return error.status, clipper.error_object(error.error, error.cause)
+        cause = f"Error parsing JSON: {error}. {UPDATE_SCHEMA}"
+        return 400, clipper.error_object("Json error", cause)
+    except RequestError as error:
+        cause = error.cause.replace(SCHEMA, UPDATE_SCHEMA)
+        return error.status, clipper.error_object(error.error, cause)
     return 200, b"Feedback received? 1"
 
 

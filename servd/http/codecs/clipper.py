@@ -13,6 +13,8 @@ import msgspec
 import simdjson
 
 from servd.datatypes import InputType
+from servd.http.codecs.json_faults import EXPLAINED_BYTES, read_strictly
+from servd.http.codecs.refusals import explain, json_error, no_input
 from servd.query import Miss, Why
 
 if TYPE_CHECKING:
@@ -21,11 +23,6 @@ if TYPE_CHECKING:
 LARGE_BODY_BYTES = 1024
 """From this size on, a numeric body goes through simdjson's buffer: at 784 numbers that takes
 less than half the time of the typed decoder and struct."""
-
-SCHEMA = (
-    "Expected JSON schema: \n  {\n   "
-    '"input" := [double] | [int] | [string] | [byte] | [float],\n  }\n'
-)
 
 Rows = bytes | list[bytes]
 """One input, or those of an `input_batch`."""
@@ -42,18 +39,8 @@ Decode = Callable[[bytes], bytes | Asked]
 """Bodies to rows. Raises RequestError, whose cause says why a body is not what is taken."""
 
 
-class RequestError(Exception):
-    """A request that gets Clipper's error object instead of a prediction."""
-
-    def __init__(self, status: int, error: str, cause: str) -> None:
-        super().__init__(cause)
-        self.status = status
-        self.error = error
-        self.cause = cause
-
-
-class _Request(msgspec.Struct):
-    version: str | msgspec.UnsetType | None = msgspec.UNSET
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
+    version: str | int | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Doubles(_Request):
@@ -84,14 +71,44 @@ class _Any(_Request):
     input_batch: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
 
 
-_DECODERS: dict[InputType, Callable[[bytes], Any]] = {
-    InputType.DOUBLES: msgspec.json.Decoder(_Doubles).decode,
-    InputType.FLOATS: msgspec.json.Decoder(_Doubles).decode,
-    InputType.INTEGERS: msgspec.json.Decoder(_Integers).decode,
-    InputType.STRINGS: msgspec.json.Decoder(_Strings).decode,
-    InputType.BYTES: msgspec.json.Decoder(_Bytes).decode,
-    InputType.ANY: msgspec.json.Decoder(_Any).decode,
+_SHAPES: dict[InputType, type[_Request]] = {
+    InputType.DOUBLES: _Doubles,
+    InputType.FLOATS: _Doubles,
+    InputType.INTEGERS: _Integers,
+    InputType.STRINGS: _Strings,
+    InputType.BYTES: _Bytes,
+    InputType.ANY: _Any,
 }
+
+
+class _Readers:
+    """How bodies of one input type are read: `strictly` first, and `again` where that failed.
+
+    msgspec does not look into what it skips, so a body with other keys is read again, after a
+    look at all of it. That costs the bodies with other keys only.
+    """
+
+    __slots__ = ("_input_type", "_loosely", "strictly")
+
+    def __init__(self, input_type: InputType) -> None:
+        shape = _SHAPES[input_type]
+        self._input_type = input_type
+        self.strictly: Callable[[bytes], Any] = msgspec.json.Decoder(shape).decode
+        loose = msgspec.defstruct(
+            shape.__name__,
+            [(field.name, field.type, field.default) for field in msgspec.structs.fields(shape)],
+        )
+        self._loosely: Callable[[bytes], Any] = msgspec.json.Decoder(loose).decode
+
+    def again(self, body: bytes, error: Exception) -> Any:
+        """Return the request of a body with other keys; raise RequestError for any other body."""
+        if isinstance(error, msgspec.ValidationError) and "unknown field" in str(error):
+            check_json(body)
+            try:
+                return self._loosely(body)
+            except (msgspec.MsgspecError, UnicodeError, RecursionError) as why:
+                error = why
+        raise explain(body, self._input_type, str(error)) from None
 
 
 class _Packers(dict[int, Callable[..., bytes]]):
@@ -111,7 +128,8 @@ _parser: Any = simdjson.Parser()
 
 
 def _numeric_decoder(input_type: InputType, kind: str) -> Decode:
-    parse = _DECODERS[input_type]
+    readers = _Readers(input_type)
+    parse = readers.strictly
     packers = _Packers(kind)
     large = LARGE_BODY_BYTES if input_type is InputType.DOUBLES else sys.maxsize
     unset = msgspec.UNSET
@@ -121,33 +139,58 @@ def _numeric_decoder(input_type: InputType, kind: str) -> Decode:
             return row
         try:
             request = parse(body)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            request = readers.again(body, error)
+        try:
             values = request.input
             if values is unset or request.version is not unset:
-                return _asked(request, lambda each: packers[len(each)](*each))
+                return _asked(request, lambda each: packers[len(each)](*each), body)
             return packers[len(values)](*values)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise _explain(body, input_type, str(error)) from None
         except (struct.error, OverflowError):
-            raise _json_error("a number is out of the range of a float (+-3.4028235e38)") from None
+            raise json_error("a number is out of the range of a float (+-3.4028235e38)") from None
 
     return decode
 
 
-def _plain_decoder(input_type: InputType, to_row: Callable[[Any], bytes]) -> Decode:
-    parse = _DECODERS[input_type]
+def _plain_decoder(
+    input_type: InputType,
+    to_row: Callable[[Any], bytes],
+    check: Callable[[bytes], None] | None = None,
+) -> Decode:
+    readers = _Readers(input_type)
+    parse = readers.strictly
     unset = msgspec.UNSET
 
     def decode(body: bytes) -> bytes | Asked:
         try:
             request = parse(body)
-            value = request.input
-            if value is unset or request.version is not unset:
-                return _asked(request, to_row)
-            return to_row(value)
-        except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError) as error:
-            raise _explain(body, input_type, str(error)) from None
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            request = readers.again(body, error)
+        if check is not None:
+            check(body)
+        value = request.input
+        if value is unset or request.version is not unset:
+            return _asked(request, to_row, body)
+        return to_row(value)
 
     return decode
+
+
+def check_json(body: bytes) -> None:
+    """Refuse a body that is not JSON to the last byte: UTF-8, escapes, and numbers that are any.
+
+    Raises:
+        RequestError: it is not, and why.
+    """
+    try:
+        _parser.parse(body)
+    except (ValueError, RuntimeError, UnicodeError):
+        # simdjson refuses whole numbers beyond 64 bits too, which JSON has.
+        fault: str | None = "the body is not valid JSON"
+        if len(body) <= EXPLAINED_BYTES:
+            fault = read_strictly(body)[1]
+        if fault is not None:
+            raise json_error(fault) from None
 
 
 DECODE: dict[InputType, Decode] = {
@@ -156,19 +199,21 @@ DECODE: dict[InputType, Decode] = {
     InputType.INTEGERS: _numeric_decoder(InputType.INTEGERS, "i"),
     InputType.STRINGS: _plain_decoder(InputType.STRINGS, str.encode),
     InputType.BYTES: _plain_decoder(InputType.BYTES, bytes),
-    InputType.ANY: _plain_decoder(InputType.ANY, bytes),
+    InputType.ANY: _plain_decoder(InputType.ANY, bytes, check_json),
 }
 """How the bodies of requests become rows of an input type."""
 
 
-def _asked(request: Any, to_row: Callable[[Any], bytes]) -> bytes | Asked:
+def _asked(request: Any, to_row: Callable[[Any], bytes], body: bytes) -> bytes | Asked:
     """Return what a request of several inputs, or for a version, asks for."""
-    version = request.version or None  # null, as a client may send for "none"
+    version = request.version
+    # null or no text, as a client may send for "none"; a number is the text of it.
+    version = None if version in (None, "", msgspec.UNSET) else str(version)
     if request.input is not msgspec.UNSET:
         row = to_row(request.input)
         return row if version is None else Asked(row, version)
     if request.input_batch is msgspec.UNSET:
-        raise _json_error("JSON object does not have required keys input or input_batch")
+        raise no_input(body)
     return Asked([to_row(each) for each in request.input_batch], version)
 
 
@@ -185,75 +230,6 @@ def _decode_large(body: bytes) -> bytes | None:
         return bytes(buffer)
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, IndexError):
         return None
-
-
-def _json_error(what: str) -> RequestError:
-    return RequestError(400, "Json error", f"Error parsing JSON: {what}. {SCHEMA}")
-
-
-_KIND = {
-    InputType.DOUBLES: "double",
-    InputType.FLOATS: "float",
-    InputType.INTEGERS: "int",
-    InputType.STRINGS: "string",
-    InputType.BYTES: "base64-encoded string",
-    InputType.ANY: "any",
-}
-
-
-def _explain(body: bytes, input_type: InputType, detail: str) -> RequestError:
-    """Return the error in Clipper's words for a body that the typed decoder refused."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        offset = getattr(error, "pos", 0)
-        text = getattr(error, "msg", "Terminate parsing due to Handler error.")
-        return _json_error(f"JSON parse error: {text} (offset {offset})\n")
-    if not isinstance(value, dict):
-        return RequestError(400, "Json error", "JSON schema invalid")
-    if value.get("version") is not None and not isinstance(value["version"], str):
-        return _json_error(
-            "Type mismatch! JSON key version expected type string"
-            f"but found type {_name(value['version'])}"
-        )
-    key = "input" if "input" in value else "input_batch"
-    wanted = "Array" if input_type.item_bytes or key == "input_batch" else "String"
-    found = _name(value.get(key))
-    if found != wanted:
-        return _json_error(
-            f"Type mismatch! JSON key {key} expected type {wanted}but found type {found}"
-        )
-    wrong = _wrong_item(value[key], input_type, is_batch=key == "input_batch")
-    if wrong is None:
-        return _json_error(f"{key}: {detail}")
-    return _json_error(f"Array input of type {wrong} is not of type {_KIND[input_type]}")
-
-
-def _wrong_item(value: Any, input_type: InputType, *, is_batch: bool) -> str | None:
-    """Return the JSON type of the first item that is of the wrong one, None if none is."""
-    if not isinstance(value, list):
-        return None
-    is_row = is_batch and input_type.item_bytes > 0
-    wrong = (_wrong_type(item, input_type, is_row=is_row) for item in value)
-    return next((name for name in wrong if name is not None), None)
-
-
-def _wrong_type(item: Any, input_type: InputType, *, is_row: bool) -> str | None:
-    """Return the JSON type of an item, None where it is the one that is wanted."""
-    if is_row and isinstance(item, list):
-        return _wrong_item(item, input_type, is_batch=False)
-    # 1.0 is no whole number, as in Clipper.
-    is_broken = input_type is InputType.INTEGERS and isinstance(item, float)
-    is_right = _name(item) == ("Number" if input_type.item_bytes else "String")
-    return None if is_right and not is_row and not is_broken else _name(item)
-
-
-def _name(value: Any) -> str:
-    """Return the name of a JSON type as Clipper's messages have it."""
-    if isinstance(value, bool):
-        return "True" if value else "False"
-    names = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number"}
-    return names.get(type(value), "Null")
 
 
 def miss_object(query_id: int, route: "Route", why: Why, row: bytes = b"") -> tuple[int, bytes]:

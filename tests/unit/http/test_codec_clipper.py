@@ -1,9 +1,11 @@
 """Clipper's wire format: bodies to rows and back, and the words of its errors."""
 
 import base64
+import contextlib
 import json
 import math
 import struct
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,8 @@ from hypothesis import strategies as st
 
 from servd.datatypes import Application, InputType
 from servd.http.codecs import clipper
-from servd.http.codecs.clipper import DECODE, RequestError
+from servd.http.codecs.clipper import DECODE
+from servd.http.codecs.refusals import SCHEMA, RequestError
 from servd.query import Miss
 from servd.route import Route
 
@@ -128,10 +131,10 @@ def refusal(input_type, body):
         ("doubles", b'{"input_batch": 1}', "JSON key input_batch expected type Array"),
         (
             "doubles",
-            b'{"input": [1], "version": 1}',
+            b'{"input": [1], "version": 1.5}',
             "JSON key version expected type stringbut found type Number",
         ),
-        ("doubles", b'{"input": [NaN]}', "input: "),
+        ("doubles", b'{"input": [NaN]}', "input holds NaN, which JSON does not have: send null"),
         ("doubles", b'{"input": [1e999]}', "rror parsing JSON"),
         ("floats", b'{"input": [1e39]}', "out of the range of a float"),
         ("integers", b'{"input": [1.5]}', "type Number is not of type int"),
@@ -154,7 +157,142 @@ def test_the_words_of_refusals(input_type, body, words):
     assert words in cause
     if words != "JSON schema invalid":
         assert cause.startswith("Error parsing JSON: ")
-        assert cause.endswith(clipper.SCHEMA)
+        assert cause.endswith(SCHEMA)
+
+
+RIGHT = {
+    "doubles": b"[1.5, 2]",
+    "floats": b"[1.5, 2]",
+    "integers": b"[1, 2]",
+    "strings": b'"text"',
+    "bytes": b'"aGk="',
+    "any": b'{"a": ["b", 1e5, null, true]}',
+}
+PLACES = (
+    b'{"input": %(right)s, "note": %(wrong)s}',
+    b'{"note": {"x": [%(wrong)s]}, "input": %(right)s}',
+    b'{"input": %(wrong)s}',
+    b'{"input_batch": [%(right)s, %(wrong)s]}',
+    b'{"input_batch": [%(right)s], "note": %(wrong)s}',
+    b'{"version": %(wrong)s, "input": %(right)s}',
+    b"%(wrong)s",
+)
+NOT_JSON = {
+    b'"caf\xe9"': "is not UTF-8",
+    b'"\xed\xa0\x80"': "is not UTF-8",
+    b'{"\xff": 1}': "is not UTF-8",
+    b"NaN": "NaN, which JSON does not have: send null",
+    b"-Infinity": "-Infinity, which JSON does not have",
+    b"1e999": "beyond the range of a double",
+    b'"\\ud800"': "half of a surrogate pair",
+    b'"\\udc00"': "half of a surrogate pair",
+    b'"\\q"': "an escape that JSON does not have",
+    b'"a\nb"': "a control character in a text",
+    b"01": "a number that JSON does not have",
+    b"1.": "a number that JSON does not have",
+    b"'a'": "not in single ones",
+    b"[1,]": "a value is missing",
+    b'"abc': "a text begins here and does not end",
+    b"[" * 5000 + b"]" * 5000: "nested too deeply",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("wrong", NOT_JSON, ids=lambda wrong: repr(wrong[:12]))
+@pytest.mark.parametrize("input_type", RIGHT)
+def test_what_is_not_json_is_refused_wherever_it_is(input_type, wrong, place):
+    """In an input or beside it, in each input type: never taken, and the cause says what it is."""
+    body = place % {b"right": RIGHT[input_type], b"wrong": wrong}
+    for space in (b"", b" " * 2000):  # read by the typed decoder and by simdjson
+        if wrong == b'"abc' and b'"' in place.partition(b"%(wrong)s")[2]:
+            continue  # the text ends at the next quote: another fault
+        assert NOT_JSON[wrong] in refusal(input_type, body + space)
+
+
+def is_json(body):
+    """Tell whether bytes are JSON, by other means than the codec's."""
+
+    def refuse(word):
+        raise ValueError(word)
+
+    def finite(text):
+        return float(text) if math.isfinite(float(text)) else refuse(text)
+
+    try:
+        value = json.loads(body.decode(), parse_constant=refuse, parse_float=finite)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.sampled_from(list(RIGHT)),
+    st.sampled_from(PLACES[:2]),
+    st.integers(0, 60),
+    st.integers(0, 3),
+    st.binary(max_size=3)
+    | st.sampled_from([b"\\", b"\\u", b'"', b",", b"NaN", b"e9999", b"\\ud8"]),
+)
+def test_what_is_taken_is_json_to_the_last_byte(input_type, place, at, size, put):
+    """A body that is changed anywhere is refused, if what comes of it is not JSON."""
+    body = place % {b"right": RIGHT[input_type], b"wrong": b'["\\u00e9\\n", 12.5e1, {}]'}
+    body = body[:at] + put + body[at + size :]
+    with contextlib.suppress(RequestError):
+        decode(input_type, body)
+        assert is_json(body)
+
+
+@pytest.mark.parametrize("number", [b"9" * 30, b"-" + b"9" * 30, b"18446744073709551616"])
+def test_whole_numbers_of_any_size_are_json(number):
+    """Simdjson does not take them; a model for any JSON does."""
+    assert decode("any", b'{"input": %b}' % number) == (number, None)
+    assert decode("doubles", b'{"input": [1], "id": %b}' % number)[0] == pack("d", [1])
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "The document is empty"),
+        (b"\xff\xd8\xff\xe0JFIF", "not JSON but a JPEG: send it as base64"),
+        (b"\x89PNG\r\n", "a PNG"),
+        (b"\x1f\x8b\x08", "gzip: send Content-Encoding: gzip"),
+        (b"a=1&b=2", "a form (key=value)"),
+        (b'--x\r\nContent-Disposition: form-data; name="a"', "a form (multipart)"),
+        (b"<a/>", "XML or HTML"),
+        ('{"input": [1]}'.encode("utf-16"), "UTF-16"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        (b'{"inputs": [1], "b": 2}', 'no "input": the body has "inputs", "b". Send {"input": …}'),
+        (b'{"input": 1}', 'this application takes doubles: {"input": [1.5, 2]}'),
+        (b'{"input": [1,\n\n  NaN]}', "(offset 17, line 3, column 3)"),
+        (b'{"input": ["\xc3\xa9", }', "(offset 17)"),
+    ],
+)
+def test_what_to_do_is_said(body, words):
+    """A body that is something else is named, a fault has its place, in bytes and by line."""
+    assert words in refusal("doubles", body)
+
+
+def test_a_version_may_be_a_number():
+    """1 is taken for "1", 0 for "0"."""
+    for number in (0, 1):
+        body = b'{"input": [1], "version": %d}' % number
+        assert decode("doubles", body) == (pack("d", [1]), str(number))
+
+
+def test_saying_why_does_not_cost_more_than_reading():
+    """A body that is refused takes a bounded time, whatever it holds."""
+    for wrong in (b'"\\ud800",', b"NaN,", b"1e999,", b'"\xe9",', b'"1e999",', b"[],", b'"\\q",'):
+        body = b'{"input": [%b' % (wrong * (2_000_000 // len(wrong)))
+        began_s = time.process_time()
+        refusal("any", body)
+        assert time.process_time() - began_s < 0.2, wrong
+    for wrong in (b'"1e999",', b'"\\\\ud800",', b"1," * 9 + b'"x",', b"NaN,", b'{"a":1},'):
+        body = b'{"input_batch": [%b1e999]}' % (wrong * (120_000 // len(wrong)))
+        began_s = time.process_time()
+        refusal("any", body)
+        assert time.process_time() - began_s < 0.03, wrong
 
 
 def test_input_wins():
