@@ -16,13 +16,18 @@ from k8s_adapter.identity import Object
 from k8s_adapter.kube_version import OLDEST
 from k8s_adapter.options import Options
 from k8s_adapter.render import file_name, to_yaml
-from k8s_adapter.standalone import PORT, StandaloneApp, app_objects, token_objects
+from k8s_adapter.standalone import (
+    EXPECTED_BUNDLE,
+    PORT,
+    StandaloneApp,
+    app_objects,
+    pull_policy,
+    token_objects,
+)
 
 CHART_VERSION: Final = "0.1.0"
 
 _NAMESPACE: Final = "{{ .Values.app.namespace | default .Release.Namespace }}"
-_PULL_POLICY: Final = "{{ contains `/` .Values.app.image | ternary `Always` `IfNotPresent` }}"
-"""As standalone.py has it, for whichever image the values name."""
 # In YAML an expression stands as a text, and its own texts are in back quotes, which YAML leaves
 # alone; those that give a number or an object lose their quotes.
 _BARE: Final = re.compile(r"""(['"])(\{\{ (?:int|toJson) [^'"]*? \}\})\1""")
@@ -135,12 +140,28 @@ def _standalone_templates(app: StandaloneApp, options: Options) -> list[Object]:
     pod["imagePullSecrets"] = "{{ toJson .Values.imagePullSecrets }}"
     (container,) = pod["containers"]
     container["ports"][0]["containerPort"] = _number("containerPort")
-    container["imagePullPolicy"] = _PULL_POLICY
+    container["imagePullPolicy"] = _pull_policy(app)
+    for variable in container["env"]:
+        if variable["name"] == EXPECTED_BUNDLE:
+            # Of another image than the chart's own, which `--set` may name, nothing is known.
+            variable["value"] = f"{{{{ {_is_own(app)} | ternary `{app.version.bundle}` `` }}}}"
     container["resources"] = "{{ toJson .Values.resources }}"
     service["spec"]["ports"][0]["port"] = _number("service.port")
     service["spec"]["ports"][0]["targetPort"] = _number("targetPort")
     _mark_autoscaler(autoscaler, ".Values.autoscaling")
     return [deployment, service, autoscaler]
+
+
+def _is_own(app: StandaloneApp) -> str:
+    return f"eq .Values.app.image `{app.image}`"
+
+
+def _pull_policy(app: StandaloneApp) -> str:
+    """Return as an expression what standalone.py has, for whichever image the values name."""
+    may_move = "contains `/` .Values.app.image"
+    if pull_policy(app) == "IfNotPresent":
+        may_move = f"and (not ({_is_own(app)})) ({may_move})"
+    return f"{{{{ {may_move} | ternary `Always` `IfNotPresent` }}}}"
 
 
 def _namespace_template() -> str:

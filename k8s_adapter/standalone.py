@@ -31,6 +31,7 @@ PORT: Final = 5000
 CPU_REQUEST: Final = "1"
 SERVICE_TYPE: Final = "LoadBalancer"
 ENVIRONMENT: Final = "prod"
+EXPECTED_BUNDLE: Final = "SERVD_EXPECT_BUNDLE"
 
 _PAUSE_S: Final = 10
 _GRACE_S: Final = _PAUSE_S + 30 + 10
@@ -169,8 +170,8 @@ def _container(app: StandaloneApp, options: Options) -> Object:
     return {
         "name": app.name,
         "image": app.image,
-        "imagePullPolicy": _pull_policy(app.image),
-        "env": _environment(options),
+        "imagePullPolicy": pull_policy(app),
+        "env": _environment(app, options),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "startupProbe": http_probe(
             "/readyz",
@@ -192,12 +193,14 @@ def _container(app: StandaloneApp, options: Options) -> Object:
     }
 
 
-def _pull_policy(image: str) -> str:
-    """Return when nodes ask the registry for an image.
+def pull_policy(app: StandaloneApp) -> str:
+    """Return when nodes ask the registry for an image: at each start, if its name may be moved.
 
-    No registry has one that names neither a host nor an account; it was loaded into the nodes.
+    A name of servd's holds its bundle's digest. No registry has an image that names neither a host
+    nor an account; it was loaded into the nodes.
     """
-    return "Always" if "/" in image else "IfNotPresent"
+    is_fixed = "@sha256:" in app.image or (app.version.bundle or "-")[:12] in app.image
+    return "Always" if "/" in app.image and not is_fixed else "IfNotPresent"
 
 
 def _resources(version: Version, options: Options) -> Object:
@@ -211,8 +214,11 @@ def _resources(version: Version, options: Options) -> Object:
     return pod_resources(cpu, memory, gpu_count(version.gpus))
 
 
-def _environment(options: Options) -> list[Object]:
+def _environment(app: StandaloneApp, options: Options) -> list[Object]:
     found: list[Object] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108 - the pod's own
+    if app.version.bundle:
+        # An image's name may have come to stand for another model; then its pods end at once.
+        found.append({"name": EXPECTED_BUNDLE, "value": app.version.bundle})
     if options.token:
         reference = {"secretKeyRef": {"name": TOKEN_SECRET, "key": "token"}}
         found.append({"name": "SERVD_TOKEN", "valueFrom": reference})

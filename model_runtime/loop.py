@@ -16,6 +16,7 @@ from pathlib import Path
 from model_runtime import manifest, protocol
 from model_runtime.admission import ReplicaKeys
 from model_runtime.connection import ReplicaSocket, Work
+from model_runtime.content import Content
 from model_runtime.failure import MODEL_ERRORS, as_json, message_of
 from model_runtime.health import HealthServer
 from model_runtime.inputs import Batch
@@ -103,8 +104,11 @@ class Replica:
         began_s = time.monotonic()
         try:
             with socket.lent():
+                content = Content(self._options.bundle)
                 model = load(self._options.bundle)
+                bundle = content.digest()
             socket.info |= {"input_type": model.input_type, "row_items": model.row_items}
+            socket.info["bundle"] = bundle
             socket.announce(protocol.TESTING)
             with socket.lent():
                 test_call(model, manifest.read(self._options.bundle), self._options.max_batch)

@@ -4,7 +4,6 @@ The heart of `servd frontend` (cluster_frontend.py). In the place of the daemon'
 (feed.py) it makes its own, from the file (published.py) and the name service (discovery.py).
 """
 
-import logging
 from collections.abc import Collection, Mapping
 from functools import partial
 
@@ -18,8 +17,6 @@ from servd.follower import Follower
 from servd.handover import hold_back
 from servd.published import Endpoint, Published
 from servd.remote import TICK_S, RemoteLink, open_remote_link, suspect_silent
-
-logger = logging.getLogger(__name__)
 
 
 class Cluster:
@@ -46,9 +43,6 @@ class Cluster:
         kept = (self._state.versions.keys() | self._retired.keys()) - self._wanted.versions.keys()
         old = {key: self._endpoints[key] for key in kept & self._endpoints.keys()}
         self._endpoints = old | published.by_version()
-        for version_id in redefined(self._state.versions, self._wanted.versions):
-            logger.warning("%s is another model now: what waits for it is given up", version_id)
-            self.engine.forget(version_id)
         self._apply()
 
     @property
@@ -172,17 +166,3 @@ def currents(state: RegistryState) -> set[VersionId]:
     """Return the versions that answer applications by default."""
     models = {model for linked in state.links.values() for model in linked[:1]}
     return {VersionId(model, state.current[model]) for model in models if model in state.current}
-
-
-_SERVING_FIELDS = ("input_type", "max_batch", "batch_wait_us", "batching", "bundle")
-
-
-def redefined(
-    before: Mapping[VersionId, ModelVersion], now: Mapping[VersionId, ModelVersion]
-) -> list[VersionId]:
-    """Return the versions of whose names something else goes by now."""
-    return [
-        key
-        for key in before.keys() & now.keys()
-        if any(getattr(before[key], name) != getattr(now[key], name) for name in _SERVING_FIELDS)
-    ]

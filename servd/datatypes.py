@@ -113,7 +113,9 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
 
     `bundle` is the digest of the files a replica loads. `image` is what a container of it runs:
     with a bundle an image into which that is mounted, without one an image that is a replica by
-    itself; None: servd builds one. A version with neither was only registered (its replicas, if
+    itself; None: servd builds one. `image_digest` is which image that name stood for when it was
+    deployed: REPOSITORY@sha256:… where a registry has it, else the engine's own id; None: not
+    known. A version with neither bundle nor image was only registered (its replicas, if
     any, are somebody else's: Clipper's "containerless"). `memory_bytes`, `cpus` and `gpus` (`all`,
     a number or `device=0,1`) are what each container may use, None: no limit, no GPU.
     `replicas` is the desired number. `batch_wait_us` is the paper's delayed batching, `batching`
@@ -134,6 +136,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int = 0
     created_s: float = 0.0
     image: str | None = None
+    image_digest: str | None = None
     memory_bytes: int | None = None
     cpus: float | None = None
     gpus: str | None = None
@@ -152,6 +155,22 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     def id(self) -> VersionId:
         """The version's identity."""
         return VersionId(self.model, self.version)
+
+
+_SERVING_FIELDS = (
+    *("input_type", "max_batch", "batch_wait_us", "batching", "bundle", "image", "image_digest"),
+)
+
+
+def is_another(before: ModelVersion, now: ModelVersion) -> bool:
+    """Return whether something else goes by a version's name now: numbers begin again.
+
+    Of one that was only registered nothing is known but when that was.
+    """
+    is_runnable = before.is_runnable or now.is_runnable
+    return any(getattr(before, name) != getattr(now, name) for name in _SERVING_FIELDS) or not (
+        is_runnable or before.created_s == now.created_s
+    )
 
 
 class RegistryState(msgspec.Struct, frozen=True):
@@ -180,6 +199,7 @@ class End(msgspec.Struct, frozen=True):
 
 GONE: Final = End()
 SILENT: Final = End("fell silent", 0.5)
+OTHER: Final = End("is of another model", 0.0)
 
 
 class ReplicaState(enum.StrEnum):

@@ -23,6 +23,7 @@ from servd.datatypes import (
 )
 from servd.deploy_plan import (
     Plan,
+    check_container,
     check_replicas,
     find_runnable,
     plan_deploy,
@@ -30,6 +31,7 @@ from servd.deploy_plan import (
     to_retire,
 )
 from servd.errors import ModelNotFoundError, NotFoundError, ServdError, StoreError
+from servd.launchers.base import ImageFacts
 from servd.loading import Report
 from servd.log import log
 from servd.ports import base_url
@@ -109,7 +111,10 @@ class Deployer:
     async def _deploy(
         self, request: DeployRequest, report: Report, told: audit.Described
     ) -> DeployEvent:
-        plan = plan_deploy(self._registry.state, request, await self._declared_type(request))
+        image = await self._image(request)
+        declared = await self._declared_type(request, image)
+        digest = image.digest if image else None
+        plan = plan_deploy(self._registry.state, request, declared, digest)
         told.text = f"deploy {plan.version.id}"
         if plan.is_known:
             return await self._deploy_known(plan)
@@ -260,13 +265,20 @@ class Deployer:
             for version_id in wanted:
                 tasks.create_task(bring_up(version_id))
 
-    async def _declared_type(self, request: DeployRequest) -> str | None:
+    async def _image(self, request: DeployRequest) -> ImageFacts | None:
+        """Return which image the name in a request stands for now: it may be given to another."""
+        if request.image is None:
+            return None
+        check_container(request)
+        return await self._supervisor.describe_image(request.runtime, request.image)
+
+    async def _declared_type(self, request: DeployRequest, image: ImageFacts | None) -> str | None:
         """Return the input type that what is deployed says it takes."""
         if request.bundle is not None:
             return (await self._bundles.manifest(request.bundle)).input_type
-        if request.image is None or request.input_type is not None:
+        if image is None or request.input_type is not None:
             return request.input_type
-        return await self._supervisor.image_input_type(request.runtime, request.image)
+        return image.input_type
 
     async def _go_live(self, plan: Plan, source: str | None, report: Report) -> None:
         version = plan.version

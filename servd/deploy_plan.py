@@ -50,8 +50,16 @@ class Plan:
     replicas: int | None = None
 
 
-def plan_deploy(state: RegistryState, request: DeployRequest, declared_type: str | None) -> Plan:
-    """Return the plan of a deployment; `declared_type` is the input type that its files say.
+def plan_deploy(
+    state: RegistryState,
+    request: DeployRequest,
+    declared_type: str | None,
+    image_digest: str | None = None,
+) -> Plan:
+    """Return the plan of a deployment.
+
+    `declared_type` is the input type that its files or its image say, `image_digest` which image
+    its name stands for.
 
     Raises:
         ServdError: any of the registry's rules refuses it; the error says which.
@@ -62,6 +70,7 @@ def plan_deploy(state: RegistryState, request: DeployRequest, declared_type: str
         raise InvalidValueError("the time to wait for a batch must not be below 0")
     check_container(request)
     version = _version(state, request, declared_type)
+    version = msgspec.structs.replace(version, image_digest=image_digest)
     current = _current_again(state, request, version)
     if current is None:
         _check_source(state, request)
@@ -197,12 +206,14 @@ def _current_again(
 ) -> ModelVersion | None:
     """Return the current version where it is the very thing that is deployed, under no name.
 
-    What an image's name stands for may have changed, so an image is always a new version.
+    What an image's name stands for may have changed, so it is the image's digest that counts.
     """
     current = state.versions.get(VersionId(wanted.model, state.current.get(wanted.model, "")))
-    if current is None or request.version is not None or request.image is not None:
+    if current is None or request.version is not None:
         return None
-    is_same = all(getattr(current, name) == getattr(wanted, name) for name in _SAME)
+    if request.image is not None and wanted.image_digest in (None, ""):
+        return None
+    is_same = current.image_digest == wanted.image_digest and all(getattr(current, name) == getattr(wanted, name) for name in _SAME)
     return current if is_same else None
 
 
@@ -224,6 +235,9 @@ def _check_source(state: RegistryState, request: DeployRequest) -> None:
 
 def _check_same(state: RegistryState, known: ModelVersion, wanted: ModelVersion) -> None:
     differs = [name for name in _SAME if getattr(known, name) != getattr(wanted, name)]
+    # Versions of an older servd do not say which image it was.
+    if known.image_digest is not None and known.image_digest != wanted.image_digest:
+        differs.append("image")
     if differs:
         what = (
             "files"

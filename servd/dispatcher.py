@@ -71,6 +71,7 @@ class Dispatcher:
         self._again: deque[list[Query]] = deque()
         self._late: list[Query] = []
         self._slot_of: dict[ReplicaConnection, Slot] = {}
+        self._misfits: set[object] = set()
         self.tick = Tick(clock, self._dispatch, self._on_look)
 
     @property
@@ -81,6 +82,15 @@ class Dispatcher:
         for connection in self._slot_of:
             connection.tally.fold()
         return self._counters
+
+    @property
+    def misfits(self) -> int:
+        """Replicas that are ready and get nothing, as they are not of this version."""
+        return len(self._misfits)
+
+    def mark_misfit(self, link: object, *, is_misfit: bool) -> None:
+        """Count a replica as one of those, or no more. Called by the link to it (remote.py)."""
+        (self._misfits.add if is_misfit else self._misfits.discard)(link)
 
     # --- the query's way in, called by the engine ---
 

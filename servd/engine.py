@@ -12,8 +12,9 @@ import zmq
 
 from servd.cache import PredictionCache
 from servd.clock import Clock, monotonic
-from servd.datatypes import ModelVersion, RegistryState, VersionId
+from servd.datatypes import ModelVersion, RegistryState, VersionId, is_another
 from servd.dispatcher import DEFAULT_SLO_S, Dispatcher
+from servd.log import log
 from servd.metrics import Counters
 from servd.query import Miss, Query, Sink, answer, miss, prune, time_out
 from servd.route import Route
@@ -162,8 +163,15 @@ class Engine:
     # --- what the registry and the supervisor change ---
 
     def prepare(self, version: ModelVersion) -> Dispatcher:
-        """Return the version's dispatcher, made if there is none yet; replicas may then attach."""
+        """Return the version's dispatcher, made if there is none yet; replicas may then attach.
+
+        Made anew, without what is cached, where the same name and number are another model now.
+        """
         dispatcher = self.dispatchers.get(version.id)
+        if dispatcher is not None and is_another(dispatcher.version, version):
+            log.warning("%s is another model now: what waits for it is given up", version.id)
+            self.forget(version.id)
+            dispatcher = None
         if dispatcher is None:
             dispatcher = Dispatcher(version, self.cache.open(), self.clock)
             self.dispatchers[version.id] = dispatcher

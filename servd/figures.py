@@ -34,6 +34,11 @@ class VersionFigures(Protocol):
         ...
 
     @property
+    def misfits(self) -> int:
+        """Return how many replicas get nothing, as they hold another model than the version's."""
+        ...
+
+    @property
     def queued(self) -> int:
         """Queries that were not sent yet."""
         ...

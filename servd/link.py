@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any, Protocol
 
+from servd.announced import other_files
 from servd.curve import keys_for
-from servd.datatypes import GONE, SILENT, End
+from servd.datatypes import GONE, OTHER, SILENT, End
 from servd.dispatcher import Dispatcher
 from servd.engine import Engine
 from servd.feed import ReplicaSeat
@@ -81,10 +82,18 @@ class Link:
         self.connection.close()
 
     def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
-        """Take what the replica says of itself: it may be told to end by somebody else."""
-        del info
+        """Take what the replica says of itself: it may be told to end by somebody else.
+
+        At an address on a container's network, another may have come in its place.
+        """
         if state == "draining":
             self.drain()
+        elif state == "ready" and not self.is_draining:
+            fault = other_files(self.dispatcher.version, info)
+            if fault:
+                log.error("%s %s: it gets no queries", self.connection.address, fault)
+                self.is_draining = True
+                self._detach(OTHER)
 
     def tick(self, now_s: float) -> None:
         """Send a heartbeat and act on silence, without waiting for the daemon to notice it."""

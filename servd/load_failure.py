@@ -58,6 +58,17 @@ class LoadAttempt:
             self._phase = state
             self._phase_since_s = self._clock()
 
+    def on_misfit(self, fault: str) -> None:
+        """Note that what has loaded is not the version's; `fault` goes on after a replica's name.
+
+        It is ended for that, whatever it says next.
+        """
+        self.failure = LoadFailedError(
+            f"{self._spec.version.id}: its replica {fault}",
+            hint="a model must not change its own files, nor somebody else an image of servd's; "
+            "deploy it again",
+        )
+
     def is_overdue(self, report_s: float) -> bool:
         """Tell whether its process is to be killed, and make that the failure if none is known."""
         waited_s = self._clock() - self._phase_since_s

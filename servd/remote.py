@@ -13,9 +13,10 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from model_runtime import protocol
+from servd.announced import misfit
 from servd.carriers import OnFrames, ZmqCarrier
 from servd.curve import CurveKeys
-from servd.datatypes import SILENT, End
+from servd.datatypes import OTHER, SILENT, End
 from servd.dispatcher import Dispatcher
 from servd.engine import Engine
 from servd.feed import ReplicaSeat
@@ -134,6 +135,7 @@ class RemoteLink:
     def close(self, end: End = SILENT) -> None:
         """Give what is in flight to other replicas and disconnect."""
         self._detach(end)
+        self.dispatcher.mark_misfit(self, is_misfit=False)
         self.connection.close()
 
     def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
@@ -141,8 +143,11 @@ class RemoteLink:
         if self.is_draining:
             return
         if state == protocol.READY:
-            fault = self._fault(info)
+            # An address may have been given to another pod before the name service says so.
+            fault = misfit(self.dispatcher.version, info)
+            self.dispatcher.mark_misfit(self, is_misfit=bool(fault))
             if fault:
+                self._detach(OTHER)
                 self.complain(fault)
             elif not self.is_attached:
                 self._attach()
@@ -188,20 +193,6 @@ class RemoteLink:
         if what != self._complaint:
             self._complaint = what
             logger.error("%s %s: it gets no queries", self.connection.address, what)
-
-    def _fault(self, info: dict[str, Any]) -> str:
-        """Return what is wrong with a replica that is found under the version's name, or nothing.
-
-        An address may have been given to another pod before the name service says so.
-        """
-        version = self.dispatcher.version
-        said = (str(info.get("model", version.model)), str(info.get("version", version.version)))
-        if said != version.id:
-            return f"is a replica of {':'.join(said)}, not of {version.id}"
-        input_type = info.get("input_type")
-        if input_type not in (None, version.input_type):
-            return f"takes {input_type}, but {version.id} is registered for {version.input_type}"
-        return ""
 
     def _attach(self) -> None:
         self.is_attached, self._complaint = True, ""

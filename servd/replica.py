@@ -9,7 +9,8 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-from servd.datatypes import GONE, SILENT, End, ReplicaState
+from servd.announced import other_files
+from servd.datatypes import GONE, OTHER, SILENT, End, ReplicaState
 from servd.errors import LoadFailedError, ServdError
 from servd.launchers.base import Handle, LaunchSpec, describe_exit
 from servd.load_failure import LoadAttempt
@@ -122,8 +123,7 @@ class Replica:
         if self._handle is None or self.state in (ReplicaState.DRAINING, ReplicaState.STOPPED):
             return
         if state == "ready":
-            self.info = info
-            self._on_ready()
+            self._on_said_ready(info)
         elif state == "draining":
             self._on_draining()
         elif self.state is ReplicaState.STARTING:
@@ -234,6 +234,18 @@ class Replica:
     def _leader(self, handle: Handle) -> int | None:
         # Containers are found by their labels; their process ids may be of another machine.
         return None if self.spec.version.is_contained else handle.pid
+
+    def _on_said_ready(self, info: dict[str, Any]) -> None:
+        fault = other_files(self.spec.version, info)
+        if not fault:
+            self.info = info
+            self._on_ready()
+        elif not self._killed_for:
+            log.error("%s %s: it gets no queries", self._name, fault)
+            self._detach(OTHER)
+            if self.state is ReplicaState.STARTING:
+                self._attempt.on_misfit(fault)
+            self._kill_for(f"was ended: it {fault}")
 
     def _on_ready(self) -> None:
         if not self._is_attached:

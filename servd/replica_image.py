@@ -4,21 +4,19 @@ An image is named after the content that is in it, so daemons that deploy the sa
 none takes another's for its own.
 """
 
-import hashlib
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_runtime.manifest import read
-from model_runtime.protocol import PROTOCOL_VERSION
-from servd import __version__
-from servd.datatypes import ModelVersion, VersionId
+from servd.datatypes import ModelVersion
 from servd.log import log
 
 if TYPE_CHECKING:
     import docker
 
-_DIGEST_LETTERS = 12
+_BUNDLE_LABEL = "io.servd.bundle"
 
 
 def ensure_image(
@@ -35,22 +33,30 @@ def ensure_image(
     from docker.errors import ImageNotFound  # noqa: PLC0415 - the SDK is an extra
 
     from servd.imaging.builder import Builder  # noqa: PLC0415 - wanted for containers only
+    from servd.imaging.context import content_of  # noqa: PLC0415
     from servd.imaging.naming import image_name  # noqa: PLC0415
     from servd.imaging.spec import ImageSpec, default_base_image  # noqa: PLC0415
 
     base = base_image or default_base_image(read(bundle_dir).python)
-    content = f"{version.version}-{digest_of(version, base)}"
-    tag = image_name("replica", VersionId(version.model, content))
-    with suppress(ImageNotFound):
-        return str(client.images.get(tag).id)
-    log.info("building the image %s", tag)
     spec = ImageSpec(
-        kind="replica", tag=tag, base_image=base, version=version, bundle_dir=bundle_dir
+        kind="replica", tag="", base_image=base, version=version, bundle_dir=bundle_dir
     )
-    return str(Builder(client).build(spec))
+    tag = image_name("replica", version.id, content=content_of(spec, _id_of(client, base)))
+    with suppress(ImageNotFound):
+        found = client.images.get(tag)
+        # Anybody may give an image a name.
+        if found.labels.get(_BUNDLE_LABEL) == version.bundle:
+            return str(found.id)
+        log.warning("the image %s is not what its name says: it is built anew", tag)
+    log.info("building the image %s", tag)
+    return str(Builder(client).build(replace(spec, tag=tag)))
 
 
-def digest_of(version: ModelVersion, base: str) -> str:
-    """Return a short name for all that makes one image of a version differ from another."""
-    parts = (version.bundle, version.max_batch, base, __version__, PROTOCOL_VERSION)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:_DIGEST_LETTERS]
+def _id_of(client: "docker.DockerClient", image: str) -> str:
+    """Return which image a name stands for at an engine; nothing where it is not there yet."""
+    from docker.errors import ImageNotFound  # noqa: PLC0415 - the SDK is an extra
+
+    try:
+        return str(client.images.get(image).id)
+    except ImageNotFound:
+        return ""

@@ -20,7 +20,7 @@ from servd.datatypes import (
     VersionId,
 )
 from servd.errors import InvalidValueError, ServdError
-from servd.launchers.base import Launcher, LaunchSpec
+from servd.launchers.base import ImageFacts, Launcher, LaunchSpec
 from servd.loading import Report, await_loaded
 from servd.log import log, rotate
 from servd.orphans import Orphans
@@ -179,9 +179,9 @@ class Supervisor:
         name = f"{version_id.version}.{replica}.log"
         return self._config.logs_dir / "models" / version_id.model / name
 
-    async def image_input_type(self, runtime: str, image: str) -> str | None:
-        """Return the input type that an image says it takes; None where it says nothing."""
-        return await self._launcher(runtime).image_input_type(image)
+    async def describe_image(self, runtime: str, image: str) -> ImageFacts:
+        """Return what an image's name stands for now."""
+        return await self._launcher(runtime).describe_image(image)
 
     def statuses(self) -> list[ReplicaStatus]:
         """Return one row for each replica, by model, version and number."""

@@ -29,6 +29,7 @@ class VersionTotals:
     def __init__(self, key: str, gauges: dict[int, Gauges]) -> None:
         self.counters = Counters()
         self.slots: list[str] = []
+        self.misfits = 0  # here the daemon ends them
         self._key = key
         self._gauges = gauges
 

@@ -58,11 +58,12 @@ class Stage:
     """A launcher, an engine, routes and a clock in one, with a record of what happened.
 
     `script` holds for each launch the states that the replica reports at once; the last entry
-    goes on for ever.
+    goes on for ever. `said` is the info that goes with them.
     """
 
     def __init__(self, *script):
         self.script = list(script) or [GOOD]
+        self.said = {}
         self.handles = []
         self.connections = []
         self.owners = []
@@ -87,7 +88,7 @@ class Stage:
         def say():
             for state in states:
                 info = {"error": {"message": "boom", "traceback": "tb", "hint": "h"}}
-                owner.on_replica_state(state, info if state == "failed" else {})
+                owner.on_replica_state(state, info if state == "failed" else self.said)
 
         connection = SimpleNamespace(
             last_heard_s=self.now_s,

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +87,8 @@ def _build(session: Session, spec: "ImageSpec", *, is_pushed: bool) -> None:
     builder = Builder(client, trial_s=limit_s)
     try:
         builder.build(spec, progress)
-        if is_pushed:
-            progress.on_pushed(builder.push(spec.tag, progress))
+        for name in (*spec.also, spec.tag) if is_pushed else ():
+            progress.on_pushed(name, builder.push(name, progress))
     finally:
         session.output.settle()
         client.close()
@@ -119,12 +120,8 @@ def _specification(
         if target is not None:
             raise _usage("a front end is of no model: leave TARGET out")
         python = ".".join(map(str, sys.version_info[:2]))
-        yield ImageSpec(
-            kind=kind,
-            tag=_tag(kind, None, flags),
-            base_image=base or default_base_image(python),
-            **common,
-        )
+        base_image = base or default_base_image(python)
+        yield _named(ImageSpec(kind=kind, tag="", base_image=base_image, **common), flags)
         return
     if target is None:
         raise _usage("name a MODEL[:VERSION] or an APP, or say --kind frontend")
@@ -134,9 +131,9 @@ def _specification(
     found = find_state(session)
     chosen = choose(found.state, target, kind)
     with found.bundle(chosen.version) as bundle:
-        yield ImageSpec(
+        spec = ImageSpec(
             kind=chosen.kind,
-            tag=_tag(chosen.kind, chosen.version.id, flags),
+            tag="",
             base_image=flags["base_image"]
             or chosen.version.image  # what its files were mounted into has what they need
             or base
@@ -146,16 +143,21 @@ def _specification(
             bundle_dir=bundle,
             **common,
         )
+        yield _named(spec, flags)
 
 
-def _tag(kind: "Kind", version: Any, flags: dict[str, Any]) -> str:
+def _named(spec: "ImageSpec", flags: dict[str, Any]) -> "ImageSpec":
+    """Return the specification with its name; by default also with the one that exports want."""
+    from servd.imaging.context import content_of  # noqa: PLC0415 - help does without
     from servd.imaging.naming import checked_registry, checked_tag, image_name  # noqa: PLC0415
 
     registry, tag = flags["registry"], flags["tag"]
     if tag is None:
-        return image_name(kind, version, registry)
+        version = spec.version.id if spec.version else None
+        lasting = image_name(spec.kind, version, registry, content_of(spec))
+        return replace(spec, tag=image_name(spec.kind, version, registry), also=(lasting,))
     prefix = f"{checked_registry(registry)}/" if registry else ""
-    return checked_tag(f"{prefix}{tag.removeprefix(prefix)}")
+    return replace(spec, tag=checked_tag(f"{prefix}{tag.removeprefix(prefix)}"))
 
 
 def _python_of(bundle: Path | None) -> str:

@@ -20,6 +20,8 @@ class BuildProgress:
         self._output = output
         self._spec = spec
         self._document: dict[str, Any] = {"image": spec.tag, "kind": spec.kind}
+        if spec.also:
+            self._document["images"] = [spec.tag, *spec.also]
         if spec.version is not None:
             self._document |= {"model": spec.version.model, "version": spec.version.version}
 
@@ -47,7 +49,8 @@ class BuildProgress:
         """Say that it has answered, and so what it is called."""
         self._document["tested"] = detail
         self._output.step("tested", detail, duration_s * 1000)
-        self._output.step("tagged", self._spec.tag)
+        for name in (self._spec.tag, *self._spec.also):
+            self._output.step("tagged", name)
 
     def on_pushing(self, reference: str, attempt: int, error: str) -> None:
         """Show that a push goes on, and why it is another attempt."""
@@ -55,10 +58,10 @@ class BuildProgress:
             self._output.warning(f"the push failed ({error}); attempt {attempt}")
         self._output.working(f"pushing {reference}")
 
-    def on_pushed(self, digest: str) -> None:
+    def on_pushed(self, reference: str, digest: str) -> None:
         """Say that the registry has it."""
         self._document["digest"] = digest
-        self._output.step("pushed", f"{self._spec.tag} {digest}".rstrip())
+        self._output.step("pushed", f"{reference} {digest}".rstrip())
 
     def on_context(self, folder: str) -> None:
         """Say that only the context was written."""

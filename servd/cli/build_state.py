@@ -44,19 +44,23 @@ class BuildState:
             yield None
         elif _is_readable(self._bundles_dir / digest):
             yield self._bundles_dir / digest
-        elif self._client is None:
-            raise BundleError(
-                f"the bundle of {version.id} is not in {self._bundles_dir}",
-                hint="start the daemon that has it, or give its --data-dir",
-            )
         else:
             with tempfile.TemporaryDirectory(prefix="servd-bundle-") as temporary:
-                yield self._download(self._client, digest, Path(temporary))
+                yield self._download(version, digest, Path(temporary))
 
-    def _download(self, client: "AdminClient", digest: str, folder: Path) -> Path:
+    def _download(self, version: ModelVersion, digest: str, folder: Path) -> Path:
         tar, bundle = folder / "bundle.tar", folder / "bundle"
+        missing = BundleError(
+            f"the bundle of {version.id} is not in {self._bundles_dir}",
+            hint="start the daemon that has it, or give its --data-dir",
+        )
+        if self._client is None:
+            raise missing
         with tar.open("w+b") as file:
-            client.download(f"/bundles/{segment(digest)}", file)
+            try:
+                self._client.download(f"/bundles/{segment(digest)}", file)
+            except DaemonNotRunningError as error:
+                raise missing from error
             file.seek(0)
             try:
                 unpack(file, bundle, MAX_BYTES)

@@ -30,6 +30,7 @@ def command(session: Session, /, **flags: Any) -> int:
     Compares the files of the export with what the same export would write now, with the options it
     was given then. Changes made to the files by hand show, too.
     """
+    from servd.cli.export_images import ExportImages  # noqa: PLC0415 - help does without
     from servd.export.changes import object_changes, unified_diff  # noqa: PLC0415 - help does without
     from servd.export.plan import plan_export  # noqa: PLC0415
     from servd.export.secrets import export_secrets  # noqa: PLC0415
@@ -38,7 +39,8 @@ def command(session: Session, /, **flags: Any) -> int:
     _, place = place_of(flags)
     record, written = place.read_export()
     registry = read_registry(session.config, session.admin_url)
-    plan = plan_export(registry, record.settings, export_secrets(session.config))
+    contents = ExportImages(session, registry, record.settings).contents()
+    plan = plan_export(registry, record.settings, export_secrets(session.config), contents)
     changes = object_changes(written.files, plan.files)
     lines = unified_diff(written.files, plan.files, str(place.path))
     edited = [name or place.path.name for name in written.edited]

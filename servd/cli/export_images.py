@@ -1,84 +1,136 @@
-"""Builds and pushes the images that an export names. Used by export_k8s.py."""
+"""The images that an export names: what is in them, building and pushing them.
+
+Used by export_k8s.py and diff_k8s.py.
+"""
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from model_runtime import manifest as manifests
 from model_runtime.bundle import BundleFormatError
+from servd.cli.build_state import BuildState
 from servd.cli.output import Output
-from servd.config import Config
-from servd.datatypes import RegistryState, VersionId
+from servd.datatypes import Application, ModelVersion, RegistryState
 from servd.errors import BundleError
-from servd.export.plan import Plan
-from servd.export.settings import Shape
+from servd.export.plan import FRONTEND_CONTENT, Plan
+from servd.export.settings import ExportSettings, Shape
 from servd.feed import Registered, unpack_state
+from servd.imaging.context import content_of
+from servd.imaging.spec import ImageSpec, default_base_image
+
+if TYPE_CHECKING:
+    from servd.cli.session import Session
 
 
-def build_images(
-    plan: Plan, registry: Mapping[str, Any], config: Config, output: Output, *, push: bool
-) -> None:
-    """Build every image of an export, and push it where that is wanted.
+class ExportImages:
+    """The images of one export of a registry."""
 
-    Raises:
-        ServdError: there is no engine, an image cannot be built, or the registry refuses it.
-    """
-    # By name: the container engine's client is an extra.
-    builder = importlib.import_module("servd.imaging.builder")
-    engine = importlib.import_module("servd.imaging.engine")
-    state = unpack_state(msgspec.convert(registry, Registered))
-    maker = builder.Builder(engine.connect())
-    for reference, version_id in plan.images.items():
-        output.working(f"building {reference}")
-        image_id = maker.build(_spec(plan, reference, version_id, state, config))
-        output.step("built", f"{reference} ({image_id.removeprefix('sha256:')[:12]})")
-        if push:
-            output.working(f"pushing {reference}")
-            output.step("pushed", f"{reference} {maker.push(reference)}")
-    output.settle()
+    def __init__(
+        self, session: "Session", registry: Mapping[str, Any], settings: ExportSettings
+    ) -> None:
+        self._settings = settings
+        self._state = unpack_state(msgspec.convert(registry, Registered))
+        config = session.config
+        self._base = settings.base_image or config.base_image
+        self._bundles = BuildState(self._state, config.bundles_dir, session.client())
 
+    def contents(self) -> dict[str, str]:
+        """Return what is in each image, by "model:version" or `FRONTEND_CONTENT`.
 
-def _spec(
-    plan: Plan,
-    reference: str,
-    version_id: VersionId | None,
-    state: RegistryState,
-    config: Config,
-) -> Any:
-    """Return the servd.imaging.spec.ImageSpec of one image."""
-    spec = importlib.import_module("servd.imaging.spec")
-    given = config.base_image
-    if version_id is None:
+        Raises:
+            BundleError: a version's files cannot be had.
+        """
+        found = {}
+        if self._settings.shape is Shape.CLUSTER:
+            found[FRONTEND_CONTENT] = content_of(self._frontend())
+        for version in self._wanted():
+            with self._spec(version) as spec:
+                found[str(version.id)] = content_of(spec)
+        return found
+
+    def build(self, plan: Plan, output: Output, *, push: bool) -> None:
+        """Build every image of an export, and push it where that is wanted.
+
+        Raises:
+            ServdError: there is no engine, an image cannot be built, or the registry refuses it.
+        """
+        # By name, and the engine first: its client is an extra, and what lacks it says so.
+        client = importlib.import_module("servd.imaging.engine").connect()
+        maker = importlib.import_module("servd.imaging.builder").Builder(client)
+        for reference, version_id in plan.images.items():
+            output.working(f"building {reference}")
+            if version_id is None:
+                image_id = maker.build(replace(self._frontend(), tag=reference))
+            else:
+                with self._spec(self._state.versions[version_id]) as spec:
+                    image_id = maker.build(replace(spec, tag=reference))
+            output.step("built", f"{reference} ({image_id.removeprefix('sha256:')[:12]})")
+            if push:
+                output.working(f"pushing {reference}")
+                output.step("pushed", f"{reference} {maker.push(reference)}")
+        output.settle()
+
+    def _wanted(self) -> Iterator[ModelVersion]:
+        """Yield the versions with files of the applications that are exported."""
+        models = {
+            model
+            for name, linked in self._state.links.items()
+            for model in linked
+            if name in self._settings.apps
+        }
+        for version in self._state.versions.values():
+            is_wanted = not self._settings.apps or version.model in models
+            if version.bundle is not None and is_wanted:
+                is_current = self._state.current.get(version.model) == version.version
+                if is_current or self._settings.shape is Shape.CLUSTER:
+                    yield version
+
+    def _frontend(self) -> ImageSpec:
         # What runs there is this servd, so by this Python.
         python = ".".join(map(str, sys.version_info[:2]))
-        base = given or spec.default_base_image(python)
-        return spec.ImageSpec(kind="frontend", tag=reference, base_image=base)
-    version = state.versions[version_id]
-    bundle = config.bundles_dir / str(version.bundle)
-    # What its files were mounted into has what they need.
-    base = version.image or given or spec.default_base_image(_python_of(bundle, version_id))
-    is_standalone = plan.settings.shape is Shape.STANDALONE
-    answered = [app for app, models in state.links.items() if version_id.model in models]
-    apps = tuple(state.applications[name] for name in plan.applications if name in answered)
-    return spec.ImageSpec(
-        kind="standalone" if is_standalone else "replica",
-        tag=reference,
-        base_image=base,
-        version=version,
-        applications=apps if is_standalone else (),
-        bundle_dir=bundle,
-    )
+        base = self._base or default_base_image(python)
+        return ImageSpec(kind="frontend", tag="", base_image=base)
+
+    @contextmanager
+    def _spec(self, version: ModelVersion) -> Iterator[ImageSpec]:
+        """Yield the specification of a version's image, without its name."""
+        is_standalone = self._settings.shape is Shape.STANDALONE
+        with self._bundles.bundle(version) as bundle:
+            # What its files were mounted into has what they need.
+            base = version.image or self._base or default_base_image(_python_of(bundle, version))
+            yield ImageSpec(
+                kind="standalone" if is_standalone else "replica",
+                tag="",
+                base_image=base,
+                version=version,
+                applications=_answered(self._state, version, self._settings)
+                if is_standalone
+                else (),
+                bundle_dir=bundle,
+            )
 
 
-def _python_of(bundle: Path, version_id: VersionId) -> str:
+def _answered(
+    state: RegistryState, version: ModelVersion, settings: ExportSettings
+) -> tuple[Application, ...]:
+    """Return the exported applications that a version answers, by name."""
+    names = sorted(app for app, models in state.links.items() if version.model in models)
+    chosen = [name for name in names if not settings.apps or name in settings.apps]
+    return tuple(state.applications[name] for name in chosen)
+
+
+def _python_of(bundle: Path | None, version: ModelVersion) -> str:
     try:
-        return manifests.read(bundle).python
+        return manifests.read(bundle or Path()).python
     except (BundleFormatError, OSError) as error:
         raise BundleError(
-            f"the files of {version_id} are not in {bundle}",
+            f"the files of {version.id} are not in {bundle}",
             hint="build where the daemon runs, or give its --data-dir",
         ) from error

@@ -35,6 +35,7 @@ def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
 
     All applications, or those that are named, with their models. The daemon need not run.
     """
+    from servd.cli.export_images import ExportImages  # noqa: PLC0415 - help does without
     from servd.export.next_steps import next_steps  # noqa: PLC0415 - help does without
     from servd.export.plan import plan_export  # noqa: PLC0415
     from servd.export.secrets import export_secrets  # noqa: PLC0415
@@ -42,13 +43,15 @@ def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
 
     wants = {name: flags.pop(name) for name in ("build", "push", "check", "force")}
     form, place = place_of(flags)
+    flags["base_image"] = flags["base_image"] or session.config.base_image
     settings = settings_of(apps, form, flags)
     _check_push(settings.image_registry or settings.image, wants)
     registry = read_registry(session.config, session.admin_url)
-    plan = plan_export(registry, settings, export_secrets(session.config))
+    images = ExportImages(session, registry, settings)
+    plan = plan_export(registry, settings, export_secrets(session.config), images.contents())
     place.check(settings, force=wants["force"])
     if wants["build"] or wants["push"]:
-        _build(session, plan, registry, push=wants["push"])
+        images.build(plan, session.output, push=wants["push"])
     removed = place.write(settings, plan.files)
     if wants["check"]:
         _check(plan, place)
@@ -62,12 +65,6 @@ def _check_push(registry: str | None, wants: Mapping[str, bool]) -> None:
         raise click.UsageError(
             "--push needs --image-registry HOST[/PATH]", click.get_current_context()
         )
-
-
-def _build(session: Session, plan: "Plan", registry: Mapping[str, Any], *, push: bool) -> None:
-    from servd.cli.export_images import build_images  # noqa: PLC0415 - only where it is wanted
-
-    build_images(plan, registry, session.config, session.output, push=push)
 
 
 def _check(plan: "Plan", place: "Place") -> None:

@@ -38,6 +38,10 @@ _TEXTS: Final = (
     ("--image-pull-secret", "image_pull_secret", "NAME", "Secret with the registry's password."),
     ("--kube-version", "kube_version", "VERSION", "Oldest Kubernetes to run on.  [default: 1.29]"),
     ("--image", "image", "REF", "The standalone image, if it has a name of its own."),
+    (
+        *("--base-image", "base_image", "IMAGE"),
+        "What images are built on.  [env: SERVD_BASE_IMAGE; default: python:X.Y-slim]",
+    ),
 )
 
 _NUMBERS: Final = (

@@ -60,6 +60,13 @@ if TYPE_CHECKING:
 )
 @click.option("--port", metavar="PORT", default="5000", show_default=True, help="0: a free one.")
 @click.option("--bind", metavar="ADDRESS", default="0.0.0.0", show_default=True)  # noqa: S104
+@click.option(
+    "--expect-bundle",
+    "expected",
+    metavar="DIGEST",
+    envvar="SERVD_EXPECT_BUNDLE",
+    help="Refuse to serve other files.  [env: SERVD_EXPECT_BUNDLE]",
+)
 @click.option("--drain", metavar="DURATION", help="Time for running queries at a stop.")
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")
 @pass_session
@@ -93,20 +100,34 @@ def _config(session: Session, flags: dict[str, Any], folder: Path) -> "Config":
 
 
 def _one_model(bundle: Path, applications: Path | None, flags: dict[str, Any]) -> "OneModel":
-    from servd.serve_one import OneModel  # noqa: PLC0415 - help does without
+    import msgspec  # noqa: PLC0415 - help does without
+
+    from servd.serve_one import OneModel  # noqa: PLC0415
 
     version, apps = _from_flags(bundle, flags) if applications is None else _read(applications)
+    version = msgspec.structs.replace(version, bundle=version.bundle or _content(bundle))
+    _check_expected(version, flags["expected"])
     changes: dict[str, Any] = {}
     if flags["slo_s"] is not None:
         changes["slo_us"] = max(1, round(flags["slo_s"] * 1e6))
     if flags["default_output"] is not None:
         changes["default_output"] = flags["default_output"]
-    import msgspec  # noqa: PLC0415 - help does without
-
     if flags["replicas"] is not None:
         version = msgspec.structs.replace(version, replicas=flags["replicas"])
     changed = tuple(msgspec.structs.replace(app, **changes) for app in apps)
     return OneModel(version, changed, bundle)
+
+
+def _check_expected(version: "ModelVersion", expected: str | None) -> None:
+    """Refuse to serve another model than who started this was told that the image holds."""
+    from servd.errors import BundleError  # noqa: PLC0415 - help does without
+
+    if expected and version.bundle != expected:
+        raise BundleError(
+            f"{version.id} in this image has the bundle {version.bundle}, "
+            f"but its deployment expects {expected}: it answers nothing",
+            hint="build and push the image again under the name that the deployment has",
+        )
 
 
 def _from_flags(
@@ -130,7 +151,8 @@ def _from_flags(
     names.check_model_name(name)
     names.check_application_name(app)
     kind = InputType.parse(flags["input_type"] or found.input_type)
-    version = ModelVersion(model=name, version="1", input_type=kind, bundle="bundle", replicas=1)
+    content = _content(bundle)
+    version = ModelVersion(model=name, version="1", input_type=kind, bundle=content, replicas=1)
     return version, (Application(name=app, input_type=kind, slo_us=DEFAULT_SLO_US),)
 
 
@@ -147,5 +169,17 @@ def _read(path: Path) -> "tuple[ModelVersion, tuple[Application, ...]]":
         raise ConfigError(f"--applications {path}: {error}") from error
     if not found.applications:
         raise ConfigError(f"--applications {path}: it holds no application")
-    version = msgspec.structs.replace(version, bundle=version.bundle or "bundle")
     return version, tuple(found.applications)
+
+
+def _content(bundle: Path) -> str:
+    """Return the digest of a bundle's files; of a folder that is not as servd packs them, a name.
+
+    A replica of such a folder does not say what it holds.
+    """
+    from model_runtime.bundle import BundleFormatError, digest_of  # noqa: PLC0415 - as above
+
+    try:
+        return digest_of(bundle)
+    except (BundleFormatError, OSError):
+        return "bundle"

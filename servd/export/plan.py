@@ -3,9 +3,9 @@
 Which image a version has is decided here; everything else is k8s_adapter's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from k8s_adapter.cluster import cluster_objects
 from k8s_adapter.helm import cluster_chart, standalone_chart
@@ -24,7 +24,11 @@ from servd.export.secrets import Secrets
 from servd.export.settings import ExportSettings, Form, Shape, options_of
 from servd.imaging.naming import image_name
 
-SINGLE = ""
+BUNDLE_LETTERS: Final = 12
+FRONTEND_CONTENT: Final = ""
+"""The key of the front end's image among those of versions."""
+
+SINGLE: Final = ""
 """The name of the only file of an export that is one file."""
 
 
@@ -45,34 +49,62 @@ class Plan:
     warnings: Sequence[str] = field(default_factory=list)
 
 
-def plan_export(registry: Mapping[str, Any], settings: ExportSettings, secrets: Secrets) -> Plan:
+def plan_export(
+    registry: Mapping[str, Any],
+    settings: ExportSettings,
+    secrets: Secrets,
+    contents: Mapping[str, str] | None = None,
+) -> Plan:
     """Return the export of a registry.
+
+    `contents` says by "model:version" what is in a version's image (servd.imaging.context's
+    `content_of`), and by `FRONTEND_CONTENT` what is in the front end's.
 
     Raises:
         ServdError: there is nothing to export, an application is unknown, or an option is wrong.
     """
     with refusals():
         options = options_of(settings, secrets)
-        snapshot = select(_snapshot(registry, settings), settings.apps)
+        contents = contents or {}
+        snapshot = select(_snapshot(registry, settings, contents), settings.apps)
         if settings.shape is Shape.STANDALONE:
-            return _plan_standalone(snapshot, settings, options)
+            return _plan_standalone(snapshot, settings, options, contents)
         return _plan_cluster(snapshot, settings, options)
 
 
-def _snapshot(registry: Mapping[str, Any], settings: ExportSettings) -> Snapshot:
+def _snapshot(
+    registry: Mapping[str, Any], settings: ExportSettings, contents: Mapping[str, str]
+) -> Snapshot:
+    where = settings.image_registry
     return read_snapshot(
         registry,
         servd_version=__version__,
-        frontend_image=image_name("frontend", registry=settings.image_registry),
+        frontend_image=image_name(
+            "frontend", registry=where, content=contents.get(FRONTEND_CONTENT, "")
+        ),
         images={
-            f"{raw['model']}:{raw['version']}": image_name(
-                "replica", VersionId(raw["model"], raw["version"]), settings.image_registry
-            )
-            for raw in registry["versions"]
-            # An image by itself stays; files that were mounted into one get an image of their own.
+            str(version_id): image_name("replica", version_id, where, _content(raw, contents))
             if raw.get("bundle")
+            else _pinned(raw)
+            for raw in registry["versions"]
+            if raw.get("bundle") or raw.get("image")
+            for version_id in [VersionId(raw["model"], raw["version"])]
         },
     )
+
+
+def _content(raw: Mapping[str, Any], contents: Mapping[str, str]) -> str:
+    """Return what tells a version's image from others of its name; at least its bundle does."""
+    return contents.get(f"{raw['model']}:{raw['version']}") or str(raw["bundle"])[:BUNDLE_LETTERS]
+
+
+def _pinned(raw: Mapping[str, Any]) -> str:
+    """Return the reference of an image that is a replica by itself: by digest, where one is known.
+
+    Files that were mounted into an image get an image of their own instead.
+    """
+    digest = raw.get("image_digest") or ""
+    return str(digest if "@" in digest else raw["image"])
 
 
 def _plan_cluster(snapshot: Snapshot, settings: ExportSettings, options: Options) -> Plan:
@@ -94,14 +126,27 @@ def _plan_cluster(snapshot: Snapshot, settings: ExportSettings, options: Options
         images=images,
         applications=tuple(app.name for app in snapshot.applications),
         service="query-frontend",
-        warnings=warnings_of(snapshot),
+        warnings=[*warnings_of(snapshot), *_movable(snapshot)],
     )
 
 
-def _plan_standalone(snapshot: Snapshot, settings: ExportSettings, options: Options) -> Plan:
+def _movable(snapshot: Snapshot) -> Iterator[str]:
+    """Yield that an image which is not servd's goes by a name that others may get."""
+    for version in snapshot.deployable:
+        if version.is_prebuilt and version.image and "@" not in version.image:
+            yield (
+                f"{version.key} runs {version.image}, a name that may be given to another image: "
+                "push it and deploy it by digest (REPOSITORY@sha256:…)"
+            )
+
+
+def _plan_standalone(
+    snapshot: Snapshot, settings: ExportSettings, options: Options, contents: Mapping[str, str]
+) -> Plan:
     is_chart = settings.form is Form.HELM
     suffix = SERVICE_SUFFIX if is_chart else ""
-    apps = standalone_apps(snapshot, _standalone_images(snapshot, settings), service_suffix=suffix)
+    images = _standalone_images(snapshot, settings, contents)
+    apps = standalone_apps(snapshot, images, service_suffix=suffix)
     _check_one(apps, settings)
     for app in apps:
         check_service_name("Service", app.service)
@@ -128,11 +173,16 @@ def _plan_standalone(snapshot: Snapshot, settings: ExportSettings, options: Opti
     )
 
 
-def _standalone_images(snapshot: Snapshot, settings: ExportSettings) -> dict[str, str]:
+def _standalone_images(
+    snapshot: Snapshot, settings: ExportSettings, contents: Mapping[str, str]
+) -> dict[str, str]:
     return {
         version.key: settings.image
         or image_name(
-            "standalone", VersionId(version.model, version.version), settings.image_registry
+            "standalone",
+            VersionId(version.model, version.version),
+            settings.image_registry,
+            contents.get(version.key) or version.bundle[:BUNDLE_LETTERS],
         )
         for version in snapshot.versions
         if version.bundle

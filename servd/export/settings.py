@@ -42,6 +42,7 @@ class ExportSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     namespace: str = "servd"
     image_registry: str | None = None
     image: str | None = None
+    base_image: str | None = None
     min_replicas: int | None = None
     max_replicas: int = 5
     cpu_target: int = 40

@@ -95,6 +95,7 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str | None
     runtime: str
     image: str | None
+    image_digest: str | None
     memory_bytes: int | None
     cpus: float | None
     gpus: str | None

@@ -158,6 +158,11 @@ class _EngineCollector(Collector):
             GaugeMetricFamily(
                 "servd_version_ready_replicas", "Replicas in rotation.", labels=labels
             ),
+            GaugeMetricFamily(
+                "servd_version_misfit_replicas",
+                "Replicas that get no queries: they hold another model.",
+                labels=labels,
+            ),
             GaugeMetricFamily("servd_version_queued", "Queries not sent yet.", labels=labels),
             GaugeMetricFamily("servd_version_batch_limit", "Largest batch limit.", labels=labels),
         ]
@@ -168,7 +173,12 @@ class _EngineCollector(Collector):
         ]
         for version_id, dispatcher in self._engine.dispatchers.items():
             key = list(version_id)
-            now = (len(dispatcher.slots), dispatcher.queued, max(dispatcher.limits(), default=0))
+            now = (
+                len(dispatcher.slots),
+                dispatcher.misfits,
+                dispatcher.queued,
+                max(dispatcher.limits(), default=0),
+            )
             for gauge, value in zip(gauges, now, strict=True):
                 gauge.add_metric(key, value)
             c = dispatcher.counters

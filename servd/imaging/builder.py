@@ -110,7 +110,8 @@ class Builder:
         with _engine_errors():
             detail = Trial(self._client, spec, self._trial_s).run(image_id)
             # Only now: what carries the name is what has answered.
-            self._client.api.tag(image_id, *split_tag(spec.tag))
+            for name in (spec.tag, *spec.also):
+                self._client.api.tag(image_id, *split_tag(name))
         report.on_tried(detail, time.monotonic() - began_s)
         return image_id
 

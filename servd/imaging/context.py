@@ -4,6 +4,8 @@ The tar of a context has fixed times, owners and modes, so that equal content is
 the engine finds its layers again.
 """
 
+import functools
+import hashlib
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -31,6 +33,8 @@ _ENTRIES: Final = (
 """All that a context may hold."""
 
 _COMPILED: Final = "__pycache__"
+_BUNDLE_LETTERS: Final = 12
+_INPUT_LETTERS: Final = 8
 _KEPT: Final = (
     *("model", "version", "input_type", "labels", "max_batch", "batch_wait_us", "batching"),
     "bundle",
@@ -46,22 +50,68 @@ def write_context(spec: ImageSpec, folder: Path) -> None:
         ConflictError: the version has no bundle.
         OSError: the folder cannot be written.
     """
+    texts = _texts(spec)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        _write(folder / name, text)
+    for package in _packages(spec):
+        _copy(package, folder / "lib" / package.name)
+    if spec.bundle_dir is not None and spec.kind != "frontend":
+        _copy(spec.bundle_dir, folder / "bundle")
+
+
+def content_of(spec: ImageSpec, base_id: str = "") -> str:
+    """Return a text for an image's tag that is another one where anything in the image is.
+
+    It begins with the bundle's digest; after that is one of all else that the image is built from:
+    base image, packages, servd's own code, settings. `base_id` is which image the base's name
+    stands for, where that is known.
+
+    Raises:
+        BundleError: the bundle is not one.
+        ConflictError: the version has no bundle.
+    """
+    total = hashlib.sha256()
+    parts = [f"{name}\0{text}" for name, text in _texts(spec).items()]
+    for part in (*parts, *map(_digest_of_code, _packages(spec)), str(spec.platform), base_id):
+        total.update(hashlib.sha256(part.encode()).digest())
+    inputs = total.hexdigest()[:_INPUT_LETTERS]
+    bundle = spec.version.bundle if spec.version and spec.kind != "frontend" else None
+    return f"{bundle[:_BUNDLE_LETTERS]}-{inputs}" if bundle else inputs
+
+
+def _texts(spec: ImageSpec) -> dict[str, str]:
+    """Return the files of a context that are written for it, by name."""
     manifest = _manifest(spec)
     packages = manifest.packages if manifest else {}
     required = requirements.requirements_of(spec.kind, packages)
     constraints = requirements.constraints_of(required)
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "Dockerfile", dockerfile(spec, manifest.python if manifest else ""))
-    _write(folder / ".dockerignore", IGNORED)
-    _write(folder / "requirements.txt", requirements.as_lines(required))
-    _write(folder / "constraints.txt", requirements.as_lines(constraints))
-    _copy_package(model_runtime.__file__, folder / "lib" / "model_runtime")
-    if spec.kind != "replica":
-        _copy_package(servd.__file__, folder / "lib" / "servd")
+    texts = {
+        "Dockerfile": dockerfile(spec, manifest.python if manifest else ""),
+        ".dockerignore": IGNORED,
+        "requirements.txt": requirements.as_lines(required),
+        "constraints.txt": requirements.as_lines(constraints),
+    }
     if spec.kind == "standalone":
-        _write(folder / "applications.json", applications_json(spec))
-    if spec.bundle_dir is not None and spec.kind != "frontend":
-        _copy(spec.bundle_dir, folder / "bundle")
+        texts["applications.json"] = applications_json(spec)
+    return texts
+
+
+def _packages(spec: ImageSpec) -> list[Path]:
+    """Return the folders of servd's own code that go into an image."""
+    inits = [model_runtime.__file__, *([servd.__file__] if spec.kind != "replica" else [])]
+    return [Path(str(init)).parent for init in inits]
+
+
+@functools.cache
+def _digest_of_code(package: Path) -> str:
+    """Return a digest of a package's files; they do not change while this process runs."""
+    total = hashlib.sha256()
+    for path in _sorted(package):
+        if path.is_file():
+            name = path.relative_to(package).as_posix().encode()
+            total.update(name + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()
 
 
 def applications_json(spec: ImageSpec) -> str:
@@ -134,10 +184,6 @@ def _manifest(spec: ImageSpec) -> Manifest | None:
         return manifests.read(spec.bundle_dir)
     except BundleFormatError as error:
         raise BundleError(str(error)) from error
-
-
-def _copy_package(init: str | None, target: Path) -> None:
-    _copy(Path(str(init)).parent, target)
 
 
 def _copy(source: Path, target: Path) -> None:

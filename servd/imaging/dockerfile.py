@@ -50,8 +50,8 @@ _HEALTH: Final = (
 MARK: Final = "# Written by servd build."
 """The first line, by which a folder is known to hold a context of servd's."""
 
-IGNORED: Final = "**/__pycache__\n**/*.pyc\nDockerfile\n.dockerignore\n"
-"""The content of .dockerignore."""
+IGNORED: Final = "lib/**/__pycache__\nDockerfile\n.dockerignore\n"
+"""The content of .dockerignore. Nothing of the bundle: its content has a digest."""
 
 
 def dockerfile(spec: ImageSpec, python: str = "") -> str:

@@ -35,22 +35,31 @@ _WHOLE_COMPONENT: Final = re.compile(_COMPONENT)
 _WHOLE_TAG: Final = re.compile(_TAG)
 
 
-def image_name(kind: Kind, version: VersionId | None = None, registry: str | None = None) -> str:
+def image_name(
+    kind: Kind, version: VersionId | None = None, registry: str | None = None, content: str = ""
+) -> str:
     """Return the reference that an image has where none is given.
+
+    Without `content` it is the one that people run, and that the next build of that version takes
+    over. With it, it names one content for ever: numbers of versions begin again with a new data
+    directory or after a removal, and nodes keep the images that they have.
 
     Args:
         kind: of image; a front end's does not depend on a model.
         version: the model version inside; None for a front end.
         registry: what comes before the name: `host[:port][/path]`.
+        content: what `content_of` (context.py) says of what is inside.
 
     Raises:
         InvalidNameError: the registry cannot stand before an image's name.
     """
     prefix = f"{checked_registry(registry)}/" if registry else ""
     if kind == "frontend" or version is None:
-        return f"{prefix}{FRONTEND}:{tag_of(__version__)}"
+        return f"{prefix}{FRONTEND}:{_tag(tag_of(__version__), content)}"
     suffix = STANDALONE_SUFFIX if kind == "standalone" else ""
-    return f"{prefix}{repository_of(version.model)}{suffix}:{tag_of(version.version)}"
+    return (
+        f"{prefix}{repository_of(version.model)}{suffix}:{_tag(tag_of(version.version), content)}"
+    )
 
 
 def repository_of(model: str) -> str:
@@ -69,6 +78,10 @@ def tag_of(version: str) -> str:
         return version
     cleaned = re.sub(r"[^A-Za-z0-9_.-]+", "-", version).strip("-.") or "v"
     return f"{cleaned[: _MAX_TAG - _DIGEST_LETTERS - 1]}-{_digest(version)}"
+
+
+def _tag(version: str, content: str) -> str:
+    return f"{version[: _MAX_TAG - len(content) - 1]}-{content}" if content else version
 
 
 def checked_registry(registry: str) -> str:

@@ -29,7 +29,8 @@ class ImageSpec:
 
     A replica and a standalone image need `version` and `bundle_dir`; `applications` are what a
     standalone image answers for, the first of them at `/predict` too. `platform` is Docker's
-    word (`linux/arm64`), None the engine's own. `threads` is for numeric libraries.
+    word (`linux/arm64`), None the engine's own. `threads` is for numeric libraries. `also` are
+    further names that the image gets.
     """
 
     kind: Kind
@@ -40,6 +41,7 @@ class ImageSpec:
     applications: tuple[Application, ...] = ()
     bundle_dir: Path | None = None
     threads: int = 1
+    also: tuple[str, ...] = ()
 
     @property
     def port(self) -> int:

@@ -13,6 +13,7 @@ from docker.errors import APIError
 from requests.exceptions import RequestException
 
 from model_runtime import manifest as manifests
+from servd.announced import other_files
 from servd.errors import ImageError
 from servd.imaging.dockerfile import command_of
 from servd.imaging.failures import load_failure, trial_failure
@@ -111,12 +112,22 @@ class Trial:
         code, output = self._exec(container, words)
         state, info = _reported(output)
         if state == "ready":
+            self._check_content(info)
             tested = "test call ok" if not self._is_untested else "not tested"
             return f"replica ready in {info.get('load_ms', 0)} ms, {tested}"
         if state == "failed":
             raise load_failure(self._spec.tag, info.get("error") or {})
         said = f"state {state}" if state else output.strip()[-300:]
         raise self._failure(container, code, said)
+
+    def _check_content(self, info: dict[str, Any]) -> None:
+        """Refuse an image whose files are not the version's: somebody has changed the bundle."""
+        fault = other_files(self._spec.version, info) if self._spec.version else ""
+        if fault:
+            raise ImageError(
+                f"{self._spec.tag} was built, but it {fault}",
+                hint="the files of the bundle were changed after they were deployed: deploy again",
+            )
 
     def _ask_http(self, container: "Container") -> str:
         path, body = self._query()

@@ -78,6 +78,17 @@ class Handle(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """The input type that an image says it takes, if any, and which image it is.
+
+    `digest` is REPOSITORY@sha256:… where a registry has it, else the engine's own id.
+    """
+
+    input_type: str | None
+    digest: str
+
+
 class Launcher(Protocol):
     """Starts replicas of one kind of runtime."""
 
@@ -90,8 +101,8 @@ class Launcher(Protocol):
         """
         ...
 
-    async def image_input_type(self, image: str) -> str | None:
-        """Return the input type that an image says it takes. Called before its first launch.
+    async def describe_image(self, image: str) -> ImageFacts:
+        """Return what an image's name stands for now. Called when a version is deployed with it.
 
         Raises:
             ServdError: this runtime has no images, or cannot get this one.

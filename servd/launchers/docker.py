@@ -21,10 +21,11 @@ from servd.config import Config
 from servd.datatypes import ModelVersion
 from servd.errors import EngineError, ImageError, ServdError
 from servd.identity import folder_id, is_of
-from servd.launchers.base import LaunchSpec, describe_exit
+from servd.launchers.base import ImageFacts, LaunchSpec, describe_exit
 from servd.launchers.container import ContainerHandle, copy_output
 from servd.launchers.container_options import NO_PROTOCOL_HINT, Place, exit_code
 from servd.launchers.in_thread import in_thread
+from servd.launchers.pinned import digest_of, pinned_image
 from servd.log import log
 
 if TYPE_CHECKING:
@@ -94,13 +95,13 @@ class DockerLauncher:
         handle.watch()
         return handle
 
-    async def image_input_type(self, image: str) -> str | None:
-        """Return the input type that an image says it takes; None where it says nothing.
+    async def describe_image(self, image: str) -> ImageFacts:
+        """Return what an image's name stands for now; it is pulled where it is not here.
 
         Raises:
             ServdError: there is no engine, or no such image.
         """
-        found: str | None = await in_thread(functools.partial(self._image_input_type, image))
+        found: ImageFacts = await in_thread(functools.partial(self._describe_image, image))
         return found
 
     def _submit(self, call: Callable[[], object]) -> None:
@@ -137,16 +138,16 @@ class DockerLauncher:
     def _image(self, engine: "Engine", spec: LaunchSpec) -> str:
         version = spec.version
         if version.image is not None:
-            return str(engine.find_image(version.image)["Id"])
+            return pinned_image(engine, version)
         # One at a time: replicas of a version would all build the same image.
         with self._building:
             return self._ensure_image(engine.client, version, spec.bundle_dir)
 
-    def _image_input_type(self, image: str) -> str | None:
+    def _describe_image(self, image: str) -> ImageFacts:
         engine, _ = self._prepare()
-        labels = (engine.find_image(image).get("Config") or {}).get("Labels") or {}
-        found = labels.get(_INPUT_TYPE_LABEL)
-        return str(found) if found else None
+        description = engine.find_image(image)
+        labels = (description.get("Config") or {}).get("Labels") or {}
+        return ImageFacts(labels.get(_INPUT_TYPE_LABEL) or None, digest_of(image, description))
 
     def _prepare(self) -> "tuple[Engine, Place]":
         """Connect, end what a daemon before this one has left, make keys and network; once."""

@@ -100,6 +100,15 @@ class Engine:
                         self._api.remove_network(network["Id"])
         return len(found)
 
+    def inspect_image(self, reference: str) -> dict[str, Any] | None:
+        """Return the description of an image; None where it is not here."""
+        with _errors():
+            try:
+                found: dict[str, Any] = self._api.inspect_image(reference)
+            except ImageNotFound:
+                return None
+            return found
+
     def find_image(self, reference: str) -> dict[str, Any]:
         """Return the description of an image, which is pulled where it is not here.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from model_runtime.carriers import STREAM_SCHEME
 from servd.errors import InvalidValueError
-from servd.launchers.base import LaunchSpec
+from servd.launchers.base import ImageFacts, LaunchSpec
 
 _ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -127,7 +127,7 @@ class ProcessLauncher:
             os.close(log)
         return ProcessHandle(process, socket, scratch)
 
-    async def image_input_type(self, image: str) -> str | None:
+    async def describe_image(self, image: str) -> ImageFacts:
         """Refuse: processes have no images."""
         raise InvalidValueError(
             f"the image {image} cannot be run as a process", hint="--runtime docker"

@@ -16,12 +16,12 @@ DELETE FROM applications WHERE name = :name;
 INSERT INTO versions (
     model, version, input_type, labels, container_name, model_data_path,
     max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s,
-    image, memory_bytes, cpus, gpus
+    image, image_digest, memory_bytes, cpus, gpus
 )
 VALUES (
     :model, :version, :input_type, :labels, :container_name, :model_data_path,
     :max_batch, :batch_wait_us, :batching, :bundle, :runtime, :replicas, :created_s,
-    :image, :memory_bytes, :cpus, :gpus
+    :image, :image_digest, :memory_bytes, :cpus, :gpus
 )
 ON CONFLICT (model, version) DO UPDATE SET
     input_type = excluded.input_type,
@@ -36,6 +36,7 @@ ON CONFLICT (model, version) DO UPDATE SET
     replicas = excluded.replicas,
     created_s = excluded.created_s,
     image = excluded.image,
+    image_digest = excluded.image_digest,
     memory_bytes = excluded.memory_bytes,
     cpus = excluded.cpus,
     gpus = excluded.gpus;
@@ -63,7 +64,7 @@ SELECT name, input_type, slo_us, default_output, policy FROM applications ORDER 
 SELECT
     model, version, input_type, labels, container_name, model_data_path,
     max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s,
-    image, memory_bytes, cpus, gpus
+    image, image_digest, memory_bytes, cpus, gpus
 FROM versions ORDER BY rowid;
 
 -- name: all_current

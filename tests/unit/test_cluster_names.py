@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from servd.cluster import addresses, currents, redefined
-from servd.datatypes import InputType, RegistryState, VersionId
+from servd.cluster import addresses, currents
+from servd.datatypes import InputType, RegistryState, VersionId, is_another
 from servd.published import Endpoint
 from tests.replicas import version_of
 
@@ -35,10 +35,15 @@ def test_current_versions_are_those_that_answer():
         ({"bundle": "other"}, True),
         ({"input_type": InputType.STRINGS}, True),
         ({"batch_wait_us": 5}, True),
+        ({"image": "other:1"}, True),
+        ({"image_digest": "sha256:1"}, True),
+        ({"created_s": 7.0}, False),
+        ({"created_s": 7.0, "bundle": None}, True),
     ],
-    ids=["same", "scaled", "bundle", "type", "batching"],
+    ids=["same", "scaled", "bundle", "type", "batching", "image", "digest", "later", "registered"],
 )
 def test_what_makes_a_version_another_one(change, is_new):
-    """What is computed and how, not how often."""
+    """What is computed and how, not how often; of one without files, when it was registered."""
     now = msgspec.structs.replace(ONE, **change)
-    assert redefined({ONE.id: ONE}, {ONE.id: now}) == ([ONE.id] if is_new else [])
+    before = msgspec.structs.replace(ONE, bundle=now.bundle) if "created_s" in change else ONE
+    assert is_another(before, now) is is_new

@@ -219,3 +219,39 @@ def test_reports_hold_the_growth_since_the_last():
                 replica.release()
 
     run(story())
+
+
+def test_a_version_that_comes_again_as_another_model_has_none_of_its_answers():
+    """Numbers begin again after a removal, which a snapshot that was left out may have told."""
+
+    async def story():
+        other = version_of("1", max_batch=1, bundle="other")
+        with ScriptedReplica() as old, ScriptedReplica(answer=lambda _row: b"1") as new:
+            async with Engine(1 << 20) as engine:
+                stage = Stage(engine)
+                stage.follower.apply(_snapshot(_seat(old)))
+                first = stage.ask(1, 2)
+                await until(lambda: first.outputs)
+                stage.follower.apply(_snapshot(_seat(new), versions=(other,)))
+                second = stage.ask(1, 2)
+                await until(lambda: second.outputs)
+                stage.follower.close()
+                assert (first.outputs, second.outputs) == ([b"3.0"], [b"1"])
+
+    run(story())
+
+
+def test_another_model_at_a_replicas_address_gets_nothing(caplog):
+    """Addresses of containers are given to others; what is there says what it has loaded."""
+
+    async def story():
+        with ScriptedReplica() as replica:
+            replica.info = {"bundle": "another"}
+            async with _stage() as stage:
+                stage.follower.apply(_snapshot(_seat(replica)))
+                await until(lambda: not stage.engine.dispatchers[ONE.id].is_live)
+                stage.follower.tick()
+                assert not stage.engine.dispatchers[ONE.id].is_live
+
+    run(story())
+    assert f"holds the bundle another, but m:1 is registered with {ONE.bundle}" in caplog.text

@@ -165,8 +165,9 @@ def test_those_that_share_its_silence_go_with_the_first():
         ({"model": "n", "version": "1"}, "is a replica of n:1, not of m:1"),
         ({"model": "m", "version": "2"}, "is a replica of m:2, not of m:1"),
         ({"input_type": "strings"}, "takes strings, but m:1 is registered for doubles"),
+        ({"bundle": "old"}, f"holds the bundle old, but m:1 is registered with {ONE.bundle}"),
     ],
-    ids=["model", "version", "type"],
+    ids=["model", "version", "type", "bundle"],
 )
 def test_a_replica_of_something_else_gets_nothing(caplog, info, fault):
     """Its address may have been given away; that is said once."""
@@ -177,13 +178,33 @@ def test_a_replica_of_something_else_gets_nothing(caplog, info, fault):
             async with _stage(replica.address) as (_clock, dispatcher, _link):
                 await until(lambda: _errors(caplog))
                 replica.announce(protocol.READY)
+                assert dispatcher.misfits == 1
                 replica.info = {"model": "m", "version": "1", "input_type": "doubles"}
+                replica.info["bundle"] = ONE.bundle
                 replica.announce(protocol.READY)
                 await until(lambda: dispatcher.is_live)
+                assert dispatcher.misfits == 0
 
     run(story())
     (message,) = _errors(caplog)
     assert f" {fault}: it gets no queries" in message
+
+
+def test_one_that_becomes_another_model_gets_nothing_more(caplog):
+    """What is at its address may be replaced while the connection is made anew."""
+
+    async def story():
+        with _replica() as replica:
+            replica.info = {"bundle": ONE.bundle}
+            async with _stage(replica.address) as (_clock, dispatcher, _link):
+                await until(lambda: dispatcher.is_live)
+                replica.info = {"bundle": "another"}
+                replica.announce(protocol.READY)
+                await until(lambda: not dispatcher.is_live)
+                assert dispatcher.misfits == 1
+
+    run(story())
+    assert "holds the bundle another" in _errors(caplog)[0]
 
 
 def test_another_protocol_version_is_reported(caplog):

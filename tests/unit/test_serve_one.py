@@ -14,13 +14,14 @@ import urllib.request
 import msgspec
 import pytest
 
+from model_runtime.bundle import digest_of
 from servd.config import Config
 from servd.errors import LoadFailedError
 from servd.imaging.context import applications_json
 from servd.log_copier import LogCopier
 from servd.serve_one import OneModel, serve_one
 from tests.daemon import free_port
-from tests.unit.imaging.specs import APPLICATION, VERSION, make_bundle, spec_of
+from tests.unit.imaging.specs import APPLICATION, make_bundle, spec_of, version_in
 
 WAIT_S = 30
 
@@ -103,7 +104,7 @@ def test_what_servd_build_wrote_says_what_is_served(serve, bundle, tmp_path):
     slow = "import time\ndef f(xs):\n    time.sleep(0.3)\n    return [0 for _ in xs]\n"
     (bundle / "files" / "f.py").write_text(slow)
     file = tmp_path / "applications.json"
-    file.write_text(applications_json(spec_of("standalone", bundle)))
+    file.write_text(applications_json(spec_of("standalone", bundle, version=version_in(bundle))))
     one = serve(bundle, "--applications", str(file), "--default", "9", "--replicas=2")
     one.until_ready()
     status, body = one.ask(f"/{APPLICATION.name}/predict", b'{"input":[1]}')
@@ -111,6 +112,27 @@ def test_what_servd_build_wrote_says_what_is_served(serve, bundle, tmp_path):
     assert (status, answer["output"], answer["default"]) == (200, 9, True)
     assert one.end(signal.SIGINT) == 0
     assert "replica 1 is ready" in one.err.read_text()
+
+
+def test_an_image_whose_files_are_others_than_it_says_answers_nothing(serve, bundle, tmp_path):
+    """The digest of what lies there counts, and not what somebody wrote beside it."""
+    file = tmp_path / "applications.json"
+    file.write_text(applications_json(spec_of("standalone", bundle)))
+    one = serve(bundle, "--applications", str(file))
+    assert one.process.wait(WAIT_S) == 1
+    said = one.err.read_text()
+    assert f"holds the bundle {digest_of(bundle)}" in said
+    assert f"registered with {'0' * 32}" in said
+
+
+def test_a_deployment_can_say_which_model_it_expects(serve, bundle):
+    """The name of an image may have come to stand for another model; then it answers nothing."""
+    wanted = serve(bundle, f"--expect-bundle={digest_of(bundle)}")
+    wanted.until_ready()
+    assert wanted.end() == 0
+    other = serve(bundle, env={**os.environ, "SERVD_EXPECT_BUNDLE": "1" * 32})
+    assert other.process.wait(WAIT_S) == 1
+    assert f"its deployment expects {'1' * 32}: it answers nothing" in other.err.read_text()
 
 
 def test_an_open_query_is_answered_before_the_end(serve, bundle):
@@ -182,7 +204,7 @@ def _config(folder):
 
 
 def _one(bundle):
-    version = msgspec.structs.replace(VERSION, replicas=1)
+    version = msgspec.structs.replace(version_in(bundle), replicas=1)
     return OneModel(version, (APPLICATION,), bundle)
 
 

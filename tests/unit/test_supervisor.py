@@ -53,6 +53,43 @@ def test_a_reported_load_failure_is_raised_and_everything_launched_ends(config):
     asyncio.run(story())
 
 
+def test_a_replica_of_another_model_is_no_candidate(config, caplog):
+    """What has loaded is not what is deployed: an image of that name may hold other files."""
+
+    async def story():
+        stage = Stage()
+        stage.said = {"bundle": "old"}
+        async with stage.supervisor(config) as supervisor:
+            with pytest.raises(LoadFailedError, match="holds the bundle old") as refused:
+                await supervisor.ensure(version_of(), 1, fail_fast=True)
+            assert "registered with b" in str(refused.value)
+            assert stage.attached == []
+            assert "kill" in stage.handles[0].calls
+
+    asyncio.run(story())
+    (said,) = (r.getMessage() for r in caplog.records if r.levelname == "ERROR")
+    assert said.endswith("registered with b: it gets no queries")
+
+
+def test_a_replica_that_becomes_another_model_gets_nothing_more(config):
+    """What answers at its address may be another container than the one that was launched."""
+
+    async def story():
+        stage = Stage()
+        async with stage.supervisor(config) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            stage.owners[0].on_replica_state("ready", {"bundle": "old"})
+            assert stage.attached == []
+            await until(lambda: len(stage.handles) == 2)
+            stage.said = {"bundle": "b"}
+            await until(lambda: stage.attached)
+            (status,) = supervisor.statuses()
+            assert status.state is ReplicaState.READY
+            assert "kill" in stage.handles[0].calls
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [

@@ -2,37 +2,27 @@
 """Which images an export has built, and of what; a stand-in for the engine builds them."""
 
 import sys
-from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from model_runtime.manifest import Manifest, write
 from servd import __version__
-from servd.cli.export_images import build_images
+from servd.cli.build import _named
+from servd.cli.export_images import ExportImages
 from servd.cli.output import Output
+from servd.client import find_daemon
 from servd.config import Config
+from servd.datatypes import InputType, ModelVersion
 from servd.errors import BundleError
 from servd.export.plan import plan_export
 from servd.export.secrets import Secrets
 from servd.export.settings import ExportSettings, Shape
+from servd.imaging.spec import ImageSpec
 
 BUNDLE = "0" * 32
 OUTPUT = Output(is_json=False, is_quiet=True, no_color=True)
 HERE = ".".join(map(str, sys.version_info[:2]))
-
-
-@dataclass(kw_only=True)
-class StandInSpec:
-    """The fields of servd.imaging.spec.ImageSpec that exports set."""
-
-    kind: str
-    tag: str
-    base_image: str
-    version: Any = None
-    applications: Any = ()
-    bundle_dir: Any = None
 
 
 class StandInBuilder:
@@ -42,7 +32,7 @@ class StandInBuilder:
         self.built.clear()
         self.pushed.clear()
 
-    built: list[StandInSpec] = []  # noqa: RUF012 - of all, as the verb makes its own
+    built: list[ImageSpec] = []  # noqa: RUF012 - of all, as the verb makes its own
     pushed: list[str] = []  # noqa: RUF012 - as above
 
     def build(self, spec):
@@ -60,9 +50,6 @@ def builder(monkeypatch):
     parts = {
         "builder": SimpleNamespace(Builder=StandInBuilder),
         "engine": SimpleNamespace(connect=lambda: None),
-        "spec": SimpleNamespace(
-            ImageSpec=StandInSpec, default_base_image=lambda python: f"python:{python}"
-        ),
     }
     for name, part in parts.items():
         monkeypatch.setitem(sys.modules, f"servd.imaging.{name}", part)
@@ -93,20 +80,29 @@ def registry():
     }
 
 
-def build(registry, data_dir, *, push=False, base_image=None, **settings):
-    """Build the images of an export."""
-    plan = plan_export(registry, ExportSettings(**settings), Secrets())
+def images_of(registry, data_dir, base_image=None, **settings):
+    """Return the images of an export, and the export."""
+    given = ExportSettings(**settings)
     config = Config(data_dir=data_dir, base_image=base_image)
-    build_images(plan, registry, config, OUTPUT, push=push)
+    session = SimpleNamespace(config=config, client=lambda: find_daemon(config, None))
+    images = ExportImages(session, registry, given)
+    return images, plan_export(registry, given, Secrets(), images.contents())
+
+
+def build(registry, data_dir, *, push=False, **settings):
+    """Build the images of an export."""
+    images, plan = images_of(registry, data_dir, **settings)
+    images.build(plan, OUTPUT, push=push)
+    return plan
 
 
 def test_a_cluster_needs_the_frontend_and_each_version(registry, stored, builder):
     """A replica is built for the Python of its bundle, the frontend for this one."""
     build(registry, stored, image_registry="host/team")
     frontend, replica = sorted(builder.built, key=lambda spec: spec.kind)
-    assert (frontend.kind, frontend.base_image) == ("frontend", f"python:{HERE}")
-    assert frontend.tag == f"host/team/servd-frontend:{__version__}"
-    assert (replica.kind, replica.base_image) == ("replica", "python:3.12.1")
+    assert (frontend.kind, frontend.base_image) == ("frontend", f"python:{HERE}-slim")
+    assert frontend.tag.startswith(f"host/team/servd-frontend:{__version__}-")
+    assert (replica.kind, replica.base_image) == ("replica", "python:3.12-slim")
     assert replica.bundle_dir == stored / "bundles" / BUNDLE
     assert replica.version.model == "m"
     assert builder.pushed == []
@@ -116,7 +112,8 @@ def test_a_standalone_image_has_its_applications(registry, stored, builder):
     """All exported applications of the model are in its one image."""
     build(registry, stored, shape=Shape.STANDALONE)
     (spec,) = builder.built
-    assert (spec.kind, spec.tag) == ("standalone", "m-standalone:1")
+    assert spec.kind == "standalone"
+    assert spec.tag.startswith(f"m-standalone:1-{BUNDLE[:12]}-")
     assert [app.name for app in spec.applications] == ["a", "b"]
     build(registry, stored, shape=Shape.STANDALONE, apps=("b",))
     (spec,) = builder.built
@@ -139,13 +136,64 @@ def test_files_are_built_on_the_image_that_they_were_deployed_into(registry, sto
     """What they were mounted into has what they need, whatever the setting says of others."""
     registry["versions"][0] |= {"image": "theirs:1", "runtime": "docker"}
     build(registry, stored, base_image="own:1")
-    bases = {spec.tag: spec.base_image for spec in builder.built}
-    assert bases == {"m:1": "theirs:1", f"servd-frontend:{__version__}": "own:1"}
+    bases = {spec.kind: spec.base_image for spec in builder.built}
+    assert bases == {"replica": "theirs:1", "frontend": "own:1"}
 
 
 def test_files_that_are_not_here_are_named(registry, tmp_path, builder):
     """Of a daemon on another machine there are no bundles here."""
+    builder.built.clear()
     with pytest.raises(BundleError, match="m:1") as refused:
         build(registry, tmp_path)
     assert "--data-dir" in refused.value.hint
-    assert [spec.kind for spec in builder.built] in ([], ["frontend"])
+    assert builder.built == []
+
+
+@pytest.mark.parametrize("shape", list(Shape))
+def test_a_name_is_another_one_where_what_is_inside_is(registry, stored, monkeypatch, shape):
+    """Files, settings, objectives, base image, packages and servd itself are in the name."""
+
+    def named(**given):
+        _, plan = images_of(registry, stored, shape=shape, apps=("a",), **given)
+        return next(name for name, version in plan.images.items() if version)
+
+    names = [named(), named(base_image="own:1"), named(base_image="own:2")]
+    assert named() == names[0]
+    monkeypatch.setattr("servd.imaging.requirements.RUNTIME", ("msgpack",))
+    monkeypatch.setattr("servd.imaging.requirements.SERVING", ("msgpack",))
+    names.append(named())
+    monkeypatch.setattr("servd.imaging.context._digest_of_code", lambda _: "newer")
+    names.append(named())
+    registry["versions"][0]["max_batch"] = 7
+    names.append(named())
+    if shape is Shape.STANDALONE:
+        registry["applications"][0]["slo_us"] = 2000
+        names.append(named())
+    assert len(set(names)) == len(names)
+
+
+def test_only_what_is_exported_is_asked_for(registry, stored):
+    """The files of a model that stays here need not be at hand."""
+    other = {**registry["versions"][0], "model": "n", "bundle": "1" * 32}
+    registry["versions"].append(other)
+    images_of(registry, stored, apps=("a",))
+    with pytest.raises(BundleError, match="n:1"):
+        images_of(registry, stored)
+
+
+def test_servd_build_makes_the_names_that_an_export_wants(registry, stored):
+    """Who builds and pushes by hand has pushed what the export's nodes pull."""
+    (_, plan) = images_of(registry, stored, image_registry="host/team")
+    version = ModelVersion(
+        model="m", version="1", input_type=InputType.DOUBLES, bundle=BUNDLE, replicas=1
+    )
+    spec = ImageSpec(
+        kind="replica",
+        tag="",
+        base_image="python:3.12-slim",
+        version=version,
+        bundle_dir=stored / "bundles" / BUNDLE,
+    )
+    named = _named(spec, {"registry": "host/team", "tag": None})
+    assert named.tag == "host/team/m:1"
+    assert set(named.also) < set(plan.images)

@@ -26,8 +26,12 @@ def images_of(plan) -> set[str]:
 
 def test_every_version_has_an_image_of_the_registry(registry, secrets):
     """A version's image is called like it; the plan names all images that are needed."""
-    plan = plan_export(registry, ExportSettings(image_registry="host:5000/team"), secrets)
-    expected = {"iris:1", "iris:2", "tags:1", f"servd-frontend:{__version__}"}
+    contents = {"iris:1": "a1", "": "b2"}
+    settings = ExportSettings(image_registry="host:5000/team")
+    plan = plan_export(registry, settings, secrets, contents)
+    bundle = "0" * 12
+    expected = {f"iris:2-{bundle}", f"tags:1-{bundle}", "iris:1-a1"}
+    expected |= {f"servd-frontend:{__version__}-b2"}
     assert set(plan.images) == {f"host:5000/team/{name}" for name in expected}
     assert images_of(plan) == set(plan.images)
 
@@ -40,12 +44,45 @@ def test_a_version_that_was_deployed_as_an_image_keeps_it(registry, secrets):
     assert "other.example/tags:9" not in plan.images
 
 
+def test_an_image_of_others_is_named_by_its_digest_where_that_is_known(registry, secrets):
+    """Its name may be given to another; that is said where there is nothing better."""
+    image = {"image": "other.example/tags:9", "bundle": None, "runtime": "docker"}
+    registry["versions"][2] |= image
+    plan = plan_export(registry, ExportSettings(), secrets)
+    assert any("a name that may be given to another image" in text for text in plan.warnings)
+    pinned = f"other.example/tags@sha256:{'1' * 64}"
+    registry["versions"][2]["image_digest"] = pinned
+    plan = plan_export(registry, ExportSettings(), secrets)
+    assert pinned in images_of(plan)
+    assert not any("another image" in text for text in plan.warnings)
+    registry["versions"][2]["image_digest"] = "sha256:2"  # the engine's own, which no node knows
+    assert "other.example/tags:9" in images_of(plan_export(registry, ExportSettings(), secrets))
+
+
+@pytest.mark.parametrize("shape", list(Shape))
+def test_two_data_directories_never_share_the_name_of_an_image(registry, secrets, shape):
+    """Numbers of versions begin again; what is in an image tells it from others of its number."""
+    other = copy.deepcopy(registry)
+    for version in other["versions"]:
+        version["bundle"] = "f" * 32
+    both = [
+        {
+            image
+            for image in plan_export(each, ExportSettings(shape=shape), secrets).images
+            if "frontend" not in image
+        }
+        for each in (registry, other)
+    ]
+    assert both[0]
+    assert both[0].isdisjoint(both[1])
+
+
 def test_files_that_were_mounted_into_an_image_get_one_of_their_own(registry, secrets):
     """The image that they were deployed into does not hold them, and is not to be overwritten."""
     registry["versions"][2] |= {"image": "other.example/base:9", "runtime": "docker"}
     plan = plan_export(registry, ExportSettings(image_registry="host/team"), secrets)
     assert "other.example/base:9" not in images_of(plan) | set(plan.images)
-    assert "host/team/tags:1" in plan.images
+    assert f"host/team/tags:1-{'0' * 12}" in plan.images
 
 
 def test_a_version_that_was_only_registered_is_left_out(registry, secrets):
@@ -89,7 +126,8 @@ def test_the_standalone_shape_has_one_image_an_application(registry, secrets):
     """Each application's image has its model inside: that of the current version."""
     plan = plan_export(registry, ExportSettings(**STANDALONE), secrets)
     assert images_of(plan) == set(plan.images)
-    assert set(plan.images) == {"iris-standalone:2", "tags-standalone:1"}
+    bundle = "0" * 12
+    assert set(plan.images) == {f"iris-standalone:2-{bundle}", f"tags-standalone:1-{bundle}"}
     kinds = [found["kind"] for found in plan.objects]
     assert kinds.count("Deployment") == kinds.count("Service") == 2
     assert "Secret" not in kinds

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import msgspec
+
+from model_runtime.bundle import digest_of
 from model_runtime.manifest import Manifest, write
 from servd.datatypes import Application, InputType, ModelVersion
 from servd.imaging.naming import image_name
@@ -22,6 +25,11 @@ def make_bundle(folder: Path, **manifest: object) -> Path:
     given = {"python": "3.11.7", "example": [1.0, 2.0], **manifest}
     write(Manifest(loader="python", file="f.py", kind="function", object="f", **given), folder)
     return folder
+
+
+def version_in(bundle: Path) -> ModelVersion:
+    """Return the version with a bundle's real digest."""
+    return msgspec.structs.replace(VERSION, bundle=digest_of(bundle))
 
 
 def spec_of(kind: str, bundle: Path | None = None, **changes: object) -> ImageSpec:
