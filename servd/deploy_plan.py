@@ -211,9 +211,10 @@ def _current_again(
     current = state.versions.get(VersionId(wanted.model, state.current.get(wanted.model, "")))
     if current is None or request.version is not None:
         return None
-    if request.image is not None and wanted.image_digest in (None, ""):
+    if request.image is not None and wanted.image_digest is None:
         return None
-    is_same = current.image_digest == wanted.image_digest and all(getattr(current, name) == getattr(wanted, name) for name in _SAME)
+    names = (*_SAME, "image_digest")
+    is_same = all(getattr(current, name) == getattr(wanted, name) for name in names)
     return current if is_same else None
 
 
