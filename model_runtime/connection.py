@@ -107,9 +107,14 @@ class ReplicaSocket:
             return Health(self.state, 0.0)
         return Health(self.state, time.monotonic() - call[1])
 
+    def excuse(self, missed_s: float) -> None:
+        """Do not count a time in which this process did not listen as silence of the others."""
+        self.last_heard_s = min(self.last_heard_s + missed_s, time.monotonic())
+
     def announce(self, state: str) -> None:
         """Tell every known frontend the new state."""
         self.state = state
+        self._drain()  # who has spoken while this process stood still is known
         for frontend in self._known():
             self._send_state(frontend)
 

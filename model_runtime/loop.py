@@ -15,6 +15,8 @@ from pathlib import Path
 
 from model_runtime import manifest, protocol
 from model_runtime.admission import ReplicaKeys
+from model_runtime.attention import Attention
+from model_runtime.carriers import WAKE_MS
 from model_runtime.connection import ReplicaSocket, Work
 from model_runtime.content import Content
 from model_runtime.failure import MODEL_ERRORS, as_json, message_of
@@ -128,21 +130,34 @@ class Replica:
             socket.receive()
 
     def _serve(self, socket: ReplicaSocket, model: LoadedModel) -> None:
-        while not self._is_stopping() and not self._is_orphan(socket):
+        attention = Attention(time.monotonic, WAKE_MS / 1000)
+        while not self._is_stopping():
             if socket.receive():
                 self._work(socket, model)
-            else:
-                self._on_idle()
+                continue
+            self._on_idle()
+            # Whoever stopped this process has kept it from hearing; it has heard while it worked.
+            socket.excuse(attention.missed_s())
+            if self._is_orphan(socket):
+                return
 
     def _drain(self, socket: ReplicaSocket, model: LoadedModel) -> None:
-        """Answer what was on its way when the frontends were told to send no more."""
-        began_s = quiet_since_s = time.monotonic()
-        while (now_s := time.monotonic()) - quiet_since_s < DRAIN_QUIET_S:
-            if now_s - began_s > DRAIN_LIMIT_S:
-                return
-            if socket.receive():
+        """Answer what was on its way when the frontends were told to send no more.
+
+        A pause that was no wait for a message does not count: this process may have been stopped.
+        """
+        left_s = DRAIN_LIMIT_S
+        quiet_s = 0.0
+        while quiet_s < DRAIN_QUIET_S and left_s > 0:
+            began_s = time.monotonic()
+            has_work = socket.receive()
+            waited_s = min(time.monotonic() - began_s, DRAIN_QUIET_S)
+            quiet_s = 0.0 if has_work else quiet_s + waited_s
+            left_s -= waited_s
+            if has_work:
+                began_s = time.monotonic()
                 self._work(socket, model)
-                quiet_since_s = time.monotonic()
+                left_s -= time.monotonic() - began_s
 
     def _is_orphan(self, socket: ReplicaSocket) -> bool:
         limit_s = self._options.orphan_timeout_s

@@ -90,10 +90,11 @@ def carrier(
     context: "zmq.Context[zmq.Socket[bytes]]",
     on_frames: OnFrames,
     curve: CurveKeys | None,
+    on_reconnected: Callable[[], None],
 ) -> Carrier:
-    """Return the carrier of an address; keys are for ZeroMQ's."""
+    """Return the carrier of an address; keys are for ZeroMQ's, which does not tell of ends."""
     if address.startswith(STREAM_SCHEME):
-        return StreamCarrier(address.removeprefix(STREAM_SCHEME), on_frames)
+        return StreamCarrier(address.removeprefix(STREAM_SCHEME), on_frames, on_reconnected)
     return ZmqCarrier(address, context, on_frames, curve)
 
 
@@ -104,8 +105,12 @@ class StreamCarrier:
     is being sent, and `_sent` how much of its first piece has gone. While `_is_behind`, all waits.
     """
 
-    def __init__(self, path: str, on_frames: OnFrames) -> None:
+    def __init__(
+        self, path: str, on_frames: OnFrames, on_reconnected: Callable[[], None] = lambda: None
+    ) -> None:
         self._path = path
+        self._on_reconnected = on_reconnected
+        self._has_hung_up = False
         self._on_frames = on_frames
         self._socket: socket.socket | None = None
         self._assembler = Assembler()
@@ -134,6 +139,9 @@ class StreamCarrier:
         self._life = ProcessorTime(_listener_of(sock))
         asyncio.get_running_loop().add_reader(sock.fileno(), self.read)
         self._flush()
+        if self._has_hung_up:
+            self._has_hung_up = False
+            self._on_reconnected()
 
     def close(self) -> None:
         """Let go of the socket."""
@@ -261,6 +269,7 @@ class StreamCarrier:
     def _hang_up(self) -> None:
         """Connect again, and send nothing of what was meant for the connection before."""
         self.close()
+        self._has_hung_up = True
         self._retry = asyncio.get_running_loop().call_later(RECONNECT_MS / 1000, self.open)
 
 

@@ -7,6 +7,7 @@ The heart of `servd frontend` (cluster_frontend.py). In the place of the daemon'
 from collections.abc import Collection, Mapping
 from functools import partial
 
+from model_runtime.attention import Attention
 from servd import feed
 from servd.curve import CurveKeys
 from servd.datatypes import ModelVersion, RegistryState, VersionId
@@ -35,7 +36,7 @@ class Cluster:
         self._retired: dict[VersionId, ModelVersion] = {}
         self._leaving: dict[str, VersionId] = {}
         self._number = 0
-        self._ticked_s = engine.clock()
+        self._attention = Attention(engine.clock, TICK_S)
 
     def publish(self, published: Published) -> None:
         """Follow another registry from now on; queries that wait stay with their version."""
@@ -70,12 +71,8 @@ class Cluster:
     def tick(self) -> None:
         """Look after the replicas, and go on with what waits for some of them."""
         now_s = self.engine.clock()
-        late_s, self._ticked_s = now_s - self._ticked_s - TICK_S, now_s
-        if late_s > TICK_S:
-            # This process stood still (a cluster's limits on processor time do that): what the
-            # replicas said meanwhile has not been read yet.
-            for link in self._links.values():
-                link.excuse(late_s)
+        # A cluster's limits on processor time make a process stand still.
+        self._follower.excuse(self._attention.missed_s())
         suspect_silent(self._links.values(), now_s)
         self._follower.tick()
         drained = self._follower.drained()

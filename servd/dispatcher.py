@@ -13,7 +13,7 @@ from servd import faults
 from servd.batching import new_controller
 from servd.cache import Table, VersionCache
 from servd.clock import Clock
-from servd.datatypes import GONE, End, ModelVersion
+from servd.datatypes import GONE, SILENT, End, ModelVersion
 from servd.deadlines import drop_answered, take_by_deadline
 from servd.delay import BatchDelay
 from servd.metrics import Counters, Tally
@@ -270,12 +270,20 @@ class Dispatcher:
             connection.read()  # what it said before it ended
         self._slot_of.pop(connection, None)
         connection.tally.fold()
+        self._take_over(connection, end)
+        self._dispatch()
+
+    def on_lost(self, connection: ReplicaConnection) -> None:
+        """Send again what a replica has hung up on, which is well otherwise."""
+        self._take_over(connection, End("hung up", SILENT.death))
+        self._dispatch()
+
+    def _take_over(self, connection: ReplicaConnection, end: End) -> None:
         batches = [batch.queries for batch in connection.in_flight.values()]
         connection.in_flight.clear()
         self._again.extend(batches[1:])
         if batches:
             self._retry(batches[0], end)
-        self._dispatch()
 
     def _retry(self, queries: list[Query], end: End) -> None:
         """Try a batch again that a replica may have ended of, so that what ends it fails alone.

@@ -65,6 +65,11 @@ class Follower:
         for link in self._links.values():
             link.tick(now_s)
 
+    def excuse(self, missed_s: float) -> None:
+        """Count nothing against replicas of a time in which this process stood still."""
+        for link in self._links.values():
+            link.excuse(missed_s)
+
     @property
     def is_draining(self) -> bool:
         """Whether `drained` has to be asked again."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import uvloop
 
+from model_runtime.attention import Attention
 from servd import feed, log
 from servd.clock import monotonic
 from servd.config import Config
@@ -159,9 +160,11 @@ class Frontend:
             asyncio.get_running_loop().call_later(DRAIN_CHECK_S, self._tell_drained)
 
     async def _beat(self) -> None:
+        attention = Attention(monotonic, HEARTBEAT_S)
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             self._beats += 1
+            self._follower.excuse(attention.missed_s())
             self._follower.tick()
             if self._beats % 2 == 0:
                 self._send(self._follower.report())

@@ -6,12 +6,12 @@ processes.
 """
 
 import asyncio
-from contextlib import suppress
 from typing import Self
 
 import msgspec
 import zmq
 
+from model_runtime.attention import Attention
 from servd import feed, peers
 from servd.clock import Clock
 from servd.config import Config
@@ -19,6 +19,7 @@ from servd.counts import add
 from servd.curve import keys_for
 from servd.datatypes import GONE, End, ModelVersion, RegistryState, VersionId
 from servd.log import log
+from servd.patience import patiently
 from servd.rpc import ReplicaConnection
 from servd.surroundings import Owner
 from servd.totals import Totals
@@ -27,7 +28,8 @@ from servd.watched import Watched
 APPLY_S = 1.0
 """A frontend that has not applied a change by then is ended; the change is acknowledged."""
 
-SILENT_S = 10.0
+SECOND_S = 1.0
+SILENT_S = 12.0
 """A frontend reports every second; one that is silent for so long hangs and is ended."""
 
 
@@ -119,6 +121,7 @@ class Frontends:
         self._acknowledged = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._attention = Attention(clock, SECOND_S)
 
     async def __aenter__(self) -> Self:
         path = self._config.feed_socket
@@ -169,10 +172,12 @@ class Frontends:
         """Return when every frontend has applied all changes, or was found hanging."""
         self._flush()
         number = self._number
-        with suppress(TimeoutError):
-            async with asyncio.timeout(APPLY_S):
-                while any(peer.applied < number for peer in self._peers.values()):
-                    await self._acknowledged.wait()
+
+        async def applied() -> None:
+            while any(peer.applied < number for peer in self._peers.values()):
+                await self._acknowledged.wait()
+
+        await patiently(APPLY_S, applied)
         for peer in [peer for peer in self._peers.values() if peer.applied < number]:
             self._end(peer, f"has not applied a change within {APPLY_S:g} s")
 
@@ -299,10 +304,12 @@ class Frontends:
 
     def _on_second(self) -> None:
         now_s = self._clock()
+        missed_s = self._attention.missed_s()
         self.totals.tick()
         for watched in self._watched():
             watched.counters.tick(now_s)
         for peer in list(self._peers.values()):
+            peer.last_heard_s += missed_s
             if now_s - peer.last_heard_s > SILENT_S:
                 self._end(peer, f"was silent for {SILENT_S:g} s")
-        self._timer = asyncio.get_running_loop().call_later(1.0, self._on_second)
+        self._timer = asyncio.get_running_loop().call_later(SECOND_S, self._on_second)

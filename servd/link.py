@@ -43,6 +43,10 @@ class OpenLink(Protocol):
         """Send a heartbeat and act on silence."""
         ...
 
+    def excuse(self, missed_s: float) -> None:
+        """Do not count a time in which this process did not listen as silence."""
+        ...
+
 
 class Link:
     """A connection, and whether the version's dispatcher gives it queries.
@@ -94,6 +98,10 @@ class Link:
                 log.error("%s %s: it gets no queries", self.connection.address, fault)
                 self.is_draining = True
                 self._detach(OTHER)
+
+    def excuse(self, missed_s: float) -> None:
+        """Do not count a time in which this process did not listen as silence."""
+        self.connection.excuse(missed_s)
 
     def tick(self, now_s: float) -> None:
         """Send a heartbeat and act on silence, without waiting for the daemon to notice it."""

@@ -40,6 +40,10 @@ class LoadAttempt:
         self._is_heard = False
         self._reported.clear()
 
+    def excuse(self, missed_s: float) -> None:
+        """Count nothing of a time in which this process stood still."""
+        self._phase_since_s += missed_s
+
     def on_launched(self) -> None:
         """Count the time from here: an image may have had to come first."""
         self._begun_s = self._phase_since_s = self._clock()

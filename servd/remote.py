@@ -168,10 +168,10 @@ class RemoteLink:
         """Whether it is in rotation and has not been heard of for too long."""
         return self.is_attached and now_s - self.connection.last_heard_s > limit_s
 
-    def excuse(self, late_s: float) -> None:
-        """Do not count a time in which nobody listened as silence."""
-        self.connection.last_heard_s += late_s
-        self._opened_s += late_s
+    def excuse(self, missed_s: float) -> None:
+        """Do not count a time in which this process did not listen as silence."""
+        self.connection.excuse(missed_s)
+        self._opened_s += missed_s
 
     def suspect(self) -> None:
         """Send nothing new until `tick`, which takes it out."""

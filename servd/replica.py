@@ -15,6 +15,7 @@ from servd.errors import LoadFailedError, ServdError
 from servd.launchers.base import Handle, LaunchSpec, describe_exit
 from servd.load_failure import LoadAttempt
 from servd.log import log, note
+from servd.patience import patiently
 from servd.surroundings import Connection, Surroundings
 
 _EXIT_LOAD_FAILED = 3
@@ -152,6 +153,16 @@ class Replica:
             self._on_ready()
         elif self.state is ReplicaState.UNHEALTHY and silent_s > self._times.unhealthy_s:
             self._kill_for(f"was killed: it was silent for {silent_s:.0f} s")
+
+    def excuse(self, missed_s: float) -> None:
+        """Count nothing against it of a time in which this process stood still.
+
+        Called by the supervisor's timer, before `tick`.
+        """
+        self._attempt.excuse(missed_s)
+        self._oldest_since_s += missed_s
+        if self.connection is not None:
+            self.connection.excuse(missed_s)
 
     def _is_stuck(self, connection: Connection) -> bool:
         # Since it became the oldest, not since it was sent: it may have waited for another.
@@ -297,17 +308,18 @@ class Replica:
         if connection is None or not self._is_attached:
             return
         self._around.routes.drain(connection)
-        end_s = self._around.clock() + drain_s
-        # Only while it drains: a replica that is idle is not polled.
-        while self._is_attached and len(connection.in_flight) and self._around.clock() < end_s:  # noqa: ASYNC110
-            await asyncio.sleep(_DRAIN_CHECK_S)
+
+        async def drained() -> None:
+            # Only while it drains: a replica that is idle is not polled.
+            while self._is_attached and len(connection.in_flight):  # noqa: ASYNC110
+                await asyncio.sleep(_DRAIN_CHECK_S)
+
+        await patiently(drain_s, drained)
 
     async def _terminate(self) -> None:
         if self._handle is None:
             return
         self._handle.terminate()
-        try:
-            await asyncio.wait_for(self._ended.wait(), self._times.term_s)
-        except TimeoutError:
-            if self._handle is not None:
-                self._handle.kill()
+        has_ended = await patiently(self._times.term_s, self._ended.wait)
+        if not has_ended and self._handle is not None:
+            self._handle.kill()

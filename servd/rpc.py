@@ -39,6 +39,9 @@ class BatchHandler(Protocol):
     def on_failure(self, connection: "ReplicaConnection", batch: Batch, reason: str) -> None:
         """Take the news that the model raised on the batch."""
 
+    def on_lost(self, connection: "ReplicaConnection") -> None:
+        """Take the news that nothing in flight will be answered, though the replica lives."""
+
     def on_fault(self, batch: Batch, error: Exception) -> None:
         """Take an exception of one of the calls above, which the replica has no part in."""
 
@@ -70,7 +73,9 @@ class ReplicaConnection:
         self.row_items: int | None = None
         self._clock = clock
         self._owner = owner
-        self._carrier: Carrier = carrier(address, context, self._on_frames, curve)
+        self._carrier: Carrier = carrier(
+            address, context, self._on_frames, curve, self._on_reconnected
+        )
         self._next_id = 0
 
     @property
@@ -84,6 +89,10 @@ class ReplicaConnection:
         self._carrier.open()
         self.last_heard_s = self._clock()
         self._send([protocol.HELLO, protocol.PROTOCOL_VERSION, "servd"])
+
+    def excuse(self, missed_s: float) -> None:
+        """Do not count a time in which this process did not listen as silence."""
+        self.last_heard_s += missed_s
 
     def close(self) -> None:
         """Disconnect; what was in flight stays listed for whoever takes it over."""
@@ -133,6 +142,11 @@ class ReplicaConnection:
 
     def _send(self, header: list[Any], *payload: bytes) -> None:
         self._carrier.send(protocol.pack_header(header), *payload)
+
+    def _on_reconnected(self) -> None:
+        # One that has ended does not listen again: this one only hung up, on who did not read.
+        if self.in_flight and self.handler is not None:
+            self.handler.on_lost(self)
 
     def _on_frames(self, frames: list[bytes]) -> None:
         self.last_heard_s = self._clock()

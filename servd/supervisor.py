@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+from model_runtime.attention import Attention
 from servd.clock import Clock
 from servd.config import Config
 from servd.datatypes import (
@@ -266,10 +267,14 @@ class Supervisor:
 
     async def _keep_time(self) -> None:
         beats = 0
+        attention = Attention(self._clock, self._timings.heartbeat_s)
         while True:
             await asyncio.sleep(self._timings.heartbeat_s)
             beats += 1
+            missed_s = attention.missed_s()
             for _, replica in self._all():
+                if missed_s:
+                    replica.excuse(missed_s)
                 self._tick(replica)
             if beats % _ROTATE_EVERY == 0:
                 await self._rotate_logs()

@@ -77,6 +77,10 @@ class Connection(Protocol):
         """Send a HEARTBEAT."""
         ...
 
+    def excuse(self, missed_s: float) -> None:
+        """Do not count a time in which this process did not listen as silence."""
+        ...
+
 
 class Routes(Protocol):
     """What a replica's life uses of `servd.dispatcher.Dispatcher`."""

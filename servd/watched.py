@@ -54,6 +54,10 @@ class Watched:
         """Send a HEARTBEAT."""
         self._connection.heartbeat()
 
+    def excuse(self, missed_s: float) -> None:
+        """Do not count a time in which this process did not listen as silence."""
+        self._connection.excuse(missed_s)
+
     def drain(self, frontends: Collection[int]) -> None:
         """Wait for these frontends to have nothing in flight. Called by the rotation."""
         if not self.is_draining:

@@ -246,7 +246,7 @@ def test_a_time_in_which_nobody_listened_is_no_silence():
         await stage.until(lambda: stage.slots(ONE))
         cluster = stage.cluster
         (link,) = cluster._links.values()
-        cluster._ticked_s -= 10
+        cluster._attention._looked_s -= 10
         link.connection.last_heard_s -= 10
         cluster.tick()
         assert stage.slots(ONE) == 1

@@ -1,19 +1,23 @@
 """Queues, batches and replicas: by scripted replicas over real sockets, and as a property."""
 
 import asyncio
+import tempfile
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_runtime import protocol
+from model_runtime.carriers import StreamListener
 from servd.datatypes import SILENT, Application, End, InputType, ModelVersion
 from servd.engine import Engine
 from servd.metrics import Counters, Tally
 from servd.query import Miss, Query
 from servd.route import Route
+from servd.rpc import ReplicaConnection
 from servd.slot import MAX_IN_FLIGHT
 from servd.tick import LOOK_EVERY
 from tests.scripted_replica import ScriptedReplica, doubles
-from tests.serving import run, serving, until
+from tests.serving import Owner, run, serving, until
 
 
 async def ask_all(served, rows, application="app"):
@@ -498,6 +502,42 @@ def test_what_a_replica_said_before_it_ended_counts():
                 status, answer = await asked
         assert (status, answer["output"]) == (200, 1.0)
         assert not other.batches
+
+    run(main())
+
+
+def test_what_a_replica_hung_up_on_is_sent_again():
+    """A replica that hangs up on a daemon that did not read goes on; its batches do too."""
+
+    async def main():
+        with tempfile.TemporaryDirectory(prefix="sv-") as folder:
+            listener = StreamListener(f"{folder}/r.sock")
+
+            async def predicts():
+                while True:
+                    while (message := listener.receive(is_waiting=False)) is None:  # noqa: ASYNC110
+                        await asyncio.sleep(0.001)
+                    header = protocol.unpack_header(message[1][0])
+                    if header[0] == protocol.PREDICT:
+                        return message[0], header
+
+            async with serving() as served:
+                dispatcher = served.deploy()
+                connection = ReplicaConnection(
+                    f"unix://{folder}/r.sock", Owner(), served.engine.context, served.engine.clock
+                )
+                connection.open()
+                dispatcher.attach(connection)
+                asked = asyncio.create_task(served.predict({"input": [1.0]}))
+                peer, _ = await predicts()
+                listener._drop(peer)
+                peer, header = await predicts()
+                reply = protocol.pack_header([protocol.RESULT, header[1], 1, 1])
+                assert listener.send(peer, (reply, b"1.0"))
+                assert (await asked)[1]["output"] == 1.0
+                assert not connection.in_flight
+                connection.close()
+            listener.close()
 
     run(main())
 

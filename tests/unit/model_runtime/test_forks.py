@@ -1,69 +1,12 @@
 """Processes forked by a model whose replica listens by ZeroMQ, as in a container."""
 
-import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
-import zmq
 
-from model_runtime import manifest, protocol
-from model_runtime.manifest import Manifest
 from tests.daemon import free_port
-
-MODEL = Path(__file__).parents[2] / "models" / "forks.py"
-TIMEOUT_S = 20
-
-
-@contextmanager
-def replica(folder, *arguments, listen, code="import model_runtime.__main__ as m; exit(m.main())"):
-    """Yield a replica process of the model that forks, started by a small program."""
-    bundle = folder / "bundle"
-    (bundle / "files").mkdir(parents=True)
-    shutil.copy(MODEL, bundle / "files")
-    wanted = {"input_type": "any", "example": "pid"}
-    manifest.write(
-        Manifest(loader="python", file="forks.py", kind="function", object="predict", **wanted),
-        bundle,
-    )
-    options = {"listen": listen, "bundle": bundle, "model": "m", "version": "1"}
-    given = [f"--{name}={value}" for name, value in options.items()]
-    process = subprocess.Popen([sys.executable, "-c", code, *given, *arguments], cwd=folder)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextmanager
-def asking(address):
-    """Yield a function that has the replica's model do something and returns what it returns."""
-    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
-        dealer.setsockopt(zmq.LINGER, 0)
-        dealer.setsockopt(zmq.RCVTIMEO, TIMEOUT_S * 1000)
-        dealer.connect(address)
-        dealer.send(protocol.pack_header([protocol.HELLO, 1, "test"]))
-
-        def receive(kind, state=None):
-            while True:
-                header, *payload = dealer.recv_multipart()
-                header = protocol.unpack_header(header)
-                if header[0] == kind and state in (None, header[2]):
-                    return header, payload
-
-        def ask(what):
-            header = protocol.pack_header([protocol.PREDICT, 1, protocol.ANY, 1])
-            dealer.send_multipart([header, json.dumps(what).encode()])
-            return json.loads(receive(protocol.RESULT)[1][0])
-
-        ask.info = receive(protocol.STATE, protocol.READY)[0][3]
-        yield ask
+from tests.replica_process import TIMEOUT_S, asking, replica
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "ipc"])
