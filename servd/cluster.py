@@ -4,6 +4,7 @@ The heart of `servd frontend` (cluster_frontend.py). In the place of the daemon'
 (feed.py) it makes its own, from the file (published.py) and the name service (discovery.py).
 """
 
+import logging
 from collections.abc import Collection, Mapping
 from functools import partial
 
@@ -18,6 +19,8 @@ from servd.follower import Follower
 from servd.handover import hold_back
 from servd.published import Endpoint, Published
 from servd.remote import TICK_S, RemoteLink, open_remote_link, suspect_silent
+
+logger = logging.getLogger(__name__)
 
 
 class Cluster:
@@ -35,6 +38,8 @@ class Cluster:
         self._endpoints: dict[VersionId, Endpoint] = {}
         self._retired: dict[VersionId, ModelVersion] = {}
         self._leaving: dict[str, VersionId] = {}
+        self._seen: set[VersionId] = set()
+        self._stand_ins: dict[str, str] = {}
         self._number = 0
         self._attention = Attention(engine.clock, TICK_S)
 
@@ -49,24 +54,41 @@ class Cluster:
     @property
     def is_settled(self) -> bool:
         """Whether every application that has replicas to be found can answer."""
-        live = self._live()
-        found = self.discovery.found
         return self.discovery.is_complete and all(
-            version in live or not found.get(self._endpoints[version].host)
-            for version in currents(self._state)
-            if version in self._endpoints
+            map(self._is_settled, currents(self._wanted) & self._endpoints.keys())
         )
+
+    def _is_settled(self, version: VersionId) -> bool:
+        """Whether a version can answer; of one without replicas whether another of its model can.
+
+        So a front end whose current version has no pod yet begins with another one.
+        """
+        found = self.discovery.found
+        there = {key for key, endpoint in self._endpoints.items() if found.get(endpoint.host)}
+        others = {key for key in there if key.model == version.model}
+        awaited = {version} if version in there else others
+        return not (awaited and awaited.isdisjoint(self._live()))
 
     @property
     def is_provided(self) -> bool:
         """Whether every application whose version is to have replicas can answer."""
-        live = self._live()
-        wanted = self._wanted
-        return all(
-            version in live or not wanted.versions[version].replicas
-            for version in currents(wanted)
-            if version in self._endpoints
-        )
+        return not self.missing()
+
+    def missing(self) -> list[str]:
+        """Return in words what keeps applications from being answered, sorted.
+
+        One that another version of its model answers meanwhile is not among them.
+        """
+        live, wanted = self._live(), self._wanted
+        found = []
+        for version in sorted(currents(wanted)):
+            now = VersionId(version.model, self._state.current.get(version.model, ""))
+            is_wanted = version in self._endpoints and wanted.versions[version].replicas
+            if is_wanted and live.isdisjoint({version, now}):
+                others = self.engine.dispatchers[version].misfits
+                why = f" ({others} with the files of another model)" if others else ""
+                found.append(f"{version} has no replica that is ready{why}")
+        return found
 
     def tick(self) -> None:
         """Look after the replicas, and go on with what waits for some of them."""
@@ -75,10 +97,11 @@ class Cluster:
         self._follower.excuse(self._attention.missed_s())
         suspect_silent(self._links.values(), now_s)
         self._follower.tick()
+        self._seen |= self._live()
         drained = self._follower.drained()
         for address in drained:
             del self._leaving[address], self._links[address]
-        if drained or self._retired or self._state != self._wanted:
+        if drained or self._retired or self._next_state() != self._state:
             self._apply()
 
     def close(self) -> None:
@@ -95,7 +118,9 @@ class Cluster:
     def _apply(self) -> None:
         """Show the follower what there is now."""
         before = self._state
-        self._state = hold_back(self._wanted, before, self._live())
+        self._state = self._next_state()
+        self._seen &= self._state.versions.keys()
+        self._tell_stand_ins()
         self._let_go()
         for version_id in before.versions.keys() - self._state.versions.keys():
             self._retired[version_id] = before.versions[version_id]
@@ -106,13 +131,34 @@ class Cluster:
         self._follower.apply(Snapshot(self._number, registry, prepared, seats))
         for gone in self._links.keys() - {seat.address for seat in seats}:
             del self._links[gone]
-        self.discovery.watch({self._endpoints[key].host for key in self._followed()})
+        waited_for = {key for key in currents(self._wanted) if self._wanted.versions[key].replicas}
+        self.discovery.watch(self._hosts(self._followed()), self._hosts(waited_for - self._live()))
+
+    def _next_state(self) -> RegistryState:
+        """Return what is to be in force by what is live now."""
+        return hold_back(self._wanted, self._state, self._live(), self._seen)
+
+    def _tell_stand_ins(self) -> None:
+        """Log which versions answer in the place of others, when that changes."""
+        wanted, current = self._wanted.current, self._state.current
+        now = {model: current[model] for model in wanted if current.get(model) != wanted[model]}
+        for model in now.keys() - self._stand_ins.keys():
+            logger.warning(
+                "%s:%s has no replica that is ready: %s:%s answers until it has",
+                *(model, wanted[model], model, now[model]),
+            )
+        for model in self._stand_ins.keys() - now.keys() & wanted.keys():
+            logger.info("%s:%s answers from now on", model, wanted[model])
+        self._stand_ins = now
 
     def _followed(self) -> Collection[VersionId]:
         """Return the versions whose replicas are wanted."""
         dispatchers = self.engine.dispatchers
         waited_for = {key for key in self._retired if dispatchers[key].queued}
         return (self._state.versions.keys() | waited_for) & self._endpoints.keys()
+
+    def _hosts(self, versions: Collection[VersionId]) -> set[str]:
+        return {self._endpoints[key].host for key in versions if key in self._endpoints}
 
     def _let_go(self) -> None:
         """Forget versions that were registered once, have answered everything and lost all links.

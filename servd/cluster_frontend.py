@@ -26,8 +26,9 @@ from servd.ports import base_url, free_port
 from servd.published import PublishedError, PublishedFile
 from servd.remote import TICK_S
 
-POLL_S: Final = 1.0
-"""How often the registry's file is looked at."""
+POLL_S: Final = 0.25
+"""How often the registry's file is looked at: it adds to what is between
+the switches of two front ends."""
 
 READY_PATIENCE_S: Final = 30.0
 """How long probers hear that it is not ready while an application waits for its first replica: on a
@@ -147,7 +148,13 @@ class ClusterFrontend:
     async def _get_ready(self, cluster: Cluster, server: QueryServer) -> None:
         """Let clients come once every application can answer; who comes before is answered too."""
         deadline_s = monotonic() + READY_PATIENCE_S
-        while not (cluster.is_provided or monotonic() > deadline_s):  # noqa: ASYNC110 - as in _settle
+        while missing := "; ".join(cluster.missing()):
+            if monotonic() > deadline_s:
+                log.log.warning(
+                    "ready for clients all the same after %g s: %s", READY_PATIENCE_S, missing
+                )
+                break
+            server.why_unready = missing
             await asyncio.sleep(SETTLE_CHECK_S)
         server.is_ready = not self._stop.is_set()
 

@@ -15,6 +15,8 @@ from typing import Final
 logger = logging.getLogger(__name__)
 
 INTERVAL_S: Final = 2.0
+URGENT_S: Final = 0.5
+"""The same where replicas are waited for: front ends are to switch together."""
 
 Resolve = Callable[[str], Awaitable[frozenset[str]]]
 """Returns a host's addresses; raises `ResolverError` where nobody could say."""
@@ -94,10 +96,14 @@ class Discovery:
         self._troubled: set[str] = set()
         self._pending: set[str] = set()
         self._is_new = asyncio.Event()
+        self._urgent: frozenset[str] = frozenset()
 
-    def watch(self, hosts: Collection[str]) -> None:
-        """Look these up from now on, new ones at once, and forget all others."""
+    def watch(self, hosts: Collection[str], urgent: Collection[str] = ()) -> None:
+        """Look these up from now on and no others; new ones at once, `urgent` ones often."""
         before, self._hosts = self._hosts, frozenset(hosts)
+        if not self._urgent and urgent:
+            self._is_new.set()
+        self._urgent = frozenset(urgent)
         for gone in self.found.keys() - self._hosts:
             del self.found[gone]
         self._troubled &= self._hosts
@@ -112,13 +118,20 @@ class Discovery:
     async def run(self) -> None:
         """Look the hosts up until cancelled. One that takes long holds no other up."""
         async with asyncio.TaskGroup() as lookups:
+            all_from_s = 0.0
             while True:
                 self._is_new.clear()
-                for host in self._hosts - self._pending:
+                now_s = asyncio.get_running_loop().time()
+                is_turn = now_s >= all_from_s
+                if is_turn:
+                    all_from_s = now_s + self._interval_s
+                new = self._hosts - self.found.keys()
+                for host in (self._hosts if is_turn else self._urgent | new) - self._pending:
                     self._pending.add(host)
                     lookups.create_task(self._look_up(host))
+                pause_s = all_from_s - now_s
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._interval_s):
+                    async with asyncio.timeout(min(pause_s, URGENT_S) if self._urgent else pause_s):
                         await self._is_new.wait()
 
     async def _look_up(self, host: str) -> None:

@@ -121,6 +121,7 @@ class PublishedFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._text: bytes | None = None
+        self._mark: tuple[int, ...] | None = None
         self._complaint = ""
 
     def read(self) -> Published:
@@ -146,13 +147,16 @@ class PublishedFile:
     def changed(self) -> Published | None:
         """Return what the file holds if that is new and whole, else None.
 
-        By its content: a ConfigMap's mount changes by a link to another folder, an editor writes
-        in place.
+        A ConfigMap's mount changes by a link to another folder, an editor writes in place; a file
+        that is the same by its number, size and times is not read.
 
         Raises:
             PublishedError: it has become unreadable or wrong; said once for each way it is wrong.
         """
-        before = self._text
+        before, mark = self._text, self._look()
+        if mark is not None and mark == self._mark:
+            return None
+        self._mark = mark
         try:
             published = self.read()
         except PublishedError as error:
@@ -162,3 +166,12 @@ class PublishedFile:
             raise
         self._complaint = ""
         return None if self._text == before else published
+
+    def _look(self) -> tuple[int, ...] | None:
+        """Return what changes with the file; None where it cannot be told."""
+        try:
+            path = self._path / FILE_NAME if self._path.is_dir() else self._path
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

@@ -59,7 +59,7 @@ class QueryServer:
 
     `figures` are what `GET /metrics` shows, by default the engine's own. `is_ready` is what
     `GET /readyz` says: a composition root gives it once the models that it begins with are loaded,
-    and takes it back before it closes the door.
+    and takes it back before it closes the door. `why_unready` is told beside.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class QueryServer:
         self.heads = Heads()
         self.is_draining = False
         self.is_ready = is_ready
+        self.why_unready = ""
         self.known_heads: dict[bytes, tuple[bytes, int]] = {}
         self.max_body_bytes = config.max_body_bytes
         self.tick = 0
@@ -183,7 +184,9 @@ class QueryServer:
         """Answer a prober: alive as long as the loop turns; ready as the composition root says."""
         if path == b"/healthz" or (self.is_ready and not self.is_draining):
             return 200, b"ok\n", TEXT, b"", True
-        return 503, b"draining\n" if self.is_draining else b"not ready\n", TEXT, b"", True
+        why = f": {self.why_unready}" if self.why_unready else ""
+        said = "draining\n" if self.is_draining else f"not ready{why}\n"
+        return 503, said.encode(), TEXT, b"", True
 
     def _answer_get(self, path: bytes, request: Request) -> tuple[int, bytes, bytes, bytes, bool]:
         if request.method not in (b"GET", b"HEAD"):

@@ -227,6 +227,7 @@ def test_it_is_ready_when_every_application_has_a_replica(world, monkeypatch):
         )
         if patience_s > 1:
             await world.until(503)
+            assert b"m:1 has no replica that is ready" in (await world.send(READY)).body
             assert (await world.predict(1))[0] == 503
             world.start(2)
         await world.until(200)

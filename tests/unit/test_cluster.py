@@ -271,3 +271,43 @@ def test_an_empty_registry_is_one_too():
         assert stage.cluster.is_settled
 
     on_stage(story)
+
+
+def test_a_start_without_a_pod_of_the_current_version_begins_with_the_one_before(caplog):
+    """No query gets the default output while an older version can answer; then the new one does."""
+    old = msgspec.structs.replace(ONE, created_s=1.0)
+    new = msgspec.structs.replace(TWO, created_s=2.0)
+
+    async def story(stage):
+        stage.replica(2)
+        stage.names["v1"] = ["127.0.0.2"]
+        stage.publish(old, new, current="2")
+        await stage.until(lambda: stage.cluster.is_settled)
+        await stage.until(lambda: stage.cluster.is_provided)
+        assert await stage.answer(5) == b"5.0"
+        assert "m:2 has no replica that is ready: m:1 answers until it has" in caplog.text
+        stage.replica(3, answer=lambda _row: b"2")
+        stage.names["v2"] = ["127.0.0.3"]
+        await stage.until(lambda: stage.engine.by_name["a"].dispatcher.id == new.id)
+        assert await stage.answer(6) == b"2"
+
+    on_stage(story)
+
+
+def test_without_any_version_that_can_answer_it_says_what_is_missing():
+    """Also that what is there has the files of another model."""
+
+    async def story(stage):
+        other = stage.replica(2)
+        other.info = {"bundle": "another"}
+        stage.publish(ONE)
+        await until(lambda: stage.cluster.discovery.is_complete)
+        assert stage.cluster.missing() == ["m:1 has no replica that is ready"]
+        stage.names["v1"] = ["127.0.0.2"]
+        await stage.until(lambda: "another model" in stage.cluster.missing()[0])
+        assert stage.cluster.missing() == [
+            "m:1 has no replica that is ready (1 with the files of another model)"
+        ]
+        assert not stage.cluster.is_provided
+
+    on_stage(story)

@@ -162,3 +162,21 @@ def test_a_look_up_that_outlives_the_loop_is_dropped(monkeypatch):
     run(story())
     gate.set()
     assert done.wait(10)
+
+
+def test_a_host_whose_replicas_are_waited_for_is_looked_up_more_often(monkeypatch):
+    """Others are not: each look-up is somebody's work."""
+    monkeypatch.setattr(discovery, "URGENT_S", 0.001)
+
+    async def story():
+        names = Names(h=["1"], waited=[])
+        async with _discovery(names, 60) as found:
+            found.watch({"h", "waited"}, {"waited"})
+            await until(lambda: names.asked.count("waited") > 3)
+            assert names.asked.count("h") == 1
+            found.watch({"h", "waited"})
+            count = len(names.asked)
+            found.watch({"h", "waited"}, {"waited"})
+            await until(lambda: len(names.asked) > count + 1)
+
+    run(story())

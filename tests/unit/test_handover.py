@@ -1,5 +1,7 @@
 """What answers until a newly published version can."""
 
+import pytest
+
 from servd.datatypes import Application, InputType, RegistryState, VersionId
 from servd.handover import hold_back
 from tests.replicas import version_of
@@ -73,3 +75,43 @@ def test_an_application_without_a_model_is_left_so():
         wanted = _state(ONE, current={"m": "1"}, links=links)
         assert hold_back(wanted, BEFORE, {ONE.id}) == wanted
     assert VersionId("m", "1") == ONE.id
+
+
+def _aged(number, **fields):
+    return version_of(number, created_s=float(number), **fields)
+
+
+FIRST, SECOND, THIRD = _aged("1"), _aged("2"), _aged("3")
+
+
+@pytest.mark.parametrize(
+    ("current", "live", "answers"),
+    [
+        ("3", "12", "2"),
+        ("3", "1", "1"),
+        ("2", "13", "1"),
+        ("2", "3", "3"),
+        ("3", "123", "3"),
+        ("3", "", "3"),
+        ("1", "23", "2"),
+    ],
+)
+def test_at_a_start_the_version_before_answers(current, live, answers):
+    """The newest of the older ones; else, as after a rollback, the oldest of the newer ones."""
+    wanted = _state(FIRST, SECOND, THIRD, current={"m": current})
+    ids = {VersionId("m", number) for number in live}
+    assert hold_back(wanted, wanted, ids).current == {"m": answers}
+    assert hold_back(wanted, RegistryState(), ids).current == {"m": answers}
+
+
+def test_nothing_stands_in_for_a_version_that_has_answered():
+    """It has lost its replicas: that is for its application's default output to say."""
+    wanted = _state(FIRST, SECOND, current={"m": "2"})
+    assert hold_back(wanted, wanted, {FIRST.id}, {SECOND.id}).current == {"m": "2"}
+
+
+def test_a_version_that_takes_something_else_does_not_stand_in():
+    """The application's callers send what the current one takes."""
+    strings = _aged("1", input_type=InputType.STRINGS)
+    wanted = _state(strings, SECOND, current={"m": "2"})
+    assert hold_back(wanted, wanted, {strings.id}).current == {"m": "2"}

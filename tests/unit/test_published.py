@@ -150,3 +150,14 @@ def test_what_becomes_wrong_is_told_once(tmp_path):
     path.write_bytes(encode(PUBLISHED))
     assert file.changed() == PUBLISHED
     assert file.changed() is None
+
+
+def test_a_file_that_stays_is_not_read(tmp_path, monkeypatch):
+    """It is looked at several times a second, and may be large."""
+    path = tmp_path / "registry.json"
+    path.write_bytes(encode(PUBLISHED))
+    file = PublishedFile(path)
+    file.read()
+    assert file.changed() is None
+    monkeypatch.setattr(PublishedFile, "read", None)
+    assert file.changed() is None
