@@ -41,6 +41,7 @@ def _options() -> Options:
         keys=given.curve,
         health=given.health,
         predict_timeout_s=given.predict_timeout,
+        work=given.work,
     )
 
 
@@ -64,6 +65,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     add("curve", "folder with replica.secret and frontend.public", type=_keys)
     add("health", "HOST:PORT for /healthz and /readyz", type=host_port)
     add("predict-timeout", "/healthz fails after a call so long", type=float, default=60.0)
+    add("work", "folder for a copy of the bundle, in which the model runs", type=Path)
     return parser
 
 

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_runtime import manifest, protocol
+from model_runtime import manifest, protocol, workspace
 from model_runtime.admission import ReplicaKeys
 from model_runtime.attention import Attention
 from model_runtime.carriers import WAKE_MS
@@ -42,6 +42,7 @@ TRACEBACKS_PER_S = 10
 class Options:
     """What the launcher says on the command line.
 
+    `work` is the folder for the replica's own copy of its bundle; None: a temporary one.
     `health` is where probers are answered, if anywhere; to them a call of the model that takes
     longer than `predict_timeout_s` hangs.
     """
@@ -56,6 +57,7 @@ class Options:
     keys: ReplicaKeys | None = None
     health: str | None = None
     predict_timeout_s: float = 60.0
+    work: Path | None = None
 
 
 class Replica:
@@ -104,18 +106,20 @@ class Replica:
     def _prepare(self, socket: ReplicaSocket) -> LoadedModel | None:
         """Load the model and call it once; None where that failed, with the reason in `info`."""
         began_s = time.monotonic()
+        place = self._options.bundle
         try:
             with socket.lent():
                 content = Content(self._options.bundle)
-                model = load(self._options.bundle)
+                place = workspace.make(self._options.bundle, self._options.work)
+                model = load(place)
                 bundle = content.digest()
             socket.info |= {"input_type": model.input_type, "row_items": model.row_items}
             socket.info["bundle"] = bundle
             socket.announce(protocol.TESTING)
             with socket.lent():
-                test_call(model, manifest.read(self._options.bundle), self._options.max_batch)
+                test_call(model, manifest.read(place), self._options.max_batch)
         except MODEL_ERRORS as error:
-            socket.info["error"] = as_json(error, self._options.bundle)
+            socket.info["error"] = as_json(error, place)
             traceback.print_exc()
             return None
         self._on_idle()

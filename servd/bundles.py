@@ -1,8 +1,9 @@
 """The deployed files, one folder a digest. Used by http/api.py (uploads) and deploy.py.
 
 Nothing here runs or unpickles what it stores. A folder appears under its digest only when it is
-complete and its content has that digest. What no version uses goes to the trash, from where it
-comes back when it is asked for again, and is deleted after a day.
+complete and its content has that digest; replicas run on copies of it (model_runtime/workspace.py).
+What no version uses goes to the trash, from where it comes back when it is asked for again, and is
+deleted after a day.
 """
 
 import asyncio
@@ -41,6 +42,7 @@ class BundleStore:
         self._trash = trash or Trash(folder.with_name("trash"))
         self._pins: Counter[str] = Counter()
         self._unused: frozenset[str] = frozenset()
+        self._seals: dict[str, _Seal] = {}
 
     def has(self, digest: str) -> bool:
         """Return whether that bundle is here. Called for HEAD /bundles/{digest}."""
@@ -48,6 +50,13 @@ class BundleStore:
             return False
         path = self.path(digest)
         return path.is_dir() or self._trash.give_back(path)
+
+    async def is_sound(self, digest: str) -> bool:
+        """Return whether that bundle is here, with the content that its digest says.
+
+        One with another content is set aside, so that it is uploaded again.
+        """
+        return await asyncio.to_thread(self._is_sound, digest)
 
     def count(self) -> int:
         """Return how many bundles there are."""
@@ -66,7 +75,7 @@ class BundleStore:
         """
         if not _is_digest(digest):
             raise BundleError(f"'{digest}' is not a bundle's digest")
-        if self.has(digest):
+        if await self.is_sound(digest):
             return False
         incoming = self._folder / f"{_INCOMING}{secrets.token_hex(8)}"
         tar = incoming.with_suffix(f"{incoming.suffix}.tar")
@@ -91,8 +100,11 @@ class BundleStore:
         Raises:
             BundleError: there is no such bundle, or its manifest is not one.
         """
-        if not self.has(digest):
-            raise BundleError(f"bundle '{digest}' was not uploaded", hint="servd deploy uploads it")
+        if not await self.is_sound(digest):
+            raise BundleError(
+                f"bundle '{digest}' was not uploaded, or was changed since",
+                hint="servd deploy uploads it",
+            )
         return await asyncio.to_thread(_read_manifest, self.path(digest))
 
     @asynccontextmanager
@@ -103,7 +115,7 @@ class BundleStore:
             BundleError: there is no such bundle.
             StoreError: the disk has no room for the tar.
         """
-        if not self.has(digest):
+        if not await self.is_sound(digest):
             raise BundleError(f"bundle '{digest}' is not here", hint="servd deploy uploads it")
         tar = self._folder / f"{_INCOMING}{secrets.token_hex(8)}.tar"
         with self.pinned(digest):
@@ -175,11 +187,29 @@ class BundleStore:
         if found != digest:
             raise BundleError(f"the bundle's content has the digest {found}, not {digest}")
         _sync(into)
+        _close(into)
         try:
             into.rename(self.path(digest))
         except OSError:
             if not self.has(digest):  # else another upload of the same was first
                 raise
+
+    def _is_sound(self, digest: str) -> bool:
+        if not self.has(digest):
+            return False
+        path = self.path(digest)
+        seal = _seal(path)
+        if self._seals.get(digest) == seal:
+            return True
+        try:
+            verify(path, digest)
+        except BundleError as error:
+            log.error("%s: it is set aside, servd deploy uploads it again", error.message)
+            self._seals.pop(digest, None)
+            self._trash.take(path, f"changed.{digest}")
+            return False
+        self._seals[digest] = seal
+        return True
 
     def _collect(self, used: frozenset[str | None]) -> None:
         for digest in sorted(self._digests()):
@@ -194,6 +224,42 @@ class BundleStore:
         if not self._folder.is_dir():
             return set()
         return {path.name for path in self._folder.iterdir() if _is_digest(path.name)}
+
+
+_Seal = tuple[tuple[str, int, int, int, int], ...]
+"""What changes with any write to a bundle: names, inodes, sizes and times of its files."""
+
+
+def _seal(folder: Path) -> _Seal:
+    found = []
+    for path in sorted(folder.rglob("*")):
+        stat = path.lstat()
+        name = path.relative_to(folder).as_posix()
+        found.append((name, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+    return tuple(found)
+
+
+def verify(folder: Path, digest: str) -> None:
+    """Raise BundleError where a bundle's folder does not hold what its digest says.
+
+    Called before something is made of it that outlives it: an image, an export, a version.
+    """
+    try:
+        found = digest_of(folder)
+    except (BundleFormatError, OSError) as error:
+        raise BundleError(f"the bundle in {folder} cannot be read: {error}") from error
+    if found != digest:
+        raise BundleError(
+            f"the files in {folder} are not those that were deployed: their digest is {found}",
+            hint="something has written there; deploy the model again",
+        )
+
+
+def _close(folder: Path) -> None:
+    """Take the right to write from a bundle's files: nothing changes them but who means to."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(0o400)
 
 
 def _is_digest(text: str) -> bool:

@@ -100,6 +100,11 @@ class Config:
         return self.data_dir / "registry.json"
 
     @property
+    def scratch_dir(self) -> Path:
+        """The folder in which replicas work, each in one of its own."""
+        return self.data_dir / "scratch"
+
+    @property
     def logs_dir(self) -> Path:
         """The folder of the logs of the daemon and of its replicas."""
         return self.data_dir / "logs"

@@ -159,7 +159,9 @@ class Daemon:
         engine = answering.engine
         images = functools.partial(ensure_image, config.base_image)
         launchers: dict[str, Launcher] = {
-            PROCESS: ProcessLauncher(config.run_dir, os.environ, self._users_mask),
+            PROCESS: ProcessLauncher(
+                config.run_dir, os.environ, self._users_mask, scratch_dir=config.scratch_dir
+            ),
             DOCKER: await stack.enter_async_context(DockerLauncher(config, images)),
         }
         supervisor = await stack.enter_async_context(

@@ -103,8 +103,8 @@ def locked(config: Config) -> Iterator[None]:
 
 def clear_leftovers(config: Config) -> None:
     """Remove the sockets and scratch folders of replicas that a killed daemon left behind."""
-    for name in ("r", "scratch"):
-        shutil.rmtree(config.run_dir / name, ignore_errors=True)
+    for folder in (config.run_dir / "r", config.run_dir / "scratch", config.scratch_dir):
+        shutil.rmtree(folder, ignore_errors=True)
     config.admin_socket.unlink(missing_ok=True)
 
 

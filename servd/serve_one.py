@@ -112,7 +112,11 @@ class _Server:
 
         copier = LogCopier(config.logs_dir / "models")
         stack.callback(copier.copy)
-        launchers = {"process": ProcessLauncher(config.run_dir, self._environ, users_mask)}
+        launchers = {
+            "process": ProcessLauncher(
+                config.run_dir, self._environ, users_mask, scratch_dir=config.scratch_dir
+            )
+        }
         supervisor = Supervisor(config, engine, launchers, monotonic, connect=connect)
         self._supervisor = await stack.enter_async_context(supervisor)
         self._apply(engine, supervisor)

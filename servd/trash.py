@@ -27,9 +27,12 @@ class Trash:
         self._folder = folder
         self._wall = wall
 
-    def take(self, path: Path) -> None:
-        """Move a folder here; where that cannot be, it stays and that is logged."""
-        target = self._folder / path.name
+    def take(self, path: Path, name: str = "") -> None:
+        """Move a folder here, where it gets another name if one is given, and is not given back.
+
+        Where it cannot be moved, it stays and that is logged.
+        """
+        target = self._folder / (name or path.name)
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             if target.exists():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from model_runtime.bundle import BundleFormatError, unpack
-from servd.bundles import MAX_BYTES
+from servd.bundles import MAX_BYTES, verify
 from servd.client import segment
 from servd.datatypes import Application, ModelVersion, RegistryState
 from servd.errors import BundleError, DaemonNotRunningError
@@ -43,6 +43,7 @@ class BuildState:
         if digest is None:
             yield None
         elif _is_readable(self._bundles_dir / digest):
+            verify(self._bundles_dir / digest, digest)
             yield self._bundles_dir / digest
         else:
             with tempfile.TemporaryDirectory(prefix="servd-bundle-") as temporary:

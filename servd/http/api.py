@@ -207,7 +207,7 @@ class Api:
         return json_answer(models.VersionName(model, version))
 
     async def _has_bundle(self, request: web.Request) -> web.Response:
-        has = self._services.bundles.has(request.match_info["digest"])
+        has = await self._services.bundles.is_sound(request.match_info["digest"])
         return web.Response(status=200 if has else 404)
 
     async def _get_bundle(self, request: web.Request) -> web.StreamResponse:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from model_runtime.carriers import STREAM_SCHEME
-from servd.errors import InvalidValueError
+from servd.errors import BundleError, InvalidValueError
 from servd.launchers.base import ImageFacts, LaunchSpec
 
 _ONE_THREAD = (
@@ -88,15 +88,23 @@ class ProcessHandle:
 
 
 class ProcessLauncher:
-    """Launches replica processes whose sockets and scratch folders lie below `run_dir`.
+    """Launches replica processes whose sockets lie below `run_dir`.
 
-    `users_mask` is the file mode creation mask that models get; None: this process's own.
+    A replica works in a folder of its own below `scratch_dir` (by default below `run_dir` too),
+    which ends with it. `users_mask` is the file mode creation mask that models get; None: this
+    process's own.
     """
 
     def __init__(
-        self, run_dir: Path, environ: Mapping[str, str], users_mask: int | None = None
+        self,
+        run_dir: Path,
+        environ: Mapping[str, str],
+        users_mask: int | None = None,
+        *,
+        scratch_dir: Path | None = None,
     ) -> None:
         self._run_dir = run_dir
+        self._scratch_dir = scratch_dir or run_dir / "scratch"
         self._environ = environ
         self._users_mask = users_mask
 
@@ -105,16 +113,22 @@ class ProcessLauncher:
 
         Raises:
             OSError: no process, file or folder can be made.
+            BundleError: the version's files are not there.
         """
+        if not spec.bundle_dir.is_dir():
+            raise BundleError(
+                f"the files of {spec.version.id} are not in {spec.bundle_dir}",
+                hint="deploy it again, or put the data directory back",
+            )
         name = secrets.token_hex(5)
         socket = self._run_dir / "r" / f"{name}.sock"
-        scratch = self._run_dir / "scratch" / name
+        scratch = self._scratch_dir / name
         for folder in (socket.parent, scratch, spec.log_path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         log = os.open(spec.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             process = await asyncio.create_subprocess_exec(
-                *_command(spec, socket),
+                *_command(spec, socket, scratch),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -150,7 +164,7 @@ class ProcessLauncher:
         return env
 
 
-def _command(spec: LaunchSpec, socket: Path) -> list[str]:
+def _command(spec: LaunchSpec, socket: Path, scratch: Path) -> list[str]:
     version = spec.version
     options = {
         "--listen": _address(socket),
@@ -159,6 +173,7 @@ def _command(spec: LaunchSpec, socket: Path) -> list[str]:
         "--version": version.version,
         "--replica": str(spec.replica),
         "--max-batch": str(version.max_batch),
+        "--work": str(scratch),
     }
     # One word an option, as a name or a version may begin with a dash.
     return [sys.executable, "-m", "model_runtime", *(f"{k}={v}" for k, v in options.items())]

@@ -137,3 +137,60 @@ def test_a_start_throws_away_what_no_version_uses(store, bundle, tmp_path):
         assert names(tmp_path / "trash") == [digest]
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("change", ["a new file", "other content", "a file less", "same size"])
+def test_a_bundle_that_was_changed_is_not_there(store, bundle, tmp_path, change, caplog):
+    """It is set aside and said; an upload brings the right one, and asking again costs nothing."""
+
+    def spoil(path):
+        code = path / "files" / "f.py"
+        code.chmod(0o600)
+        if change == "a new file":
+            (path / "files" / "cache.txt").write_text("seen")
+        elif change == "a file less":
+            code.unlink()
+        else:
+            code.write_text("x" * code.stat().st_size if change == "same size" else "other")
+
+    async def story():
+        digest, tar = bundle
+        await store.add(digest, _chunks(tar))
+        assert await store.is_sound(digest)
+        spoil(store.path(digest))
+        assert not await store.is_sound(digest)
+        assert "not those that were deployed" in caplog.text
+        assert names(tmp_path / "bundles") == []
+        assert names(tmp_path / "trash") == [f"changed.{digest}"]
+        with pytest.raises(BundleError, match="was changed since"):
+            await store.manifest(digest)
+        assert await store.add(digest, _chunks(tar))
+        assert await store.is_sound(digest)
+
+    asyncio.run(story())
+
+
+def test_a_bundle_is_read_again_only_when_something_was_written(store, bundle, monkeypatch):
+    """Asking for what is there is a few looks at inodes, whatever it weighs."""
+
+    async def story():
+        digest, tar = bundle
+        await store.add(digest, _chunks(tar))
+        assert await store.is_sound(digest)
+        monkeypatch.setattr("servd.bundles.digest_of", lambda _: pytest.fail("it was read again"))
+        assert await store.is_sound(digest)
+        assert (await store.manifest(digest)).file == "f.py"
+
+    asyncio.run(story())
+
+
+def test_a_bundles_files_are_read_only(store, bundle):
+    """A model that is not root's cannot change them by a link either."""
+
+    async def story():
+        digest, tar = bundle
+        await store.add(digest, _chunks(tar))
+        files = [path for path in store.path(digest).rglob("*") if path.is_file()]
+        assert {path.stat().st_mode & 0o777 for path in files} == {0o400}
+
+    asyncio.run(story())
