@@ -2,10 +2,13 @@
 """Which images an export has built, and of what; a stand-in for the engine builds them."""
 
 import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from model_runtime.bundle import digest_of
 from model_runtime.manifest import Manifest, write
 from servd import __version__
 from servd.cli.build import _named
@@ -20,7 +23,18 @@ from servd.export.secrets import Secrets
 from servd.export.settings import ExportSettings, Shape
 from servd.imaging.spec import ImageSpec
 
-BUNDLE = "0" * 32
+
+def make_bundle(folder):
+    """Write the one bundle, made by Python 3.12, and return its digest."""
+    manifest = Manifest(loader="python", file="f.py", kind="function", object="f", python="3.12.1")
+    (folder / "files").mkdir(parents=True)
+    (folder / "files" / "f.py").touch()
+    write(manifest, folder)
+    return digest_of(folder)
+
+
+with tempfile.TemporaryDirectory() as _folder:
+    BUNDLE = make_bundle(Path(_folder, "b"))
 OUTPUT = Output(is_json=False, is_quiet=True, no_color=True)
 HERE = ".".join(map(str, sys.version_info[:2]))
 
@@ -59,11 +73,7 @@ def builder(monkeypatch):
 @pytest.fixture
 def stored(tmp_path):
     """Return a data directory with the one bundle that was made by Python 3.12."""
-    manifest = Manifest(loader="python", file="f.py", kind="function", object="f", python="3.12.1")
-    files = tmp_path / "bundles" / BUNDLE / "files"
-    files.mkdir(parents=True)
-    (files / "f.py").touch()
-    write(manifest, files.parent)
+    make_bundle(tmp_path / "bundles" / BUNDLE)
     return tmp_path
 
 
