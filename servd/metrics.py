@@ -5,7 +5,7 @@ once a second by `tick`, so that reading them costs the path nothing.
 """
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SUB_BUCKETS = 8
@@ -76,17 +76,26 @@ def bucket_upper(index: int) -> int:
 
 def percentile(counts: list[int], share: float) -> float | None:
     """Return a percentile from bucket counts, taken at the middle of its bucket."""
-    total = sum(counts)
-    if not total:
-        return None
-    rank = share * total
+    found = percentiles(filled(counts), (share,))
+    return found[0] if found else None
+
+
+def filled(counts: list[int]) -> list[tuple[int, int]]:
+    """Return the buckets that hold something, each with its count."""
+    return [pair for pair in enumerate(counts) if pair[1]]
+
+
+def percentiles(buckets: list[tuple[int, int]], shares: Sequence[float]) -> list[float]:
+    """Return percentiles, of growing shares, of filled buckets; none where none is."""
+    total = sum(count for _, count in buckets)
+    found: list[float] = []
     seen = 0
-    for index, count in enumerate(counts):
+    for index, count in buckets:
         seen += count
-        if count and seen >= rank:
+        while len(found) < len(shares) and seen >= shares[len(found)] * total:
             lower = bucket_upper(index - 1) if index else 0
-            return (lower + bucket_upper(index) - 1) / 2
-    raise AssertionError("unreachable: the counts add up to their sum")
+            found.append((lower + bucket_upper(index) - 1) / 2)
+    return found
 
 
 class Counters:
@@ -139,16 +148,22 @@ class Counters:
         """Keep a snapshot; called once a second by the engine."""
         self._snapshots.append(self._snapshot(now_s))
 
+    def queries_per_s(self, now_s: float) -> float:
+        """Return the rate over the last `WINDOW_S` seconds."""
+        if not self._snapshots or now_s <= self._snapshots[0].at_s:
+            return 0.0
+        then = self._snapshots[0]
+        return (self.queries - then.queries) / (now_s - then.at_s)
+
     def window(self, now_s: float) -> "Window":
         """Return rates and percentiles over the last `WINDOW_S` seconds."""
         then = self._snapshots[0] if self._snapshots else _EMPTY
         now = self._snapshot(now_s)
-        elapsed_s = now.at_s - then.at_s
         queries = now.queries - then.queries
         batches = now.batches - then.batches
         latencies = _difference(now.latencies, then.latencies)
         return Window(
-            queries_per_s=queries / elapsed_s if elapsed_s > 0 and self._snapshots else 0.0,
+            queries_per_s=self.queries_per_s(now_s),
             p50_ms=_milliseconds(percentile(latencies, 0.50)),
             p99_ms=_milliseconds(percentile(latencies, 0.99)),
             mean_batch=(now.batched - then.batched) / batches if batches else None,
@@ -156,13 +171,17 @@ class Counters:
         )
 
     def _snapshot(self, now_s: float) -> "_Snapshot":
+        last = self._snapshots[-1] if self._snapshots else _EMPTY
+        # Of thousands of applications most are idle: their snapshots share one list.
+        is_idle = self.latency.count == last.timed
         return _Snapshot(
             at_s=now_s,
             queries=self.queries,
             defaults=self.defaults,
             batches=self.batch_size.count,
             batched=self.batch_size.total,
-            latencies=self.latency.counts[:],
+            timed=self.latency.count,
+            latencies=last.latencies if is_idle else self.latency.counts[:],
         )
 
 
@@ -216,10 +235,11 @@ class _Snapshot:
     defaults: int
     batches: int
     batched: int
+    timed: int
     latencies: list[int]
 
 
-_EMPTY = _Snapshot(0.0, 0, 0, 0, 0, [0] * BUCKETS)
+_EMPTY = _Snapshot(0.0, 0, 0, 0, 0, 0, [0] * BUCKETS)
 
 
 def _difference(now: list[int], then: list[int]) -> list[int]:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,15 @@ class Client:
         self.writer.close()
         with contextlib.suppress(ConnectionError):
             await self.writer.wait_closed()
+
+
+def rendered(rendering: Generator[None, None, bytes]) -> bytes:
+    """Return a text that is rendered in slices, all at once."""
+    while True:
+        try:
+            next(rendering)
+        except StopIteration as end:
+            return bytes(end.value)
 
 
 def post(path: str, body: Any, *lines: str) -> bytes:

@@ -22,6 +22,7 @@ from servd.http.clipper import ClipperApi
 from servd.http.deployments import Deployments
 from servd.http.exposition import prometheus_metrics
 from servd.http.guard import Guard
+from servd.http.metrics_page import MetricsPage
 from servd.http.problems import Handler, answer_errors
 from servd.http.services import Services
 
@@ -77,7 +78,9 @@ class AdminServer(Services):
 
         app = web.Application(middlewares=[answer_errors, check], client_max_size=MAX_JSON_BYTES)
         app.router.add_get("/", _root)
-        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get(
+            "/metrics", _metrics_handler(MetricsPage(prometheus_metrics, self.engine))
+        )
         ClipperApi(self).add_to(app.router)
         Api(self, deployments, logs).add_to(app.router)
         return app
@@ -113,11 +116,15 @@ class AdminServer(Services):
         del self._silent[handler]
         handler.force_close()
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
+
+def _metrics_handler(page: MetricsPage) -> Handler:
+    async def handle(_request: web.Request) -> web.Response:
         return web.Response(
-            body=prometheus_metrics(self.engine),
+            body=await page.text(),
             headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
         )
+
+    return handle
 
 
 async def _root(_request: web.Request) -> web.Response:

@@ -6,7 +6,8 @@ what nobody foresaw.
 """
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from servd import faults
 from servd.http.answers import BatchAnswer
@@ -30,13 +31,14 @@ OVERDUE_S = 5.0
 class QueryConnection(RequestReader):
     """One client. It is the sink of its single queries; `BatchAnswer` is that of an input_batch."""
 
-    __slots__ = ("_is_last", "_query", "_query_id", "_unsent")
+    __slots__ = ("_is_last", "_page_form", "_query", "_query_id", "_unsent")
 
     def __init__(self, server: "QueryServer") -> None:
         super().__init__(server)
         self._query: Query | BatchAnswer | None = None
         self._query_id = 0
         self._is_last = False
+        self._page_form: Sequence[Any] = ()
         self._unsent = 0
 
     # --- asyncio.Protocol ---
@@ -172,13 +174,23 @@ class QueryConnection(RequestReader):
                 self.respond(error.status, text, has_body=request.method != b"HEAD")
                 return
         answer = self._server.answer_slowly(request)
-        if isinstance(answer, tuple):
+        if isinstance(answer, tuple) and len(answer) == 3:
+            page, *self._page_form = answer
+            page.ask(self)
+        elif isinstance(answer, tuple):
             status, body, kind, extra, has_body = answer
             # Whatever the answer is: a body after HEAD would be read as the next answer.
             has_body = has_body and request.method != b"HEAD"
             self.respond(status, body, kind=kind, extra=extra, has_body=has_body)
         else:
             self.predict(answer, request.body)
+
+    def on_page(self, text: bytes) -> None:
+        """Answer with the text that was waited for."""
+        if self._page_form:
+            kind, has_body = self._page_form
+            self._page_form = ()
+            self.respond(200, text, kind=kind, has_body=has_body)
 
     # --- the answer: `Sink` of a single query ---
 
@@ -278,6 +290,7 @@ class QueryConnection(RequestReader):
         query_id = self._query_id
         server.next_id = max(server.next_id, query_id + 1)
         faults.report(f"query {query_id} could not be handled", error)
+        self._page_form = ()
         try:
             server.engine.disown(self)
             if self.is_busy:

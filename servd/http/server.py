@@ -20,6 +20,7 @@ from servd.http.codecs import clipper
 from servd.http.codecs.clipper import check_json
 from servd.http.codecs.refusals import SCHEMA, RequestError
 from servd.http.exposition import clipper_metrics, prometheus_metrics
+from servd.http.metrics_page import MetricsPage
 from servd.http.parsing import Request
 from servd.http.query import QueryConnection
 from servd.http.wire import JSON, TEXT, Heads
@@ -47,7 +48,11 @@ MAX_KNOWN_HEAD_BYTES = 2048
 
 BACKLOG = 4096
 
-Answer = tuple[int, bytes]
+Answer = tuple[int, bytes, bytes, bytes, bool]
+"""Status, body, kind, headers, and whether the body is sent."""
+
+PageAnswer = tuple[MetricsPage, bytes, bool]
+"""What will be the body, its kind, and whether it is sent."""
 
 
 class LostQueryError(RuntimeError):
@@ -72,7 +77,8 @@ class QueryServer:
         is_ready: bool = True,
     ) -> None:
         self.engine = engine
-        self._figures = figures or engine
+        self._clipper_page = MetricsPage(clipper_metrics, figures or engine)
+        self._prometheus_page = MetricsPage(prometheus_metrics, figures or engine)
         self.connections: set[QueryConnection] = set()
         self.heads = Heads()
         self.is_draining = False
@@ -162,8 +168,8 @@ class QueryServer:
 
     # --- off the hot path ---
 
-    def answer_slowly(self, request: Request) -> Route | tuple[int, bytes, bytes, bytes, bool]:
-        """Return the route of a prediction, or an answer: status, body, kind, headers, has body."""
+    def answer_slowly(self, request: Request) -> Route | Answer | PageAnswer:
+        """Return the route of a prediction, or an answer."""
         path = _path(request.url)
         if path in (b"/healthz", b"/readyz") and request.method in (b"GET", b"HEAD"):
             return self._answer_health(path)  # a prober has no token
@@ -180,7 +186,7 @@ class QueryServer:
             return route if request.method == b"POST" else _not_allowed(b"POST, OPTIONS")
         return self._answer_named(path, request)
 
-    def _answer_health(self, path: bytes) -> tuple[int, bytes, bytes, bytes, bool]:
+    def _answer_health(self, path: bytes) -> Answer:
         """Answer a prober: alive as long as the loop turns; ready as the composition root says."""
         if path == b"/healthz" or (self.is_ready and not self.is_draining):
             return 200, b"ok\n", TEXT, b"", True
@@ -188,7 +194,7 @@ class QueryServer:
         said = "draining\n" if self.is_draining else f"not ready{why}\n"
         return 503, said.encode(), TEXT, b"", True
 
-    def _answer_get(self, path: bytes, request: Request) -> tuple[int, bytes, bytes, bytes, bool]:
+    def _answer_get(self, path: bytes, request: Request) -> Answer | PageAnswer:
         if request.method not in (b"GET", b"HEAD"):
             return _not_allowed(b"GET, HEAD, OPTIONS")
         has_body = request.method == b"GET"
@@ -196,10 +202,10 @@ class QueryServer:
             return 200, b"servd is running\n", TEXT, b"", has_body
         if b"text/plain" in request.accept or b"openmetrics" in request.accept:
             kind = b"text/plain; version=0.0.4; charset=utf-8"
-            return 200, prometheus_metrics(self._figures), kind, b"", has_body
-        return 200, clipper_metrics(self._figures), JSON, b"", has_body
+            return self._prometheus_page, kind, has_body
+        return self._clipper_page, JSON, has_body
 
-    def _answer_named(self, path: bytes, request: Request) -> tuple[int, bytes, bytes, bytes, bool]:
+    def _answer_named(self, path: bytes, request: Request) -> Answer:
         name, _, verb = path.strip(b"/").partition(b"/")
         text = name.decode(errors="replace")
         route = self.engine.by_name.get(text)
@@ -261,7 +267,7 @@ def _path(url: bytes) -> bytes:
     return unquote_to_bytes(url.partition(b"?")[0])
 
 
-def _not_allowed(allow: bytes) -> tuple[int, bytes, bytes, bytes, bool]:
+def _not_allowed(allow: bytes) -> Answer:
     body = clipper.error_object("Method not allowed", f"allowed here: {allow.decode()}")
     return 405, body, JSON, b"Allow: %b\r\n" % allow, True
 
@@ -272,7 +278,7 @@ class _Feedback(msgspec.Struct):
     input: msgspec.Raw
 
 
-def _answer_update(route: Route, body: bytes) -> Answer:
+def _answer_update(route: Route, body: bytes) -> tuple[int, bytes]:
     """Take feedback. The default selection policy learns nothing from it, as in Clipper."""
     try:
         check_json(body)

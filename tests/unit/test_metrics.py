@@ -93,3 +93,16 @@ def test_noted_batches_count_where_they_should():
         assert counters.queries == counters.batch_size.total == sum(range(1, TALLY + 11))
         assert counters.latency.count == TALLY + 10
         assert counters.batch_size.maximum == TALLY + 10
+
+
+def test_the_snapshots_of_the_idle_share_what_they_hold():
+    """Ten seconds of two thousand idle applications do not take tens of megabytes."""
+    counters = Counters()
+    counters.answered(5)
+    for second in range(5):
+        counters.tick(float(second))
+    assert len({id(each.latencies) for each in counters._snapshots}) == 1
+    counters.answered(7)
+    counters.tick(5.0)
+    assert counters._snapshots[-1].latencies == counters.latency.counts
+    assert counters.window(6.0).p99_ms is not None

@@ -10,6 +10,7 @@ from servd.http.exposition import clipper_metrics, prometheus_metrics
 from servd.metrics import Counters
 from servd.totals import Totals
 from tests.replicas import version_of
+from tests.serving import rendered
 
 VERSION = version_of()
 STATE = RegistryState(
@@ -51,11 +52,11 @@ def test_reports_add_up_in_both_kinds_of_metrics():
     totals = _totals()
     totals.add(_report(0, 3, queued={"m:1": 1}, limits={"m:1": [4]}, cache_bytes=10))
     totals.add(_report(1, 4, queued={"m:1": 2}, limits={"m:1": [6]}, cache_bytes=5))
-    document = json.loads(clipper_metrics(totals))
+    document = json.loads(rendered(clipper_metrics(totals)))
     assert {"app:a:num_predictions": {"count": "7"}} in document["counters"]
     [latency] = [h for h in document["histograms"] if "app:a:prediction_latency" in h]
     assert latency["app:a:prediction_latency"]["size"] == "7"
-    text = prometheus_metrics(totals).decode()
+    text = rendered(prometheus_metrics(totals)).decode()
     labels = '{model="m",version="1"}'
     for line in (
         'servd_application_queries_total{application="a"} 7.0',

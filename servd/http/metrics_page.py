@@ -1,0 +1,116 @@
+"""A text of metrics: rendered a slice at a time and not for each who asks. Used by both servers.
+
+With thousands of applications the text takes a tenth of a second, in which nobody else would be
+answered; so the event loop turns between slices. Who asks more often than `MAX_RENDERED` in a
+second, or again so soon that most of the time would go into rendering, gets the last text.
+"""
+
+import asyncio
+from collections import deque
+from typing import Final, Protocol
+
+from servd import faults
+from servd.figures import Figures
+from servd.http.exposition import Render, Rendering
+
+SLICE_S: Final = 0.001
+MAX_RENDERED: Final = 10
+"""Texts in a second."""
+REST: Final = 4
+"""For so many times as long as the last text took no other is begun."""
+
+
+class Waiter(Protocol):
+    """Who asked for a text."""
+
+    def on_page(self, text: bytes) -> None:
+        """Take the text."""
+
+    def on_fault(self, error: Exception) -> None:
+        """Take an exception in rendering it."""
+
+
+class MetricsPage:
+    """One text. Who asks while it is rendered gets that one; a small one is there at once."""
+
+    def __init__(self, render: Render, figures: Figures) -> None:
+        self._render = render
+        self._figures = figures
+        self._clock = figures.clock
+        self._text = b""
+        self._rendered_s: deque[float] = deque(maxlen=MAX_RENDERED)
+        self._began_s = self._rested_s = 0.0
+        self._waiters: list[Waiter] = []
+        self._rendering: Rendering | None = None
+
+    def ask(self, waiter: Waiter) -> None:
+        """Have a waiter told the text, now or in a later turn of the loop."""
+        times = self._rendered_s
+        now_s = self._clock()
+        if self._rendering is None and self._text and self._is_too_soon(now_s):
+            waiter.on_page(self._text)
+            return
+        self._waiters.append(waiter)
+        if self._rendering is None:
+            times.append(now_s)
+            self._began_s = now_s
+            self._rendering = self._render(self._figures)
+            self._go_on()
+
+    def _is_too_soon(self, now_s: float) -> bool:
+        times = self._rendered_s
+        is_often = len(times) == MAX_RENDERED and now_s - times[0] < 1.0
+        return is_often or now_s < self._rested_s
+
+    async def text(self) -> bytes:
+        """Return the text."""
+        waiter = _Future()
+        self.ask(waiter)
+        return await waiter.future
+
+    def _go_on(self) -> None:
+        rendering = self._rendering
+        if rendering is None:
+            return
+        until_s = self._clock() + SLICE_S
+        try:
+            while self._clock() < until_s:
+                next(rendering)
+        except StopIteration as end:
+            self._text = end.value
+            now_s = self._clock()
+            self._rested_s = now_s + REST * (now_s - self._began_s)
+            self._tell(None)
+        except Exception as error:  # noqa: BLE001 - those who wait are told
+            self._tell(error)
+        else:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _tell(self, error: Exception | None) -> None:
+        self._rendering = None
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            try:
+                if error is None:
+                    waiter.on_page(self._text)
+                else:
+                    waiter.on_fault(error)
+            except Exception as again:  # noqa: BLE001 - the others wait as well
+                faults.report("metrics could not be answered", again)
+
+
+class _Future:
+    """A waiter that a task awaits."""
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def on_page(self, text: bytes) -> None:
+        """Take the text."""
+        if not self.future.done():
+            self.future.set_result(text)
+
+    def on_fault(self, error: Exception) -> None:
+        """Take an exception."""
+        if not self.future.done():
+            self.future.set_exception(error)

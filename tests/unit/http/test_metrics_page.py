@@ -1,0 +1,192 @@
+"""Metrics are rendered in slices, and not for each who asks."""
+
+import asyncio
+import time
+
+import pytest
+
+from servd.datatypes import Application, InputType, ModelVersion, RegistryState
+from servd.engine import Engine
+from servd.http.exposition import clipper_metrics, prometheus_metrics
+from servd.http.metrics_page import MAX_RENDERED, SLICE_S, MetricsPage
+from tests.scripted_replica import ScriptedReplica
+from tests.serving import post, run, serving, until
+
+
+class Figures:
+    """A clock that a rendering moves on by itself."""
+
+    def __init__(self):
+        self.now_s = 0.0
+
+    def clock(self):
+        """Return the time."""
+        return self.now_s
+
+
+class Waiter:
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.told = []
+        self.on_page = self.told.append
+        self.on_fault = self.told.append
+
+
+def page_of(pieces, piece_s, error=None):
+    """Return a page whose text counts renderings and takes so many pieces, and its figures."""
+    figures, made = Figures(), []
+
+    def render(_figures):
+        for _ in range(pieces):
+            figures.now_s += piece_s
+            yield
+        made.append(b"%d" % len(made))
+        if error is not None:
+            raise error
+        return made[-1]
+
+    return MetricsPage(render, figures), figures, made
+
+
+def test_a_short_text_is_there_at_once_and_new():
+    """Who asks now and then gets what is true now."""
+    page, figures, _ = page_of(1, 0)
+    for number in range(50):
+        waiter = Waiter()
+        page.ask(waiter)
+        assert waiter.told == [b"%d" % number]
+        figures.now_s += 0.11
+
+
+def test_ten_times_a_second_at_most():
+    """Who asks more often gets the text of before, until a second has passed."""
+    page, figures, made = page_of(1, 0)
+    for _ in range(30):
+        before = len(made)
+        for _ in range(100):
+            page.ask(Waiter())
+        assert len(made) - before <= MAX_RENDERED
+        figures.now_s += 0.5
+    assert len(made) <= MAX_RENDERED * 16
+
+
+def test_a_text_that_takes_long_is_rendered_less_often():
+    """Whoever asks without end has no more than a fifth of the time spent on it."""
+    page, figures, made = page_of(2, 0.0)
+    render = page._render
+
+    def slow(given):
+        figures.now_s += 0.3
+        return render(given)
+
+    page._render = slow
+    while figures.now_s < 100:
+        page.ask(Waiter())
+        figures.now_s += 0.01
+    assert 50 < len(made) <= 67
+
+
+def test_a_long_text_leaves_turns_to_others():
+    """It is rendered in slices; all who ask meanwhile get the one text."""
+    page, _, made = page_of(100, SLICE_S / 4)
+
+    async def main():
+        waiters = [Waiter() for _ in range(3)]
+        turns = 0
+        for waiter in waiters:
+            page.ask(waiter)
+        while not waiters[-1].told:
+            await asyncio.sleep(0)
+            turns += 1
+        assert 20 <= turns <= 30
+        assert [waiter.told for waiter in waiters] == [[b"0"]] * 3
+        assert len(made) == 1
+
+    asyncio.run(main())
+
+
+def test_a_fault_is_told_to_all_who_wait():
+    """It does not keep anybody waiting, nor the next from asking."""
+    error = RuntimeError("ours")
+    page, _, _ = page_of(3, SLICE_S, error)
+
+    async def main():
+        waiters = [Waiter() for _ in range(3)]
+        for waiter in waiters:
+            page.ask(waiter)
+        await asyncio.sleep(0.01)
+        assert [waiter.told for waiter in waiters] == [[error]] * 3
+        with pytest.raises(RuntimeError, match="ours"):
+            await page.text()
+
+    asyncio.run(main())
+
+
+def many_applications(engine, count):
+    """Give an engine applications that all have been used."""
+    applications, versions = {}, {}
+    for number in range(count):
+        name = f"app-{number}"
+        applications[name] = Application(name=name, input_type=InputType.ANY, slo_us=1000)
+        version = ModelVersion(model=f"m{number}", version="1", input_type=InputType.ANY)
+        versions[version.id] = version
+    engine.apply(RegistryState(applications, versions))
+    for route, dispatcher in zip(engine.by_name.values(), engine.dispatchers.values(), strict=True):
+        for value in (10, 300, 2000, 70_000):
+            route.counters.answered(value)
+            dispatcher.counters.latency.add(value)
+            dispatcher.counters.batch_size.add(value % 100)
+
+
+@pytest.mark.parametrize("render", [clipper_metrics, prometheus_metrics])
+def test_no_slice_is_long(render):
+    """With 2,000 applications that all were used, no step of the work takes long."""
+    engine = Engine(0)
+    engine.context.term()
+    many_applications(engine, 2000)
+    longest_s = total_s = 0.0
+    rendering = render(engine)
+    while True:
+        began_s = time.process_time()
+        try:
+            next(rendering)
+        except StopIteration:
+            break
+        finally:
+            took_s = time.process_time() - began_s
+            longest_s, total_s = max(longest_s, took_s), total_s + took_s
+    assert longest_s < 0.02
+    assert total_s < 1.0
+
+
+@pytest.mark.parametrize("accept", ["text/plain", "application/json"])
+def test_a_client_that_asks_for_nothing_else(accept):
+    """3,000 requests for metrics in one piece are answered, and beside them a query in no time."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                await served.attach(replica, served.deploy())
+                client, neighbour = await served.client(), await served.client()
+                client.send(f"GET /metrics HTTP/1.1\r\nAccept: {accept}\r\n\r\n".encode() * 3000)
+                answers = asyncio.create_task(take(client, 3000))
+                await until(lambda: any(c.has_more for c in served.server.connections))
+                slowest_s, asked = 0.0, 0
+                while not answers.done():
+                    began_s = time.perf_counter()
+                    neighbour.send(post("/app/predict", {"input": [asked]}))
+                    assert (await neighbour.answer()).json["output"] == asked
+                    slowest_s = max(slowest_s, time.perf_counter() - began_s)
+                    asked += 1
+                await answers
+                assert asked > 5
+                assert slowest_s < 0.3  # 17.8 s when each was rendered in its turn
+
+    run(main())
+
+
+async def take(client, count):
+    """Read so many good answers."""
+    for _ in range(count):
+        assert (await client.answer()).status == 200
