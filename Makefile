@@ -61,5 +61,5 @@ $(STAMP): requirements.lock setup.cfg scripts/make-env.sh
 $(CHECKS)/.complete: checks.lock $(STAMP)
 	@echo "Making the environment in $(CHECKS) (once)"
 	@$(BIN)/python -m venv --clear --without-pip $(CHECKS)
-	@$(BIN)/python -m pip --python $(CHECKS)/bin/python install -qq --no-deps --no-compile -r checks.lock
+	@$(BIN)/python -m pip --python $(CHECKS)/bin/python install -qq --no-deps --no-compile --require-hashes -r checks.lock
 	@touch $@

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Writes requirements.lock: the newest versions that setup.cfg allows, as pip resolves them in a fresh
-# environment; and checks.lock, the same of what `make checks` installs.
+# environment; and checks.lock, the same of what `make checks` installs. Each with the hashes of all
+# files of its version, so that it holds for other platforms and Pythons as well.
 # Called by `make lock`; usage: lock.sh PYTHON
 set -euo pipefail
 
@@ -13,24 +14,30 @@ pip=("$folder/env/bin/python" -m pip)
 # The client of Clipper that the tests drive. Its own pins are of 2020; it works with today's versions.
 "${pip[@]}" install -qq --no-deps 'clipper_admin==0.4.1'
 
-# Prints a lock file of the environment that "$@" is the pip of.
-frozen() {
-    echo "# Written by \`make lock\`; do not edit."
-    # Only name==version lines: an option line would name a package index.
-    "$@" freeze --all --exclude-editable --exclude pip --exclude wheel | grep -E '^[A-Za-z0-9._-]+=='
-}
-{
-    echo "# Exact versions of everything that make and .ci/run install: servd's dependencies, its extras, the tools."
-    frozen "${pip[@]}"
-} >"$folder/lock"
-
 "$1" -m venv "$folder/checks"
 checks=("$folder/checks/bin/python" -m pip)
 # Of kubernetes-validate the last release that has the schemas of Kubernetes 1.21.
 "${checks[@]}" install -qq checkov 'kubernetes-validate==1.25.2'
-{
-    echo "# Exact versions of what \`make checks\` installs: checkov, and the schemas of old Kubernetes releases."
-    frozen "${checks[@]}"
-} >"$folder/checks.lock"
+
+# Only asks the index for hashes: pip has resolved, and freezes none.
+"$1" -m venv "$folder/hasher"
+"$folder/hasher/bin/python" -m pip install -qq uv
+
+# Prints a lock file of the environment that the words after the first are the pip of; the first says of what.
+frozen() {
+    local what=$1
+    shift
+    echo "# $what"
+    echo "# Written by \`make lock\`; do not edit."
+    # Only name==version lines: an option line would name a package index.
+    "$@" freeze --all --exclude-editable --exclude pip --exclude wheel |
+        grep -E '^[A-Za-z0-9._-]+==' >"$folder/versions"
+    "$folder/hasher/bin/uv" pip compile -q --no-deps --generate-hashes --no-header --no-annotate \
+        --no-emit-index-url --no-emit-find-links --python "$folder/env/bin/python" "$folder/versions"
+}
+frozen "Exact versions of everything that make and .ci/run install: servd's dependencies, its extras, the tools." \
+    "${pip[@]}" >"$folder/lock"
+frozen "Exact versions of what \`make checks\` installs: checkov, and the schemas of old Kubernetes releases." \
+    "${checks[@]}" >"$folder/checks.lock"
 cp "$folder/lock" requirements.lock
 cp "$folder/checks.lock" checks.lock

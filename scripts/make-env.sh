@@ -51,5 +51,5 @@ fi
 
 # --no-deps: the lock is complete, so there is nothing to resolve. --no-compile: byte code is made as
 # modules are first imported, which is far less than all of them.
-"$venv/bin/python" -m pip install -qq --no-deps --no-compile -r requirements.lock
+"$venv/bin/python" -m pip install -qq --no-deps --no-compile --require-hashes -r requirements.lock
 "$venv/bin/python" -m pip install -qq --no-deps --no-build-isolation -e .

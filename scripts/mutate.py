@@ -28,9 +28,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
-from mutants import Mutant, mutants_of
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from scripts.mutants import Mutant, mutants_of  # noqa: E402 - run by its path, it is found above
+
 ACCEPTED = ROOT / "scripts" / "mutants_accepted.toml"
 MEMORY_MIB = 6144
 """Of address space for one run: a mutant may well grow for ever."""

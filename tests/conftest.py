@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import Daemon
+from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
 
 
 @pytest.fixture
