@@ -254,11 +254,11 @@ _STANDALONE_NOTES: Final = """\
   kubectl get pods --namespace {{ $namespace }}
   kubectl describe service {{ .Values.app.name }}-lb --namespace {{ $namespace }}
 
-Ask it from this machine:
+Ask it from this machine; INPUT is one of its inputs, in JSON:
 
   kubectl port-forward service/{{ .Values.app.name }}-lb 5000:{{ .Values.service.port }} \
 --namespace {{ $namespace }}
-  curl -d '{"input": [1.0, 2.0, 3.0]}' http://127.0.0.1:5000/@APPLICATION@/predict
+  curl -d '{"input": INPUT}' http://127.0.0.1:5000/@APPLICATION@/predict
 """
 
 _CLUSTER_NOTES: Final = """\
@@ -268,8 +268,8 @@ The applications are being started in the namespace {{ .Release.Namespace }}.
   kubectl rollout status deployment/query-frontend --namespace {{ .Release.Namespace }}
   kubectl describe service query-frontend --namespace {{ .Release.Namespace }}
 
-Ask one from this machine:
+Ask one from this machine; INPUT is one of its inputs, in JSON:
 
   kubectl port-forward service/query-frontend 1337:1337 --namespace {{ .Release.Namespace }}
-  curl -d '{"input": [1.0, 2.0, 3.0]}' http://127.0.0.1:1337/APPLICATION/predict
+  curl -d '{"input": INPUT}' http://127.0.0.1:1337/APPLICATION/predict
 """

@@ -117,12 +117,13 @@ class Replica:
             socket.info["bundle"] = bundle
             socket.announce(protocol.TESTING)
             with socket.lent():
-                test_call(model, manifest.read(place), self._options.max_batch)
+                report = test_call(model, manifest.read(place), self._options.max_batch)
         except MODEL_ERRORS as error:
             socket.info["error"] = as_json(error, place)
             traceback.print_exc()
             return None
         self._on_idle()
+        socket.info["test"] = report.as_info()
         socket.info["load_ms"] = round((time.monotonic() - began_s) * 1000)
         socket.announce(protocol.READY)
         return model

@@ -1,17 +1,21 @@
 """The test call: a freshly loaded model answers once before it gets queries. Called by loop.py.
 
 With an example of its owner any failure is final. Without one the shape of an input is guessed:
-a model that raises on a guess has proved nothing, one that returns a wrong thing has.
+a model that raises on a guess has proved nothing, one that returns a wrong thing has. What was
+found out is a `Report`, as nobody may be told of a test that did not take place.
 """
 
+import base64
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 from model_runtime import failure, forks, inputs, protocol
 from model_runtime.failure import MODEL_ERRORS, ModelFault
-from model_runtime.loaders.base import LoadedModel
+from model_runtime.loaders.base import LoadedModel, Predictor
 from model_runtime.manifest import Manifest
 from model_runtime.outputs import OutputError
 
@@ -20,7 +24,9 @@ _MAX_NAMED_LENGTH: Final = 65_536
 _MAX_NAMED: Final = 200
 _BUDGET_S: Final = 1.0
 _NUMBER: Final = re.compile(r"\d{1,6}")
-_EXAMPLES: Final[dict[int, tuple[Any, ...]]] = {
+_MAX_SHOWN_INPUT: Final = 2048
+_MAX_REASONS: Final = 3
+_GUESSES: Final[dict[int, tuple[Any, ...]]] = {
     protocol.STRINGS: ("test", "", "1.0", "{}"),
     protocol.BYTES: (b"test", b""),
     protocol.ANY: ([1.0, 2.0, 3.0], 1.0, "test", {}, [[1.0, 2.0]], None),
@@ -29,10 +35,37 @@ _EXAMPLE_HINT: Final = (
     "say what an input looks like: servd deploy … --example '{}' (or fix the function: "
     "it gets a list of inputs and returns a list of as many outputs)"
 )
+_OTHER_TYPES: Final = ("strings", "doubles", "any")
+_OTHER_LENGTHS: Final = range(1, 17)
 _SHOWN_EXAMPLES: Final = {
     protocol.STRINGS: '"some text"',
     protocol.BYTES: '"aGVsbG8="',
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """How the test call went; STATE tells it (docs/protocol.md).
+
+    `state` is `ok` (a call returned), `unproven` (the model raised on every guess, which proves
+    nothing) or `skipped`. `input` is what it answered, as a JSON value of the query API, where it
+    is short; `call_ms` the shortest call's time. `reasons` say what it raised, `hint` what helps.
+    """
+
+    state: str
+    has_input: bool = False
+    input: Any = None
+    call_ms: float | None = None
+    reasons: tuple[str, ...] = ()
+    hint: str = ""
+
+    def as_info(self) -> dict[str, Any]:
+        """Return it as STATE's info carries it: without what there is none of."""
+        told = {"state": self.state, "call_ms": self.call_ms, "hint": self.hint}
+        info = {key: value for key, value in told.items() if value not in (None, "")}
+        if self.has_input:
+            info["input"] = self.input
+        return info | ({"reasons": list(self.reasons)} if self.reasons else {})
 
 
 class TestCallError(ModelFault):
@@ -46,48 +79,72 @@ def test_call(
     manifest: Manifest,
     max_batch: int,
     clock: Callable[[], float] = time.monotonic,  # noqa: PT028  (not a test)
-) -> None:
+) -> Report:
     """Call the model with one input, then with two unless it takes only one at a time.
 
     Raises:
         TestCallError: it raised on every input tried, or returned a wrong thing.
     """
     if manifest.skip_test:
-        return
-    tester = _Tester(model, max_batch)
+        return Report(state="skipped")
+    tester = _Tester(model, max_batch, clock)
     code = protocol.INPUT_TYPE_CODES[model.input_type]
     if manifest.example is not None:
-        tester.final(manifest.example)
-        return
+        return tester.final(manifest.example)
     if code in protocol.STRUCT_FORMATS and model.row_items is not None:
-        tester.final(_ones(model.row_items, code))
-        return
+        return tester.final(_ones(model.row_items, code))
     if code in protocol.STRUCT_FORMATS:
         probes = _numeric_probes(tester, code, clock)
     else:
-        probes = iter(_EXAMPLES[code])
-    is_passed = any(tester.passes(value) for value in probes)
-    # Probes prove nothing against a model of `any`: its input may be of any shape.
-    if not is_passed and code != protocol.ANY:
-        shown = _SHOWN_EXAMPLES.get(code, "[1, 2]" if code == protocol.INTEGERS else "[1.0, 2.0]")
-        raise tester.fault(_EXAMPLE_HINT.format(shown))
+        probes = iter(_GUESSES[code])
+    for value in probes:
+        if tester.passes(value):
+            return tester.report(value)
+    # Guesses prove nothing against a model of `any`: its input may be of any shape.
+    if code == protocol.ANY:
+        return tester.unproven()
+    shown = _SHOWN_EXAMPLES.get(code, "[1, 2]" if code == protocol.INTEGERS else "[1.0, 2.0]")
+    raise tester.fault(_EXAMPLE_HINT.format(shown))
 
 
 test_call.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
 
 
 class _Tester:
-    """Calls one model and remembers what it raised last."""
+    """Calls one model and remembers what it raised last, and each kind of it."""
 
-    def __init__(self, model: LoadedModel, max_batch: int) -> None:
+    def __init__(self, model: LoadedModel, max_batch: int, clock: Callable[[], float]) -> None:
         self._model = model
         self._copies = (1,) if max_batch == 1 else (1, 2)
+        self._clock = clock
+        self._call_s: float | None = None
+        self._reasons: dict[str, None] = {}
         self.error: BaseException | None = None
 
-    def final(self, value: Any) -> None:
+    def final(self, value: Any) -> Report:
         """Call with an input that must work."""
         if not self.passes(value):
-            raise self.fault("")
+            raise self.fault("", value)
+        return self.report(value)
+
+    def report(self, value: Any) -> Report:
+        """Return the report of a call that returned."""
+        shown = base64.b64encode(value).decode() if isinstance(value, bytes) else value
+        is_short = len(json.dumps(shown)) <= _MAX_SHOWN_INPUT
+        return Report(
+            state="ok",
+            has_input=is_short,
+            input=shown if is_short else None,
+            call_ms=None if self._call_s is None else round(self._call_s * 1000, 1),
+        )
+
+    def unproven(self) -> Report:
+        """Return the report where the model raised on every guess."""
+        return Report(
+            state="unproven",
+            reasons=tuple(list(self._reasons)[-_MAX_REASONS:]),
+            hint=self._advice(),
+        )
 
     def passes(self, value: Any) -> bool:
         """Tell whether the model answers an input; a wrong answer is an error at once."""
@@ -101,6 +158,7 @@ class _Tester:
         except MODEL_ERRORS as error:  # the task boundary: anything a model raises
             forks.leave_if_child()
             self.error = error
+            self._reasons[failure.message_of(error)] = None
             return False
         return True
 
@@ -109,20 +167,69 @@ class _Tester:
         try:
             batch = inputs.pack([value] * copies, self._model.input_type)
         except ValueError as error:
-            raise TestCallError(f"the example does not fit: {error}") from error
+            hint = self._type_hint([value])
+            raise TestCallError(f"the example does not fit: {error}", hint=hint) from error
+        began_s = self._clock()
         self._model.predictor.predict(batch)
         forks.leave_if_child()
+        took_s = self._clock() - began_s
+        # What is made at the first call, and a second input, are no part of what a call takes.
+        self._call_s = took_s if self._call_s is None else min(self._call_s, took_s)
 
-    def fault(self, hint: str) -> TestCallError:
+    def fault(self, hint: str, example: Any = None) -> TestCallError:
         """Return what the model raised last as the failure of the test call."""
         error = self.error or RuntimeError("no input was tried")
         where = self._model.bundle_dir
         known = failure.hint_for(error, where)
+        is_elsewhere = isinstance(error, (ImportError, OSError, MemoryError, SystemExit))
+        if not (known and is_elsewhere):
+            known = self._advice(example) or known
         return TestCallError(
             f"test call: {failure.message_of(error)}",
             failure.traceback_of(error, where),
             known or hint,
         )
+
+    def _advice(self, example: Any = None) -> str:
+        """Return what helps a model that does not answer: another input type, or its columns."""
+        hint = self._type_hint([] if example is None else [example])
+        if not hint and self._model.hint_for_columns is not None:
+            hint = self._model.hint_for_columns()
+        return hint
+
+    def _type_hint(self, examples: list[Any]) -> str:
+        """Return which other input type the model answers, where one is found by trying."""
+        for name in _OTHER_TYPES:
+            if name == self._model.input_type or self._model.retyped is None:
+                continue
+            predictor = self._model.retyped(name)
+            for value in examples or _other_guesses(name, self._model.row_items):
+                if _answers(predictor, name, value):
+                    shown = json.dumps(value)
+                    return (
+                        f"it answers {name}: deploy it with --input-type {name} (it answered "
+                        f"{shown if len(shown) < 80 else 'that example'})"
+                    )
+        return ""
+
+
+def _other_guesses(input_type: str, row_items: int | None) -> Iterable[Any]:
+    """Return what is tried of a type that was not asked for."""
+    if input_type == "strings":
+        return ["some text"]
+    lengths = _OTHER_LENGTHS if row_items is None else (row_items,)
+    return [] if input_type == "any" else [[1.0] * length for length in lengths]
+
+
+def _answers(predictor: Predictor, input_type: str, value: Any) -> bool:
+    """Tell whether the model as it would be with another input type answers an input."""
+    try:
+        predictor.predict(inputs.pack([value], input_type))
+    except MODEL_ERRORS:
+        forks.leave_if_child()
+        return False
+    forks.leave_if_child()
+    return True
 
 
 def _output_hint(error: OutputError) -> str:

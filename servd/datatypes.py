@@ -224,7 +224,8 @@ class ReplicaState(enum.StrEnum):
 class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One row of `servd ps`. Rates are over the last seconds; times are in milliseconds.
 
-    `default_ratio` is its application's, where its version is the current one.
+    `default_ratio` and the objective `slo_ms` are its application's, where its version is the
+    current one. `test_ms` is what one call took when it was tested, None where that is not known.
     """
 
     application: str | None
@@ -242,6 +243,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     runtime: str = PROCESS
     last_error: str | None = None
+    test_ms: float | None = None
+    slo_ms: float | None = None
 
 
 class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -280,6 +283,8 @@ class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     `event` is one of starting, loaded, live, unchanged, error. The last line is live, unchanged
     or error; error carries `error`, the problem object of docs (code, message, hint, traceback).
+    loaded carries `test`, what the replica says of its test call (docs/protocol.md, STATE); live
+    and unchanged carry the objective of the application in `slo_ms`.
     """
 
     event: str
@@ -290,5 +295,7 @@ class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     duration_ms: float | None = None
     app: str | None = None
     query_url: str | None = None
+    slo_ms: float | None = None
+    test: dict[str, Any] | None = None
     message: str | None = None
     error: dict[str, Any] | None = None

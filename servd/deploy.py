@@ -342,6 +342,7 @@ class Deployer:
             version=plan.version.version,
             app=app,
             query_url=f"{base}/{app}/predict" if app else None,
+            slo_ms=self._registry.state.applications[app].slo_us / 1000 if app else None,
             message=message,
         )
 

@@ -1,10 +1,24 @@
 """Waiting for a replica's first load, and telling of it. Used by the supervisor."""
 
 from collections.abc import Callable
+from typing import Any
 
 from servd.datatypes import DeployEvent
 from servd.errors import ServdError
 from servd.replica import Replica
+
+
+def selftest_of(info: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what a replica says of its test call, or None where it says nothing."""
+    told = info.get("test")
+    return told if isinstance(told, dict) and isinstance(told.get("state"), str) else None
+
+
+def call_ms_of(info: dict[str, Any]) -> float | None:
+    """Return how long one call of the model took when it was tested, where the replica says it."""
+    took = (selftest_of(info) or {}).get("call_ms")
+    return float(took) if isinstance(took, int | float) else None
+
 
 Report = Callable[[DeployEvent], None]
 """Who is told of a deployment's progress."""
@@ -27,5 +41,6 @@ async def await_loaded(replica: Replica, report: Report | None, *, fail_fast: bo
                 replica=replica.spec.replica,
                 pid=replica.pid,
                 duration_ms=round(replica.load_s * 1000, 1),
+                test=selftest_of(replica.info),
             )
         )

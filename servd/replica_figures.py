@@ -4,6 +4,7 @@ import psutil
 
 from servd.clock import Clock
 from servd.datatypes import ReplicaStatus
+from servd.loading import call_ms_of
 from servd.replica import Replica
 
 _KEEP_S = 1.0
@@ -35,6 +36,7 @@ class ReplicaFigures:
             mean_batch=window.mean_batch if window else None,
             memory_bytes=self._memory_bytes(replica.pid) if replica.pid else replica.memory_bytes,
             runtime=replica.spec.version.runtime,
+            test_ms=call_ms_of(replica.info),
             last_error=replica.failure.message if replica.failure else replica.last_death or None,
         )
 

@@ -47,7 +47,9 @@ class LoadedModel:
 
     `row_items` is how many numbers an input must have, None where any or unknown. `info` is what
     STATE tells about the model beyond that: `object`, the name of what answers. `bundle_dir` is
-    where it was loaded from: failures name its files as their author knows them.
+    where it was loaded from: failures name its files as their author knows them. `retyped` returns
+    the predictor that it would be with inputs of another type, `hint_for_columns` how to give it
+    its columns by name, where it has such: both are for advice only.
     """
 
     predictor: Predictor
@@ -55,3 +57,5 @@ class LoadedModel:
     row_items: int | None = None
     info: dict[str, Any] = field(default_factory=dict)
     bundle_dir: Path | None = None
+    retyped: Callable[[str], Predictor] | None = None
+    hint_for_columns: Callable[[], str] | None = None

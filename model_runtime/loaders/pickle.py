@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, SupportsIndex
 
 from model_runtime import protocol
+from model_runtime.advice import columns_hint
 from model_runtime.inputs import viewer
 from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
 from model_runtime.loaders.python import callables_of, function_call
@@ -46,7 +47,20 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
         # Inputs of the API have no column names; sklearn would say so at every batch.
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
     info = {"object": type(model).__name__}
-    return LoadedModel(CallPredictor(call, view), manifest.input_type, row_items, info)
+
+    def retyped(input_type: str) -> CallPredictor:
+        return CallPredictor(call, viewer(input_type, as_lists=manifest.as_lists))
+
+    return LoadedModel(
+        CallPredictor(call, view),
+        manifest.input_type,
+        row_items,
+        info,
+        retyped=retyped,
+        hint_for_columns=lambda: columns_hint(
+            model, manifest, lambda: _is_joblib(files / manifest.file)
+        ),
+    )
 
 
 def read(path: Path) -> Any:
@@ -62,7 +76,7 @@ def read(path: Path) -> Any:
                     hint="deploy a Python file with a function that loads it",
                 )
         file.seek(0)
-        if not head.startswith(_COMPRESSED) and not _has_joblib_arrays(path):
+        if not _is_joblib(path):
             return _unpickle(file, path.name)
     import joblib  # noqa: PLC0415  (only where the file needs it)
 
@@ -78,6 +92,12 @@ def _unpickle(file: Any, name: str) -> Any:
             f"{name} is not a sound pickle: {error}",
             hint="make the file again with pickle.dump or joblib.dump, opened with 'wb'",
         ) from error
+
+
+def _is_joblib(path: Path) -> bool:
+    """Tell whether only joblib reads a file: it is compressed, or has arrays between opcodes."""
+    with path.open("rb") as file:
+        return file.read(8).startswith(_COMPRESSED) or _has_joblib_arrays(path)
 
 
 def _has_joblib_arrays(path: Path) -> bool:

@@ -29,8 +29,16 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     else:
         call = function_call(target, manifest.object or "")
     view = viewer(manifest.input_type, as_lists=manifest.as_lists)
+
+    def retyped(input_type: str) -> CallPredictor:
+        return CallPredictor(call, viewer(input_type, as_lists=manifest.as_lists))
+
     return LoadedModel(
-        CallPredictor(call, view), manifest.input_type, None, {"object": manifest.object}
+        CallPredictor(call, view),
+        manifest.input_type,
+        None,
+        {"object": manifest.object},
+        retyped=retyped,
     )
 
 

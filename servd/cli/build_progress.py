@@ -1,6 +1,7 @@
 """Tells how a build goes: lines for people, or one JSON document. Used by build.py."""
 
 import json
+import shlex
 from typing import Any, Final
 
 from servd.cli.output import Output
@@ -76,10 +77,10 @@ class BuildProgress:
             self._output.document(self._document)
         elif self._spec.kind == "standalone" and "id" in self._document:
             port = self._spec.port
-            given = "[…]" if example is None else json.dumps(example, separators=(",", ":"))
-            body = f'{{"input":{given}}}'
             self._output.line(f"  docker run --rm -p {port}:{port} {self._spec.tag}")
-            self._output.line(f"  curl -d '{body}' http://127.0.0.1:{port}/predict")
+            if example is not None:  # the image has just answered it
+                body = json.dumps({"input": example}, separators=(",", ":"))
+                self._output.line(f"  curl -d {shlex.quote(body)} http://127.0.0.1:{port}/predict")
 
 
 def short(image_id: str) -> str:

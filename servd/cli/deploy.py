@@ -89,7 +89,7 @@ def command(session: Session, /, target: str | None, **flags: Any) -> None:
     from servd.cli.deploy_progress import Progress  # noqa: PLC0415 - help does without
 
     settings = _deployment_settings(flags) | container_settings(flags)
-    progress = Progress(session.output)
+    progress = Progress(session)
     if target is None:
         check_image_only(flags)
         request = _image_request(flags)

@@ -1,10 +1,12 @@
 """Tells how a deployment goes: lines for people, or one JSON document. Used by deploy.py."""
 
 import json
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
-from servd.cli.output import Output
-from servd.cli.predict import curl_line
+from servd.cli.predict import Query, longer_slo, query_base
+from servd.cli.session import Session
 from servd.client import ApiError
 from servd.errors import ServdError
 
@@ -12,15 +14,21 @@ if TYPE_CHECKING:
     from servd.bundling import BundlePlan
 
 
+_TRY_TIMEOUT_S: Final = 60.0
+
+
 class Progress:
     """Hears of each step in order and writes it."""
 
-    def __init__(self, output: Output) -> None:
-        self._output = output
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._output = session.output
         self._warnings: list[str] = []
         self._replicas: list[dict[str, Any]] = []
         self._plan: BundlePlan | None = None
         self._bundle = ""
+        self._test: dict[str, Any] = {}
+        self._curl: str | None = None
         self._name = ""
         self._last: dict[str, Any] = {}
 
@@ -71,14 +79,16 @@ class Progress:
             self._on_live(event)
 
     def _on_loaded(self, event: dict[str, Any]) -> None:
-        keys = ("replica", "pid", "duration_ms")
-        self._replicas.append({key: event.get(key, 0) for key in keys})
-        # An image without files tests itself, or does not: nobody can tell.
-        is_tested = self._plan is None or not self._plan.manifest.skip_test
-        tested = "test call ok" if is_tested else "not tested"
+        replica = {key: event.get(key, 0) for key in ("replica", "pid", "duration_ms")}
+        test = event.get("test") or {}
+        self._replicas.append(replica | ({"test": test} if test else {}))
         process = f", pid {event['pid']}" if event.get("pid") else ""
-        detail = f"replica {event.get('replica') or 0}{process}, {tested}"
+        detail = f"replica {event.get('replica') or 0}{process}, {_tested(test)}"
         self._output.step("loaded", detail, event.get("duration_ms"))
+        if not self._test:
+            self._test = test
+            for text in _remarks(test):
+                self.on_warning(text)
 
     def _on_live(self, event: dict[str, Any]) -> None:
         app = event.get("app")
@@ -86,13 +96,46 @@ class Progress:
         self._output.step(word, f"{self._name} → app {app}" if app else self._name)
         if event.get("message"):
             self.on_note(event["message"])
-        if app and event.get("query_url"):
-            self._output.line(f"  {self._curl(event)}")
+        is_slow = self._warn_if_slow(event)
+        if app and event.get("query_url") and not is_slow:
+            self._try_query(event)
+        if self._curl:
+            self._output.line(f"  {self._curl}")
 
-    def _curl(self, event: dict[str, Any]) -> str:
-        value = example_input(self._plan) if self._plan else []
-        body = json.dumps({"input": value}, separators=(",", ":"))
-        return curl_line(event["query_url"], body)
+    def _warn_if_slow(self, event: dict[str, Any]) -> bool:
+        call_ms, slo_ms = self._test.get("call_ms"), event.get("slo_ms")
+        if not call_ms or not slo_ms or call_ms <= slo_ms:
+            return False
+        self.on_warning(
+            f"the test call took {call_ms:.0f} ms and the objective of {event['app']} is "
+            f"{slo_ms:g} ms: its queries get no output in time; "
+            f"deploy it with --slo {longer_slo(call_ms)}"
+        )
+        return True
+
+    def _try_query(self, event: dict[str, Any]) -> None:
+        """Send what the test call was answered for; keep the line that sends it if it works."""
+        example = None if self._plan is None else self._plan.manifest.example
+        value = self._test.get("input", example)
+        if value is None:
+            return
+        url = urlsplit(event["query_url"])
+        base = query_base(f"{url.scheme}://{url.netloc}", self._session.admin_url)
+        body = json.dumps({"input": value}, separators=(",", ":"), ensure_ascii=False)
+        query = Query(f"{base}{url.path}", body, self._session.config.token)
+        try:
+            status, answer = query.send(_TRY_TIMEOUT_S)
+        except ServdError as error:
+            self.on_warning(f"a query was tried and failed: {error.message}")
+            return
+        if status == 200 and json.loads(answer).get("default") is False:
+            self._curl = query.curl_line()
+            if query.token and "SERVD_TOKEN" not in os.environ:
+                self.on_note("SERVD_TOKEN has to be set for this line; servd.toml has it")
+        elif status == 401:
+            self.on_note("queries need the daemon's token: set SERVD_TOKEN")
+        else:
+            self.on_warning(f"a query was tried and answered with {status}: {answer[:300]}")
 
     def _failure(self, event: dict[str, Any]) -> ApiError:
         problem = event.get("error") or {}
@@ -130,20 +173,25 @@ class Progress:
         if self._output.is_json:
             document = {key: value for key, value in self._last.items() if value is not None}
             document |= {"bundle": self._bundle or None, "replicas": self._replicas}
-            if "query_url" in document:
-                document["curl"] = self._curl(document)
+            if self._curl:
+                document["curl"] = self._curl
             self._output.document(document | {"warnings": self._warnings})
 
 
-def example_input(plan: "BundlePlan") -> Any:
-    """Return an input that the model may take, for the curl line."""
-    manifest, count = plan.manifest, plan.found.row_items
-    if manifest.example is not None:
-        return manifest.example
-    values: dict[str, Any] = {
-        "integers": [1] * count if count else [1, 2, 3],
-        "strings": "some text",
-        "bytes": "c29tZSBieXRlcw==",
-        "any": {"key": "value"},
-    }
-    return values.get(manifest.input_type, [1.0] * count if count else [1.1, 2.2, 3.3])
+def _tested(test: dict[str, Any]) -> str:
+    """Return what is known of a replica's test call, in words."""
+    state = test.get("state")
+    if state == "ok":
+        return "test call ok"
+    if state == "unproven":
+        return "NOT tested: say what an input looks like with --example"
+    if state == "skipped":
+        return "not tested, as --skip-test says"
+    return "it does not say whether it was tested"
+
+
+def _remarks(test: dict[str, Any]) -> list[str]:
+    """Return why a model is not tested, and what would help."""
+    reasons = test.get("reasons") or []
+    texts = [f"the model raised on every input that was guessed: {'; '.join(reasons)}"]
+    return ([*texts, *filter(None, [test.get("hint")])]) if reasons else []

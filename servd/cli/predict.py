@@ -4,6 +4,7 @@ import http.client
 import json
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -35,24 +36,24 @@ class QueryRefusedError(ServdError):
 @click.argument("app")
 @click.argument("value", metavar="JSON|@FILE|-")
 @click.option("--batch", "is_batch", is_flag=True, help="JSON is a list of inputs.")
-@click.option("--curl", "is_curl", is_flag=True, help="Print the curl line, send nothing.")
+@click.option(
+    "--curl", "is_curl", is_flag=True, help="Print the curl line that sends it, once it has worked."
+)
 @pass_session
 def command(session: Session, app: str, value: str, *, is_batch: bool, is_curl: bool) -> None:
     """Send a query to an application and print the answer."""
     body = json.dumps({"input_batch" if is_batch else "input": read_json(value)})
     base = query_base(session.client().get("/status")["query_url"], session.admin_url)
-    url = f"{base}/{segment(app)}/predict"
-    if is_curl:
-        line = curl_line(url, body)
-        if session.output.is_json:
-            session.output.document({"curl": line})
-        else:
-            session.output.answer(line)
-        return
-    status, answer = _post(url, body, session.config.token)
+    query = Query(f"{base}/{segment(app)}/predict", body, session.config.token)
+    status, answer = query.send()
     if status >= 400:
         raise _refusal(session, app, status, answer)
-    session.output.answer(answer)
+    if not is_curl:
+        session.output.answer(answer)
+    elif session.output.is_json:
+        session.output.document({"curl": query.curl_line()})
+    else:
+        session.output.answer(query.curl_line())
 
 
 def query_base(url: str, admin_url: str | None) -> str:
@@ -86,27 +87,40 @@ def read_json(value: str) -> Any:
         raise click.UsageError(f"the input is not JSON: {error}", context) from error
 
 
-def curl_line(url: str, body: str) -> str:
-    """Return the command that sends the same query."""
-    return f"curl -d {shlex.quote(body)} {shlex.quote(url)}"
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One query over HTTP. `deploy` tries one too, before it prints a line that sends it."""
 
+    url: str
+    body: str
+    token: str | None
 
-def _post(url: str, body: str, token: str | None) -> tuple[int, str]:
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(
-        parts.hostname or "localhost", parts.port, timeout=_TIMEOUT_S
-    )
-    headers = {"Content-Type": "application/json"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    try:
-        connection.request("POST", parts.path, body.encode(), headers)
-        response = connection.getresponse()
-        return response.status, response.read().decode("utf-8", "replace").rstrip("\n")
-    except (OSError, http.client.HTTPException) as error:
-        raise ServdError(f"{url} does not answer: {error}") from error
-    finally:
-        connection.close()
+    def send(self, timeout_s: float = _TIMEOUT_S) -> tuple[int, str]:
+        """Send it and return the status and the answer.
+
+        Raises:
+            ServdError: nothing answers.
+        """
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(
+            parts.hostname or "localhost", parts.port, timeout=timeout_s
+        )
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        try:
+            connection.request("POST", parts.path, self.body.encode(), headers)
+            response = connection.getresponse()
+            return response.status, response.read().decode("utf-8", "replace").rstrip("\n")
+        except (OSError, http.client.HTTPException) as error:
+            raise ServdError(f"{self.url} does not answer: {error}") from error
+        finally:
+            connection.close()
+
+    def curl_line(self) -> str:
+        """Return the command that sends the same. The token is not in it, but its variable."""
+        header = '-H "Authorization: Bearer $SERVD_TOKEN" ' if self.token else ""
+        return f"curl {header}-d {shlex.quote(self.body)} {shlex.quote(self.url)}"
 
 
 def _refusal(session: Session, app: str, status: int, answer: str) -> ServdError:
@@ -122,15 +136,56 @@ def _refusal(session: Session, app: str, status: int, answer: str) -> ServdError
     # The hint says in fewer words what the schema after the cause says.
     cause = str(problem.get("cause", "")).partition(" Expected JSON schema")[0]
     message = f"{problem['error']}: {cause}".rstrip(": \n")
-    return QueryRefusedError(message, hint=_hint(applications[app], status, cause))
+    return QueryRefusedError(message, hint=_hint(session, applications[app], status, cause))
 
 
-def _hint(application: dict[str, Any], status: int, cause: str) -> str:
+def _hint(session: Session, application: dict[str, Any], status: int, cause: str) -> str:
     name, models = application["name"], application["linked_models"]
+    if status == 401:
+        return "set SERVD_TOKEN to the daemon's token"
     if not models:
         return f"no model answers {name} yet: servd app link {name} MODEL"
     if status == 400:
         return f"{name} takes {application['input_type']}; servd app show {name}    says more"
+    if status == 504:
+        return _late_hint(session, application)
     if cause.startswith("No connected models"):
-        return f"servd ps    shows its replicas; servd scale {models[0]} 1    starts one"
+        return _absent_hint(session, models[0])
     return f"servd logs {models[0]}    shows what the model said"
+
+
+def _late_hint(session: Session, application: dict[str, Any]) -> str:
+    """Return what to do where the objective passed, with what the test call took if it is known."""
+    rows = [
+        row
+        for row in session.client().get("/replicas")
+        if row["application"] == application["name"]
+    ]
+    took_ms = max((row.get("test_ms") or 0.0 for row in rows), default=0.0)
+    slo_ms = application["slo_us"] / 1000
+    tested = f" (its test call took {took_ms:.0f} ms)" if took_ms > slo_ms else ""
+    return (
+        f"the model took longer than {slo_ms:g} ms{tested}: deploy it again with a longer "
+        f"objective: --slo {longer_slo(max(took_ms, slo_ms))}"
+    )
+
+
+def _absent_hint(session: Session, model: str) -> str:
+    """Return why no replica of a model answers."""
+    client = session.client()
+    current = client.get(f"/models/{segment(model)}")["current_version"]
+    if current is None:
+        return f"no version of {model} is current: servd rollback {model}"
+    rows = [r for r in client.get("/replicas") if (r["model"], r["version"]) == (model, current)]
+    if any(row["state"] == "starting" for row in rows):
+        return f"{model}:{current} is still loading: servd ps    shows when it is ready"
+    if not rows:
+        return f"{model}:{current} has no replicas: servd scale {model} 1    starts one"
+    return f"servd ps    shows its replicas; servd logs {model}    what they said"
+
+
+def longer_slo(call_ms: float) -> str:
+    """Return an objective in which three calls of a model fit: a query waits for two others."""
+    steps_s = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
+    wanted_s = next((step for step in steps_s if step * 1000 >= 3 * call_ms), 3600)
+    return f"{wanted_s:g}s" if wanted_s >= 1 else f"{wanted_s * 1000:g}ms"

@@ -32,6 +32,17 @@ def command(session: Session) -> None:
         if replica.get("last_error"):
             name = f"{replica['model']}:{replica['version']}"
             output.line(f"{name} replica {replica['replica']}: {replica['last_error']}")
+        elif _is_slow(replica):
+            output.line(
+                f"{replica['model']}:{replica['version']} replica {replica['replica']}: one call "
+                f"took {replica['test_ms']:.0f} ms when it was tested, the objective of "
+                f"{replica['application']} is {replica['slo_ms']:g} ms (deploy it with --slo)"
+            )
+
+
+def _is_slow(replica: dict[str, Any]) -> bool:
+    test_ms, slo_ms = replica.get("test_ms"), replica.get("slo_ms")
+    return bool(test_ms and slo_ms and test_ms > slo_ms)
 
 
 def _print_table(output: Output, replicas: list[dict[str, Any]]) -> None:

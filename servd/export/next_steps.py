@@ -4,18 +4,10 @@ import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from servd.export.plan import Plan
 from servd.export.settings import Form, Shape
-
-_INPUTS: Final[dict[str, Any]] = {
-    "integers": [1, 2, 3],
-    "strings": "some text",
-    "bytes": "c29tZSBieXRlcw==",
-    "any": {"key": "value"},
-}
-_NUMBERS: Final = [1.1, 2.2, 3.3]
 
 
 def next_steps(
@@ -59,13 +51,12 @@ def _apply(plan: Plan, path: Path) -> str:
 def _curl(
     plan: Plan, registry: Mapping[str, Any], examples: Mapping[str, Any], port: int
 ) -> list[str]:
-    if not plan.applications:
+    # Without an example of its owner nobody knows what the model takes.
+    known = [name for name in plan.applications if name in examples]
+    if not known:
         return []
-    answering = (name for name in plan.applications if _has_replicas(name, registry))
-    name = next(answering, plan.applications[0])
-    types = {app["name"]: app["input_type"] for app in registry["applications"]}
-    value = examples.get(name, _INPUTS.get(types[name], _NUMBERS))
-    body = json.dumps({"input": value}, separators=(",", ":"))
+    name = next((name for name in known if _has_replicas(name, registry)), known[0])
+    body = json.dumps({"input": examples[name]}, separators=(",", ":"))
     url = shlex.quote(f"http://127.0.0.1:{port}/{name}/predict")
     token = ' -H "Authorization: Bearer $SERVD_TOKEN"' if plan.options.token else ""
     return [f"curl{token} -d {shlex.quote(body)} {url}"]

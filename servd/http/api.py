@@ -241,13 +241,15 @@ class Api:
         return json_answer([self._with_defaults(row) for row in rows])
 
     def _with_defaults(self, row: ReplicaStatus) -> ReplicaStatus:
-        """Add the share of default outputs: an application gives them, for its current version."""
+        """Add the objective and the share of default outputs: an application has them."""
         figures = self._services.engine
-        application = figures.by_name.get(row.application or "")
+        name = row.application or ""
+        application = figures.by_name.get(name)
         if application is None or self._registry.state.current.get(row.model) != row.version:
             return row
         ratio = application.counters.window(figures.clock()).default_ratio
-        return msgspec.structs.replace(row, default_ratio=ratio)
+        slo_ms = self._registry.state.applications[name].slo_us / 1000
+        return msgspec.structs.replace(row, default_ratio=ratio, slo_ms=slo_ms)
 
     async def _shutdown(self, request: web.Request) -> web.Response:
         given = await read_struct(request, models.ShutdownRequest)

@@ -113,8 +113,7 @@ class Trial:
         state, info = _reported(output)
         if state == "ready":
             self._check_content(info)
-            tested = "test call ok" if not self._is_untested else "not tested"
-            return f"replica ready in {info.get('load_ms', 0)} ms, {tested}"
+            return f"replica ready in {info.get('load_ms', 0)} ms, {_tested(info)}"
         if state == "failed":
             raise load_failure(self._spec.tag, info.get("error") or {})
         said = f"state {state}" if state else output.strip()[-300:]
@@ -153,11 +152,6 @@ class Trial:
         body = "" if example is None else json.dumps({"input": example})
         return f"/{spec.applications[0].name}/predict", body
 
-    @property
-    def _is_untested(self) -> bool:
-        folder = self._spec.bundle_dir
-        return folder is not None and manifests.read(folder).skip_test
-
     def _exec(self, container: "Container", words: list[str]) -> tuple[int, str]:
         try:
             code, output = container.exec_run(words)
@@ -182,6 +176,13 @@ class Trial:
         else:
             reason = f"it did not answer its test call ({said or f'status {code}'})"
         return trial_failure(self._spec.tag, reason, log)
+
+
+def _tested(info: dict[str, Any]) -> str:
+    """Return what a replica says of its test call, in words."""
+    test = info.get("test")
+    is_ok = isinstance(test, dict) and test.get("state") == "ok"
+    return "test call ok" if is_ok else "not tested"
 
 
 def _reported(output: str) -> tuple[str, dict[str, Any]]:

@@ -66,6 +66,29 @@ def test_from_a_function_to_an_answer(idle_daemon, project):
     assert status["query_url"] == idle_daemon.query_url
 
 
+@pytest.mark.parametrize("is_guarded", [False, True], ids=["open", "token"])
+def test_the_curl_line_of_a_deployment_works_when_pasted(idle_daemon, project, *, is_guarded):
+    """The length, the type and the token are those of this very application."""
+    texts = "def shout(xs):\n    return [x.upper() for x in xs]\n"
+    (project / "texts.py").write_text(texts)
+    if is_guarded:
+        idle_daemon.data_dir.mkdir(exist_ok=True)
+        (idle_daemon.data_dir / "servd.toml").write_text('token = "not-a-token"\n')
+    for target in ("credit.pkl", "func.py:feature_sum", "texts.py:shout"):
+        flags = ["--input-type", "strings"] if target.startswith("texts") else []
+        done = idle_daemon.cli("deploy", target, *flags, cwd=project)
+        assert done.returncode == 0, done.stderr
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("  curl ")]
+        answered = subprocess.run(
+            ["/bin/sh", "-c", f"{line} --silent"],
+            env=os.environ | {"SERVD_TOKEN": "not-a-token"},
+            capture_output=True,
+            check=True,
+        )
+        assert json.loads(answered.stdout)["default"] is False
+        assert ("$SERVD_TOKEN" in line) == is_guarded
+
+
 def test_the_life_of_a_model(daemon, project):
     """Versions, replicas, applications and their end, each verb in JSON."""
     first = document(daemon, "deploy", "func.py:feature_sum", "--name", "m", cwd=project)

@@ -80,7 +80,7 @@ def test_an_export_is_checked_valid_and_the_same_twice(deployed, folder):
     assert ("Namespace", "servd") in names
     images = {"servd-frontend", "feature_sum:1", "other:1", "other:2"}
     assert all(f"registry.example:5000/team/{name}" in printed for name in images)
-    for command in ("kubectl apply -f k8s", "kubectl get pods", "port-forward", "curl -d"):
+    for command in ("kubectl apply -f k8s", "kubectl get pods", "port-forward"):
         assert command in printed
     assert "kubectl describe service query-frontend" in printed
     assert "checked" in printed

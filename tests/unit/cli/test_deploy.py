@@ -1,8 +1,11 @@
 """`servd deploy` against an admin API that answers as it is told."""
 
 import json
+import shlex
 
 import pytest
+
+from tests.fake_admin import FakeAdmin
 
 LIVE = {
     "event": "live",
@@ -11,7 +14,15 @@ LIVE = {
     "app": "total",
     "query_url": "http://127.0.0.1:1337/total/predict",
 }
-LOADED = {"event": "loaded", "model": "total", "version": "1", "replica": 0, "pid": 41}
+TESTED = {"state": "ok", "call_ms": 0.2, "input": [1.0]}
+LOADED = {
+    "event": "loaded",
+    "model": "total",
+    "version": "1",
+    "replica": 0,
+    "pid": 41,
+    "test": TESTED,
+}
 
 
 class _AnyBundle(dict):
@@ -19,6 +30,20 @@ class _AnyBundle(dict):
 
     def get(self, key, default=None):
         return (200, "") if key.startswith("HEAD /bundles/") else super().get(key, default)
+
+
+@pytest.fixture
+def queries():
+    """Yield the query API that a deployment names, which answers at once."""
+    server = FakeAdmin()
+    server.answers["POST /total/predict"] = (200, '{"query_id":0,"output":1,"default":false}')
+    yield server
+    server.close()
+
+
+def live(queries, **more):
+    """Return the last event of a deployment whose queries go there."""
+    return LIVE | {"query_url": f"http://127.0.0.1:{queries.port}/total/predict"} | more
 
 
 @pytest.fixture
@@ -36,25 +61,127 @@ def events(admin, tmp_path, monkeypatch):
     return lay_down
 
 
-def test_each_step_is_a_line_and_curl_comes_last(run, events):
+def test_each_step_is_a_line_and_curl_comes_last(run, events, queries):
     """What a newcomer sees."""
-    assert events
+    events(LOADED, live(queries))
     done = run("deploy", "func.py")
     assert done.exit_code == 0
     assert done.stdout.splitlines() == [
         "bundled   func.py",
         "loaded    replica 0, pid 41, test call ok",
         "live      total:1 → app total",
-        """  curl -d '{"input":[1.1,2.2,3.3]}' http://127.0.0.1:1337/total/predict""",
+        f"""  curl -d '{{"input":[1.0]}}' http://127.0.0.1:{queries.port}/total/predict""",
     ]
+    assert queries.requests == [("POST", "/total/predict", {"input": [1.0]})]
 
 
-def test_json_is_one_document(run, events):
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [
+        (TESTED, "test call ok"),
+        ({"state": "unproven"}, "NOT tested: say what an input looks like with --example"),
+        ({"state": "skipped"}, "not tested, as --skip-test says"),
+        (None, "it does not say whether it was tested"),
+        ({"state": "of a later servd"}, "it does not say whether it was tested"),
+    ],
+)
+def test_only_a_call_that_returned_is_called_a_test(run, events, queries, test, words):
+    """And without an input that was answered no curl line is printed."""
+    events(LOADED | {"test": test}, live(queries))
+    done = run("deploy", "func.py")
+    assert f"loaded    replica 0, pid 41, {words}\n" in done.stdout
+    assert ("curl" in done.stdout) == (test is TESTED)
+    assert bool(queries.requests) == (test is TESTED)
+
+
+def test_what_the_guesses_raised_is_told_with_what_helps(run, events, queries):
+    """Once, whatever the number of replicas."""
+    reasons = ["KeyError: 'age'", "TypeError: no"]
+    test = {"state": "unproven", "reasons": reasons, "hint": "its columns are: age"}
+    events(LOADED | {"test": test}, LOADED | {"test": test, "replica": 1}, live(queries))
+    shown = run("deploy", "func.py").stderr
+    assert shown.count("KeyError: 'age'; TypeError: no") == 1
+    assert shown.count("its columns are: age") == 1
+    warnings = json.loads(run("deploy", "func.py", "--json").stdout)["warnings"]
+    assert len(warnings) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (400, {"error": "Json error", "cause": "wants four numbers"}),
+        (500, {"error": "Query processing error"}),
+        (200, {"output": -1, "default": True, "default_explanation": "late"}),
+    ],
+)
+def test_a_curl_line_that_does_not_work_is_not_printed(run, events, queries, status, answer):
+    """What came in its place is told."""
+    events(LOADED, live(queries))
+    queries.answers["POST /total/predict"] = (status, answer)
+    done = run("deploy", "func.py")
+    assert done.exit_code == 0
+    assert "curl" not in done.stdout
+    assert f"a query was tried and answered with {status}" in done.stderr
+    assert "curl" not in json.loads(run("deploy", "func.py", "--json").stdout)
+
+
+def test_a_curl_line_carries_the_token_by_name(run, events, queries, monkeypatch):
+    """The one with which it was tried; never the token itself."""
+    events(LOADED, live(queries))
+    monkeypatch.setenv("SERVD_TOKEN", "not-a-token")
+    done = run("deploy", "func.py")
+    assert queries.headers[0]["Authorization"] == "Bearer not-a-token"
+    assert '  curl -H "Authorization: Bearer $SERVD_TOKEN" -d' in done.stdout
+    assert "not-a-token" not in done.stdout + done.stderr
+
+
+def test_a_token_that_is_missing_is_asked_for(run, events, queries):
+    """Where the daemon wants one for queries and the command line has none."""
+    events(LOADED, live(queries))
+    queries.answers["POST /total/predict"] = (401, {"error": "Unauthorized"})
+    done = run("deploy", "func.py")
+    assert "curl" not in done.stdout
+    assert "set SERVD_TOKEN" in done.stdout
+
+
+def test_a_query_port_that_does_not_answer_is_told(run, events):
+    """The version is live all the same."""
+    events(LOADED, LIVE | {"query_url": "http://127.0.0.1:1/total/predict"})
+    done = run("deploy", "func.py")
+    assert done.exit_code == 0
+    assert "a query was tried and failed" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("call_ms", "slo_ms", "flag"),
+    [(305.0, 100.0, "--slo 1s"), (12.0, 10.0, "--slo 50ms"), (2_500.0, 1_000.0, "--slo 10s")],
+)
+def test_a_model_that_is_slower_than_its_objective_is_told(
+    run, events, queries, call_ms, slo_ms, flag
+):
+    """With both figures and the flag; no query is tried that would be late."""
+    events(LOADED | {"test": TESTED | {"call_ms": call_ms}}, live(queries, slo_ms=slo_ms))
+    done = run("deploy", "func.py")
+    assert (
+        f"test call took {call_ms:.0f} ms and the objective of total is {slo_ms:g} ms"
+        in done.stderr
+    )
+    assert flag in done.stderr
+    assert queries.requests == []
+
+
+def test_a_model_that_is_in_time_is_not_warned_about(run, events, queries):
+    """At the objective it just is."""
+    events(LOADED | {"test": TESTED | {"call_ms": 100.0}}, live(queries, slo_ms=100.0))
+    assert run("deploy", "func.py").stderr == ""
+
+
+def test_json_is_one_document(run, events, queries):
     """The last event with the bundle, the replicas and the curl line."""
-    assert events
+    events(LOADED, live(queries))
     document = json.loads(run("deploy", "func.py", "--json").stdout)
     assert document["event"] == "live"
-    assert document["replicas"] == [{"replica": 0, "pid": 41, "duration_ms": 0}]
+    assert document["replicas"] == [{"replica": 0, "pid": 41, "duration_ms": 0, "test": TESTED}]
     assert len(document["bundle"]) == 32
     assert document["curl"].startswith("curl -d")
     assert document["warnings"] == []
@@ -211,17 +338,21 @@ def test_a_reserved_function_name_is_replaced_and_said(run, events, tmp_path, ad
     assert admin.requests[-1][2]["model"] == "credit"
 
 
-@pytest.mark.parametrize(
-    ("input_type", "value"),
-    [("integers", "[1,2,3]"), ("strings", '"some text"'), ("any", '{"key":"value"}')],
-)
-def test_the_curl_line_fits_the_input_type(run, events, input_type, value):
-    """It can be tried as it stands."""
-    assert events
-    shown = run("deploy", "func.py", "--input-type", input_type).stdout
-    assert f'{{"input":{value}}}' in shown
-    example = run("deploy", "func.py", "--example", "[4.5]").stdout
-    assert '{"input":[4.5]}' in example
+@pytest.mark.parametrize("value", ["some text", {"key": "it's"}, [1, 2]])
+def test_the_curl_line_has_the_input_that_was_answered(run, events, queries, value):
+    """Quoted so that a shell takes it as it is."""
+    events(LOADED | {"test": TESTED | {"input": value}}, live(queries))
+    line = run("deploy", "func.py").stdout.splitlines()[-1]
+    words = shlex.split(line)
+    assert json.loads(words[words.index("-d") + 1]) == {"input": value}
+
+
+def test_the_example_of_the_owner_is_tried_where_nothing_else_is_known(run, events, queries):
+    """An unchanged version has not been tested again."""
+    events(live(queries, event="unchanged"))
+    shown = run("deploy", "func.py", "--example", "[4.5]").stdout
+    assert '{"input":[4.5]}' in shown
+    assert "curl" not in run("deploy", "func.py").stdout
 
 
 def test_a_new_bundle_is_uploaded(run, events, admin, monkeypatch):

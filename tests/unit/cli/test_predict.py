@@ -45,12 +45,30 @@ def test_a_file_of_input_is_sent(run, queries, tmp_path):
     assert queries.requests[0][2] == {"input": [7]}
 
 
-def test_curl_prints_the_line_and_sends_nothing(run, queries):
+def test_curl_prints_the_line_once_it_has_worked(run, queries):
     """It can be pasted into a shell."""
     shown = run("predict", "sums", '["it\'s"]', "--curl").stdout
     assert shown.startswith("curl -d '{")
     assert shown.endswith("/sums/predict\n")
-    assert queries.requests == []
+    assert queries.requests == [("POST", "/sums/predict", {"input": ["it's"]})]
+
+
+def test_curl_prints_no_line_that_is_refused(run, queries):
+    """The refusal is told as without it."""
+    queries.answers["POST /sums/predict"] = (400, {"error": "Json error", "cause": "no"})
+    done = run("predict", "sums", '["a"]', "--curl")
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert "Json error: no" in done.stderr
+
+
+def test_the_curl_line_names_the_token(run, queries, monkeypatch):
+    """Its variable, not what is in it."""
+    assert queries
+    monkeypatch.setenv("SERVD_TOKEN", "not-a-token")
+    shown = run("predict", "sums", "[1]", "--curl").stdout
+    assert shown.startswith('curl -H "Authorization: Bearer $SERVD_TOKEN" -d')
+    assert "not-a-token" not in shown
 
 
 @pytest.mark.parametrize(
@@ -85,12 +103,52 @@ def test_a_refusal_is_told_without_the_schema(run, queries):
     assert refused["code"] == "query_refused"
 
 
-def test_a_model_without_replicas_is_to_be_scaled(run, admin, queries):
-    """Its log would tell nothing."""
-    admin.answers["GET /applications"] = (200, [APP])
+@pytest.mark.parametrize(
+    ("current", "states", "hint"),
+    [
+        ("2", [], "m:2 has no replicas: servd scale m 1"),
+        (None, [], "no version of m is current: servd rollback m"),
+        ("2", ["starting"], "m:2 is still loading"),
+        ("2", ["failed"], "servd logs m"),
+    ],
+)
+def test_a_model_that_nothing_answers_for_is_told_why(run, admin, queries, current, states, hint):
+    """Loading, scaled to nothing, rolled away and failed are different things."""
+    rows = [{"model": "m", "version": "2", "state": state} for state in states]
+    admin.answers |= {
+        "GET /models/m": (200, {"current_version": current}),
+        "GET /replicas": (200, rows),
+    }
     cause = "No connected models found for query"
     queries.answers["POST /sums/predict"] = (503, {"error": "Unavailable", "cause": cause})
-    assert "servd scale m 1" in run("predict", "sums", "[1]").stderr
+    assert hint in run("predict", "sums", "[1]").stderr
+
+
+@pytest.mark.parametrize(
+    ("test_ms", "said"),
+    [
+        (305.0, "longer than 100 ms (its test call took 305 ms)"),
+        (5.0, "longer than 100 ms: deploy"),
+    ],
+)
+def test_a_late_answer_is_told_with_what_the_test_call_took(run, admin, queries, test_ms, said):
+    """And which objective would do."""
+    admin.answers |= {
+        "GET /applications": (200, [APP | {"slo_us": 100_000}]),
+        "GET /replicas": (200, [{"application": "sums", "test_ms": test_ms}]),
+    }
+    late = {"error": "Query processing error", "cause": "Failed to retrieve a prediction"}
+    queries.answers["POST /sums/predict"] = (504, late)
+    shown = run("predict", "sums", "[1]").stderr
+    assert said in shown
+    assert "--slo " in shown
+
+
+def test_a_token_that_is_wanted_is_named(run, admin, queries):
+    """The model's log has nothing to do with it."""
+    assert admin
+    queries.answers["POST /sums/predict"] = (401, {"error": "Unauthorized", "cause": "a token"})
+    assert "set SERVD_TOKEN to the daemon's token" in run("predict", "sums", "[1]").stderr
 
 
 def test_the_curl_line_comes_as_json_too(run, queries):

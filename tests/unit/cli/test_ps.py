@@ -33,6 +33,16 @@ def test_ps_is_a_table_or_the_list(run, admin):
     assert json.loads(run("ps", "--json").stdout) == [REPLICA, dead]
 
 
+def test_ps_says_which_model_is_slower_than_its_objective(run, admin):
+    """With what its test call took; one in time, or of no application, is not named."""
+    slow = REPLICA | {"last_error": None, "application": "a", "test_ms": 305.2, "slo_ms": 100.0}
+    others = [slow | {"test_ms": 99.0}, slow | {"slo_ms": None}, slow | {"test_ms": None}]
+    admin.answers["GET /replicas"] = (200, [slow, *others])
+    lines = run("ps").stdout.splitlines()
+    assert len(lines) == 6
+    assert "one call took 305 ms when it was tested, the objective of a is 100 ms" in lines[5]
+
+
 def test_ps_without_replicas_tells_the_next_command(run, admin):
     """There is nothing to show yet."""
     admin.answers["GET /replicas"] = (200, [])

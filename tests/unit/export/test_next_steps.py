@@ -36,14 +36,13 @@ def test_each_form_is_applied_in_its_way(registry, secrets, form, first):
         "kubectl get pods --namespace ml",
         "kubectl describe service query-frontend --namespace ml",
         "kubectl port-forward service/query-frontend 1337:1337 --namespace ml",
-        "curl -d '{\"input\":[1.1,2.2,3.3]}' http://127.0.0.1:1337/iris/predict",
     ]
 
 
 def test_the_standalone_shape_is_asked_on_its_own_port(registry, secrets):
     """Names and port are those of the application's own image."""
     given = {"shape": Shape.STANDALONE, "apps": ("tags",), "form": Form.HELM}
-    steps = steps_of(registry, secrets, **given)
+    steps = steps_of(registry, secrets, examples={"tags": "some text"}, **given)
     assert steps[0] == "helm install tags k8s --namespace servd --create-namespace"
     assert steps[1] == "kubectl rollout status deployment/tags --namespace servd"
     assert steps[4].startswith("kubectl port-forward service/tags-lb 5000:5000")
@@ -51,7 +50,8 @@ def test_the_standalone_shape_is_asked_on_its_own_port(registry, secrets):
 
 
 def test_the_example_of_the_models_owner_is_asked(registry, secrets):
-    """An input of the wrong length would get the default output at best."""
+    """Nobody else knows what a model takes, so without one no curl line is printed."""
+    assert not any(step.startswith("curl") for step in steps_of(registry, secrets))
     steps = steps_of(registry, secrets, examples={"iris": [5, 3, 1, 2]})
     assert steps[-1].startswith("curl -d '{\"input\":[5,3,1,2]}'")
 
@@ -59,13 +59,14 @@ def test_the_example_of_the_models_owner_is_asked(registry, secrets):
 def test_an_application_that_nothing_answers_for_is_not_asked(registry, secrets):
     """The curl line goes to one whose current version has replicas."""
     registry["versions"][1]["replicas"] = 0
-    assert steps_of(registry, secrets)[-1].endswith("/tags/predict")
+    steps = steps_of(registry, secrets, examples={"iris": [1], "tags": "a"})
+    assert steps[-1].endswith("/tags/predict")
 
 
 def test_a_shell_takes_the_commands_as_they_are_meant(registry, secrets):
     """A path with a space is one word; a token is named, not shown."""
     guarded = Secrets(curve=secrets.curve, token="not-a-token")
-    steps = steps_of(registry, guarded, path="my files/k8s")
+    steps = steps_of(registry, guarded, path="my files/k8s", examples={"iris": [1]})
     assert shlex.split(steps[0]) == ["kubectl", "apply", "-f", "my files/k8s"]
     assert '"Authorization: Bearer $SERVD_TOKEN"' in steps[-1]
     assert "not-a-token" not in str(steps)

@@ -1,0 +1,192 @@
+"""What the test call reports, and what it advises: only what was tried."""
+
+import json
+import pickle
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from model_runtime import loaders, manifest, selftest
+from model_runtime.manifest import Manifest
+
+TEXTS = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(
+    ["good film", "bad film"], [0, 1]
+)
+ROWS = LogisticRegression().fit(np.eye(4), [0, 1, 0, 1])
+
+
+def report(folder: Path, source: object, *, max_batch: int = -1, **values: object):
+    """Load and test-call a function of a text or a pickled model; return the report."""
+    (folder / "files").mkdir()
+    if isinstance(source, str):
+        (folder / "files" / "f.py").write_text(source)
+        given = {"loader": "python", "file": "f.py", "kind": "function", "object": "f"}
+    else:
+        (folder / "files" / "m.pkl").write_bytes(pickle.dumps(source))
+        given = {"loader": "pickle", "file": "m.pkl", "kind": "pickle"}
+    manifest.write(Manifest(**(given | values)), folder)
+    model = loaders.load(folder)
+    return selftest.test_call(model, manifest.read(folder), max_batch)
+
+
+def fault(folder: Path, source: object, **values: object) -> selftest.TestCallError:
+    """Return how a test call failed."""
+    with pytest.raises(selftest.TestCallError) as caught:
+        report(folder, source, **values)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("source", "values", "answered"),
+    [
+        ("def f(xs): return [x[2] for x in xs]", {}, [1.0, 1.0, 1.0]),
+        ("def f(xs): return [x.upper() for x in xs]", {"input_type": "strings"}, "test"),
+        ("def f(xs): return [len(x) for x in xs]", {"input_type": "bytes"}, "dGVzdA=="),
+        (
+            "def f(xs): return [x['a'] for x in xs]",
+            {"input_type": "any", "example": {"a": 1}},
+            {"a": 1},
+        ),
+        (ROWS, {}, [1.0, 1.0, 1.0, 1.0]),
+    ],
+    ids=["guessed", "strings", "bytes", "example", "known"],
+)
+def test_a_call_that_returned_is_reported_with_its_input(tmp_path, source, values, answered):
+    """As a client would send it."""
+    told = report(tmp_path, source, **values).as_info()
+    assert (told["state"], told["input"]) == ("ok", answered)
+    assert 0 <= told["call_ms"] < 10_000
+
+
+@pytest.mark.parametrize("kind", ["KeyError", "TypeError"])
+def test_a_model_that_raised_on_every_guess_is_not_called_tested(tmp_path, kind):
+    """It may well be right, for inputs of another shape; what it raised is told."""
+    source = f"def f(xs): raise {kind}(str(xs)[:2])"
+    told = report(tmp_path, source, input_type="any").as_info()
+    assert told["state"] == "unproven"
+    assert "input" not in told
+    assert "call_ms" not in told
+    assert all(reason.startswith(kind) for reason in told["reasons"])
+    assert 1 <= len(told["reasons"]) <= 3
+
+
+def test_a_test_that_was_skipped_is_said_to_be(tmp_path):
+    """Nothing was called."""
+    told = report(tmp_path, "def f(xs): raise ValueError", skip_test=True).as_info()
+    assert told == {"state": "skipped"}
+
+
+def test_an_input_that_is_long_is_not_repeated(tmp_path):
+    """The example is the owner's, who has it."""
+    example = [0.5] * 10_000
+    told = report(tmp_path, "def f(xs): return [1 for _ in xs]", example=example).as_info()
+    assert told["state"] == "ok"
+    assert "input" not in told
+
+
+def test_the_time_of_a_call_is_the_shortest(tmp_path):
+    """What is made at the first call only is no part of what a query will take."""
+    source = (
+        "import time\nseen = []\n"
+        "def f(xs):\n    time.sleep(0.001 if seen else 0.3)\n    seen.append(1)\n"
+        "    return [1 for _ in xs]\n"
+    )
+    assert report(tmp_path, source).call_ms < 300
+    (tmp_path / "always").mkdir()
+    always = "import time\ndef f(xs):\n    time.sleep(0.05)\n    return [1 for _ in xs]\n"
+    began_s = time.monotonic()
+    call_ms = report(tmp_path / "always", always).call_ms
+    assert 50 <= call_ms <= (time.monotonic() - began_s) * 1000
+
+
+@pytest.mark.parametrize(
+    ("source", "values", "advised"),
+    [
+        (TEXTS, {}, "--input-type strings"),
+        (TEXTS, {"input_type": "floats"}, "--input-type strings"),
+        (TEXTS, {"example": "good film"}, "--input-type strings"),
+        ("def f(xs): return [x.upper() for x in xs]", {}, "--input-type strings"),
+        ("def f(xs): return [x['a'] for x in xs]", {"example": {"a": 1}}, "--input-type any"),
+        (ROWS, {"input_type": "strings"}, "--input-type doubles"),
+    ],
+)
+def test_another_input_type_is_advised_where_the_model_answers_it(
+    tmp_path, source, values, advised
+):
+    """Not one that the fault's text suggests: one that was tried."""
+    assert advised in fault(tmp_path, source, **values).hint
+
+
+def test_a_model_of_any_is_advised_too(tmp_path):
+    """It goes live untested, with what it does answer."""
+    told = report(tmp_path, ROWS, input_type="any")
+    assert told.state == "unproven"
+    assert "--input-type doubles" in told.hint
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(xs): raise ValueError('never')",
+        "def f(xs): return [{'x': 1}[x] for x in map(str, xs)]",
+    ],
+)
+def test_no_type_is_advised_that_does_not_help(tmp_path, source):
+    """The hint asks for an example instead."""
+    assert "--input-type" not in fault(tmp_path, source).hint
+    assert "--example" in fault_again(tmp_path, source)
+
+
+def fault_again(folder: Path, source: str) -> str:
+    """Return the hint of the same model once more, in a folder of its own."""
+    (folder / "again").mkdir()
+    return fault(folder / "again", source).hint
+
+
+class Columns:
+    """A model that was fitted on a table: it picks its columns by name."""
+
+    feature_names_in_ = np.array(["age", "city of birth"], dtype=object)
+
+    def predict(self, table):
+        """Answer one number a row."""
+        return np.asarray(table["age"]) * 2
+
+
+class _Table(dict):
+    """As much of a pandas.DataFrame as the wrapper uses."""
+
+    def __init__(self, rows, columns):
+        super().__init__({name: [row[name] for row in rows] for name in columns})
+
+
+@pytest.mark.parametrize("values", [{}, {"example": [30.0, 1.0]}, {"input_type": "strings"}])
+def test_a_model_of_named_columns_is_told_how_to_be_wrapped(tmp_path, monkeypatch, values):
+    """The columns are named, and the function that the hint gives answers its own example."""
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=_Table))
+    (tmp_path / "refused").mkdir()
+    hint = fault(tmp_path / "refused", Columns(), **values).hint
+    assert "age, city of birth" in hint
+    code = hint.partition("<<'END'\n")[2].partition("\nEND\n")[0]
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(Columns()))
+    (tmp_path / "m_rows.py").write_text(code)
+    space: dict[str, object] = {"__file__": str(tmp_path / "m_rows.py")}
+    exec(code, space)
+    example = json.loads(hint.rpartition("--example '")[2].rpartition("'")[0])
+    assert example == {"age": 1.0, "city of birth": 1.0}
+    assert space["m_rows"]([example, {"age": 4, "city of birth": "x"}]) == [2.0, 8.0]
+
+
+def test_a_row_that_the_model_does_not_answer_is_not_shown(tmp_path, monkeypatch):
+    """Without pandas none can be tried; the rest is told all the same."""
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    hint = fault(tmp_path, Columns()).hint
+    assert "age, city of birth" in hint
+    assert hint.endswith("servd deploy m_rows.py --include m.pkl --input-type any")
