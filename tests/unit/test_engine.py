@@ -1,12 +1,10 @@
 """The story of a query, with real replicas (scripted ones) behind real sockets."""
 
-import asyncio
-
 import pytest
 
 from servd.datatypes import RegistryState, VersionId
 from servd.engine import MAX_WAITING, Engine, default_json
-from servd.query import Miss, Query
+from servd.query import Miss
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import run, serving, until
 
@@ -370,13 +368,174 @@ def test_a_default_output_is_nested_where_it_is_json(text, json_text):
         assert found == json_text
 
 
-def test_an_engine_without_applications_starts_and_stops():
-    """Entering and leaving an engine leaves nothing behind."""
+def test_an_engine_ticks_from_its_start_to_its_end():
+    """Seconds are counted from the start; at the end timer and sockets are closed."""
 
     async def main():
-        async with Engine(0) as engine:
+        engine = Engine(0)
+        async with engine:
             assert not engine.cache.is_enabled
-        assert Query.__slots__
-        await asyncio.sleep(0)
+            ticker = engine._ticker
+            assert ticker is not None
+            assert not ticker.cancelled()
+        assert ticker.cancelled()
+        assert engine.context.closed
+
+    run(main())
+
+
+def test_an_engine_that_ends_answers_what_waits():
+    """What is queued at the end is answered that there is no model, once."""
+
+    async def main():
+        caller = Caller()
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(max_batch=1)
+                await served.attach(replica, dispatcher)
+                route = served.engine.by_name["app"]
+                for index in range(4):
+                    served.engine.submit(route, dispatcher, doubles(float(index)), caller, index)
+        assert caller.misses == dict.fromkeys(range(4), Miss.NO_MODEL)
+
+    run(main())
+
+
+class Full:
+    """An application of which the line is full at four, with a clock that the test moves."""
+
+    def __init__(self, served, monkeypatch):
+        monkeypatch.setattr("servd.engine.MAX_WAITING", 4)
+        self.now_s = 100.0
+        self.engine = served.engine
+        self.engine.clock = lambda: self.now_s
+        self.dispatcher = served.deploy(max_batch=1, default=None)
+        self.route = self.engine.by_name["app"]
+        self.caller = Caller()
+        self._count = 0
+
+    async def passes(self, seconds):
+        """Let a time pass, and the tick of the event loop end, which has one time only."""
+        self.now_s += seconds
+        await until(lambda: not self.dispatcher.tick.is_on)
+
+    def submit(self):
+        """Ask with another row each time."""
+        self._count += 1
+        row = doubles(float(self._count))
+        return self.engine.submit(self.route, self.dispatcher, row, self.caller, self._count)
+
+
+def test_a_full_line_refuses_and_does_not_look_again_at_once(monkeypatch):
+    """A line full of unanswered queries is not looked through again for 20 ms."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                full = Full(served, monkeypatch)
+                await served.attach(replica, full.dispatcher)
+                waiting = [full.submit() for _ in range(4)]
+                assert not any(query.is_done for query in waiting)
+                refused = full.submit()
+                assert refused.is_done
+                assert full.caller.misses == {5: Miss.OVERLOADED}
+                for query in waiting[1:]:
+                    query.is_done = True
+                assert full.submit().is_done
+                await full.passes(0.0199)
+                assert full.submit().is_done
+                await full.passes(0.0002)
+                assert not full.submit().is_done
+                assert full.route.counters.refused == 3
+                assert len(full.route.waiting) == 2
+
+    run(main())
+
+
+@pytest.mark.parametrize(("answered", "is_looked_again"), [(2, True), (1, False)])
+def test_a_line_that_is_half_empty_is_looked_through_whenever(
+    monkeypatch, answered, is_looked_again
+):
+    """Where a look frees half of the line the next look is worth it at once."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                full = Full(served, monkeypatch)
+                await served.attach(replica, full.dispatcher)
+                waiting = [full.submit() for _ in range(4)]
+                for query in waiting[4 - answered :]:
+                    query.is_done = True
+                made = [full.submit() for _ in range(answered)]
+                assert not any(query.is_done for query in made)
+                made[-1].is_done = True
+                assert full.submit().is_done is not is_looked_again
+
+    run(main())
+
+
+def test_a_query_at_the_admission_limit_is_refused():
+    """Of what the replicas can answer in time the last is let in, the next is not."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(max_batch=1, default=None)
+                await served.attach(replica, dispatcher)
+                route, caller = served.engine.by_name["app"], Caller()
+
+                def submit(number):
+                    row = doubles(float(number))
+                    return served.engine.submit(route, dispatcher, row, caller, number)
+
+                for number in range(3):
+                    submit(number)
+                await until(lambda: len(replica.batches) == 2)
+                assert dispatcher.queued == 1
+                dispatcher.admit_limit = 2
+                assert not submit(3).is_done
+                assert submit(4).is_done
+                assert caller.misses == {4: Miss.OVERLOADED}
+
+    run(main())
+
+
+def test_a_sole_input_has_the_first_place():
+    """Who asks with one input hears of it at place 0."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                await served.attach(replica, dispatcher)
+                caller = Caller()
+                served.engine.submit(served.engine.by_name["app"], dispatcher, doubles(2.0), caller)
+                await until(lambda: caller.outputs)
+                assert caller.outputs == {0: b"2.0"}
+
+    run(main())
+
+
+def test_a_removed_application_leaves_no_queue():
+    """The dispatcher keeps no queue of an application that is gone: each costs time."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                dispatcher = served.deploy("gone", "model")
+                served.deploy("stays", "model")
+                await served.attach(replica, dispatcher)
+                for name in ("gone", "stays"):
+                    assert (await served.predict({"input": [1]}, name))[0] == 200
+                assert (await served.predict({"input": [2]}, "gone"))[0] == 200
+                gone = served.engine.by_name["gone"]
+                assert gone in dispatcher._queues
+                state = served.state
+                left = {name: app for name, app in state.applications.items() if name != "gone"}
+                served.engine.apply(
+                    RegistryState(left, state.versions, state.current, {"stays": ("model",)})
+                )
+                assert gone not in dispatcher._queues
+                assert not gone.is_open
 
     run(main())

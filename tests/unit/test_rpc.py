@@ -2,11 +2,27 @@
 
 import asyncio
 
+import pytest
+
 from model_runtime import protocol
+from servd.batching import HEADROOM
 from servd.query import Batch
 from servd.rpc import ReplicaConnection
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import Owner, run, serving, until
+
+SLO_S = 60.0
+"""So long that what a test takes is nothing beside it."""
+
+
+class Sink:
+    """Who waits, and does not look."""
+
+    def on_output(self, query, output):
+        """Take an output."""
+
+    def on_miss(self, query, miss):
+        """Take a miss."""
 
 
 class Asked:
@@ -22,9 +38,11 @@ class Handler:
     def __init__(self):
         self.outputs = []
         self.failures = []
+        self.batches = []
 
-    def on_outputs(self, _connection, _batch, outputs):
+    def on_outputs(self, _connection, batch, outputs):
         """Take outputs."""
+        self.batches.append(batch)
         self.outputs.append(outputs)
 
     def on_failure(self, _connection, _batch, reason):
@@ -199,5 +217,87 @@ def test_a_replica_that_reads_nothing_does_not_block():
                     connection.heartbeat()
                 connection.close()
         assert replica.heartbeats == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("rows", "outputs"),
+    [
+        ([doubles(1.0), doubles(2.0)], [b"1", b"22"]),
+        ([doubles(1.0), doubles(2.0, 3.0), b""], [b"1", b"", b"333"]),
+        ([b"one"], [b"x" * 70_000]),
+    ],
+)
+def test_a_batch_knows_the_bytes_that_it_moved(rows, outputs):
+    """The rows' bytes and the outputs', without what joins them: the cache counts by that."""
+    texts = iter(outputs)
+
+    async def main():
+        with ScriptedReplica(answer=lambda _row: next(texts)) as replica:
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                connection.send_batch(batch_of(*rows), 3)
+                await until(lambda: connection.handler.outputs)
+                assert connection.handler.outputs == [outputs]
+                (batch,) = connection.handler.batches
+                assert batch.bytes_moved == sum(map(len, [*rows, *outputs]))
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("told", "compute_s"), [([1_500_000], 1.5), ([250, "more"], 0.00025), ([], 0.0), (["1"], 0.0)]
+)
+def test_what_the_computation_took_is_told(told, compute_s):
+    """RESULT tells it in microseconds; one that does not is a result all the same."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                connection.send_batch(batch_of(doubles(1.0)), 3)
+                (number,) = connection.in_flight
+                await until(lambda: replica.batches)
+                replica.send(protocol.pack_header([protocol.RESULT, number, 1, *told]), b"1.0")
+                await until(lambda: connection.handler.batches)
+                assert connection.handler.batches[0].compute_s == compute_s
+
+    run(main())
+
+
+@pytest.mark.parametrize(("share", "limit"), [(0.4, 3), (0.95, 1), (1.05, 1)])
+def test_what_the_replica_says_it_took_sets_the_batch_size(share, limit):
+    """From the wire to the controller: the size grows by what the model took, not by the way."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(slo_ms=SLO_S * 1000)
+                connection = await served.attach(replica, dispatcher)
+                route = served.engine.by_name["app"]
+                served.engine.submit(route, dispatcher, doubles(1.0), Sink())
+                await until(lambda: replica.batches)
+                (number,) = connection.in_flight
+                compute_us = int(SLO_S * HEADROOM * share * 1e6)
+                header = protocol.pack_header([protocol.RESULT, number, 1, compute_us])
+                replica.send(header, b"1.0")
+                await until(lambda: not connection.in_flight)
+                assert dispatcher.limits() == [limit]
+
+    run(main())
+
+
+def test_counters_hold_what_came_back():
+    """Batches that were only noted so far are counted when somebody reads."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                connection = await served.attach(replica, served.deploy())
+                await served.predict({"input": [1]})
+                assert connection.counters.batch_size.count == 1
+                await served.predict({"input": [2]})
+                assert connection.counters.batch_size.count == 2
 
     run(main())
