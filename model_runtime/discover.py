@@ -1,58 +1,61 @@
-"""Tells what a Python file holds: `python -m model_runtime.discover FILE [OBJECT]`.
+"""Tells what a file holds and needs: `python -m model_runtime.discover FILE [OBJECT]`.
 
 The CLI runs it in a fresh process, in the user's folder, before it makes a bundle: the file is
-imported as a replica will import it. One JSON line goes to standard output; what the file prints
-goes to standard error.
+loaded as a replica will load it. JSON lines go to standard output, written as soon as they are
+known, as the file may end the process: `{"opened": [path]}` for a file that it reads, `written`
+and `listed` in the same way, and what it holds. What the file prints goes to standard error.
 """
 
+import argparse
 import importlib.metadata
 import inspect
 import json
 import os
 import platform
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from model_runtime import annotations, failure, local_modules
+from model_runtime import annotations, failure
 from model_runtime.failure import MODEL_ERRORS
+from model_runtime.loaders import pickle as pickle_loader
 from model_runtime.loaders import python as loader
 from model_runtime.loaders.base import LoadError
 
 _OWN_PACKAGE: Final = (__package__ or "model_runtime").partition(".")[0]
+_MAX_TOLD: Final = 100_000
+"""Opened paths that are told; a program that opens more opens them one after the other."""
 
 
-def discover(file: Path, name: str | None) -> dict[str, Any]:
-    """Return what the CLI needs to know of a file, and of one object in it.
+def discover(file: Path, name: str | None) -> tuple[dict[str, Any], ModuleType | None]:
+    """Return what the CLI needs to know of a Python file and of one object in it, and its module.
 
     Without `name`: `functions` and `classes` that the file defines. With it: `kind` (function or
     class), `input_type` and `as_lists` as the annotations say (None: unknown), `max_params`,
-    `required_params`. Both: `root`, `file` and `sys_path` (relative to root), `modules` (absolute
-    paths of the local files that were loaded), `packages` (versions), `python`. A failure gives
-    `error` (message, traceback, hint) and, where the file could be loaded, `names`.
+    `required_params`. Both: `modules` (name to file of what was imported), `packages` (versions),
+    `python`. A failure gives `error` (message, traceback, hint; `missing`, a module's name, or
+    `is_file`: a file was not found) and, where the file could be loaded, `names`.
     """
-    file = file.resolve()
-    root = local_modules.project_root(file)
-    # First the file's folder, as when it is run, then the project's: imports from either work.
-    sys.path[:0] = list(dict.fromkeys([str(file.parent), str(root)]))
     before = set(sys.modules)
     try:
         module = loader.import_file(file)
     except MODEL_ERRORS as error:  # the file's own code may raise anything
-        return {"error": _described(error, root)}
+        return {"error": _described(error)}, None
     try:
         found = _listed(module) if name is None else _object(module, name, file.name)
     except LoadError as error:
-        return {"error": _described(error, root), "names": loader.public_names(module)}
-    return found | _surroundings(file, root, before)
+        return {"error": _described(error), "names": loader.public_names(module)}, module
+    return found | surroundings(before), module
 
 
-def _described(error: BaseException, root: Path) -> dict[str, str]:
-    """Return a failure for the JSON line, its files named relative to the project."""
-    described = failure.as_json(error, None)
-    shown = described["traceback"].replace(f'File "{root}/', 'File "')
-    return described | {"traceback": shown}
+def _described(error: BaseException) -> dict[str, Any]:
+    """Return a failure for the JSON line."""
+    described: dict[str, Any] = dict(failure.as_json(error, None))
+    if isinstance(error, ModuleNotFoundError):
+        described["missing"] = error.name
+    return described | {"is_file": isinstance(error, FileNotFoundError)}
 
 
 def _listed(module: ModuleType) -> dict[str, Any]:
@@ -89,62 +92,150 @@ def _signature(call: Any, skip: int = 0) -> dict[str, Any]:
     }
 
 
-def _surroundings(file: Path, root: Path, before: set[str]) -> dict[str, Any]:
-    """Return what the file needs: local files, folders of imports, packages, Python."""
+def surroundings(before: set[str]) -> dict[str, Any]:
+    """Return what was imported since `before`: files by module, packages; and this Python."""
     loaded = {
         name: module
         for name, module in list(sys.modules.items())
         if isinstance(module, ModuleType) and name.partition(".")[0] != _OWN_PACKAGE
     }
-    local = local_modules.find(loaded, root)
-    local.setdefault(_name_of(file, loaded), file)
-    folders = local_modules.import_folders(local, file)
-    # A package whose own folder is the root is imported from the folder above.
-    root = Path(os.path.commonpath([root, *folders]))
     # What was there before the file is Python's and the runtime's: a replica has it anyway.
     new = {name.partition(".")[0] for name in loaded if name not in before}
     return {
-        "root": str(root),
-        "file": file.relative_to(root).as_posix(),
-        "sys_path": [folder.relative_to(root).as_posix() for folder in folders],
-        "modules": sorted({str(path) for path in local.values()}),
-        "packages": packages_of(new - {name.partition(".")[0] for name in local}),
+        "modules": _files_of(loaded),
+        "packages": packages_of(new),
         "python": platform.python_version(),
     }
 
 
-def _name_of(file: Path, loaded: dict[str, ModuleType]) -> str:
-    """Return the name under which the file itself was loaded."""
-    for name, module in loaded.items():
-        if getattr(module, "__file__", None) == str(file):
-            return name
-    return file.stem
+def _files_of(loaded: dict[str, ModuleType]) -> dict[str, str]:
+    """Return name and file of modules."""
+    files = {name: getattr(module, "__file__", None) for name, module in loaded.items()}
+    return {
+        name: os.path.abspath(text)  # noqa: PTH100 - not resolved: a link keeps its name
+        for name, text in files.items()
+        if isinstance(text, str) and name != "__main__"
+    }
 
 
-def packages_of(modules: set[str]) -> dict[str, str]:
-    """Return name and version of the distributions that brought these top-level modules."""
+def packages_of(modules: set[str]) -> dict[str, dict[str, str]]:
+    """Return name and version of the distributions that brought each of these modules."""
     wanted = modules - sys.stdlib_module_names
     if not wanted:
         return {}
     owners = importlib.metadata.packages_distributions()
-    names = sorted({name for module in wanted for name in owners.get(module, ())})
-    return {name: importlib.metadata.version(name) for name in names}
+    return {
+        module: {name: importlib.metadata.version(name) for name in sorted(set(owners[module]))}
+        for module in sorted(wanted.intersection(owners))
+    }
+
+
+class _Teller:
+    """Writes what is found to the answer's descriptor, a line at a time."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._told: set[tuple[str, str]] = set()
+        self._pid = os.getpid()
+
+    def tell(self, found: dict[str, Any]) -> None:
+        """Write one line."""
+        os.write(self._descriptor, json.dumps(found).encode() + b"\n")
+
+    def on_audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Tell of files that are opened to be read, and of folders that are listed.
+
+        Called by Python for every such thing; what is raised here would be raised in the model.
+        """
+        if event == "open":
+            path, _mode, flags = arguments
+            if isinstance(path, str) and not path.endswith(".pyc"):
+                self._note("written" if _is_written(path, flags) else "opened", path)
+        elif event in ("os.listdir", "os.scandir") and isinstance(arguments[0], str):
+            self._note("listed", arguments[0])
+        elif event == "sqlite3.connect" and isinstance(arguments[0], str):
+            self._note("opened", arguments[0])
+
+    def _note(self, what: str, path: str) -> None:
+        if (what, path) in self._told or len(self._told) > _MAX_TOLD or "\0" in path:
+            return
+        self._told.add((what, path))
+        # A model may have gone elsewhere: what is told is to be understood from where it began.
+        place = path if os.path.isabs(path) or os.getcwd() == _HOME else os.path.abspath(path)  # noqa: PTH100, PTH109, PTH117
+        self.tell({what: [place.encode(errors="replace").decode()]})
+
+
+_HOME: Final = os.getcwd()  # noqa: PTH109 - where this process began
+_ACCESS: Final = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+
+
+def _is_written(path: str, flags: Any) -> bool:
+    """Tell whether an open makes a file or only writes it."""
+    if not isinstance(flags, int):
+        return False
+    is_made = flags & os.O_CREAT and not os.path.exists(path)  # noqa: PTH110
+    return bool(is_made or flags & os.O_TRUNC or flags & _ACCESS == os.O_WRONLY)
 
 
 def main() -> int:
-    """Run as a program; exit code 0 also where the JSON line tells of an error."""
-    if len(sys.argv) not in {2, 3}:
-        sys.stderr.write("usage: python -m model_runtime.discover FILE [OBJECT]\n")
-        return 2
+    """Run as a program; exit code 0 also where a JSON line tells of an error."""
+    given = _parser().parse_args()
     # The answer's way out is kept aside: whatever the file prints, also from C, is not in it.
-    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    teller = _Teller(os.dup(1))
     os.dup2(2, 1)
-    found = discover(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) == 3 else None)
-    with answer:
-        answer.write(json.dumps(found) + "\n")
+    sys.path[:0] = given.first
+    sys.path += given.path
+    sys.addaudithook(teller.on_audit)
+    if given.pickle:
+        _load_pickle(given, teller)
+    else:
+        _load_python(given, teller)
     sys.stdout.flush()
     # Threads that the file started must not keep the CLI waiting.
     os._exit(0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m model_runtime.discover")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("object", nargs="?")
+    parser.add_argument("--pickle", action="store_true", help="FILE is one")
+    parser.add_argument("--first", action="append", default=[], help="first on sys.path")
+    parser.add_argument("--path", action="append", default=[], help="last on sys.path")
+    parser.add_argument("--method", default="predict", help="of a class")
+    parser.add_argument("--load-for", type=int, default=0, help="seconds to make an instance in")
+    return parser
+
+
+def _load_python(given: argparse.Namespace, teller: _Teller) -> None:
+    before = set(sys.modules)
+    found, module = discover(given.file, given.object)
+    teller.tell(found)
+    if module is None or found.get("kind") != "class" or not given.load_for:
+        return
+    _limit(given.load_for)
+    target = loader.find(module, given.object, given.file.name)
+    try:
+        loader.class_call(target, given.method, given.object)
+    except MODEL_ERRORS as error:  # the replica will say so
+        teller.tell({"load_error": _described(error)})
+    teller.tell({"loaded": surroundings(before)})
+
+
+def _load_pickle(given: argparse.Namespace, teller: _Teller) -> None:
+    before = set(sys.modules)
+    _limit(given.load_for)
+    try:
+        pickle_loader.read(given.file)
+    except MODEL_ERRORS as error:  # the replica will say so
+        teller.tell({"load_error": _described(error)})
+    teller.tell({"loaded": surroundings(before)})
+
+
+def _limit(seconds: int) -> None:
+    """End this process after a time, whatever it does: what it has told counts."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(seconds)
 
 
 if __name__ == "__main__":

@@ -158,8 +158,8 @@ def missing_module_hint(module: str) -> str:
     top = module.partition(".")[0]
     name = _DISTRIBUTIONS.get(module) or _DISTRIBUTIONS.get(top, top)
     return (
-        f"pip install {name} in the environment servd runs in "
-        f"(or, if {top} is a file of yours, keep it in the project of the deployed file)"
+        f"if {top} is a file of yours: servd deploy … --include {top}.py; if it is a package: "
+        f"pip install {name} in the environment servd runs in"
     )
 
 
@@ -167,8 +167,8 @@ def _file_hint(error: BaseException) -> str:
     """Return the hint for a data file that was not found."""
     if isinstance(error, FileNotFoundError):
         return (
-            "a replica runs in a folder of its own: bring data files with --include and "
-            "open them relative to the file: Path(__file__).parent / NAME"
+            "is it a file of the project? servd deploy … --include NAME takes it along; it is found "
+            "there by a name relative to the folder of the deployed file, or to Path(__file__)"
         )
     return ""
 

@@ -21,9 +21,10 @@ _MAX_BYTES: Final = 1 << 20
 class Manifest:
     """The content of model.json.
 
-    `file` and `sys_path` are relative to the bundle's `files/`. `object` is the name in the file
-    (None for a pickle). `example` is one input as a JSON value. `python` and `packages` are the
-    versions the model was made with.
+    `file`, `sys_path` and `cwd` are relative to the bundle's `files/`; `cwd` is the folder in which
+    the model runs, for what it opens by a relative name. `object` is the name in the file (None
+    for a pickle). `example` is one input as a JSON value. `python` and `packages` are the versions
+    the model was made with.
     """
 
     loader: str
@@ -38,6 +39,7 @@ class Manifest:
     python: str = ""
     packages: dict[str, str] = field(default_factory=dict)
     sys_path: tuple[str, ...] = (".",)
+    cwd: str = "."
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -56,6 +58,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "python": (str,),
     "packages": (dict,),
     "sys_path": (tuple,),
+    "cwd": (str,),
     "format": (int,),
 }
 
@@ -131,7 +134,7 @@ def _check(manifest: Manifest) -> None:
         raise BundleFormatError(f"{MANIFEST_NAME}: no object of '{manifest.file}' is named")
     if manifest.input_type not in INPUT_TYPE_CODES:
         raise BundleFormatError(f"{MANIFEST_NAME}: no input type '{manifest.input_type}'")
-    for path in (manifest.file, *manifest.sys_path):
+    for path in (manifest.file, manifest.cwd, *manifest.sys_path):
         _check_path(path)
     if not all(type(v) is str for pair in manifest.packages.items() for v in pair):
         raise BundleFormatError(f"{MANIFEST_NAME}: packages are names and versions as texts")

@@ -1,5 +1,6 @@
 """Makes the bundle of a deployment: the files a replica loads and model.json. Used by the CLI."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,10 @@ from model_runtime.bundle import FILES_NAME, BundleFormatError, digest_of, pack_
 from model_runtime.manifest import Manifest
 from servd import names
 from servd.errors import TargetError
+from servd.finding.data import files_below, leads_back
+from servd.finding.hints import failure_hint
+from servd.finding.needs import Place
+from servd.quantities import shown_bytes
 from servd.targets import PICKLE_ENDINGS, Found, Target, find, packages_of_pickle
 
 _RESERVED: Final = names.RESERVED_APPLICATIONS | names.RESERVED_MODELS
@@ -42,18 +47,30 @@ class BundlePlan:
     files: tuple[Path, ...]
 
     @property
+    def contents(self) -> list[dict[str, Any]]:
+        """The names of its files in the bundle, and their bytes, for programs."""
+        name_of = self.found.layout.name_of
+        return [{"name": name_of(path), "bytes": _size(path)} for path in self.files]
+
+    def failure_hint(self, message: str, cwd: Path) -> str:
+        """Return what to do about a failed load, where what it lacks lies in the project."""
+        return failure_hint(message, self.found.project, cwd, frozenset(self.files))
+
+    @property
     def description(self) -> str:
         """What is in it, for people: `func.py + 1 local module (helpers.py)`."""
-        others = [path.name for path in self.files if path != self.target.path]
-        modules = [name for name in others if name.endswith(".py")]
+        others = [path for path in self.files if path != self.target.path]
+        modules = [path.name for path in others if path.suffix == ".py"]
         text = self.target.path.name
         if self.found.summary:
             text += f" ({self.found.summary})"
         if modules:
             text += f" + {_count(modules, 'local module')} ({_listing(modules)})"
-        data = [name for name in others if not name.endswith(".py")]
+        data = [path for path in others if path.suffix != ".py"]
         if data:
-            text += f" + {_count(data, 'file')} ({_listing(data)})"
+            size = shown_bytes(sum(map(_size, data)))
+            names = [path.name for path in data]
+            text += f" + {_count(names, 'file')} ({_listing(names)}; {size})"
         return text
 
 
@@ -63,16 +80,18 @@ def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan
     Raises:
         TargetError: it cannot be deployed; the message says why.
     """
-    found = find(target, options.load_timeout_s)
+    included = _included(options.include, (cwd, target.path.parent))
+    place = Place(cwd=cwd, included=included)
+    found = find(target, options.load_timeout_s, place, options.method or "predict")
     if options.method and found.kind == "function":
         raise TargetError("--method is for classes and pickled models, not for functions")
-    included = _included(options.include, found.root, (cwd, target.path.parent))
-    packages = _packages_of_pickles(included) | found.packages
+    data = [path for path in found.files if path != target.path]
+    packages = _packages_of_pickles(data) | found.packages
     try:
         manifest = _manifest(target, found, options, packages)
     except BundleFormatError as error:
         raise TargetError(str(error)) from error
-    return BundlePlan(target, found, manifest, tuple(sorted({*found.files, *included})))
+    return BundlePlan(target, found, manifest, found.files)
 
 
 def _packages_of_pickles(paths: Iterable[Path]) -> dict[str, str]:
@@ -85,7 +104,7 @@ def _manifest(
 ) -> Manifest:
     return Manifest(
         loader="pickle" if found.kind == "pickle" else "python",
-        file=target.path.relative_to(found.root).as_posix(),
+        file=found.layout.name_of(target.path),
         kind=found.kind,
         object=found.object,
         method=options.method or "predict",
@@ -96,6 +115,7 @@ def _manifest(
         python=found.python,
         packages=packages,
         sys_path=found.sys_path,
+        cwd=found.cwd,
     )
 
 
@@ -107,7 +127,7 @@ def build(plan: BundlePlan, folder: Path) -> str:
     """
     try:
         for path in plan.files:
-            copy = folder / FILES_NAME / path.relative_to(plan.found.root)
+            copy = folder / FILES_NAME / plan.found.layout.name_of(path)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)
         manifests.write(plan.manifest, folder)
@@ -144,31 +164,66 @@ def _clean_name(name: str) -> str:
     return cleaned or "model"
 
 
-def _included(patterns: Sequence[str], root: Path, folders: Sequence[Path]) -> set[Path]:
-    """Return the files that the patterns match in the first folder where they match any."""
+def _included(patterns: Sequence[str], folders: Sequence[Path]) -> frozenset[Path]:
+    """Return the files that the patterns match in the first folder where they match any.
+
+    They keep the names by which they were asked for, also where these are links.
+
+    Raises:
+        TargetError: a pattern matches nothing, or a link that leads nowhere.
+    """
     found: set[Path] = set()
     for pattern in patterns:
         matches = _matches(pattern, folders)
         if not matches:
             raise TargetError(f"--include {pattern} matches no file")
-        outside = [path for path in matches if not path.is_relative_to(root)]
-        if outside:
-            raise TargetError(f"--include {pattern}: {outside[0]} is outside the project {root}")
-        found |= matches
-    return found
+        for path in sorted(matches):
+            if path.is_symlink() and not path.exists():
+                where = path.readlink()
+                raise TargetError(
+                    f"--include {pattern}: {path} is a link to {where}, which is not there"
+                )
+        found |= {path for path in matches if path.is_file()}
+    return frozenset(found)
 
 
 def _matches(pattern: str, folders: Sequence[Path]) -> set[Path]:
     for folder in folders:
         try:
-            paths = list(folder.glob(pattern))
+            # Dots are taken out first: the names of what is found are to lie below the folder.
+            clean = os.path.normpath(pattern)
+            paths = _glob(folder, clean)
         except (NotImplementedError, ValueError) as error:
             raise TargetError(f"--include {pattern}: {error}") from error
-        files = {file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])}
-        matches = {file.resolve() for file in files if file.is_file()}
+        matches = {
+            Path(os.path.normpath(file))
+            for path in paths
+            for file in (files_below(path) if path.is_dir() else [path])
+            if not leads_back(path)
+        }
+        matches = {path for path in matches if "__pycache__" not in path.parts}
         if matches:
             return matches
     return set()
+
+
+def _glob(folder: Path, pattern: str) -> list[Path]:
+    """Return what a pattern matches; a path below the folder may be absolute."""
+    if os.path.isabs(pattern):  # noqa: PTH117
+        path = Path(pattern)
+        # The first part that is a pattern ends the folder that is known.
+        known = next((up for up in (path, *path.parents) if "*" not in str(up)), path)
+        inner = path.relative_to(known).as_posix()
+        return [known] if inner == "." and os.path.lexists(known) else list(known.glob(inner))
+    plain = folder / pattern
+    return [plain] if os.path.lexists(plain) else list(folder.glob(pattern))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # the copy will say so
 
 
 def _count(names: Sequence[str], noun: str) -> str:

@@ -1,11 +1,13 @@
-"""What a pickle says about itself, read from its opcodes without executing it. Used by bundling.py.
+"""What a pickle says about itself, read from its opcodes without executing it. Used by targets.py.
 
-A pickle is a program; loading it runs code. Only a replica does that. Here its opcodes are walked
-(`pickletools`), and where raw arrays break the walk (joblib), its bytes are searched.
+A pickle is a program; loading it runs code. Only a replica does that. Here its opcodes are run on
+names (`pickle_machine.py`), and where that breaks, its bytes are searched.
 """
 
 import bz2
 import gzip
+import importlib
+import io
 import lzma
 import opcode
 import pickletools
@@ -13,29 +15,28 @@ import re
 import sys
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from servd.errors import TargetError
+from servd.pickle_machine import Global, Machine, run
 
-_READ_LIMIT: Final = 64 * 1024 * 1024
-"""Bytes of a file, after inflating, that are looked at: what matters stands before the arrays."""
-_WALK_LIMIT: Final = 200_000
-_PYTHON_2_STRINGS: Final = frozenset({"STRING", "BINSTRING", "SHORT_BINSTRING"})
-"""Opcodes that only Python 2 writes."""
+_READ_LIMIT: Final = 1 << 30
+"""Bytes of a file, after inflating, that are looked at."""
+_SEARCH_LIMIT: Final = 64 << 20
+"""Bytes that are searched where the opcodes cannot be run to the end."""
+_WALK_LIMIT: Final = 400_000
 _NEWEST_PROTOCOL: Final = max(code.proto for code in pickletools.opcodes)
 """The newest pickle protocol that this Python reads."""
-_BYTES: Final = frozenset({"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"})
 _RESUME: Final = bytes((opcode.opmap["RESUME"], 0))
 """What each function compiled by this Python holds; the number changes between versions of it."""
-_PUSHED: Final = frozenset({"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"})
-_INTEGERS: Final = frozenset({"BININT1", "BININT2", "BININT", "INT", "LONG1"})
 _NOT_FRAMEWORKS: Final = sys.stdlib_module_names | {"__builtin__", "copy_reg", "__main__"}
 _OTHER_FORMATS: Final = (
     (b"PK\x03\x04", "a zip archive (skops, torch or keras?)"),
     (b"\x89HDF", "an HDF5 file"),
-    (b"\x04\x22\x4d\x18", "compressed with lz4, which cannot be read here"),
+    (b"\x04\x22\x4d\x18", "compressed with lz4, which needs the package lz4 to be read"),
     (b"version https://git-lfs", "a Git LFS pointer; run 'git lfs pull' to get the file itself"),
     (b"\x93NUMPY", "a NumPy array file"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstandard, which cannot be read here"),
@@ -45,23 +46,35 @@ _VERSION: Final = re.compile(
     rb"_sklearn_version" + _MEMO + rb"(?:\x8c(.)|X(.)\x00\x00\x00)([\w.+]+)", re.DOTALL
 )
 _FEATURES: Final = re.compile(rb"n_features_in_" + _MEMO + rb"(?:K(.)|M(..)|J(....))", re.DOTALL)
+_NAME: Final = rb"[A-Za-z_][\w.]{0,200}"
 _MODULES: Final = re.compile(
-    rb"(?:\x8c.|X.\x00\x00\x00|c)(sklearn|xgboost|lightgbm|catboost|torch|pandas|scipy|numpy)[.\n\x94]",
+    # GLOBAL, and two texts before a STACK_GLOBAL, as pickletools describes them
+    rb"c(" + _NAME + rb")\n" + _NAME + rb"\n|"
+    rb"\x8c.(" + _NAME + rb")\x94\x8c." + _NAME + rb"\x94?\x93",
     re.DOTALL,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class PickleScan:
-    """What was found. `frameworks` are top-level modules outside the standard library."""
+    """What was found. `modules` are dotted names, `frameworks` their first parts; both without
+    those of the standard library. `guesses` are modules that are named in what could not be read,
+    perhaps by chance.
+    """
 
     protocol: int
     compression: str | None
-    frameworks: tuple[str, ...]
+    modules: tuple[str, ...]
+    guesses: tuple[str, ...]
     needs_main: bool
     sklearn_version: str | None
     row_items: int | None
     is_python2: bool
+
+    @property
+    def frameworks(self) -> tuple[str, ...]:
+        """The top-level modules."""
+        return tuple(dict.fromkeys(name.partition(".")[0] for name in self.modules))
 
     @property
     def is_joblib(self) -> bool:
@@ -77,57 +90,134 @@ def scan(path: Path) -> PickleScan:
     """
     try:
         with path.open("rb") as file:
-            compression, content = _inflate(file)
+            return _scan(path.name, file)
     except OSError as error:
         # Without a number it is bz2's or gzip's complaint, not the system's.
         what = "is damaged" if error.errno is None else "cannot be read"
         raise TargetError(f"{path.name} {what}: {error.strerror or error}") from error
-    except (EOFError, zlib.error, lzma.LZMAError) as error:
+    except (EOFError, zlib.error, lzma.LZMAError, RuntimeError) as error:
         raise TargetError(f"{path.name} is damaged: {error}") from error
-    _refuse_other_formats(path.name, content)
-    walk = _Walk()
-    is_complete = walk.run(content)
-    if not walk.steps or not (is_complete or walk.modules or walk.protocol >= 2):
-        raise TargetError(f"{path.name} is not a pickle", hint="was it written with pickle.dump?")
-    _refuse_other_pythons(path.name, walk)
+
+
+def _scan(name: str, file: BinaryIO) -> PickleScan:
+    opened, compression = _inflated(file)
+    _refuse_other_formats(name, opened)
+    said = _Said()
+    machine, is_complete = run(opened, said.on_global, said.on_item, _WALK_LIMIT)
+    is_pickle = is_complete or said.modules or machine.protocol >= 2
+    if not machine.steps or not is_pickle:
+        raise TargetError(f"{name} is not a pickle", hint="was it written with pickle.dump?")
+    _refuse_other_pythons(name, machine)
     if not is_complete:
-        walk.search(content)
-    tops = dict.fromkeys(name.partition(".")[0] for name in walk.modules)
+        file.seek(0)
+        said.search(_inflated(file)[0].read(_SEARCH_LIMIT))
+    tops = {module.partition(".")[0] for module in said.modules}
     return PickleScan(
-        protocol=walk.protocol,
+        protocol=machine.protocol,
         compression=compression,
-        frameworks=tuple(name for name in tops if name and name not in _NOT_FRAMEWORKS),
+        modules=_without_pythons(said.modules),
+        guesses=_without_pythons(said.guesses),
         needs_main="__main__" in tops,
-        sklearn_version=walk.sklearn_version,
-        row_items=walk.row_items,
-        is_python2=walk.is_python2,
+        sklearn_version=said.sklearn_version,
+        row_items=said.row_items,
+        is_python2=machine.is_python2,
     )
 
 
-def _inflate(file: BinaryIO) -> tuple[str | None, bytes]:
+def _without_pythons(modules: list[str]) -> tuple[str, ...]:
+    return tuple(name for name in modules if name.partition(".")[0] not in _NOT_FRAMEWORKS)
+
+
+def _inflated(file: BinaryIO) -> tuple[BinaryIO, str | None]:
+    """Return what to read a pickle from, and what it is compressed with."""
     start = file.read(6)
     file.seek(0)
-    if start[:2] in (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"):
-        return "zlib", zlib.decompressobj().decompress(file.read(_READ_LIMIT), _READ_LIMIT)
     opener, name = _opener(start)
-    if opener is None:
-        return None, file.read(_READ_LIMIT)
-    with opener(file) as inflated:
-        content: bytes = inflated.read(_READ_LIMIT)
-        return name, content
+    opened = file if opener is None else opener(file)
+    # One that is smaller than its buffer is read once; long arrays are skipped without a copy.
+    return _Limited(opened, _READ_LIMIT if opener else None), name  # type: ignore[return-value]
 
 
 def _opener(start: bytes) -> tuple[Callable[[BinaryIO], Any] | None, str | None]:
-    if start.startswith(b"\x1f\x8b"):
-        return lambda file: gzip.GzipFile(fileobj=file), "gzip"
-    if start.startswith(b"BZh"):
-        return bz2.BZ2File, "bz2"
-    if start.startswith((b"\xfd7zXZ", b"\x5d\x00\x00")):
-        return lzma.LZMAFile, "lzma"
+    for magics, name, opener in _COMPRESSIONS:
+        if start.startswith(magics):
+            return opener, name
+    if start.startswith(_LZ4):
+        with suppress(ImportError):  # without it the file is refused by name
+            return importlib.import_module("lz4.frame").LZ4FrameFile, "lz4"
     return None, None
 
 
-def _refuse_other_formats(name: str, content: bytes) -> None:
+class _ZlibReader(io.RawIOBase):
+    """Reads a zlib stream, inflating only as much as is asked for."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._inflater = zlib.decompressobj()
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; 0 at the end."""
+        while not self._inflater.eof:
+            waiting = self._inflater.unconsumed_tail or self._file.read(1 << 16)
+            content = self._inflater.decompress(waiting, len(buffer))
+            if content:
+                buffer[: len(content)] = content
+                return len(content)
+            if not waiting:
+                raise EOFError("the compressed data end too early")
+        return 0
+
+
+class _Limited:
+    """A file of which only so many bytes are read; None: all."""
+
+    def __init__(self, file: Any, limit: int | None) -> None:
+        self._file = file
+        self._left = limit
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes; nothing behind the limit."""
+        if self._left is not None:
+            size = min(size, self._left)
+        content: bytes = self._file.read(size)
+        if self._left is not None:
+            self._left -= len(content)
+        return content
+
+    def readline(self) -> bytes:
+        """Return the rest of a line, as protocols 0 and 1 have their arguments."""
+        line: bytes = self._file.readline(_LINE)
+        if self._left is not None:
+            self._left -= min(self._left, len(line))
+        return line
+
+    def peek(self, size: int) -> bytes:
+        """Return the next bytes and leave them there."""
+        peeked: bytes = self._file.peek(size)[:size]
+        return peeked
+
+
+_LINE: Final = 1 << 16
+_LZ4: Final = b"\x04\x22\x4d\x18"
+_COMPRESSIONS: Final[tuple[tuple[tuple[bytes, ...], str, Callable[[BinaryIO], Any]], ...]] = (
+    (
+        (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"),
+        "zlib",
+        lambda file: io.BufferedReader(_ZlibReader(file)),
+    ),
+    ((b"\x1f\x8b",), "gzip", lambda file: gzip.GzipFile(fileobj=file)),
+    ((b"BZh",), "bz2", bz2.BZ2File),
+    ((b"\xfd7zXZ", b"\x5d\x00\x00"), "lzma", lzma.LZMAFile),
+)
+"""How joblib compresses, by the first bytes of a file."""
+
+
+def _refuse_other_formats(name: str, file: BinaryIO) -> None:
+    content: bytes = file.peek(32)  # type: ignore[attr-defined]
     if not content:
         raise TargetError(f"{name} is empty")
     for magic, what in _OTHER_FORMATS:
@@ -135,16 +225,16 @@ def _refuse_other_formats(name: str, content: bytes) -> None:
             raise TargetError(f"{name} is not a pickle: it is {what}")
 
 
-def _refuse_other_pythons(name: str, walk: "_Walk") -> None:
+def _refuse_other_pythons(name: str, machine: Machine) -> None:
     """Refuse what only another version of Python can load or run."""
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if walk.protocol > _NEWEST_PROTOCOL:
+    if machine.protocol > _NEWEST_PROTOCOL:
         raise TargetError(
-            f"{name} was written by a newer Python (pickle protocol {walk.protocol}); "
+            f"{name} was written by a newer Python (pickle protocol {machine.protocol}); "
             f"Python {here} reads up to {_NEWEST_PROTOCOL}",
             hint=f"write it with pickle.dump(model, file, protocol={_NEWEST_PROTOCOL})",
         )
-    if walk.code is not None and _RESUME not in walk.code:
+    if machine.code is not None and _RESUME not in machine.code:
         raise TargetError(
             f"{name} holds a function compiled by another Python; this is {here}",
             hint=f"write it again with Python {here}, or deploy the .py file of the function",
@@ -152,78 +242,30 @@ def _refuse_other_pythons(name: str, walk: "_Walk") -> None:
 
 
 @dataclass(slots=True)
-class _Walk:
-    """One pass over the opcodes. `_pushed` holds the last strings that were put on the stack.
+class _Said:
+    """What is heard of a pickle; of a thing that is said twice the first counts."""
 
-    `code` is the bytecode of the first function that is in the pickle itself, as cloudpickle does.
-    """
-
-    protocol: int = 0
-    steps: int = 0
     modules: list[str] = field(default_factory=list)
+    guesses: list[str] = field(default_factory=list)
     sklearn_version: str | None = None
     row_items: int | None = None
-    is_python2: bool = False
-    code: bytes | None = None
-    _is_code_next: bool = False
-    _memo: dict[int, str] = field(default_factory=dict)
-    _pushed: list[str] = field(default_factory=lambda: ["", ""])
-    _key: str = ""
 
-    def run(self, content: bytes) -> bool:
-        """Walk until the end and return True, or False where the walk broke or was cut."""
-        try:
-            for opcode, argument, _ in pickletools.genops(content):
-                self.steps += 1
-                self._on_opcode(opcode.name, argument)
-                if self.steps > _WALK_LIMIT:
-                    return False
-        except (ValueError, KeyError, IndexError, OverflowError, UnicodeError):
-            return False
-        return True
+    def on_global(self, found: Global) -> None:
+        """Hear of a class or function."""
+        if found.module and found.module not in self.modules:
+            self.modules.append(found.module)
 
-    def _on_opcode(self, name: str, argument: Any) -> None:
-        if name in _PUSHED:
-            self._on_string(argument)
-        elif name in ("BINGET", "LONG_BINGET", "GET"):
-            self._push(self._memo.get(int(argument), ""))
-        elif name == "MEMOIZE":
-            self._memo[len(self._memo)] = self._pushed[-1]
-        elif name in ("BINPUT", "LONG_BINPUT", "PUT"):
-            self._memo[int(argument)] = self._pushed[-1]
-        else:
-            self._on_other(name, argument)
-
-    def _on_other(self, name: str, argument: Any) -> None:
-        if name == "STACK_GLOBAL":
-            self.modules.append(self._pushed[-2])
-            self._push("")
-        elif name in ("GLOBAL", "INST"):
-            self.modules.append(argument.partition(" ")[0])
-            self._push("")
-        elif name == "PROTO":
-            self.protocol = argument
-        elif name in _INTEGERS and self._key == "n_features_in_":
-            self.row_items = self.row_items or argument
-            self._push("")
-        elif name in _PYTHON_2_STRINGS:
-            self.is_python2 = True
-        elif name in _BYTES and self._is_code_next and self.code is None:
-            self.code = argument
-
-    def _on_string(self, text: str) -> None:
-        if self._key == "_sklearn_version":
-            self.sklearn_version = self.sklearn_version or text
-        self._is_code_next = self._is_code_next or text == "CodeType"
-        self._push(text)
-
-    def _push(self, text: str) -> None:
-        self._pushed = [self._pushed[-1], text]
-        self._key = text
+    def on_item(self, key: str, value: Any) -> None:
+        """Hear of a text and what follows it."""
+        if key == "_sklearn_version" and isinstance(value, str):
+            self.sklearn_version = self.sklearn_version or value
+        elif key == "n_features_in_" and type(value) is int:
+            self.row_items = self.row_items or value
 
     def search(self, content: bytes) -> None:
-        """Find in the bytes what a broken walk did not reach."""
-        self.modules.extend(dict.fromkeys(found.decode() for found in _MODULES.findall(content)))
+        """Find in the bytes what the opcodes did not reach."""
+        names = {(found[1] or found[2]).decode() for found in _MODULES.finditer(content)}
+        self.guesses = sorted(names.difference(self.modules))
         version = _VERSION.search(content)
         if self.sklearn_version is None and version:
             length = (version[1] or version[2])[0]

@@ -44,3 +44,14 @@ def _quantity(value: object) -> tuple[float, str]:
     if found is None:
         return 0.0, "?"
     return float(found[1]), found[2].lower()
+
+
+def shown_bytes(size: int) -> str:
+    """Return a number of bytes as people read it: "812 B", "3.2 MB"."""
+    if size < 1000:
+        return f"{size} B"
+    shown, units = size / 1000, ["kB", "MB", "GB", "TB"]
+    while shown >= 999.5 and len(units) > 1:
+        shown /= 1000
+        units.pop(0)
+    return f"{shown:.1f} {units[0]}" if shown < 9.95 else f"{shown:.0f} {units[0]}"

@@ -1,27 +1,21 @@
 """What `servd deploy` is pointed at: `file.py:name`, `file.py` or a pickle. Used by bundling.py.
 
-A Python file is loaded in a fresh process (model_runtime/discover.py), a pickle is only read.
+A Python file is loaded in a fresh process; a pickle is only read, unless it needs modules of the
+user's own: then it is loaded there as well. What comes along is found by servd/finding.
 """
 
-import importlib.metadata
-import importlib.util
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
-from model_runtime.local_modules import project_root
 from servd.errors import TargetError, did_you_mean
+from servd.finding.hints import module_hint
+from servd.finding.installed import is_installed
+from servd.finding.layout import Layout
+from servd.finding.needs import Needs, Place, installed_version, versions_of
 from servd.pickle_scan import PickleScan, distribution, scan
 
 PICKLE_ENDINGS: Final = (".pkl", ".pickle", ".joblib")
-"""Distributions that are called otherwise than the module they bring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +33,20 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a target turned out to be. `files` are absolute paths below `root`."""
+    """What a target turned out to be.
 
-    root: Path
+    `files` are absolute paths, under the names by which they were found; `layout` says where they
+    lie in the bundle. `sys_path` and `cwd` are folders of the bundle. `project` is the folder that
+    the target belongs to.
+    """
+
+    project: Path
+    layout: Layout
     files: tuple[Path, ...]
     kind: str
     object: str | None
     sys_path: tuple[str, ...] = (".",)
+    cwd: str = "."
     input_type: str | None = None
     as_lists: bool = False
     row_items: int | None = None
@@ -64,7 +65,9 @@ def parse_target(text: str) -> Target:
     file, colon, name = text.rpartition(":")
     if not colon or not file.endswith(".py"):
         file, name = text, ""
-    target = Target(_path(file), name or None)
+    path = Path(file)
+    # A link keeps its name: data stores keep what it leads to under another, without an ending.
+    target = Target(path.parent.resolve() / path.name, name or None)
     if target.path.suffix != ".py" and not target.is_pickle:
         raise TargetError(
             f"'{text}' is not something to deploy",
@@ -73,48 +76,64 @@ def parse_target(text: str) -> Target:
     if target.path.exists() and not target.path.is_file():
         raise TargetError(f"{file} is not a file", hint="deploy a Python file or a pickle")
     if not target.path.is_file():
-        folder = target.path.parent
-        there = folder.iterdir() if folder.is_dir() else ()
-        near = [path.name for path in there if path.is_file()]
-        raise TargetError(f"there is no file {file}", hint=did_you_mean(target.path.name, near))
+        raise _missing(file, target.path)
     return target
 
 
-def _path(file: str) -> Path:
-    """Return the path of a file; a pickle keeps the name of a link that leads to it."""
-    path = Path(file)
-    is_pickle = path.suffix in PICKLE_ENDINGS
-    return path.parent.resolve() / path.name if is_pickle else path.resolve()
+def _missing(file: str, path: Path) -> TargetError:
+    if path.is_symlink():
+        return TargetError(
+            f"there is no file {file}: it is a link to {path.readlink()}, which is not there",
+            hint="a store of data may have to fetch it first (git lfs pull, dvc pull)",
+        )
+    there = path.parent.iterdir() if path.parent.is_dir() else ()
+    near = [other.name for other in there if other.is_file()]
+    return TargetError(f"there is no file {file}", hint=did_you_mean(path.name, near))
 
 
-def find(target: Target, timeout_s: float = 120.0) -> Found:
+def find(
+    target: Target, timeout_s: float = 120.0, place: Place | None = None, method: str = "predict"
+) -> Found:
     """Return what a target is and which files and packages it needs.
 
-    A Python file may take `timeout_s` to load.
+    A Python file may take `timeout_s` to load; `method` is what will be called of a class.
 
     Raises:
         TargetError: it cannot be deployed; the message says why.
     """
+    place = place or Place(cwd=Path.cwd())
     if target.is_pickle:
-        return _find_pickle(target.path)
-    name = target.object or _only_object(target.path, timeout_s)
-    found = _discover(target.path, name, timeout_s)
+        return _find_pickle(target.path, place, timeout_s)
+    needs = Needs(target.path, place)
+    needs.modules.add_target()
+    for path in sorted(place.included):
+        if path.suffix == ".py":
+            needs.modules.add_file(path)
+    needs.read_data()
+    name = target.object or _only_object(needs, target.path, place, timeout_s)
+    heard = needs.load(needs.what(name, method), timeout_s)
+    found = _checked(heard.found or {}, target.path, needs, place)
+    needs.read_data()
+    layout = needs.layout()
     return Found(
-        root=Path(found["root"]),
-        files=tuple(Path(path) for path in found["modules"]),
+        project=needs.root,
+        layout=layout,
+        files=tuple(sorted(needs.files())),
         kind=found["kind"],
         object=name,
-        sys_path=tuple(found["sys_path"]),
+        sys_path=needs.sys_path(layout),
+        cwd=needs.cwd(layout),
         input_type=found["input_type"],
         as_lists=found["as_lists"],
         python=found["python"],
-        packages=found["packages"],
+        packages=needs.packages(heard.packages),
+        remarks=needs.remarks(),
     )
 
 
-def _only_object(path: Path, timeout_s: float) -> str:
+def _only_object(needs: Needs, path: Path, place: Place, timeout_s: float) -> str:
     """Return the one function or class that a file defines."""
-    found = _discover(path, None, timeout_s)
+    found = _checked(needs.load(needs.what(), timeout_s).found or {}, path, needs, place)
     names = [*found["functions"], *found["classes"]]
     if len(names) == 1:
         return str(names[0])
@@ -127,87 +146,53 @@ def _only_object(path: Path, timeout_s: float) -> str:
     )
 
 
-def _discover(path: Path, name: str | None, timeout_s: float) -> dict[str, Any]:
-    # -P: the working directory is not searched for modules, as it will not be in a replica.
-    command = [sys.executable, "-P", "-m", "model_runtime.discover", str(path)]
-    # Files and not pipes: a process that the model starts would hold a pipe open for ever.
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as messages:
-        process = subprocess.Popen(
-            [*command, name] if name else command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=messages,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise TargetError(
-                f"{path.name} was still loading after {timeout_s:g} s",
-                hint="does it wait for something, or work at its top level? "
-                "SERVD_LOAD_TIMEOUT gives it more time",
-            ) from error
-        finally:
-            _end_group(process)
-        return _discovered(path, code, _content(output), _content(messages))
+def _checked(found: dict[str, Any], path: Path, needs: Needs, place: Place) -> dict[str, Any]:
+    """Return what was found.
 
-
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End a process with whatever it started; it leads its own group."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _content(file: IO[bytes]) -> bytes:
-    file.seek(0)
-    return file.read()
-
-
-def _discovered(path: Path, code: int, output: bytes, messages: bytes) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(output)
-    except ValueError as error:
-        text = messages.decode("utf-8", "replace").strip()
-        raise TargetError(
-            f"{path.name} ended the process that loaded it ({_ending(code)})",
-            traceback="\n".join(text.splitlines()[-10:]),
-        ) from error
-    if "error" in found:
-        raise _refusal(path, found)
-    return found
-
-
-def _ending(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _refusal(path: Path, found: dict[str, Any]) -> TargetError:
-    problem = found["error"]
+    Raises:
+        TargetError: it is an error.
+    """
+    problem = found.get("error")
+    if problem is None:
+        return found
     hint = problem.get("hint") or ""
     if hint.startswith("did you mean "):
         name = hint.removeprefix("did you mean ").rstrip("?")
         hint += f"   servd deploy {path.name}:{name}"
-    return TargetError(problem["message"], hint=hint, traceback=problem.get("traceback") or "")
+    if problem.get("missing"):
+        hint = module_hint(problem["missing"], needs.root, place.cwd) or hint
+    traceback = (problem.get("traceback") or "").replace(f'File "{needs.root}/', 'File "')
+    raise TargetError(problem["message"], hint=hint, traceback=traceback)
 
 
-def _find_pickle(path: Path) -> Found:
+def _find_pickle(path: Path, place: Place, timeout_s: float) -> Found:
     scanned = scan(path)
-    root = project_root(path)
-    local = {name: _local_files(path.parent, name) for name in scanned.frameworks}
-    needed = [name for name in scanned.frameworks if not local[name]]
-    _check_installed(path.name, needed)
-    files = {path, *(file for files in local.values() for file in files)}
-    folder = path.parent.relative_to(root).as_posix()
+    needs = Needs(path, place)
+    named = (*scanned.modules, *scanned.guesses)
+    local = {name.partition(".")[0] for name in named if needs.modules.add_module(name)}
+    needed = [name for name in _frameworks(scanned) if name not in local]
+    _check_installed(path, needed, needs, place)
+    packages = _versions(scanned, needed)
+    if local or place.included:
+        for included in sorted(place.included):
+            if included.suffix == ".py":
+                needs.modules.add_file(included)
+        needs.read_data()
+        needs.load(replace(needs.what(), is_pickle=True), timeout_s)
+        needs.read_data()
+        packages = versions_of(needs.modules.found.installed) | packages
+    layout = needs.layout()
     return Found(
-        root=root,
-        files=tuple(sorted(files)),
+        project=needs.root,
+        layout=layout,
+        files=tuple(sorted(needs.files())),
         kind="pickle",
         object=None,
-        sys_path=tuple(dict.fromkeys((folder, "."))),
+        sys_path=needs.sys_path(layout) or (layout.name_of(path.parent),),
+        cwd=needs.cwd(layout),
         row_items=scanned.row_items,
-        packages=_versions(scanned, needed),
-        remarks=tuple(_remarks(path.name, scanned)),
+        packages=packages,
+        remarks=(*_remarks(path.name, scanned), *needs.remarks()),
         summary=_summary(scanned),
     )
 
@@ -221,60 +206,42 @@ def packages_of_pickle(path: Path) -> dict[str, str]:
         scanned = scan(path)
     except TargetError:
         return {}
-    needed = [name for name in scanned.frameworks if _is_installed(name)]
+    needed = [name for name in _frameworks(scanned) if is_installed(name)]
     return _versions(scanned, needed)
 
 
-def _local_files(folder: Path, name: str) -> list[Path]:
-    """Return the files of a module that lies beside the pickle and is not installed."""
-    if _is_installed(name):
-        return []
-    if (folder / f"{name}.py").is_file():
-        return [folder / f"{name}.py"]
-    package = folder / name
-    return sorted(package.rglob("*.py")) if (package / "__init__.py").is_file() else []
+def _frameworks(scanned: PickleScan) -> list[str]:
+    """Return the top-level modules that a pickle needs; of guesses only what is installed."""
+    guessed = dict.fromkeys(name.partition(".")[0] for name in scanned.guesses)
+    known = [name for name in guessed if name not in scanned.frameworks and is_installed(name)]
+    return [*scanned.frameworks, *known]
 
 
-def _is_installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ValueError:
-        return True
-
-
-def _check_installed(file: str, modules: list[str]) -> None:
-    missing = [distribution(name) for name in modules if not _is_installed(name)]
-    if missing:
-        is_are = "is" if len(missing) == 1 else "are"
-        raise TargetError(
-            f"{file} needs {' and '.join(missing)}, which {is_are} not installed",
-            hint=f"pip install {' '.join(missing)}",
-        )
+def _check_installed(path: Path, modules: list[str], needs: Needs, place: Place) -> None:
+    missing = [name for name in modules if not is_installed(name)]
+    if not missing:
+        return
+    is_are = "is" if len(missing) == 1 else "are"
+    hints = [module_hint(name, needs.root, place.cwd) for name in missing]
+    raise TargetError(
+        f"{path.name} needs {' and '.join(map(distribution, missing))}, "
+        f"which {is_are} not installed",
+        hint=next(filter(None, hints), f"pip install {' '.join(map(distribution, missing))}"),
+    )
 
 
 def _versions(scanned: PickleScan, modules: list[str]) -> dict[str, str]:
     """Return the versions the model was made with, or else the installed ones."""
-    versions = {}
-    for name in map(distribution, modules):
-        installed = _installed_version(name)
-        if installed:
-            versions[name] = installed
+    versions = versions_of(modules)
     if scanned.sklearn_version:
         versions["scikit-learn"] = scanned.sklearn_version
     return versions
 
 
-def _installed_version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def _remarks(file: str, scanned: PickleScan) -> list[str]:
     """Return what may go wrong at the load, to be said before it."""
     remarks = []
-    made_with, installed = scanned.sklearn_version, _installed_version("scikit-learn")
+    made_with, installed = scanned.sklearn_version, installed_version("scikit-learn")
     if made_with and installed and made_with != installed:
         remarks.append(f"model was made with scikit-learn {made_with}, this is {installed}")
     if scanned.is_python2:
@@ -291,7 +258,7 @@ def _summary(scanned: PickleScan) -> str:
     words = [f"pickle protocol {scanned.protocol}"]
     if scanned.compression:
         words.append(scanned.compression)
-    main = [name for name in scanned.frameworks if name not in ("numpy", "joblib", "scipy")]
+    main = [name for name in _frameworks(scanned) if name not in ("numpy", "joblib", "scipy")]
     for name in main[:1]:
         version = scanned.sklearn_version if name == "sklearn" else None
         words.append(f"{distribution(name)} {version}" if version else distribution(name))

@@ -1,5 +1,6 @@
 """One loader per model format. `load` is called once, by the replica's loading thread."""
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +23,9 @@ _LOADERS: Final[dict[str, Callable[[Manifest, Path], LoadedModel]]] = {
 def load(bundle_dir: Path) -> LoadedModel:
     """Return the model of a bundle, after its folders are put first on `sys.path`.
 
+    From here on the process runs in the bundle's folder: what the model opens by a relative name
+    lies there as it did where it was deployed from.
+
     Raises:
         BundleFormatError: the bundle's manifest is missing or wrong.
         LoadError: the bundle's object cannot serve as a model.
@@ -30,5 +34,6 @@ def load(bundle_dir: Path) -> LoadedModel:
     manifest = manifests.read(bundle_dir)
     files = (bundle_dir / FILES_NAME).resolve()
     sys.path[:0] = [str(files / folder) for folder in manifest.sys_path]
+    os.chdir(files / manifest.cwd)
     model = _LOADERS[manifest.loader](manifest, files)
     return replace(model, bundle_dir=bundle_dir)

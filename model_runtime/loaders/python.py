@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from model_runtime.inputs import viewer
 from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
+from model_runtime.local_modules import package_folder
 from model_runtime.manifest import Manifest
 
 _POSITIONAL: Final = (
@@ -69,13 +70,11 @@ def import_file(path: Path) -> ModuleType:
 
 def _module_name(path: Path) -> str:
     """Return the dotted name of a file: its stem, below the packages that it is in."""
-    parts = [path.stem]
-    folder = path.parent
-    while (folder / "__init__.py").is_file() and folder.name.isidentifier():
-        parts.insert(0, folder.name)
-        folder = folder.parent
+    package = package_folder(path)
     # The package must be importable, or the file stands alone.
-    return ".".join(parts) if str(folder) in sys.path else path.stem
+    if package is None or str(package.parent) not in sys.path:
+        return path.stem
+    return ".".join(path.relative_to(package.parent).with_suffix("").parts)
 
 
 def find(module: ModuleType, name: str, file: str) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -140,6 +141,8 @@ class Progress:
     def _failure(self, event: dict[str, Any]) -> ApiError:
         problem = event.get("error") or {}
         error = ApiError(int(problem.get("status") or 422), problem)
+        if self._plan is not None:
+            error.hint = self._plan.failure_hint(error.message, Path.cwd()) or error.hint
         name = self._name or f"{event.get('model', '')}:{event.get('version', '')}".strip(":")
         kept = f"{name} was not switched in; nothing else changed"
         if self._output.is_terminal:
@@ -173,6 +176,7 @@ class Progress:
         if self._output.is_json:
             document = {key: value for key, value in self._last.items() if value is not None}
             document |= {"bundle": self._bundle or None, "replicas": self._replicas}
+            document["files"] = self._plan.contents if self._plan else []
             if self._curl:
                 document["curl"] = self._curl
             self._output.document(document | {"warnings": self._warnings})

@@ -85,7 +85,7 @@ def test_the_description_counts_what_comes_along(project):
     for name in "abcd":
         (project / "data" / f"{name}.txt").write_text(name)
     described = planned(include=("data",)).description
-    assert described.endswith("+ 5 files (a.txt, b.txt, c.txt, …)")
+    assert described.endswith("+ 5 files (a.txt, b.txt, c.txt, …; 8 B)")
 
 
 @pytest.mark.parametrize(
@@ -103,14 +103,18 @@ def test_options_that_do_not_fit_are_refused(project, options, message):
         planned(**options)
 
 
-def test_files_outside_the_project_are_refused(project):
-    """A bundle keeps the places of the files to each other."""
+def test_data_far_outside_the_project_is_refused(project):
+    """A bundle keeps the places of the files to each other; code is found wherever it lies."""
     inner = project / "inner"
     inner.mkdir()
     (inner / "pyproject.toml").write_text("")
     (inner / "f.py").write_text("def f(x):\n    return x\n")
-    with pytest.raises(TargetError, match="is outside the project"):
-        planned("inner/f.py:f", include=("helpers.py",))
+    with pytest.raises(TargetError, match=r"--include /etc/hostname: it is outside the project"):
+        planned("inner/f.py:f", include=("/etc/hostname",))
+    beside = planned("inner/f.py:f", include=("data/words.txt", "helpers.py"))
+    assert beside.manifest.file == "inner/f.py"
+    names = {entry["name"] for entry in beside.contents}
+    assert names == {"inner/f.py", "helpers.py", "data/words.txt"}
 
 
 def test_a_file_that_vanishes_is_named(project, tmp_path_factory):

@@ -1,41 +1,89 @@
-"""Discovery in a fresh process: what a file holds and what it needs."""
+"""Discovery in a fresh process: what a file holds, what it imports and what it opens."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 
-def discover(folder, *arguments):
-    """Run discover as the CLI does and return its one line."""
+def lines_of(folder, *arguments):
+    """Run discover as the CLI does and return its lines."""
     done = subprocess.run(
         [sys.executable, "-m", "model_runtime.discover", *arguments],
         cwd=folder, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    (line,) = done.stdout.splitlines()
-    return json.loads(line)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_local_modules_packages_and_prints(tmp_path):
-    """Local files and packages are found; prints do not disturb the answer."""
-    (tmp_path / "requirements.txt").write_text("")
-    (tmp_path / "app" / "inner").mkdir(parents=True)
-    (tmp_path / "app" / "inner" / "__init__.py").write_text("")
-    (tmp_path / "app" / "inner" / "deep.py").write_text("import yaml\n")
-    (tmp_path / "shared.py").write_text("")
-    (tmp_path / "app" / "func.py").write_text(
-        "import os, shared\nfrom inner import deep\nprint('hello')\nos.system('echo from C')\n"
+def discover(folder, *arguments):
+    """Return what the file holds."""
+    file, *others = arguments
+    (found,) = [
+        line for line in lines_of(folder, f"--first={folder}", str(folder / file), *others)
+        if not {"opened", "listed"}.intersection(line)
+    ]  # fmt: skip
+    return found
+
+
+def opened_by(folder, *arguments):
+    """Return the paths that were opened, in order."""
+    found = lines_of(folder, f"--first={folder}", *arguments)
+    return [path for line in found for path in line.get("opened", ())]
+
+
+def test_modules_packages_and_prints(tmp_path):
+    """Imported files and packages are told; prints do not disturb the answer."""
+    (tmp_path / "inner").mkdir(parents=True)
+    (tmp_path / "inner" / "__init__.py").write_text("")
+    (tmp_path / "inner" / "deep.py").write_text("import yaml\n")
+    (tmp_path / "func.py").write_text(
+        "import os\nfrom inner import deep\nprint('hello')\nos.system('echo from C')\n"
         "def f(x: list[str]) -> list[str]:\n    return x\n"
     )
-    found = discover(tmp_path, "app/func.py", "f")
+    found = discover(tmp_path, "func.py", "f")
     assert (found["kind"], found["input_type"]) == ("function", "strings")
-    names = [path.removeprefix(f"{tmp_path}/") for path in found["modules"]]
-    assert names == ["app/func.py", "app/inner/__init__.py", "app/inner/deep.py", "shared.py"]
-    assert (found["file"], found["sys_path"]) == ("app/func.py", ["app", "."])
-    assert list(found["packages"]) == ["PyYAML"]
+    own = {name: path for name, path in found["modules"].items() if path.startswith(str(tmp_path))}
+    assert sorted(own) == ["func", "inner", "inner.deep"]
+    assert list(found["packages"]["yaml"]) == ["PyYAML"]
+
+
+def test_files_that_are_opened_are_told_and_what_is_written_is_not(tmp_path):
+    """Also those of a class's own start, and of a process that it ends."""
+    (tmp_path / "words.txt").write_text("a b")
+    (tmp_path / "notes.txt").write_text("a b")
+    (tmp_path / "m.py").write_text(
+        "import os\n"
+        "class Model:\n"
+        "    def __init__(self):\n"
+        "        open('words.txt').read()\n"
+        "        open('out.txt', 'w').write('x')\n"
+        "        open('notes.txt', 'a').write('x')\n"
+        "        os._exit(7)\n"
+        "    def predict(self, xs):\n"
+        "        return xs\n"
+    )
+    command = [sys.executable, "-m", "model_runtime.discover", "--load-for=5"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "m.py"), "Model"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 7
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    opened = [path for line in found for path in line.get("opened", ())]
+    assert "words.txt" in opened
+    assert not {"out.txt", "notes.txt"}.intersection(opened)
+    assert any(line.get("kind") == "class" for line in found)
+
+
+def test_a_model_that_goes_elsewhere_is_understood(tmp_path):
+    """A relative path counts from where the process was when it was opened."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "words.txt").write_text("a b")
+    (tmp_path / "m.py").write_text(
+        "import os\nos.chdir('data')\nopen('words.txt')\ndef f(xs): return xs\n"
+    )
+    assert str(tmp_path / "data" / "words.txt") in opened_by(tmp_path, str(tmp_path / "m.py"), "f")
 
 
 @pytest.mark.parametrize(
@@ -63,6 +111,7 @@ def test_annotations_tell_the_input_type(tmp_path, annotation, input_type, as_li
         assert (found["kind"], found["max_params"]) == (kind, most)
         assert (found["input_type"], found["as_lists"]) == (input_type, as_lists)
         assert list(found["packages"]) == ["numpy"]
+        assert list(found["packages"]["numpy"]) == ["numpy"]
 
 
 def test_names_and_errors(tmp_path):
@@ -75,26 +124,4 @@ def test_names_and_errors(tmp_path):
     (tmp_path / "bad.py").write_text("def f(x):\n    return [\n")
     error = discover(tmp_path, "bad.py", "f")["error"]
     assert error["message"].startswith("SyntaxError")
-    assert 'File "bad.py", line 2' in error["traceback"]
-
-
-def test_a_package_whose_folder_is_the_project_is_found(tmp_path):
-    """A project that is itself a package is bundled from the folder above it."""
-    project = tmp_path / "project"
-    project.mkdir()
-    (project / "requirements.txt").touch()
-    (project / "__init__.py").touch()
-    (project / "helper.py").write_text("FACTOR = 2\n")
-    (project / "model.py").write_text(
-        "from project.helper import FACTOR\n\n\ndef predict(xs):\n    return [FACTOR for _ in xs]\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "model_runtime.discover", str(project / "model.py"), "predict"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path.cwd())])},
-        capture_output=True,
-        check=True,
-    )
-    found = json.loads(done.stdout)
-    assert found["root"] == str(tmp_path)
-    assert "." in found["sys_path"]
-    assert str(project / "helper.py") in found["modules"]
+    assert 'bad.py", line 2' in error["traceback"]

@@ -1,0 +1,213 @@
+"""Which files come along that a model opens by name. Used by targets.py.
+
+What the model was seen to open is needed. What its code only names, and what is there, is taken
+along where it is small; where it is large it is said.
+"""
+
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from servd.finding.hints import shown_path
+from servd.finding.installed import is_left_out
+from servd.finding.modules import Modules
+from servd.finding.reading import Reading
+from servd.quantities import shown_bytes
+
+_NAMED_BYTES: Final = 64 << 20
+"""The largest file that comes along only because the code names it."""
+_FOLDER_BYTES: Final = 64 << 20
+_FOLDER_FILES: Final = 1000
+_OPENED_BYTES: Final = 8 << 30
+_OPENED_FILES: Final = 5000
+_LINKED_FILES: Final = 20_000
+"""So many files of a project are looked at for links."""
+
+
+@dataclass(slots=True)
+class Data:
+    """What was found. `hits` counts relative paths by the folder in which they were found."""
+
+    files: set[Path] = field(default_factory=set)
+    hits: dict[Path, int] = field(default_factory=dict)
+    too_large: dict[Path, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+class DataFinder:
+    """Collects the files below some folder that a model opens.
+
+    Args:
+        reach: below which a file may be the project's that is asked for by its path.
+        area: the project, in which links are looked for.
+        bases: the folders that a relative path may start from.
+        modules: the code; a folder with code in it is no folder of data.
+    """
+
+    def __init__(self, reach: Path, area: Path, bases: Iterable[Path], modules: Modules) -> None:
+        self._reach = reach
+        self._area = area
+        self._bases = list(dict.fromkeys(bases))
+        self._modules = modules
+        self._links: dict[str, set[Path]] | None = None
+        self.found = Data()
+
+    def add_named(self, readings: Mapping[Path, Reading]) -> None:
+        """Take along what the code names."""
+        for file, reading in sorted(readings.items()):
+            for text in dict.fromkeys(reading.files):
+                for path in self._places(text, file):
+                    if path.is_file():
+                        self._add_named_file(path)
+            for text in dict.fromkeys(reading.opened_folders):
+                for path in self._places(text, file):
+                    if path.is_dir():
+                        self._add_folder(path)
+
+    def add_opened(self, paths: Iterable[str], cwd: Path) -> None:
+        """Take along what was opened while the model loaded in the folder `cwd`.
+
+        A path is as it was given to open: relative, or absolute.
+        """
+        found = set()
+        for text in paths:
+            path = Path(os.path.normpath(cwd / text))
+            here = {one for one in self._names_of(path) if self._is_data(one, is_opened=True)}
+            here -= self._modules.files
+            found |= here
+            if here and not os.path.isabs(text):  # noqa: PTH117 - a text, as the model gave it
+                self._hit(cwd)
+        size = sum(path.stat().st_size for path in found)
+        if len(found) > _OPENED_FILES or size > _OPENED_BYTES:
+            self.found.remarks.append(
+                f"the model opened {len(found):,} files of the project ({shown_bytes(size)}) while "
+                "it was loaded, which is more than is taken along unasked: say which it needs with "
+                "--include"
+            )
+        else:
+            self.found.files |= found
+
+    def add_seen(self, paths: Iterable[Path], known: Iterable[Path]) -> None:
+        """Take along what somebody opened while the model loaded, most likely the model.
+
+        A file that is there already under the name of a link (or is in `known`) is not new.
+        """
+        taken = {*self.found.files, *self._modules.files, *known}
+        real = {os.path.realpath(path) for path in taken}
+        new = [path for path in sorted(paths) if not path.name.startswith(".")]
+        self.add_opened((str(path) for path in new if os.path.realpath(path) not in real), Path())
+
+    def add_listed(self, paths: Iterable[str], cwd: Path) -> None:
+        """Take along small folders that the model listed."""
+        for text in paths:
+            path = Path(os.path.normpath(cwd / text))
+            if self._is_data(path) and path.is_dir():
+                self._add_folder(path)
+
+    def best_base(self) -> Path | None:
+        """Return the folder in which most relative paths were found; None for no such path."""
+        hits = self.found.hits
+        ranked = [base for base in self._bases if hits.get(base)]
+        return max(ranked, key=lambda base: hits[base], default=None)
+
+    def _places(self, text: str, file: Path) -> Iterator[Path]:
+        """Give where a named path may lie, and count where a relative one does."""
+        if not text or "\0" in text or text.startswith("~"):
+            return
+        if os.path.isabs(text):  # noqa: PTH117
+            path = Path(os.path.normpath(text))
+            if self._is_data(path):
+                yield path
+            return
+        for base in dict.fromkeys([*self._bases, file.parent]):
+            path = Path(os.path.normpath(base / text))
+            if self._is_data(path) and _exists(path):
+                if path not in self._modules.files:
+                    self._hit(base)
+                yield path
+
+    def _hit(self, base: Path) -> None:
+        self.found.hits[base] = self.found.hits.get(base, 0) + 1
+
+    def _is_data(self, path: Path, *, is_opened: bool = False) -> bool:
+        """Tell whether a path is the project's, and neither hidden nor an environment's."""
+        if path == self._reach or path.suffix == ".pyc" or not path.is_relative_to(self._reach):
+            return False
+        return not is_left_out(path, self._reach, is_opened=is_opened)
+
+    def _names_of(self, path: Path) -> set[Path]:
+        """Return under which names of the project an opened file is known.
+
+        Whoever resolves a link before opening it opens what lies elsewhere.
+        """
+        if not path.is_file():
+            return set()
+        if self._links is None:
+            self._links = _links_below(self._area)
+        return self._links.get(os.path.realpath(path), set()) | {path}
+
+    def _add_named_file(self, path: Path) -> None:
+        size = path.stat().st_size
+        if size <= _NAMED_BYTES:
+            self.found.files.add(path)
+        elif path not in self.found.files:
+            self.found.too_large[path] = shown_bytes(size)
+
+    def _add_folder(self, folder: Path) -> None:
+        """Take a folder's files along unless they are many, or the folder is one of code."""
+        if any(file.is_relative_to(folder) for file in self._modules.files):
+            return
+        files = [path for path in files_below(folder) if self._is_data(path)]
+        size = sum(path.stat().st_size for path in files)
+        if len(files) > _FOLDER_FILES or size > _FOLDER_BYTES:
+            self.found.too_large[folder] = f"{len(files):,} files, {shown_bytes(size)}"
+        else:
+            self.found.files.update(files)
+
+    def remarks(self, taken: Collection[Path]) -> list[str]:
+        """Return what to say of files that were not taken along after all."""
+        return self.found.remarks + [
+            f"{shown_path(path, self._bases[0])} ({size}) is named in the code and was not "
+            f"taken along, as it is large: --include {shown_path(path, self._bases[0])} takes "
+            "it along"
+            for path, size in self.found.too_large.items()
+            if not any(one.is_relative_to(path) for one in taken)
+        ]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a text that is too long to be a name
+        return False
+
+
+def _links_below(area: Path) -> dict[str, set[Path]]:
+    """Return the files of a project whose names are links, or lead through one, by real path."""
+    found: dict[str, set[Path]] = {}
+    for path in islice(files_below(area), _LINKED_FILES):
+        folder = str(path.parent)
+        if path.is_symlink() or os.path.realpath(folder) != folder:
+            found.setdefault(os.path.realpath(path), set()).add(path)
+    return found
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Give the files below a folder under the names that lead there, through links.
+
+    A link that leads back to a folder on the way is not followed; dangling links are given too.
+    """
+    for at, folders, names in os.walk(folder, followlinks=True):
+        here = Path(at)
+        folders[:] = sorted(name for name in folders if not leads_back(here / name))
+        yield from (here / name for name in sorted(names))
+
+
+def leads_back(path: Path) -> bool:
+    """Tell whether a path is a link to a folder that it lies in itself."""
+    if not path.is_symlink():
+        return False
+    return os.path.realpath(path) in {os.path.realpath(folder) for folder in path.parents}

@@ -1,0 +1,93 @@
+"""Tells what is installed from what is the user's own. Used by modules.py and targets.py."""
+
+import functools
+import importlib.machinery
+import importlib.metadata
+import importlib.util
+import site
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Final
+
+_INSTALLED_FOLDERS: Final = frozenset({"site-packages", "dist-packages"})
+_NEVER: Final = frozenset({"node_modules", "__pycache__", ".git", ".hg", ".svn", ".tox"})
+_BUILT_IN: Final = frozenset({"built-in", "frozen", None})
+
+
+@functools.cache
+def _folders() -> tuple[Path, ...]:
+    """Return the folders of the standard library and of installed packages."""
+    texts = {*sysconfig.get_paths().values(), site.getusersitepackages(), *site.getsitepackages()}
+    given = [Path(text) for text in texts if {"lib", "lib64"}.intersection(Path(text).parts)]
+    return tuple(dict.fromkeys([*given, *(path.resolve() for path in given)]))
+
+
+@functools.cache
+def _distributed() -> frozenset[str]:
+    """Return the top-level modules that distributions brought, wherever they lie."""
+    return frozenset(importlib.metadata.packages_distributions())
+
+
+def is_environment(path: Path) -> bool:
+    """Tell whether a file or folder is of an environment or a tool, and not of a project."""
+    if _INSTALLED_FOLDERS.intersection(path.parts) or _NEVER.intersection(path.parts):
+        return True
+    # Debian's Python says that its packages lie in /usr/local/lib, as may a project.
+    return any(path.is_relative_to(folder) for folder in _folders())
+
+
+def is_left_out(path: Path, root: Path, *, is_opened: bool = False) -> bool:
+    """Tell whether a path below `root` is hidden, of a tool, or in an environment of its own.
+
+    A hidden file that the model was seen to open (`is_opened`) is not left out.
+    """
+    inner = path.relative_to(root)
+    if not is_opened and any(part.startswith(".") for part in inner.parts):
+        return True
+    if _NEVER.intersection(inner.parts) or _INSTALLED_FOLDERS.intersection(inner.parts):
+        return True
+    above = (folder for folder in (path, *path.parents) if folder != root)
+    inside = (folder for folder in above if folder.is_relative_to(root))
+    return any((folder / "pyvenv.cfg").exists() for folder in inside)
+
+
+@functools.cache
+def is_installed(name: str) -> bool:
+    """Tell whether a top-level module is Python's, or came with a distribution."""
+    if name in sys.stdlib_module_names or name in sys.builtin_module_names:
+        return True
+    spec = _spec(name)
+    if spec is None:
+        return False
+    places = [spec.origin, *(spec.submodule_search_locations or ())]
+    if spec.origin in _BUILT_IN and not spec.submodule_search_locations:
+        return True
+    if any(is_environment(Path(place)) for place in places if place not in _BUILT_IN):
+        return True
+    return name in _distributed()
+
+
+def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        module = sys.modules.get(name)
+        return None if module is None else importlib.machinery.ModuleSpec(name, None, origin="")
+
+
+def extra_folders() -> list[Path]:
+    """Return the folders of the user's own modules that the environment names (PYTHONPATH)."""
+    entries = [Path(entry).absolute() for entry in sys.path[1:] if entry]
+    return [path for path in entries if path.is_dir() and not is_environment(path)]
+
+
+def is_too_high(folder: Path) -> bool:
+    """Tell whether a folder is no project's: the root, a home, or that of temporary files."""
+    try:
+        home = Path.home().resolve()
+    except RuntimeError:
+        home = folder.parent
+    temporary = Path(tempfile.gettempdir()).resolve()
+    return folder in {Path(folder.anchor), home, temporary, *temporary.parents, *home.parents}

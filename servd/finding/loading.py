@@ -1,0 +1,174 @@
+"""Loads a target once in a fresh process and hears what it needs. Used by targets.py.
+
+The process is model_runtime/discover.py, in the user's own folder; nothing of the user's runs here.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+from servd.errors import TargetError
+from servd.finding.watching import OpenWatch
+
+_LOAD_S: Final = 10
+"""How long a class may take to make its instance here; what it has opened until then counts."""
+_LOOK_S: Final = 0.25
+_EVENTS: Final = frozenset({"opened", "listed", "written"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What to load, and how: `first` and `last` are folders for sys.path, `cwd` where to run."""
+
+    file: Path
+    cwd: Path
+    area: Path
+    object: str | None = None
+    method: str = "predict"
+    is_pickle: bool = False
+    first: Sequence[Path] = ()
+    last: Sequence[Path] = ()
+
+
+@dataclass(slots=True)
+class Heard:
+    """What the process told: what the file holds, what was imported and opened.
+
+    `seen` are files that the kernel told of, whoever opened them.
+    """
+
+    found: dict[str, Any] | None = None
+    loaded: dict[str, Any] = field(default_factory=dict)
+    load_error: dict[str, Any] | None = None
+    opened: list[str] = field(default_factory=list)
+    listed: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    seen: set[Path] = field(default_factory=set)
+
+    @property
+    def modules(self) -> dict[str, str]:
+        """Name and file of what was imported."""
+        return {**((self.found or {}).get("modules") or {}), **(self.loaded.get("modules") or {})}
+
+    @property
+    def packages(self) -> dict[str, dict[str, str]]:
+        """Names and versions of the packages that brought a top-level module."""
+        return {**((self.found or {}).get("packages") or {}), **(self.loaded.get("packages") or {})}
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """What the file raised when it was imported, or its object when it was made."""
+        return (self.found or {}).get("error") or self.load_error
+
+
+def load(what: Load, timeout_s: float) -> Heard:
+    """Load a target in a process of its own; a Python file may take `timeout_s` to be imported.
+
+    Raises:
+        TargetError: it did not end in time, or ended the process.
+    """
+    # Files and not pipes: a process that the model starts would hold a pipe open for ever.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as messages:
+        with OpenWatch(what.area) as watch:
+            process = subprocess.Popen(
+                _command(what, timeout_s),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=messages,
+                cwd=what.cwd,
+                start_new_session=True,
+            )
+            try:
+                is_over = _wait(process, timeout_s, watch)
+                if not is_over and _understood(_so_far(output)).found:
+                    is_over = _wait(process, _LOAD_S, watch)
+            finally:
+                _end_group(process)
+        heard = _understood(_content(output))
+        heard.seen = watch.opened
+        if not (is_over or heard.found):
+            raise TargetError(
+                f"{what.file.name} was still loading after {timeout_s:g} s",
+                hint="does it wait for something, or work at its top level? "
+                "SERVD_LOAD_TIMEOUT gives it more time",
+            )
+        if heard.found is None and not what.is_pickle:
+            raise _ended(what.file, process.returncode, _content(messages))
+        return heard
+
+
+def _command(what: Load, timeout_s: float) -> list[str]:
+    # -P: the working directory is not searched for modules unless it is named.
+    command = [sys.executable, "-P", "-m", "model_runtime.discover"]
+    command += [f"--first={folder}" for folder in what.first]
+    command += [f"--path={folder}" for folder in what.last]
+    command += [f"--method={what.method}", f"--load-for={min(_LOAD_S, int(timeout_s))}"]
+    if what.is_pickle:
+        command.append("--pickle")
+    return [*command, "--", str(what.file), *([what.object] if what.object else [])]
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, watch: OpenWatch) -> bool:
+    """Wait until the process has ended; False where it has not after the time."""
+    end_s = time.monotonic() + timeout_s
+    while (left_s := end_s - time.monotonic()) > 0:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(min(_LOOK_S, left_s))
+            return True
+        watch.drain()
+    return False
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process with whatever it started; it leads its own group."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _content(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
+
+
+def _so_far(file: IO[bytes]) -> bytes:
+    """Return what a running process has written; it goes on writing where it was."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+
+
+def _understood(output: bytes) -> Heard:
+    """Return what the lines say; the last may have been cut by the process's end."""
+    heard = Heard()
+    for line in output.splitlines():
+        try:
+            told: dict[str, Any] = json.loads(line)
+        except ValueError:
+            continue
+        heard.opened += told.get("opened", ())
+        heard.listed += told.get("listed", ())
+        heard.written += told.get("written", ())
+        if "loaded" in told:
+            heard.loaded = told["loaded"]
+        elif "load_error" in told:
+            heard.load_error = told["load_error"]
+        elif not _EVENTS.intersection(told):
+            heard.found = told
+    return heard
+
+
+def _ended(file: Path, code: int, messages: bytes) -> TargetError:
+    text = messages.decode("utf-8", "replace").strip()
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return TargetError(
+        f"{file.name} ended the process that loaded it ({how})",
+        traceback="\n".join(text.splitlines()[-10:]),
+    )

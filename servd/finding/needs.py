@@ -1,0 +1,228 @@
+"""All that a target needs of its project, found once: code, data, packages, where they lie.
+
+Used by targets.py: reading the code comes first, then the fresh process that loads it tells what
+only a run tells, and then what is new is read in turn.
+"""
+
+import importlib.metadata
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from model_runtime.local_modules import import_folder
+from servd.errors import TargetError
+from servd.finding.data import DataFinder
+from servd.finding.installed import is_environment, is_installed, is_left_out, is_too_high
+from servd.finding.layout import Layout, plan_layout
+from servd.finding.loading import Heard, Load, load
+from servd.finding.modules import ModuleFinder
+from servd.finding.project import is_marked, project_root
+from servd.pickle_scan import distribution
+
+_LEVELS: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a target is deployed from.
+
+    `cwd` is where the user is; `included` are files to take along because the user said so.
+    """
+
+    cwd: Path
+    included: frozenset[Path] = frozenset()
+
+
+class Needs:
+    """Finds what one file needs. `file` is absolute, under the name by which it was asked for."""
+
+    def __init__(self, file: Path, place: Place) -> None:
+        self._file = file
+        self._place = place
+        self.root = project_root(file)
+        self.area = _area(self.root, place.cwd)
+        further = [_import_folder(path) for path in sorted(place.included) if path.suffix == ".py"]
+        self._further = list(dict.fromkeys(further))
+        self.modules = ModuleFinder(file, self.root, place.cwd, self._further)
+        self._bases = list(dict.fromkeys([place.cwd, file.parent, self.root]))
+        reach = _reach(self.area, self.root)
+        self.data = DataFinder(reach, self.area, self._bases, self.modules.found)
+        self._read: set[Path] = set()
+        self._own: set[str] = set()
+
+    def load(self, what: Load, timeout_s: float) -> Heard:
+        """Load the target in the first folder in which it finds the files that it opens.
+
+        Raises:
+            TargetError: it did not end in time, or ended the process.
+        """
+        heard: list[Heard] = []
+        bases = [self.data.best_base() or self._bases[0], *self._bases]
+        for cwd in dict.fromkeys(bases):
+            heard.append(load(replace(what, cwd=cwd), timeout_s))
+            error = heard[-1].error
+            if error is None or not error.get("is_file"):
+                self._learn(heard[-1], cwd)
+                return heard[-1]
+        self._learn(heard[0], bases[0])
+        return heard[0]
+
+    def what(self, object_: str | None = None, method: str = "predict") -> Load:
+        """Return how to load the target."""
+        first, last = self.modules.search
+        return Load(
+            file=self._file,
+            cwd=self._place.cwd,
+            area=self.area,
+            object=object_,
+            method=method,
+            first=first,
+            last=last,
+        )
+
+    def read_data(self) -> None:
+        """Take along what the code names that was found since the last time."""
+        readings = self.modules.found.readings
+        self.data.add_named({p: r for p, r in readings.items() if p not in self._read})
+        self._read |= readings.keys()
+
+    def _learn(self, heard: Heard, cwd: Path) -> None:
+        """Take along what a run has imported and opened."""
+        for name, text in sorted(heard.modules.items()):
+            path = Path(text)
+            if path == self._file or self._is_own(name, path):
+                self._own.add(name.partition(".")[0])
+                self.modules.add_loaded(name, path)
+        first, last = self.modules.search
+        searched = {*first, *last}
+        self.data.add_opened(heard.opened, cwd)
+        written = {Path(os.path.normpath(cwd / text)) for text in heard.written}
+        self.data.add_seen(heard.seen - written, self._place.included)
+        listed = (t for t in heard.listed if Path(os.path.normpath(cwd / t)) not in searched)
+        self.data.add_listed(listed, cwd)
+
+    def _is_own(self, name: str, path: Path) -> bool:
+        """Tell whether an imported module is the user's own, and not of an environment."""
+        if is_environment(path) or not path.is_file():
+            return False
+        if path.is_relative_to(self.area):
+            return not is_left_out(path, self.area, is_opened=True)
+        folder = import_folder(name, path)
+        temporary = Path(tempfile.gettempdir()).resolve()
+        is_made = path.is_relative_to(temporary) and not self.root.is_relative_to(temporary)
+        is_hidden = any(part.startswith(".") for part in path.parts)
+        return folder is not None and not (
+            is_made or is_hidden or is_installed(name.partition(".")[0])
+        )
+
+    def files(self) -> set[Path]:
+        """Return everything that comes along."""
+        found = {self._file, *self.modules.found.files, *self.data.found.files}
+        return found | self._place.included
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what was not taken along and may be needed."""
+        return tuple(self.data.remarks(self.files()))
+
+    def layout(self) -> Layout:
+        """Return where it lies in the bundle.
+
+        Raises:
+            TargetError: something that was to be included is not of the project.
+        """
+        folders = [*self.modules.found.folders, *self._further, self._cwd()]
+        layout = plan_layout(self.root, folders, self.files())
+        for path in sorted(self._place.included):
+            if path.suffix != ".py" and not path.is_relative_to(layout.root):
+                raise TargetError(
+                    f"--include {path}: it is outside the project {self.root}",
+                    hint="a bundle keeps the places of the files to each other: put it, or a link "
+                    "to it, into the project",
+                )
+        return layout
+
+    def sys_path(self, layout: Layout) -> tuple[str, ...]:
+        """Return the folders of the bundle that modules are imported from."""
+        folders = list(self.modules.found.folders)
+        folders += [folder for folder in self._further if folder not in folders]
+        return tuple(layout.name_of(folder) for folder in folders)
+
+    def cwd(self, layout: Layout) -> str:
+        """Return the folder of the bundle in which the model runs."""
+        return layout.name_of(self._cwd())
+
+    def _cwd(self) -> Path:
+        found = self.data.best_base()
+        if found is not None:
+            return found
+        is_inside = any(path.suffix != ".py" for path in self._place.included)
+        is_project = self._place.cwd.is_relative_to(self.area)
+        return self._place.cwd if is_inside and is_project else self._file.parent
+
+    def packages(self, told: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+        """Return the distributions behind what was imported, and what the code may yet import."""
+        others = [owners for top, owners in told.items() if top not in self._own]
+        pins = {name: version for owners in others for name, version in owners.items()}
+        return pins | versions_of(self.modules.found.installed - told.keys() - self._own)
+
+
+def versions_of(modules: Iterable[str]) -> dict[str, str]:
+    """Return the distributions that brought some top-level modules, with their versions."""
+    pins: dict[str, str] = {}
+    owners: Mapping[str, list[str]] | None = None
+    for module in sorted(modules):
+        found = _distribution(distribution(module))
+        if found is not None:
+            pins |= found
+            continue
+        owners = importlib.metadata.packages_distributions() if owners is None else owners
+        for name in owners.get(module, ()):
+            pins |= _distribution(name) or {}
+    return pins
+
+
+def _distribution(name: str) -> dict[str, str] | None:
+    """Return the name that a distribution has for itself, and its version."""
+    try:
+        found = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return {str(found.metadata["Name"]): found.version}
+
+
+def installed_version(name: str) -> str | None:
+    """Return the installed version of a distribution."""
+    return next(iter((_distribution(name) or {}).values()), None)
+
+
+def _area(root: Path, cwd: Path) -> Path:
+    """Return below which a file counts as the project's.
+
+    Where nothing marks a project, that is where the user is, if the file is below.
+    """
+    is_above = root.is_relative_to(cwd) and not is_too_high(cwd)
+    return cwd if is_above and not is_marked(root) else root
+
+
+def _reach(area: Path, root: Path) -> Path:
+    """Return below which a file is taken along that the model asks for by its path.
+
+    Where nothing marks a project, what lies beside the file's folder may belong to it as well.
+    """
+    above = [] if is_marked(root) else root.parents[:_LEVELS]
+    for folder in above:
+        if is_too_high(folder):
+            break
+        area = folder if area.is_relative_to(folder) else area
+    return area
+
+
+def _import_folder(path: Path) -> Path:
+    """Return the folder from which an included module is imported."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder

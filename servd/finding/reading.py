@@ -1,0 +1,253 @@
+"""What a Python file says that it needs, read and never run: imports, folders, files by name.
+
+Used by modules.py and data.py. What only a run tells (a name that is computed) is found by the
+fresh process that loads the file (model_runtime/discover.py).
+"""
+
+import ast
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from servd.finding.paths import Evaluator, called, last_name
+
+_MAX_BYTES: Final = 4 << 20
+"""A longer file is a table in the shape of code; parsing it would take seconds."""
+_IMPORTERS: Final = frozenset({"import_module", "__import__"})
+_OPENS_FOLDERS: Final = frozenset(
+    {
+        *("listdir", "scandir", "walk", "iterdir", "glob", "iglob", "rglob", "from_pretrained"),
+        *("load", "load_model", "FileSystemLoader", "SentenceTransformer", "copytree"),
+    }
+)
+"""Calls that read a folder: the folder that they are given, or are a method of, is needed."""
+_WRITES: Final = frozenset(
+    {
+        *("write_text", "write_bytes", "touch", "mkdir", "makedirs", "unlink", "remove", "rmtree"),
+        *("to_csv", "to_json", "to_parquet", "to_pickle", "save", "savez", "savetxt", "dump"),
+        *("FileHandler", "RotatingFileHandler", "TimedRotatingFileHandler"),
+    }
+)
+"""Calls that make a file, or take one away: what they are given need not be there."""
+_EDITS: Final = frozenset({"append", "insert", "extend"})
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A module that is imported. `level` counts the dots of a relative import.
+
+    `is_prefix`: the name goes on in a way that only a run tells, so all below it is meant.
+    """
+
+    name: str
+    level: int = 0
+    is_prefix: bool = False
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one file says. Paths are as it has them: absolute, or relative to who knows what."""
+
+    imports: list[Import] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    opened_folders: list[str] = field(default_factory=list)
+
+
+def read(file: Path, cwd: Path) -> Reading:
+    """Return what a Python file says; nothing where it is not one."""
+    try:
+        if file.stat().st_size > _MAX_BYTES:
+            return Reading()
+        tree = ast.parse(file.read_bytes())
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        return Reading()
+    reader = _Reader(Evaluator(file, cwd, _assigned(tree)))
+    try:
+        for statement in tree.body:
+            reader.visit(statement)
+    except RecursionError:  # an expression of thousands of terms; what was read so far counts
+        pass
+    return reader.reading
+
+
+def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
+    """Return the first value of each name, and of each attribute as `self.name`."""
+    found: dict[str, ast.expr] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target: ast.expr | None = node.targets[0]
+        else:
+            target = node.target if isinstance(node, ast.AnnAssign) else None
+        name = _target_name(target)
+        value = getattr(node, "value", None)
+        if name and isinstance(value, ast.expr):
+            found.setdefault(name, value)
+    return found
+
+
+def _target_name(target: ast.expr | None) -> str:
+    if isinstance(target, ast.Name):
+        return target.id
+    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+        return f"{target.value.id}.{target.attr}"
+    return ""
+
+
+class _Reader(ast.NodeVisitor):
+    """Collects what one file says while it walks over its statements."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.reading = Reading()
+        self._text = evaluator.text
+
+    def visit(self, node: ast.AST) -> None:
+        """Note the path that an expression makes, or look inside."""
+        if isinstance(node, ast.expr) and not isinstance(node, ast.Name):
+            text = self._text(node)
+            if text is not None:
+                self.reading.files.append(text)
+                return
+        super().visit(node)
+
+    def visit_If(self, node: ast.If) -> None:
+        """Leave out what only a script does, and what only type checkers read."""
+        test = node.test
+        is_script = isinstance(test, ast.Compare) and last_name(test.left) == "__name__"
+        branches = node.orelse
+        if not is_script and last_name(test) != "TYPE_CHECKING":
+            self.visit(test)
+            branches = [*node.body, *node.orelse]
+        for statement in branches:
+            self.visit(statement)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        """Leave docstrings out."""
+        if not isinstance(node.value, ast.Constant):
+            self.visit(node.value)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        """Leave keys out: a column's name is no file."""
+        self.visit(node.value)
+
+    def visit_Dict(self, node: ast.Dict) -> None:
+        """Leave keys out."""
+        for value in node.values:
+            self.visit(value)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        """Note `import a.b`."""
+        self.reading.imports += [Import(alias.name) for alias in node.names]
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """Note `from a import b`: b may be a module too."""
+        base = node.module or ""
+        if base:
+            self.reading.imports.append(Import(base, node.level))
+        for alias in node.names:
+            if alias.name == "*":
+                continue
+            name = f"{base}.{alias.name}" if base else alias.name
+            self.reading.imports.append(Import(name, node.level))
+
+    def visit_Call(self, node: ast.Call) -> None:
+        """Note imports by name, edits of sys.path, and folders that are read."""
+        name = called(node)
+        if name in _IMPORTERS and node.args:
+            self.reading.imports += self._imported(node)
+        elif name in _EDITS and _is_sys_path(node.func):
+            self.reading.folders += self._folders(node.args)
+            return
+        elif name in _WRITES or (name == "open" and self._is_written(node)):
+            self._visit_computed([node.func, *node.args])
+            return
+        elif name in _OPENS_FOLDERS:
+            self.reading.opened_folders += self._opened(node)
+        self.generic_visit(node)
+
+    def _is_written(self, node: ast.Call) -> bool:
+        """Tell whether a call of open() only writes."""
+        given = [word.value for word in node.keywords if word.arg == "mode"]
+        given += node.args[0 if isinstance(node.func, ast.Attribute) else 1 :]
+        mode = (self._text(given[0]) if given else None) or "r"
+        return mode[0] in "wax" and "+" not in mode
+
+    def _visit_computed(self, nodes: list[ast.expr]) -> None:
+        """Look inside what makes no path itself."""
+        for node in nodes:
+            inner = node.value if isinstance(node, ast.Attribute) else node
+            if self._text(inner) is None:
+                self.visit(inner)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        """Note `sys.path[:0] = […]` and the like."""
+        target = node.targets[0]
+        base = target.value if isinstance(target, ast.Subscript) else target
+        if isinstance(base, ast.Attribute) and _is_path(base):
+            self.reading.folders += self._folders([node.value])
+        else:
+            self.generic_visit(node)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        """Note `sys.path += […]`."""
+        if _is_path(node.target):
+            self.reading.folders += self._folders([node.value])
+        else:
+            self.generic_visit(node)
+
+    def _imported(self, node: ast.Call) -> Iterator[Import]:
+        """Give what import_module or __import__ is called with."""
+        given = node.args[0]
+        text = self._text(given)
+        if text is not None:
+            level = len(text) - len(text.lstrip("."))
+            yield Import(text.lstrip("."), level)
+            return
+        prefix = self._prefix(given)
+        if "." in prefix:
+            level = len(prefix) - len(prefix.lstrip("."))
+            yield Import(prefix.lstrip(".").rpartition(".")[0], level, is_prefix=True)
+
+    def _prefix(self, node: ast.expr) -> str:
+        """Return how a computed text begins: `plugins.` of f"plugins.{name}"."""
+        if isinstance(node, ast.JoinedStr) and node.values:
+            return self._text(node.values[0]) or ""
+        if isinstance(node, ast.BinOp):
+            return self._text(node.left) or self._prefix(node.left)
+        is_format = isinstance(node, ast.Call) and called(node) == "format"
+        if is_format and isinstance(node.func, ast.Attribute):  # type: ignore[attr-defined]
+            return (self._text(node.func.value) or "").partition("{")[0]  # type: ignore[attr-defined]
+        return ""
+
+    def _folders(self, values: list[ast.expr]) -> Iterator[str]:
+        for value in values:
+            if isinstance(value, (ast.List, ast.Tuple)):
+                yield from self._folders(value.elts)
+            elif isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
+                yield from self._folders([value.left, value.right])
+            elif (text := self._text(value)) is not None:
+                yield text
+
+    def _opened(self, node: ast.Call) -> Iterator[str]:
+        """Give the folders that a call may read."""
+        candidates = node.args[:1]
+        if isinstance(node.func, ast.Attribute):
+            candidates = [node.func.value, *candidates]
+        for candidate in candidates:
+            text = self._text(candidate)
+            if text is not None:
+                # `glob("texts/*.txt")` reads what stands before the first pattern.
+                yield os.path.dirname(text.partition("*")[0]) if "*" in text else text  # noqa: PTH120
+
+
+def _is_sys_path(function: ast.expr) -> bool:
+    return isinstance(function, ast.Attribute) and _is_path(function.value)
+
+
+def _is_path(node: ast.expr) -> bool:
+    """Tell whether an expression is `sys.path`."""
+    return (
+        isinstance(node, ast.Attribute) and node.attr == "path" and last_name(node.value) == "sys"
+    )

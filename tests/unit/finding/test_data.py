@@ -1,0 +1,267 @@
+"""Files that a model opens by name come along, and are found there by the same name."""
+
+import os
+import sqlite3
+
+import joblib
+import numpy as np
+import pytest
+
+HEAD = "import os\nfrom pathlib import Path\n"
+
+
+def model_of(expression):
+    """Return the code of a class that reads a text when it is made."""
+    return (
+        f"{HEAD}class Model:\n    def __init__(self):\n        self.text = {expression}\n"
+        "    def predict(self, inputs):\n        return [self.text.strip() for _ in inputs]\n"
+    )
+
+
+def function_of(expression):
+    """Return the code of a function that reads a text whenever it is called."""
+    return (
+        f"{HEAD}HERE = os.path.dirname(os.path.abspath(__file__))\nFOLDER = Path(HERE) / 'data'\n"
+        f"def predict(inputs):\n    return [{expression}.strip() for _ in inputs]\n"
+    )
+
+
+OPENED = {
+    "relative": "open('data/words.txt').read()",
+    "absolute": "open(os.path.abspath('data/words.txt')).read()",
+    "beside the file": "(Path(__file__).parent / 'data' / 'words.txt').read_text()",
+    "resolved": "(Path(__file__).resolve().parent / 'data/words.txt').read_text()",
+    "joined": "open(os.path.join(os.path.dirname(__file__), 'data', 'words.txt')).read()",
+    "computed": "open('data/' + 'txt.sdrow'[::-1]).read()",
+    "listed": "open('data/' + sorted(os.listdir('data'))[0]).read()",
+    "globbed": "next(Path('data').glob('w*')).read_text()",
+    "walked": "[open(os.path.join(a, n)).read() for a, _, f in os.walk('data') for n in f][0]",
+    "by descriptor": "os.read(os.open('data/words.txt', os.O_RDONLY), 99).decode()",
+}
+
+
+@pytest.mark.parametrize("how", OPENED)
+def test_what_is_opened_when_the_model_is_made_comes_along(projects, names, how):
+    """However its name is put together."""
+    projects.write(
+        {"model.py": model_of(OPENED[how]), "data/words.txt": "hello\n", "other.txt": ""}
+    )
+    plan = projects.plan("model.py:Model")
+    assert names(plan) == ["data/words.txt", "model.py"]
+    assert projects.answers(plan, [1]) == ["hello"]
+    assert plan.description == "model.py + 1 file (words.txt; 6 B)"
+
+
+NAMED = {
+    "relative": "open('data/words.txt').read()",
+    "beside the file": "(Path(__file__).parent / 'data' / 'words.txt').read_text()",
+    "a folder by its name": "(FOLDER / 'words.txt').read_text()",
+    "joined": "open(os.path.join(HERE, 'data', 'words.txt')).read()",
+    "formatted": "open(f'{HERE}/data/words.txt').read()",
+    "joinpath": "FOLDER.joinpath('words.txt').open().read()",
+    "a folder that is listed": "open('data/' + os.listdir('data')[0]).read()",
+    "a folder that is searched": "next(FOLDER.glob('*')).read_text()",
+}
+
+
+@pytest.mark.parametrize("how", NAMED)
+def test_what_is_opened_when_the_model_is_called_comes_along(projects, how):
+    """Nothing has opened it yet: the code says its name."""
+    projects.write({"model.py": function_of(NAMED[how]), "data/words.txt": "hello\n"})
+    assert projects.answers(projects.plan("model.py:predict"), [1]) == ["hello"]
+
+
+@pytest.mark.parametrize("cwd", ["", "serving"])
+def test_a_relative_name_works_from_where_it_worked(projects, cwd):
+    """Some run their code in the project's folder, others in the file's."""
+    text = f"open('{'data/words.txt' if not cwd else '../data/words.txt'}').read()"
+    projects.write({"serving/model.py": model_of(text), "data/words.txt": "hello\n"})
+    target = "model.py:Model" if cwd else "serving/model.py:Model"
+    assert projects.answers(projects.plan(target, cwd=cwd), [1]) == ["hello"]
+
+
+def test_a_file_that_opens_beside_itself_is_deployed_from_anywhere(projects, tmp_path):
+    """The folder of the shell is tried first, then that of the file."""
+    projects.write({"deep/model.py": "T = open('words.txt').read()\n" + model_of("T"),
+                    "deep/words.txt": "hello\n"})  # fmt: skip
+    (tmp_path / "home").mkdir()
+    for cwd, target in (
+        (None, "deep/model.py"),
+        (tmp_path / "home", projects.root / "deep/model.py"),
+    ):
+        plan = projects.plan(f"{target}:Model", cwd=cwd)
+        assert projects.answers(plan, [1]) == ["hello"]
+
+
+def test_included_data_is_found_by_its_name_from_where_the_user_is(projects):
+    """With --include alone, where neither a run nor the code tells the name."""
+    text = "open('data/' + ''.join(['w', 'ords']) + '.txt').read()"
+    projects.write({"serving/model.py": function_of(text), "data/words.txt": "hello\n"})
+    plan = projects.plan("serving/model.py:predict", "data/*")
+    assert projects.answers(plan, [1]) == ["hello"]
+
+
+def test_libraries_that_open_files_themselves_are_noticed(projects, names):
+    """numpy, joblib and SQLite; a library in C that tells Python nothing."""
+    projects.write(
+        {
+            "model.py": (
+                "import ctypes, sqlite3, joblib, numpy as np\n"
+                "class Model:\n"
+                "    def __init__(self):\n"
+                "        n = lambda name: name[::-1]\n"
+                "        self.a = np.load(n('ypn.a')).sum() + joblib.load(n('bilboj.b'))\n"
+                "        with sqlite3.connect(n('bd.c')) as db:\n"
+                "            self.a += db.execute('select n from t').fetchone()[0]\n"
+                "        libc = ctypes.CDLL(None)\n"
+                "        f = libc.open(n('nib.d').encode(), 0)\n"
+                "        text = ctypes.create_string_buffer(9)\n"
+                "        libc.read(f, text, 9)\n"
+                "        self.a += int(text.value)\n"
+                "    def predict(self, inputs):\n"
+                "        return [float(self.a) for _ in inputs]\n"
+            ),
+            "d.bin": "1000",
+        }
+    )
+    np.save(projects.root / "a.npy", np.ones(3))
+    joblib.dump(20, projects.root / "b.joblib")
+    with sqlite3.connect(projects.root / "c.db") as database:
+        database.execute("create table t (n)")
+        database.execute("insert into t values (400)")
+    database.close()
+    plan = projects.plan("model.py:Model")
+    assert names(plan) == ["a.npy", "b.joblib", "c.db", "d.bin", "model.py"]
+    assert projects.answers(plan, [1]) == [1423.0]
+
+
+def test_what_a_model_writes_stays(projects, names):
+    """A log or a cache that it makes is not what it needs."""
+    code = model_of(
+        "[open('log.txt', 'a').write('x'), open('new.txt', 'w+').write('y'), 'hello'][2]"
+    )
+    projects.write({"model.py": code, "log.txt": "old"})
+    for _ in range(2):
+        assert names(projects.plan("model.py:Model")) == ["model.py"]
+        (projects.root / "new.txt").unlink()
+
+
+def test_large_files_that_are_only_named_are_said(projects, names):
+    """What is opened is needed whatever its size; of the rest the command is shown."""
+    projects.write({"model.py": function_of("open('data/huge.bin').read()"), "data/x": ""})
+    with (projects.root / "data" / "huge.bin").open("wb") as file:
+        file.truncate(100 << 20)
+    plan = projects.plan("model.py:predict")
+    assert names(plan) == ["model.py"]
+    (remark,) = plan.found.remarks
+    assert remark.startswith("data/huge.bin (105 MB) is named in the code and was not taken along")
+    assert "--include data/huge.bin takes" in remark
+    assert names(projects.plan("model.py:predict", "data/huge.bin"))[0] == "data/huge.bin"
+    assert projects.plan("model.py:predict", "data/huge.bin").found.remarks == ()
+    projects.write({"model.py": model_of("open('data/huge.bin').read(1)")})
+    assert "data/huge.bin" in names(projects.plan("model.py:Model"))
+
+
+def test_a_model_that_opens_thousands_of_files_is_told_of(projects, names):
+    """A search through the data of training is no need."""
+    projects.write({f"data/{number}.txt": "" for number in range(5001)})
+    text = "[open(os.path.join('data', n)).close() for n in os.listdir('data')] and 'x'"
+    projects.write({"model.py": model_of(text)})
+    plan = projects.plan("model.py:Model")
+    assert names(plan) == ["model.py"]
+    assert any(
+        "opened 5,001 files" in remark and "--include" in remark for remark in plan.found.remarks
+    )
+
+
+def test_keys_and_texts_are_no_files(projects, names):
+    """A column may be called as a file or folder is."""
+    code = (
+        '"""data/words.txt"""\n'
+        "def predict(inputs):\n"
+        "    row = {'data': 1, 'age': 2}\n"
+        "    return [row['data'] + row['age'] + row.get('data', 0) for _ in inputs]\n"
+    )
+    projects.write({"model.py": code, "data/words.txt": "", "age": ""})
+    assert names(projects.plan("model.py:predict")) == ["model.py"]
+
+
+def test_the_files_of_a_local_module_come_along(projects):
+    """It opens them when it is imported, or names them."""
+    projects.write(
+        {
+            "model.py": "from lib import words\ndef predict(xs):\n    return [words.get()] * len(xs)\n",
+            "lib/__init__.py": "",
+            "lib/words.py": (
+                "from pathlib import Path\nimport pkgutil\n"
+                "A = pkgutil.get_data(__name__, 'a.txt')\n"
+                "def get():\n"
+                "    return A.decode() + Path(__file__).with_name('b.txt').read_text()\n"
+            ),
+            "lib/a.txt": "a",
+            "lib/b.txt": "b",
+        }
+    )
+    assert projects.answers(projects.plan("model.py:predict"), [1]) == ["ab"]
+
+
+def test_the_files_of_a_pickles_module_come_along(projects):
+    """The pickle is loaded once where it needs modules of the user's own."""
+    projects.write(
+        {
+            "own.py": (
+                "class Model:\n"
+                "    def __setstate__(self, state):\n"
+                "        self.text = open('words' + '.txt').read()\n"
+                "    def predict(self, X):\n"
+                "        return [self.text for _ in X]\n"
+            ),
+            "words.txt": "hello",
+        }
+    )
+    (projects.root / "m.pkl").write_bytes(b"\x80\x02cown\nModel\n)\x81}X\x01\x00\x00\x00aK\x01sb.")
+    assert projects.answers(projects.plan("m.pkl"), [1]) == ["hello"]
+
+
+@pytest.mark.parametrize("resolved", [False, True])
+@pytest.mark.parametrize("absolute", [False, True])
+@pytest.mark.parametrize("is_included", [False, True])
+def test_links_are_followed_and_keep_their_names(
+    projects, tmp_path, resolved, absolute, is_included
+):
+    """As the Hugging Face cache and DVC have them: names are links to blobs elsewhere."""
+    blobs = tmp_path / "work" / "cache" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "abc123").write_text("hello\n")
+    snapshot = projects.root / "weights"
+    snapshot.mkdir()
+    target = blobs / "abc123"
+    (snapshot / "current.txt").symlink_to(target if absolute else os.path.relpath(target, snapshot))
+    path = "Path(__file__).parent / 'weights' / 'current.txt'"
+    text = f"({path}).resolve().read_text()" if resolved else f"({path}).read_text()"
+    projects.write({"model.py": model_of(text)})
+    plan = projects.plan("model.py:Model", *(["weights/*"] if is_included else []))
+    assert projects.answers(plan, [1]) == ["hello"]
+
+
+def test_a_linked_folder_is_included_whole(projects, tmp_path, names):
+    """By its name, by a pattern, from within; a link back up ends, and is not endless."""
+    real = tmp_path / "real"
+    (real / "inner").mkdir(parents=True)
+    (real / "inner" / "a.txt").write_text("a")
+    (real / "b.txt").write_text("b")
+    (real / "inner" / "up").symlink_to(real)
+    (projects.root / "weights").symlink_to(real)
+    projects.write({"model.py": "def predict(xs):\n    return xs\n"})
+    expected = ["model.py", "weights/b.txt", "weights/inner/a.txt"]
+    for pattern in ("weights", "weights/", "weights/*", "./weights", "weights/**/*"):
+        assert names(projects.plan("model.py:predict", pattern)) == expected, pattern
+
+
+def test_a_link_that_leads_nowhere_is_named(projects):
+    """With what it leads to: a store of data may not have fetched it."""
+    projects.write({"model.py": "def predict(xs):\n    return xs\n", "weights/x.txt": ""})
+    (projects.root / "weights" / "gone.bin").symlink_to("../store/abc")
+    for pattern in ("weights", "weights/*", "weights/gone.bin"):
+        with pytest.raises(Exception, match=r"gone\.bin is a link to \.\./store/abc, which is not"):
+            projects.plan("model.py:predict", pattern)
