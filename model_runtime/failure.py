@@ -167,8 +167,8 @@ def _file_hint(error: BaseException) -> str:
     """Return the hint for a data file that was not found."""
     if isinstance(error, FileNotFoundError):
         return (
-            "is it a file of the project? servd deploy … --include NAME takes it along; it is found "
-            "there by a name relative to the folder of the deployed file, or to Path(__file__)"
+            "is it a file of the project? servd deploy … --include NAME takes it along; it is then "
+            "found by the name it has there, relative to the working directory or to __file__"
         )
     return ""
 
