@@ -10,10 +10,8 @@ chance). That is O(1) an operation and needs no order to be kept.
 """
 
 from collections import deque
-from collections.abc import Iterable
-from itertools import chain, repeat
+from itertools import repeat
 
-from servd.long_bytes import LONG_BYTES
 from servd.query import Query
 
 ENTRY_OVERHEAD_BYTES = 176
@@ -46,8 +44,8 @@ class Table:
         return found
 
     def put(self, key: bytes, output: bytes) -> None:
-        """Store an output, unless the entry is long or would take a large share of the cache."""
-        if key not in self.young and not _has_long((key,), (output,)):
+        """Store an output, unless the entry would take more than a share of the whole cache."""
+        if key not in self.young:
             self._cache.store(self, key, output)
 
 
@@ -74,12 +72,18 @@ class VersionCache:
         deque(map(self.pending.pop, rows, repeat(None)), maxlen=0)
         cache = self._cache
         size += ENTRY_OVERHEAD_BYTES * len(rows)
-        is_small = size <= LONG_BYTES or not _has_long(rows, outputs)
-        if size <= cache.room_bytes and size <= cache.largest_bytes and is_small:
+        if size <= cache.room_bytes and size <= cache.largest_bytes:
             cache.room_bytes -= size
             self.rows.young.update(zip(rows, outputs, strict=True))
         else:
             for row, output in zip(rows, outputs, strict=True):
+                self.rows.put(row, output)
+
+    def keep_short(self, rows: list[bytes], outputs: list[bytes]) -> None:
+        """Store those of a batch's outputs that are bytes, and whose rows are: others are long."""
+        for row, output in zip(rows, outputs, strict=True):
+            self.pending.pop(row, None)
+            if type(row) is bytes is type(output):
                 self.rows.put(row, output)
 
 
@@ -143,10 +147,6 @@ class PredictionCache:
                 table.old, table.young = table.young, {}
         self._old_bytes = self._generation_bytes - self.room_bytes
         self.room_bytes = self._generation_bytes
-
-
-def _has_long(rows: Iterable[bytes], outputs: Iterable[bytes]) -> bool:
-    return any(type(each) is not bytes for each in chain(rows, outputs))
 
 
 def _bytes_of(entries: dict[bytes, bytes]) -> int:

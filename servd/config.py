@@ -37,6 +37,9 @@ class Config:
     log_level: str = "info"
     drain_s: float = 10.0
     max_body_bytes: int = 64 * _MIB
+    max_rows: int = 16_384
+    max_values: int = 2_000_000
+    max_ratio: int = 200
     load_timeout_s: float = 120.0
     test_timeout_s: float = 30.0
     predict_timeout_s: float = 60.0
@@ -131,6 +134,13 @@ def _port(value: object) -> int:
     return int(text)
 
 
+def _count(value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ValueError(f"{value!r} is not a whole number above 0")
+    return int(text)
+
+
 def _frontends(value: object) -> int:
     text = str(value)
     is_count = not isinstance(value, bool) and text.isascii() and text.isdigit()
@@ -181,6 +191,9 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "log_level": ("log_level", _level),
     "drain": ("drain_s", _positive_duration),
     "max_body": ("max_body_bytes", parse_size),
+    "max_rows": ("max_rows", _count),
+    "max_values": ("max_values", _count),
+    "max_ratio": ("max_ratio", _count),
     "load_timeout": ("load_timeout_s", _time_limit),
     "test_timeout": ("test_timeout_s", _time_limit),
     "predict_timeout": ("predict_timeout_s", _time_limit),

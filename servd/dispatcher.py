@@ -212,7 +212,10 @@ class Dispatcher:
             self.admit_limit = room(self.slots, self._slo_s) if is_short else UNLIMITED
         self._dispatch()
         if self.cache is not None:
-            self.cache.keep(batch.rows, outputs, batch.bytes_moved)
+            if batch.is_long:
+                self.cache.keep_short(batch.rows, outputs)
+            else:
+                self.cache.keep(batch.rows, outputs, batch.bytes_moved)
         is_counted = len(self._queues) == 1
         if is_counted:
             count_answers(batch.queries, now_s)

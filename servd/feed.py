@@ -26,6 +26,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     drain_s: float
     max_body_bytes: int
+    max_rows: int
+    max_values: int
+    max_ratio: int
     public_queries: bool
     token: str | None
 

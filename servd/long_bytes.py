@@ -18,12 +18,16 @@ _TURN_OUTPUTS: Final = 2000
 
 
 class LongBytes:
-    """A view of bytes. Equal to nothing but itself, so that a table never has to hash it."""
+    """A view of bytes. Equal to nothing but itself, so that a table never has to hash it.
 
-    __slots__ = ("view",)
+    `owner` lives as long as a view of what it owns is in use.
+    """
 
-    def __init__(self, view: memoryview) -> None:
+    __slots__ = ("owner", "view")
+
+    def __init__(self, view: memoryview, owner: object = None) -> None:
         self.view = view
+        self.owner = owner
 
     def __len__(self) -> int:
         return len(self.view)

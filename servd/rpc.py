@@ -132,6 +132,7 @@ class ReplicaConnection:
         """Send a batch with an input that is not copied to be sent."""
         lengths = protocol.lengths_of(batch.rows)
         batch.bytes_moved = sum(map(len, batch.rows))
+        batch.is_long = True
         self._carrier.send_long(protocol.pack_header(header), views(batch.rows), lengths)
 
     def forget(self, batch: Batch) -> None:
@@ -185,6 +186,7 @@ class ReplicaConnection:
         if batch is None or self.handler is None:
             return  # its queries were given to another replica
         batch.bytes_moved += size - len(outputs) + 1
+        batch.is_long |= size > LONG_BYTES
         if len(outputs) != len(batch.queries):
             reason = f"{len(outputs)} outputs for {len(batch.queries)} inputs"
             self._fail(self.handler, batch, reason)

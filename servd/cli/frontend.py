@@ -72,6 +72,13 @@ def _duration(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
     "--log-level", metavar="LEVEL", help="debug, info, warning or error.  [default: info]"
 )
 @click.option("--max-body", metavar="SIZE", help="Longest request body.  [default: 64MiB]")
+@click.option("--max-rows", metavar="N", help="Inputs of one input_batch.  [default: 16384]")
+@click.option(
+    "--max-values", metavar="N", help="JSON values of one body for 'any'.  [default: 2000000]"
+)
+@click.option(
+    "--max-ratio", metavar="N", help="Times its size a packed body unpacks to.  [default: 200]"
+)
 @click.option(
     "--public-queries/--no-public-queries",
     default=None,

@@ -3,11 +3,15 @@
 from typing import TYPE_CHECKING
 
 from servd.http.codecs import clipper
+from servd.long_bytes import LONG_BYTES, views
 from servd.query import Query, Why
 
 if TYPE_CHECKING:
     from servd.engine import Engine
     from servd.http.query import QueryConnection
+
+Part = bytes | tuple[bytes, memoryview, bytes]
+"""The answer to one input, in pieces where its output is long."""
 
 
 class BatchAnswer:
@@ -16,23 +20,26 @@ class BatchAnswer:
     An input_batch of exactly one gives the bare object, as Clipper did.
     """
 
-    __slots__ = ("_connection", "_first_id", "_missing", "_parts", "_status", "queries")
+    __slots__ = ("_connection", "_first_id", "_is_long", "_missing", "_parts", "_status", "queries")
 
     def __init__(self, connection: "QueryConnection", first_id: int, count: int) -> None:
         self._connection = connection
         self._first_id = first_id
         self._missing = count
-        self._parts = [b""] * count
+        self._parts: list[Part] = [b""] * count
+        self._is_long = False
         self._status = 0
         self.queries: list[Query] = []
 
     def on_output(self, query: Query, output: bytes) -> None:
         """Keep one prediction. Called by the dispatcher, or by `submit` on a cache hit."""
         self._status = 200
-        self._keep(
-            query.index,
-            b'{"query_id":%d,"output":%b,"default":false}' % (self._first_id + query.index, output),
-        )
+        query_id = self._first_id + query.index
+        try:
+            part: Part = b'{"query_id":%d,"output":%b,"default":false}' % (query_id, output)
+        except TypeError:
+            part = long_answer(query_id, output)
+        self._keep(query.index, part)
 
     def on_miss(self, query: Query, miss: Why) -> None:
         """Keep one default, or one error object where there is no default."""
@@ -52,18 +59,49 @@ class BatchAnswer:
         """The connection that waits."""
         return self._connection
 
+    @property
+    def deadline_s(self) -> float:
+        """When the last of its queries is answered at the latest."""
+        return max((query.deadline_s for query in self.queries), default=0.0)
+
     def cancel(self, engine: "Engine") -> None:
         """Free all places: the caller has hung up."""
-        for query in self.queries:
+        queries, self.queries = self.queries, []
+        for query in queries:
             engine.cancel(query)
 
-    def _keep(self, index: int, part: bytes) -> None:
+    def _keep(self, index: int, part: "Part") -> None:
         self._parts[index] = part
         self._missing -= 1
+        self._is_long |= type(part) is tuple
         if self._missing == 0:
-            body = (
-                self._parts[0]
-                if len(self._parts) == 1
-                else b'{"batch_predictions":[%b]}' % b",".join(self._parts)
-            )
+            self._answer()
+
+    def _answer(self) -> None:
+        """Write the answer, joined if that is little work."""
+        self.queries = []  # each holds this one: long rows must not wait for a collector of garbage
+        parts = self._parts
+        if not self._is_long and len(parts) == 1:
+            self._connection.respond(self._status, parts[0])  # type: ignore[arg-type]
+        elif not self._is_long and sum(map(len, parts)) <= LONG_BYTES:
+            body = b'{"batch_predictions":[%b]}' % b",".join(parts)  # type: ignore[arg-type]
             self._connection.respond(self._status, body)
+        else:
+            self._connection.respond_long(self._status, _pieces(parts))
+
+
+def long_answer(query_id: int, output: bytes) -> tuple[bytes, memoryview, bytes]:
+    """Return the pieces of the object that gives an output which is too long to be copied."""
+    (text,) = views((output,))
+    return b'{"query_id":%d,"output":' % query_id, memoryview(text), b',"default":false}'
+
+
+def _pieces(parts: "list[Part]") -> list[bytes | memoryview]:
+    """Return what is written, one after the other, for the answers of a batch."""
+    pieces: list[bytes | memoryview] = []
+    for part in parts:
+        pieces.append(b",")
+        pieces.extend(part if isinstance(part, tuple) else (part,))
+    if len(parts) == 1:
+        return pieces[1:]
+    return [b'{"batch_predictions":[', *pieces[1:], b"]}"]

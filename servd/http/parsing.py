@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from servd.http.bounds import LONG_BODY_BYTES
+from servd.http.long_bodies import BusyError, LongBody
 from servd.http.wire import CONTINUE
 
 if TYPE_CHECKING:
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
 class Request:
     """What is known of one request while it is parsed.
 
-    `length` is that of the body where the head says it, -1 where it does not.
+    `length` is that of the body where the head says it, -1 where it does not. `long` is the body
+    where it is long; `body` is empty then.
     """
 
     __slots__ = (
@@ -23,9 +26,11 @@ class Request:
         "body",
         "encoding",
         "is_expecting",
+        "is_feedback",
         "is_last",
         "is_offering",
         "length",
+        "long",
         "method",
         "url",
     )
@@ -38,7 +43,9 @@ class Request:
         self.accept = b""
         self.authorization = b""
         self.length = -1
+        self.long: LongBody | None = None
         self.is_expecting = False
+        self.is_feedback = False
         self.is_last = False
         self.is_offering = False
 
@@ -140,12 +147,27 @@ class RequestParser(asyncio.Protocol):
             return
         self._head_bytes = 0
         self._body_bytes += len(chunk)
-        if self._body_bytes == len(chunk):
+        if self._body_bytes > self._server.max_body_bytes:
+            self._check_size(self._body_bytes)
+        elif self._body_bytes > LONG_BODY_BYTES:
+            self._take_long(self._request, chunk)
+        elif self._body_bytes == len(chunk):
             self._request.body = chunk
         else:
             self._chunks.append(chunk)
-        if self._body_bytes > self._server.max_body_bytes:
-            self._check_size(self._body_bytes)
+
+    def _take_long(self, request: Request, chunk: bytes) -> None:
+        """Take a piece of a body that is not kept in this process's memory."""
+        try:
+            if request.long is None:
+                request.long = LongBody(self._server.reader.held)
+                for each in (request.body, *self._chunks):
+                    request.long.write(each)
+                request.body = b""
+                self._chunks.clear()
+            request.long.write(chunk)
+        except (BusyError, OSError):
+            self.refuse(503, "too many long bodies are read at the same time; try again later")
 
     def on_message_complete(self) -> None:
         """Keep the request until the parser has returned."""

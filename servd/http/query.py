@@ -10,10 +10,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from servd import faults
-from servd.http.answers import BatchAnswer
-from servd.http.bodies import BodyError, inflate
+from servd.http.answers import BatchAnswer, long_answer
+from servd.http.bodies import BodyError, inflate_short
+from servd.http.body_reader import Job
+from servd.http.bounds import LONG_BODY_BYTES
 from servd.http.codecs import clipper
+from servd.http.codecs.clipper_long import too_many_rows
 from servd.http.codecs.refusals import RequestError
+from servd.http.long_bodies import BusyError, LongBody
+from servd.http.long_request import (
+    TURN_ROWS,
+    Asked,
+    Long,
+    LongBatch,
+    LongFeedback,
+    LongRequest,
+)
 from servd.http.parsing import Request
 from servd.http.reading import RequestReader
 from servd.http.wire import JSON
@@ -35,7 +47,7 @@ class QueryConnection(RequestReader):
 
     def __init__(self, server: "QueryServer") -> None:
         super().__init__(server)
-        self._query: Query | BatchAnswer | None = None
+        self._query: Query | BatchAnswer | Long | None = None
         self._query_id = 0
         self._is_last = False
         self._page_form: Sequence[Any] = ()
@@ -78,8 +90,7 @@ class QueryConnection(RequestReader):
     def is_overdue(self, now_s: float) -> bool:
         """Whether the query that is asked should long have been answered, at its deadline."""
         query = self._query
-        queries = query.queries if isinstance(query, BatchAnswer) else [query] if query else []
-        return bool(queries) and all(now_s > each.deadline_s + OVERDUE_S for each in queries)
+        return query is not None and now_s > query.deadline_s + OVERDUE_S
 
     # --- a request ---
 
@@ -92,7 +103,13 @@ class QueryConnection(RequestReader):
         )
         self.is_busy = True
         route = server.engine.routes.get(request.url)
-        if route is None or request.method != b"POST" or request.encoding or server.token:
+        if (
+            route is None
+            or request.method != b"POST"
+            or request.encoding
+            or request.long is not None
+            or server.token
+        ):
             self._handle_slowly(request)
         else:
             self.predict(route, request.body)
@@ -130,7 +147,7 @@ class QueryConnection(RequestReader):
                 # Seen twice: from the third time on, the body itself is the key.
                 dispatcher.remember(body, row)
         except Exception as error:  # noqa: BLE001 - the boundary of a request
-            self._on_error(error)
+            self.on_error(error)
 
     def _shed(self, route: "Route", dispatcher: "Dispatcher") -> None:
         """Refuse a query that has waited for too long to be read, for as little as possible."""
@@ -142,37 +159,49 @@ class QueryConnection(RequestReader):
     def _predict_asked(self, route: "Route", asked: clipper.Asked) -> None:
         """Submit several inputs, or one for a version; RequestError where there is no such."""
         rows, version = asked
-        dispatcher = route.dispatcher if version is None else _version(route, version)
+        dispatcher = clipper.dispatcher_for(route, version)
         if isinstance(rows, list):
-            self._start_batch(route, dispatcher, rows)
+            slo_s = self._server.engine.clock() + route.slo_s
+            self.start_batch(Asked(route, dispatcher, rows, len(rows), slo_s))
             return
-        self._query_id = self._server.take_ids(1)
+        self.take_id()
         query = self._server.engine.submit(route, dispatcher, rows, self)
         if not query.is_done:
             self._query = query
 
-    def _start_batch(
-        self, route: "Route", dispatcher: "Dispatcher | None", rows: list[bytes]
-    ) -> None:
-        batch = BatchAnswer(self, self._server.take_ids(len(rows)), len(rows))
-        if not rows:
+    def take_id(self) -> None:
+        """Give the request the next query id."""
+        self._query_id = self._server.take_ids(1)
+
+    def start_batch(self, asked: Asked) -> None:
+        """Submit several inputs: at once where they are few, else in turns."""
+        server, count = self._server, asked.count
+        if count > server.bounds.max_rows:
+            raise too_many_rows(server.bounds)
+        if not count:
             self.respond(200, b'{"batch_predictions":[]}')
             return
-        self._query = batch
-        submit = self._server.engine.submit
-        for index, row in enumerate(rows):
-            batch.queries.append(submit(route, dispatcher, row, batch, index))
+        first_id = server.take_ids(count)
+        if count > TURN_ROWS:
+            self._query = turns = LongBatch(self, server.engine, first_id, asked)
+            turns.go_on()
+            return
+        self._query = batch = BatchAnswer(self, first_id, count)
+        submit = server.engine.submit
+        for index, row in enumerate(asked.rows):
+            query = submit(asked.route, asked.dispatcher, row, batch, index)
+            if not query.is_done:
+                batch.queries.append(query)
 
     def _handle_slowly(self, request: Request) -> None:
         """Serve what the fast path does not: other paths and methods, packed bodies, tokens."""
         self._query_id = self._server.next_id
-        if request.encoding and request.encoding != b"identity":
-            try:
-                request.body = inflate(request.body, request.encoding, self._server.max_body_bytes)
-            except BodyError as error:
-                text = clipper.error_object("Bad request", str(error))
-                self.respond(error.status, text, has_body=request.method != b"HEAD")
-                return
+        try:
+            self._unpack(request)
+        except BodyError as error:
+            text = clipper.error_object("Bad request", str(error))
+            self.respond(error.status, text, has_body=request.method != b"HEAD")
+            return
         answer = self._server.answer_slowly(request)
         if isinstance(answer, tuple) and len(answer) == 3:
             page, *self._page_form = answer
@@ -182,8 +211,45 @@ class QueryConnection(RequestReader):
             # Whatever the answer is: a body after HEAD would be read as the next answer.
             has_body = has_body and request.method != b"HEAD"
             self.respond(status, body, kind=kind, extra=extra, has_body=has_body)
-        else:
+        elif request.long is None:
             self.predict(answer, request.body)
+        else:
+            self._read_long(answer, request, request.long)
+
+    def _unpack(self, request: Request) -> None:
+        """Unpack a body that is short; one that is not is unpacked where it is read.
+
+        Raises:
+            BodyError: it cannot be unpacked.
+        """
+        if request.encoding in (b"", b"identity"):
+            request.encoding = b""
+        elif request.long is None:
+            encoding = request.encoding.decode("latin-1")
+            short = inflate_short(request.body, encoding, LONG_BODY_BYTES)
+            if short is not None:
+                request.body, request.encoding = short, b""
+                return
+            request.long = LongBody(self._server.reader.held)
+            try:
+                request.long.write(request.body)
+            except (BusyError, OSError):
+                raise BodyError(503, "too many long bodies are read; try again later") from None
+
+    def _read_long(self, route: "Route", request: Request, body: LongBody) -> None:
+        """Have a long body read; what it holds is submitted, or answered, after that."""
+        server = self._server
+        long: LongRequest | LongFeedback = (
+            LongFeedback(self) if request.is_feedback else LongRequest(self, server.engine, route)
+        )
+        self._query = long
+        job = Job(
+            input_type=route.input_type,
+            encoding=request.encoding.decode("latin-1"),
+            is_feedback=request.is_feedback,
+            bounds=server.bounds,
+        )
+        long.await_rows(server.reader.read(body, job, long.on_read))
 
     def on_page(self, text: bytes) -> None:
         """Answer with the text that was waited for."""
@@ -196,7 +262,11 @@ class QueryConnection(RequestReader):
 
     def on_output(self, query: Query | None, output: bytes) -> None:  # noqa: ARG002  # Sink's
         """Write a prediction. Called by the dispatcher, or by `submit` on a cache hit."""
-        body = b'{"query_id":%d,"output":%b,"default":false}' % (self._query_id, output)
+        try:
+            body = b'{"query_id":%d,"output":%b,"default":false}' % (self._query_id, output)
+        except TypeError:
+            self.respond_long(200, long_answer(self._query_id, output))
+            return
         if self._is_plain:
             self._query = None
             self.is_busy = False
@@ -234,15 +304,31 @@ class QueryConnection(RequestReader):
             return
         if status == 503:
             extra += b"Retry-After: 1\r\n"
-        is_last = self._is_last or (
-            (self._server.is_draining or self._is_ended) and not self.has_more
-        )
+        is_last = self._is_the_last
         heads = self._server.heads
         if status == 200 and kind is JSON and not is_last and not extra:
             text = heads.ok[len(body)] + body
         else:
             text = heads.answer(status, body, kind=kind, extra=extra, is_last=is_last)
         self.transport.write(text if has_body else text[: len(text) - len(body)])
+        self._end_request(is_last=is_last)
+
+    def respond_long(self, status: int, pieces: Sequence[bytes | memoryview]) -> None:
+        """Write an answer whose body is in pieces, none of which is copied."""
+        self._query = None
+        if self.transport is None:
+            return
+        is_last = self._is_the_last
+        size = sum(map(len, pieces))
+        head = self._server.heads.answer(status, b"", is_last=is_last, length=size)
+        self.transport.writelines((head, *pieces))
+        self._end_request(is_last=is_last)
+
+    @property
+    def _is_the_last(self) -> bool:
+        return self._is_last or ((self._server.is_draining or self._is_ended) and not self.has_more)
+
+    def _end_request(self, *, is_last: bool) -> None:
         self.is_busy = False
         if is_last:
             self._close()
@@ -273,7 +359,7 @@ class QueryConnection(RequestReader):
 
     # --- what went wrong ---
 
-    def _on_error(self, error: Exception) -> None:
+    def on_error(self, error: Exception) -> None:
         """Answer for what a body or its queries led to."""
         if isinstance(error, RequestError):
             self.respond(error.status, clipper.error_object(error.error, error.cause))
@@ -292,6 +378,8 @@ class QueryConnection(RequestReader):
         faults.report(f"query {query_id} could not be handled", error)
         self._page_form = ()
         try:
+            if self._query is not None and not isinstance(self._query, Query):
+                self._query.cancel(server.engine)
             server.engine.disown(self)
             if self.is_busy:
                 self._is_last = self._is_last or self._is_refused
@@ -299,19 +387,3 @@ class QueryConnection(RequestReader):
         except Exception as again:  # noqa: BLE001 - nothing is left to try
             faults.report(f"query {query_id} could not be answered", again)
             self.abort()
-
-
-def _version(route: "Route", version: str) -> "Dispatcher | None":
-    """Return the version that a request names; None where no model is linked.
-
-    Raises:
-        RequestError: the linked model has no such version.
-    """
-    found = route.versions.get(version)
-    if found is None and route.model is not None:
-        raise RequestError(
-            400,
-            "Query processing error",
-            f"Requested version: {version} does not exist for model: {route.model}",
-        )
-    return found

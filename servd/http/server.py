@@ -16,10 +16,12 @@ from servd import faults
 from servd.config import Config
 from servd.engine import Engine
 from servd.figures import Figures
+from servd.http.bounds import LONG_BODY_BYTES, bounds_of
 from servd.http.codecs import clipper
 from servd.http.codecs.clipper import check_json
-from servd.http.codecs.refusals import SCHEMA, RequestError
+from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, RequestError
 from servd.http.exposition import clipper_metrics, prometheus_metrics
+from servd.http.long_bodies import BodyReader
 from servd.http.metrics_page import MetricsPage
 from servd.http.parsing import Request
 from servd.http.query import QueryConnection
@@ -86,6 +88,8 @@ class QueryServer:
         self.why_unready = ""
         self.known_heads: dict[bytes, tuple[bytes, int]] = {}
         self.max_body_bytes = config.max_body_bytes
+        self.bounds = bounds_of(config)
+        self.reader = BodyReader(self.bounds)
         self.tick = 0
         self.token = config.query_token
         self._config = config
@@ -112,6 +116,7 @@ class QueryServer:
         for connection in list(self.connections):
             if connection.transport is not None:
                 connection.transport.abort()
+        await self.reader.close()
 
     @property
     def port(self) -> int:
@@ -131,6 +136,8 @@ class QueryServer:
         Clients that put something new into every head would fill any table: it is emptied then.
         """
         if self.token or url not in self.engine.routes or len(head) > MAX_KNOWN_HEAD_BYTES:
+            return
+        if length > LONG_BODY_BYTES:
             return
         if len(self.known_heads) >= MAX_KNOWN_HEADS:
             self.known_heads.clear()
@@ -169,7 +176,10 @@ class QueryServer:
     # --- off the hot path ---
 
     def answer_slowly(self, request: Request) -> Route | Answer | PageAnswer:
-        """Return the route of a prediction, or an answer."""
+        """Return the route of a prediction, or an answer.
+
+        Feedback whose body is still to be read is marked as such, and has its route too.
+        """
         path = _path(request.url)
         if path in (b"/healthz", b"/readyz") and request.method in (b"GET", b"HEAD"):
             return self._answer_health(path)  # a prober has no token
@@ -205,13 +215,16 @@ class QueryServer:
             return self._prometheus_page, kind, has_body
         return self._clipper_page, JSON, has_body
 
-    def _answer_named(self, path: bytes, request: Request) -> Answer:
+    def _answer_named(self, path: bytes, request: Request) -> Route | Answer:
         name, _, verb = path.strip(b"/").partition(b"/")
         text = name.decode(errors="replace")
         route = self.engine.by_name.get(text)
         if verb == b"update" and route is not None:
             if request.method != b"POST":
                 return _not_allowed(b"POST, OPTIONS")
+            if request.long is not None:
+                request.is_feedback = True
+                return route
             return (*_answer_update(route, request.body), JSON, b"", True)
         if verb in (b"predict", b"update"):
             cause = f"No application with name '{text}' exists"
@@ -290,10 +303,4 @@ def _answer_update(route: Route, body: bytes) -> tuple[int, bytes]:
     except RequestError as error:
         cause = error.cause.replace(SCHEMA, UPDATE_SCHEMA)
         return error.status, clipper.error_object(error.error, cause)
-    return 200, b"Feedback received? 1"
-
-
-UPDATE_SCHEMA = (
-    'Expected JSON schema: \n  {\n   "uid" := int,\n'
-    '   "input" := [double] | [int] | [string] | [byte] | [float],\n   "label" := double\n  }\n'
-)
+    return 200, clipper.FEEDBACK_RECEIVED

@@ -51,16 +51,21 @@ class Heads:
         kind: bytes = JSON,
         extra: bytes = b"",
         is_last: bool = False,
+        length: int | None = None,
     ) -> bytes:
-        """Return a whole answer; `extra` holds further header lines, each with its line end."""
+        """Return a whole answer; `extra` holds further header lines, each with its line end.
+
+        `length` is that of a body which is written apart from it.
+        """
         close = b"Connection: close\r\n" if is_last else b""
-        length = b"" if status == HTTPStatus.NO_CONTENT else b"Content-Length: %d\r\n" % len(body)
+        size = len(body) if length is None else length
+        said = b"" if status == HTTPStatus.NO_CONTENT else b"Content-Length: %d\r\n" % size
         return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n%b%b%b%b\r\n%b" % (
             status,
             HTTPStatus(status).phrase.encode(),
             kind,
             self.date,
-            length,
+            said,
             extra,
             close,
             body,

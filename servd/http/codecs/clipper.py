@@ -14,15 +14,18 @@ import simdjson
 
 from servd.datatypes import InputType
 from servd.http.codecs.json_faults import EXPLAINED_BYTES, read_strictly
-from servd.http.codecs.refusals import explain, json_error, no_input
+from servd.http.codecs.refusals import RequestError, explain, json_error, no_input
 from servd.query import Miss, Why
 
 if TYPE_CHECKING:
+    from servd.dispatcher import Dispatcher
     from servd.route import Route
 
 LARGE_BODY_BYTES = 1024
 """From this size on, a numeric body goes through simdjson's buffer: at 784 numbers that takes
 less than half the time of the typed decoder and struct."""
+
+FEEDBACK_RECEIVED = b"Feedback received? 1"
 
 Rows = bytes | list[bytes]
 """One input, or those of an `input_batch`."""
@@ -48,12 +51,12 @@ class _Doubles(_Request):
     input_batch: list[list[float]] | msgspec.UnsetType = msgspec.UNSET
 
 
-_Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+INT32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
 class _Integers(_Request):
-    input: list[_Int32] | msgspec.UnsetType = msgspec.UNSET
-    input_batch: list[list[_Int32]] | msgspec.UnsetType = msgspec.UNSET
+    input: list[INT32] | msgspec.UnsetType = msgspec.UNSET
+    input_batch: list[list[INT32]] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Strings(_Request):
@@ -279,3 +282,21 @@ def error_object(error: str, cause: str, query_id: int | None = None) -> bytes:
     if query_id is not None:
         body["query_id"] = query_id
     return json.dumps(body).encode()
+
+
+def dispatcher_for(route: "Route", version: str | None) -> "Dispatcher | None":
+    """Return the version that a request names, or the current one; None where no model is linked.
+
+    Raises:
+        RequestError: the linked model has no such version.
+    """
+    if version is None:
+        return route.dispatcher
+    found = route.versions.get(version)
+    if found is None and route.model is not None:
+        raise RequestError(
+            400,
+            "Query processing error",
+            f"Requested version: {version} does not exist for model: {route.model}",
+        )
+    return found

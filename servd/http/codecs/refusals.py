@@ -16,6 +16,11 @@ SCHEMA = (
     '"input" := [double] | [int] | [string] | [byte] | [float],\n  }\n'
 )
 
+UPDATE_SCHEMA = (
+    'Expected JSON schema: \n  {\n   "uid" := int,\n'
+    '   "input" := [double] | [int] | [string] | [byte] | [float],\n   "label" := double\n  }\n'
+)
+
 
 class RequestError(Exception):
     """A request that gets Clipper's error object instead of a prediction."""

@@ -1,0 +1,180 @@
+"""`python -m servd.http.body_reader FD`: reads long bodies for a query server (long_bodies.py).
+
+Reading tens of megabytes of JSON keeps Python's lock for up to a second, so it is done here, where
+nobody waits. A body comes, and its rows go, as memory files; the messages are JSON over a socket.
+"""
+
+import mmap
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from servd.datatypes import InputType
+from servd.http.bodies import BodyError, unpack
+from servd.http.bounds import Bounds
+from servd.http.codecs.clipper_long import check_feedback, read
+from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, RequestError
+
+MESSAGE_BYTES: Final = 1 << 16
+_LONGEST_CAUSE: Final = 2000
+_MEMORY_FACTOR: Final = 3
+_MEMORY_BYTES: Final = 128 * 1024 * 1024
+"""A body may take three times its unpacked size to be read, and so much more."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A body to read; its memory file comes with it."""
+
+    input_type: InputType
+    encoding: str
+    is_feedback: bool
+    bounds: Bounds
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """A body was read: a memory file of `size` bytes of rows, then each row's length as uint32."""
+
+    size: int
+    count: int
+    is_batch: bool
+    version: str | None
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused"):
+    """A body was not what is taken; `error` and `cause` are Clipper's."""
+
+    status: int
+    error: str
+    cause: str
+
+
+class RowFile:
+    """Takes rows into a memory file."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.memfd_create("servd-rows", os.MFD_CLOEXEC)
+        self.size = 0
+        self._file = os.fdopen(self.descriptor, "wb", buffering=1 << 18, closefd=False)
+        self._began = 0
+        self._sizes: list[int] = []
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self._sizes)
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Add to the present row."""
+        self._file.write(piece)
+        self.size += len(piece)
+
+    def end_row(self) -> None:
+        """Begin the next row."""
+        self._sizes.append(self.size - self._began)
+        self._began = self.size
+
+    def finish(self) -> None:
+        """Write the lengths."""
+        self._file.write(struct.pack(f"<{len(self._sizes)}I", *self._sizes))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Let go of the file; whoever it was sent to keeps it."""
+        with suppress(OSError):  # what is left in its buffer nobody wants
+            self._file.close()
+        os.close(self.descriptor)
+
+
+def main() -> None:
+    """Read body after body until the server hangs up."""
+    # The server ends this process by hanging up: what a terminal or an init sends is for it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with socket.socket(fileno=int(sys.argv[1])) as channel:
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_BYTES, 1)
+            if not message:
+                return
+            _answer(channel, msgspec.json.decode(message, type=Job), descriptors[0])
+
+
+def _answer(channel: socket.socket, job: Job, descriptor: int) -> None:
+    rows = RowFile()
+    try:
+        reply = _read(job, descriptor, rows)
+        if isinstance(reply, Done):
+            socket.send_fds(channel, [msgspec.json.encode(reply)], [rows.descriptor])
+        else:
+            channel.send(msgspec.json.encode(reply))
+    finally:
+        rows.close()
+
+
+def _read(job: Job, descriptor: int, rows: RowFile) -> Done | Refused:
+    try:
+        if job.encoding:
+            descriptor = _unpacked(job, descriptor)
+        with _limited_memory(os.fstat(descriptor).st_size):
+            body = _mapped(descriptor)
+            if job.is_feedback:
+                check_feedback(body)
+            asked = read(body, job.input_type, job.bounds, rows)
+            del body
+            rows.finish()
+        return Done(rows.size, rows.count, asked.is_batch, asked.version)
+    except RequestError as error:
+        cause = error.cause.replace(SCHEMA, UPDATE_SCHEMA) if job.is_feedback else error.cause
+        return Refused(error.status, error.error, cause[:_LONGEST_CAUSE])
+    except BodyError as error:
+        return Refused(error.status, "Bad request", str(error)[:_LONGEST_CAUSE])
+    except MemoryError:
+        cause = f"the body would take more than {_MEMORY_FACTOR} times its size in memory"
+        return Refused(413, "Bad request", f"{cause}: send it in several requests")
+    finally:
+        os.close(descriptor)
+
+
+def _unpacked(job: Job, descriptor: int) -> int:
+    """Return a memory file of an unpacked body instead of that of the packed one."""
+    unpacked = os.memfd_create("servd-body", os.MFD_CLOEXEC)
+    try:
+        for piece in unpack(_mapped(descriptor), job.encoding, job.bounds):
+            os.write(unpacked, piece)
+    except BaseException:
+        os.close(unpacked)
+        raise
+    os.close(descriptor)
+    return unpacked
+
+
+def _mapped(descriptor: int) -> memoryview:
+    """Return a memory file's content, uncopied; unmapped when no view of it is left."""
+    size = os.fstat(descriptor).st_size
+    return memoryview(mmap.mmap(descriptor, size, prot=mmap.PROT_READ) if size else b"")
+
+
+@contextmanager
+def _limited_memory(size: int) -> Iterator[None]:
+    """Let a body take a multiple of its size; what would take more raises MemoryError."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with Path("/proc/self/statm").open() as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    limit = used + _MEMORY_FACTOR * size + _MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit if soft < 0 else min(limit, soft), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+if __name__ == "__main__":
+    main()

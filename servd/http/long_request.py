@@ -1,0 +1,239 @@
+"""Requests that take several turns of the event loop: long bodies, batches of many inputs.
+
+Made by http/query.py. Each has a timer of its own, as its time runs from when it came and not from
+when it was read; for these few that costs nothing beside what they take.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from servd.http.answers import BatchAnswer
+from servd.http.body_reader import Refused
+from servd.http.codecs import clipper
+from servd.http.long_bodies import LongRows, Reading
+from servd.query import Miss, Query, Why, miss
+
+if TYPE_CHECKING:
+    from servd.dispatcher import Dispatcher
+    from servd.engine import Engine
+    from servd.http.query import QueryConnection
+    from servd.route import Route
+
+TURN_ROWS: Final = 256
+"""Inputs of a batch that are submitted, or given up, in one turn: about a millisecond's work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Several inputs for a version of an application, to be answered by `deadline_s`."""
+
+    route: "Route"
+    dispatcher: "Dispatcher | None"
+    rows: Iterable[bytes]
+    count: int
+    deadline_s: float
+
+
+class LongRequest:
+    """A request whose body is read beside; then the sink of its query, if it has one input."""
+
+    __slots__ = ("_connection", "_engine", "_query", "_reading", "_route", "_timer", "deadline_s")
+
+    def __init__(self, connection: "QueryConnection", engine: "Engine", route: "Route") -> None:
+        self._connection = connection
+        self._engine = engine
+        self._route = route
+        self._reading: Reading | None = None
+        self._query: Query | None = None
+        self.deadline_s = engine.clock() + route.slo_s
+        self._timer = asyncio.get_running_loop().call_later(route.slo_s, self._on_deadline)
+
+    def await_rows(self, reading: Reading) -> None:
+        """Take note of who reads the body."""
+        self._reading = reading
+
+    @property
+    def owner(self) -> object:
+        """The connection that waits."""
+        return self._connection
+
+    def cancel(self, engine: "Engine") -> None:
+        """Free what it takes: the caller has hung up, or is told of a fault."""
+        self._timer.cancel()
+        if self._reading is not None:
+            self._reading.cancel()
+        if self._query is not None:
+            engine.cancel(self._query)
+        self._end()
+
+    def on_read(self, read: LongRows | Refused) -> None:
+        """Go on with what the body holds. Called by the reader."""
+        self._reading = None
+        try:
+            if isinstance(read, LongRows):
+                self._submit(read)
+            else:
+                self._timer.cancel()
+                text = clipper.error_object(read.error, read.cause)
+                self._connection.respond(read.status, text)
+        except Exception as error:  # noqa: BLE001 - the boundary of a request
+            self._timer.cancel()
+            self._connection.on_error(error)
+
+    def _submit(self, read: LongRows) -> None:
+        connection, route = self._connection, self._route
+        dispatcher = clipper.dispatcher_for(route, read.version)
+        if read.is_batch:
+            self._timer.cancel()
+            connection.start_batch(Asked(route, dispatcher, read, read.count, self.deadline_s))
+            return
+        connection.take_id()
+        (row,) = read
+        query = self._engine.submit(route, dispatcher, row, self)
+        if not query.is_done:
+            self._query = query
+
+    def _end(self) -> None:
+        """Let go: a query and its sink hold each other, and a long row must not wait for that."""
+        self._timer.cancel()
+        self._query = None
+
+    def _on_deadline(self) -> None:
+        query = self._query
+        if query is not None:
+            self._route.lost += 1
+        else:
+            if self._reading is not None:
+                self._reading.cancel()
+            self._connection.take_id()
+            query = Query(self._route, b"", self, 0, self.deadline_s - self._route.slo_s)
+        miss(query, Miss.TIMED_OUT)
+
+    # --- `Sink` of its query ---
+
+    def on_output(self, query: Query, output: bytes) -> None:
+        """Pass the output on."""
+        self._end()
+        self._connection.on_output(query, output)
+
+    def on_miss(self, query: Query, miss: Why) -> None:
+        """Pass the reason on."""
+        self._end()
+        self._connection.on_miss(query, miss)
+
+    def on_fault(self, error: Exception) -> None:
+        """Pass the fault on."""
+        self._end()
+        self._connection.on_fault(error)
+
+
+class LongFeedback:
+    """Feedback whose body is read beside; it is only said whether it is right."""
+
+    __slots__ = ("_connection", "_reading", "deadline_s")
+
+    def __init__(self, connection: "QueryConnection") -> None:
+        self._connection = connection
+        self._reading: Reading | None = None
+        self.deadline_s = float("inf")
+
+    def await_rows(self, reading: Reading) -> None:
+        """Take note of who reads the body."""
+        self._reading = reading
+
+    def cancel(self, engine: "Engine") -> None:
+        """Let go of the body."""
+        del engine
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def on_read(self, read: LongRows | Refused) -> None:
+        """Answer."""
+        if isinstance(read, Refused):
+            self._connection.respond(read.status, clipper.error_object(read.error, read.cause))
+        else:
+            self._connection.respond(200, clipper.FEEDBACK_RECEIVED)
+
+
+class LongBatch(BatchAnswer):
+    """An input_batch that is submitted in turns, and the sink of its queries."""
+
+    __slots__ = ("_asked", "_engine", "_is_ended", "_is_late", "_rows", "_timer")
+
+    def __init__(
+        self, connection: "QueryConnection", engine: "Engine", first_id: int, asked: Asked
+    ) -> None:
+        super().__init__(connection, first_id, asked.count)
+        self._engine = engine
+        self._asked = asked
+        self._rows: Iterator[tuple[int, bytes]] = iter(enumerate(asked.rows))
+        self._is_ended = False
+        self._is_late = False
+        delay_s = max(asked.deadline_s - engine.clock(), 0)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_deadline)
+
+    @property
+    def deadline_s(self) -> float:
+        """When it is answered at the latest."""
+        return self._asked.deadline_s
+
+    def cancel(self, engine: "Engine") -> None:
+        """Free all places, and submit no more."""
+        super().cancel(engine)
+        self._end()
+
+    def go_on(self) -> None:
+        """Submit a turn's share; whoever has several turns lets others have theirs between."""
+        try:
+            for _ in range(TURN_ROWS):
+                index, row = next(self._rows, (-1, b""))
+                if index < 0 or self._is_ended:
+                    return
+                self._submit(index, row)
+        except Exception as error:  # noqa: BLE001 - the boundary of a request
+            self.on_fault(error)
+            return
+        asyncio.get_running_loop().call_soon(self.go_on)
+
+    def _submit(self, index: int, row: bytes) -> None:
+        asked = self._asked
+        if self._is_late:
+            query = Query(asked.route, row, self, index, self.deadline_s - asked.route.slo_s)
+            miss(query, Miss.TIMED_OUT)
+            return
+        query = self._engine.submit(asked.route, asked.dispatcher, row, self, index)
+        if not query.is_done:
+            self.queries.append(query)
+
+    def _on_deadline(self) -> None:
+        self._is_late = True
+        self._give_up(0)
+
+    def _give_up(self, at: int) -> None:
+        for query in self.queries[at : at + TURN_ROWS]:
+            if not query.is_done and not self._is_ended:
+                query.route.lost += 1
+                miss(query, Miss.TIMED_OUT)
+        if at + TURN_ROWS < len(self.queries) and not self._is_ended:
+            asyncio.get_running_loop().call_soon(self._give_up, at + TURN_ROWS)
+
+    def on_fault(self, error: Exception) -> None:
+        """Give up on the whole request, and submit no more of it."""
+        if not self._is_ended:
+            self._end()
+            super().on_fault(error)
+
+    def _answer(self) -> None:
+        self._end()
+        super()._answer()
+
+    def _end(self) -> None:
+        self._is_ended = True
+        self._rows = iter(())
+        self._timer.cancel()
+
+
+Long = LongRequest | LongFeedback | LongBatch
+"""What a connection may wait for instead of a query."""
