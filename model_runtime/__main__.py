@@ -11,6 +11,7 @@ from typing import Any
 
 from model_runtime.admission import KeyFileError, ReplicaKeys, read_replica_keys
 from model_runtime.health import parse_address
+from model_runtime.init import stand_in
 from model_runtime.loop import Options, Replica
 from model_runtime.signals import StopSignal
 
@@ -19,6 +20,9 @@ PR_SET_PDEATHSIG = 1
 
 def main() -> int:
     """Run a replica; return the exit status."""
+    status = stand_in()
+    if status is not None:
+        return status
     _die_with_parent()
     _take_users_mask()
     stop = StopSignal()

@@ -22,6 +22,7 @@ from servd.curve import read_keys
 from servd.discovery import Resolve, resolve
 from servd.engine import Engine
 from servd.http.server import QueryServer
+from servd.offspring import offspring
 from servd.ports import base_url, free_port
 from servd.published import PublishedError, PublishedFile
 from servd.remote import TICK_S
@@ -103,6 +104,7 @@ class ClusterFrontend:
                         cluster.discovery.run(),
                         _every(TICK_S, cluster.tick),
                         _every(POLL_S, lambda: self._look(cluster)),
+                        offspring.keep_reaping(),
                     )
                 ]
                 await self._settle(cluster)

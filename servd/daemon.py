@@ -34,6 +34,7 @@ from servd.instance import (
 from servd.launchers.base import Launcher
 from servd.launchers.docker import DockerLauncher
 from servd.launchers.process import ProcessLauncher
+from servd.offspring import offspring
 from servd.orphans import Orphans
 from servd.ports import base_url, resolve_ports
 from servd.registry import Registry
@@ -123,6 +124,7 @@ class Daemon:
             )
             stack.callback(log.release, handlers)
             stack.callback(log.log.info, "stopped")
+            stack.callback(offspring.end_all)
             close_folders(self._config)
             self._config = resolve_ports(self._config)
             await asyncio.to_thread(self._end_orphans)
@@ -213,6 +215,7 @@ class Daemon:
     async def _serve(self, door: Door, deployer: Deployer) -> None:
         async with asyncio.TaskGroup() as tasks:
             tending = [tasks.create_task(_restore(deployer, door))]
+            tending.append(tasks.create_task(offspring.keep_reaping()))
             if self._is_whole:
                 tending.append(tasks.create_task(_sweep(deployer)))
             await self._stop.wait()

@@ -17,6 +17,7 @@ from servd.errors import StartError
 from servd.frontends import Frontends, Listener
 from servd.launchers.base import describe_exit
 from servd.log import log
+from servd.offspring import offspring
 
 BACKLOG = 4096
 START_S = 30.0
@@ -166,6 +167,7 @@ class FrontendProcesses(Listener):
             # Ctrl-C at the daemon's terminal must not reach it: it drains first.
             start_new_session=True,
         )
+        offspring.own(process.pid)
         member = self._living[number] = _Member(process)
         self._tasks.create_task(self._watch(number, member))
         return member
@@ -174,6 +176,7 @@ class FrontendProcesses(Listener):
         if self._stop.is_set():  # it was being launched then
             member.signal(signal.SIGTERM)
         code = await member.process.wait()
+        offspring.disown(member.process.pid)
         del self._living[number]
         member.has_spoken.set()
         member.is_over.set()

@@ -6,16 +6,28 @@ by servd/daemon.py at the start (end_orphans).
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from servd.identity import folder_id, is_of
+from servd.launchers.cgroups import PREFIX, end_group, group_of
 
 _WAIT_S = 5.0
 PARENT_VARIABLE = "SERVD_PARENT_PID"
+NAME_VARIABLE = "SERVD_REPLICA_ID"
 """In the environment of each replica, and of what its model starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    pid: int
+    created_s: float
+    name: str
+    group: str
 
 
 class Orphans:
@@ -34,6 +46,7 @@ class Orphans:
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         record = {"pid": pid, "create_time": created, "folder_id": folder_id(self._folder)}
+        record |= _traces(pid)
         self._path(pid).write_text(json.dumps(record))
 
     def forget(self, pid: int | None) -> None:
@@ -48,9 +61,11 @@ class Orphans:
         the folder are of the original's replicas, which live on. Blocks for at most five seconds.
         """
         paths = list(self._folder.glob("*.json"))
-        created_s = dict(filter(None, map(self._read, paths)))
-        living = [process for process in _members(created_s) if _kill(process)]
+        records = list(filter(None, map(self._read, paths)))
+        living = [process for process in _members(records) if _kill(process)]
         psutil.wait_procs(living, timeout=_WAIT_S)
+        for record in records:
+            end_group(record.group)
         for path in paths:
             path.unlink(missing_ok=True)
         return len(living)
@@ -58,25 +73,44 @@ class Orphans:
     def _path(self, pid: int) -> Path:
         return self._folder / f"{pid}.json"
 
-    def _read(self, path: Path) -> tuple[int, float] | None:
+    def _read(self, path: Path) -> _Record | None:
         try:
             record = json.loads(path.read_text())
             if not is_of(self._folder, record["folder_id"]):
                 return None
-            return int(record["pid"]), float(record["create_time"])
+            return _Record(
+                pid=int(record["pid"]),
+                created_s=float(record["create_time"]),
+                name=str(record.get("name") or ""),
+                group=str(record.get("group") or ""),
+            )
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
 
-def _members(created_s: Mapping[int, float]) -> Iterator[psutil.Process]:
-    """Yield the replicas of these pids and creation times, and what their models started."""
-    if not created_s:
+def _traces(pid: int) -> dict[str, str]:
+    """Return by what else that is known which a replica starts: its name, and its group if any."""
+    traces = {}
+    with suppress(psutil.Error):
+        traces["name"] = psutil.Process(pid).environ().get(NAME_VARIABLE, "")
+    group = group_of(pid)
+    if group is not None and group.name.startswith(PREFIX):
+        traces["group"] = str(group)
+    return traces
+
+
+def _members(records: Collection[_Record]) -> Iterator[psutil.Process]:
+    """Yield the replicas of these records, and what their models started."""
+    if not records:
         return
+    created_s = {record.pid: record.created_s for record in records}
+    names = {record.name for record in records} - {""}
     for process in psutil.process_iter():
         try:
-            # A replica leads its own session; what its model starts stays in it.
+            # A replica leads its own session; most of what its model starts stays in it.
             leader = process.pid if process.pid in created_s else os.getsid(process.pid)
-            if leader in created_s and _is_of_replica(process, leader, created_s[leader]):
+            is_member = leader in created_s and _is_of_replica(process, leader, created_s[leader])
+            if is_member or process.environ().get(NAME_VARIABLE) in names:
                 yield process
         except (psutil.Error, OSError):
             continue  # it ended meanwhile, or is somebody else's

@@ -34,11 +34,17 @@ class ReplicaFigures:
             p50_ms=window.p50_ms if window else None,
             p99_ms=window.p99_ms if window else None,
             mean_batch=window.mean_batch if window else None,
-            memory_bytes=self._memory_bytes(replica.pid) if replica.pid else replica.memory_bytes,
+            memory_bytes=self._memory_of(replica),
             runtime=replica.spec.version.runtime,
             test_ms=call_ms_of(replica.info),
             last_error=replica.failure.message if replica.failure else replica.last_death or None,
         )
+
+    def _memory_of(self, replica: Replica) -> int | None:
+        # A container's main process may only be the parent of the one that holds the model.
+        if replica.pid is None or replica.spec.version.is_contained:
+            return replica.memory_bytes
+        return self._memory_bytes(replica.pid)
 
     def _memory_bytes(self, pid: int) -> int | None:
         now_s = self._clock()

@@ -6,15 +6,12 @@ admin API. What a standalone image runs, as process 1 of its container. Called b
 
 import asyncio
 import gc
-import os
 import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-
-import psutil
 
 from servd import __version__, log
 from servd.clock import monotonic
@@ -26,6 +23,7 @@ from servd.http.server import QueryServer
 from servd.instance import close_to_others, make_folders
 from servd.launchers.process import ProcessLauncher
 from servd.log_copier import LogCopier
+from servd.offspring import offspring
 from servd.ports import base_url, probe
 from servd.rpc import ReplicaConnection
 from servd.supervisor import Supervisor
@@ -36,7 +34,6 @@ Result = TypeVar("Result")
 DOOR_S = 0.1
 """Between closing the door and closing idle connections: what was on its way is still answered."""
 
-REAP_EVERY_S = 5.0
 WATCH_EVERY_S = 0.2
 
 
@@ -90,6 +87,7 @@ class _Server:
             path = config.logs_dir / "daemon.log"
             stack.callback(log.release, log.configure(path, config.log_level, to_stderr=True))
             stack.callback(log.log.info, "stopped")
+            stack.callback(offspring.end_all)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._on_signal)
@@ -134,7 +132,7 @@ class _Server:
         async with asyncio.TaskGroup() as tasks:
             others: list[asyncio.Task[Any]] = [
                 tasks.create_task(copier.run()),
-                tasks.create_task(_reap(supervisor)),
+                tasks.create_task(offspring.keep_reaping()),
             ]
             stopping = tasks.create_task(self._stop.wait())
             others.append(stopping)
@@ -219,32 +217,3 @@ class _Server:
 def _link_bundle(one: OneModel, config: Config) -> None:
     """Put the bundle where the supervisor looks for it."""
     (config.bundles_dir / (one.version.bundle or "")).symlink_to(one.bundle_dir.absolute())
-
-
-async def _reap(supervisor: Supervisor) -> None:
-    """Collect what the models' own children leave behind, where this is process 1.
-
-    Only a zombie that was there the last time too: a replica's own end is its launcher's to hear.
-    """
-    if os.getpid() != 1:
-        return
-    seen: set[int] = set()
-    while True:
-        await asyncio.sleep(REAP_EVERY_S)
-        own = {status.pid for status in supervisor.statuses()}
-        zombies = {child.pid for child in psutil.Process().children() if _is_zombie(child)} - own
-        _collect(zombies & seen)
-        seen = zombies
-
-
-def _collect(pids: set[int]) -> None:
-    for pid in pids:
-        with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-
-
-def _is_zombie(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False

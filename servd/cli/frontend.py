@@ -102,8 +102,10 @@ def command(
     import uvloop  # noqa: PLC0415 - wanted by this verb only
 
     from servd.cluster_frontend import ClusterFrontendSettings, serve  # noqa: PLC0415 - all that serves
+    from servd.offspring import offspring  # noqa: PLC0415 - as above
 
     settings = ClusterFrontendSettings(registry=registry, curve=curve, drain_delay_s=drain_delay_s)
+    offspring.take_in()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(config, settings))
 

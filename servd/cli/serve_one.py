@@ -77,6 +77,7 @@ def command(session: Session, /, bundle: Path, applications: Path | None, **flag
     """
     import uvloop  # noqa: PLC0415 - wanted by this verb only
 
+    from servd.offspring import offspring  # noqa: PLC0415 - as above
     from servd.serve_one import serve_one  # noqa: PLC0415 - as above
 
     one = _one_model(bundle, applications, flags)
@@ -84,6 +85,7 @@ def command(session: Session, /, bundle: Path, applications: Path | None, **flag
     folder = tempfile.mkdtemp(prefix="servd-")
     try:
         config = _config(session, flags, Path(folder))
+        offspring.take_in()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve_one(one, config, os.environ))
     finally:

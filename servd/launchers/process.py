@@ -8,11 +8,15 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from model_runtime.carriers import STREAM_SCHEME
 from servd.errors import BundleError, InvalidValueError
 from servd.launchers.base import ImageFacts, LaunchSpec
+from servd.launchers.cgroups import Group, new_group
+from servd.offspring import has_in_environment, offspring
+from servd.orphans import NAME_VARIABLE
 
 _ONE_THREAD = (
     "OMP_NUM_THREADS",
@@ -24,13 +28,25 @@ _ONE_THREAD = (
 _PRIVATE = ("SERVD_READY_FD", "SERVD_TOKEN")
 
 
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """By what that is known that a replica has started: its name, its log, and its group if any."""
+
+    name: str
+    log_path: Path
+    group: Group | None
+
+
 class ProcessHandle:
     """One replica process, the leader of its own session."""
 
-    def __init__(self, process: asyncio.subprocess.Process, socket: Path, scratch: Path) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, socket: Path, scratch: Path, traces: Traces
+    ) -> None:
         self._process = process
         self._socket = socket
         self._scratch = scratch
+        self._traces = traces
 
     @property
     def pid(self) -> int:
@@ -76,10 +92,30 @@ class ProcessHandle:
             self._kill_group()
 
     def cleanup(self) -> None:
-        """End leftover children; remove the socket and the scratch folder."""
+        """End what it has left behind, also in sessions of its own; remove its files."""
         self._kill_group()
+        group = self._traces.group
+        if group is not None:
+            group.end()
+        offspring.end(self._has_started)
+        offspring.disown(self._process.pid)
+        if group is not None:
+            group.remove_soon()
         self._socket.unlink(missing_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _has_started(self, pid: int) -> bool:
+        """Whether a process that was left behind comes from this replica."""
+        if has_in_environment(pid, f"{NAME_VARIABLE}={self._traces.name}"):
+            return True
+        with suppress(OSError):
+            if os.getsid(pid) == self._process.pid:
+                return True
+        for number in (1, 2):  # its output
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/fd/{number}").readlink() == self._traces.log_path:
+                    return True
+        return False
 
     def _kill_group(self) -> None:
         # The process leads its group, which lives on while any child of the model does.
@@ -125,6 +161,7 @@ class ProcessLauncher:
         scratch = self._scratch_dir / name
         for folder in (socket.parent, scratch, spec.log_path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        traces = Traces(name, spec.log_path.resolve(), new_group(name))
         log = os.open(spec.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             process = await asyncio.create_subprocess_exec(
@@ -133,13 +170,21 @@ class ProcessLauncher:
                 stdout=log,
                 stderr=log,
                 cwd=str(scratch),
-                env=self._env(spec),
+                env=self._env(spec) | {NAME_VARIABLE: name},
                 # Ctrl-C at the daemon's terminal must not reach replicas: they drain first.
                 start_new_session=True,
             )
+        except OSError:
+            if traces.group is not None:
+                traces.group.remove()
+            raise
         finally:
             os.close(log)
-        return ProcessHandle(process, socket, scratch)
+        offspring.own(process.pid)
+        if traces.group is not None:
+            # Before the model is loaded: Python itself takes longer to start.
+            traces.group.add(process.pid)
+        return ProcessHandle(process, socket, scratch, traces)
 
     async def describe_image(self, image: str) -> ImageFacts:
         """Refuse: processes have no images."""

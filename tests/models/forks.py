@@ -157,6 +157,14 @@ def own_handler():
     return terminated()
 
 
+def orphans():
+    """Leave children behind that end a moment later, as programs and shells do."""
+    for _ in range(3):
+        subprocess.run(["sh", "-c", "sleep 0.1 &"], check=True)
+    # Nobody takes the status of a child of the model from it.
+    return [subprocess.run(["sh", "-c", "sleep 0.2; exit 4"], check=False).returncode, pool()]
+
+
 def pid():
     return os.getpid()
 
