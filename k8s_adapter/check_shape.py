@@ -36,6 +36,7 @@ _APIS: Final = {
     "Deployment": {"apps/v1": _Served()},
     "HorizontalPodAutoscaler": {
         "autoscaling/v2": _Served(since=KubeVersion(1, 23)),
+        "autoscaling/v1": _Served(),
         "autoscaling/v2beta2": _Served(until=KubeVersion(1, 26)),
     },
     "PodDisruptionBudget": {

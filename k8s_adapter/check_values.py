@@ -64,6 +64,7 @@ def _filled(value: Any) -> str:
 _SERVICE_TYPE: Final = _among("ClusterIP", "LoadBalancer", "NodePort")
 _FREE: Final = frozenset({"labels", "annotations", "matchLabels", "selector"})
 """Maps whose keys are not fields."""
+_AT_LEAST_ONE: Final = ("minReplicas", "averageUtilization", "targetCPUUtilizationPercentage")
 _RULES: Final[Mapping[str, _Rule]] = {
     "imagePullPolicy": _among("Always", "IfNotPresent", "Never"),
     "pathType": _among("Exact", "ImplementationSpecific", "Prefix"),
@@ -75,6 +76,6 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "terminationGracePeriodSeconds": _least(0),
     **dict.fromkeys(("periodSeconds", "timeoutSeconds"), _least(1)),
     **dict.fromkeys(("failureThreshold", "successThreshold", "maxSkew"), _least(1)),
-    **dict.fromkeys(("minReplicas", "averageUtilization"), _least(1)),
+    **dict.fromkeys(_AT_LEAST_ONE, _least(1)),
     **dict.fromkeys(("image", "containers"), _filled),
 }

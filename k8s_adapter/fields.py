@@ -120,6 +120,7 @@ _SPECS: Final[dict[str, dict[str, Any]]] = {
         "minReplicas": int,
         "maxReplicas!": int,
         "metrics": [{"type!": str, "resource": {"name!": str, "target!": _TARGET}}],
+        "targetCPUUtilizationPercentage": int,
     },
     "PodDisruptionBudget": {
         "maxUnavailable": _PORT,

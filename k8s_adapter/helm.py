@@ -71,7 +71,7 @@ def cluster_chart(objects: Sequence[Object], options: Options, version: str) -> 
             continue
         marked = _escaped(found)
         del marked["metadata"]["namespace"]
-        _move_values(found, marked, values)
+        _move_values(found, marked, values, options)
         templates[f"templates/{file_name(found)}"] = _template(marked)
     return {
         "Chart.yaml": _chart_yaml("servd", "Query frontends and model replicas", version, options),
@@ -171,7 +171,7 @@ def _namespace_template() -> str:
     return f"{{{{- if and .Values.app.namespace {wanted} }}}}\n{text}{{{{- end }}}}\n"
 
 
-def _move_values(found: Object, marked: Object, values: dict[str, Any]) -> None:
+def _move_values(found: Object, marked: Object, values: dict[str, Any], options: Options) -> None:
     """Put an object's adjustable settings into the values, and expressions in their place."""
     name = found["metadata"]["name"]
     if found["kind"] == "Deployment":
@@ -190,7 +190,7 @@ def _move_values(found: Object, marked: Object, values: dict[str, Any]) -> None:
         values["autoscaling"][name] = {
             "minReplicas": spec["minReplicas"],
             "maxReplicas": spec["maxReplicas"],
-            "cpuTarget": spec["metrics"][0]["resource"]["target"]["averageUtilization"],
+            "cpuTarget": options.cpu_target,
         }
         _mark_autoscaler(marked, f"(index .Values.autoscaling `{name}`)")
     elif found["kind"] == "Service" and found["spec"].get("clusterIP") != "None":
@@ -202,8 +202,11 @@ def _mark_autoscaler(marked: Object, where: str) -> None:
     spec = marked["spec"]
     spec["minReplicas"] = f"{{{{ int {where}.minReplicas }}}}"
     spec["maxReplicas"] = f"{{{{ int {where}.maxReplicas }}}}"
-    target = spec["metrics"][0]["resource"]["target"]
-    target["averageUtilization"] = f"{{{{ int {where}.cpuTarget }}}}"
+    cpu_target = f"{{{{ int {where}.cpuTarget }}}}"
+    if "metrics" in spec:
+        spec["metrics"][0]["resource"]["target"]["averageUtilization"] = cpu_target
+    else:
+        spec["targetCPUUtilizationPercentage"] = cpu_target
 
 
 def _pull_secrets(options: Options) -> list[dict[str, str]]:

@@ -19,8 +19,12 @@ class KubeVersion(NamedTuple):
 
     @property
     def autoscaling(self) -> str:
-        """The API version of a HorizontalPodAutoscaler: v2 became stable in 1.23."""
-        return "autoscaling/v2" if self >= (1, 23) else "autoscaling/v2beta2"
+        """The API version of a HorizontalPodAutoscaler: v2 became stable in 1.23.
+
+        Before, it is v1, which every release has and which can say how much CPU; the v2 betas of
+        then are gone from clusters of today.
+        """
+        return "autoscaling/v2" if self >= (1, 23) else "autoscaling/v1"
 
     @property
     def has_sleep_hook(self) -> bool:

@@ -113,7 +113,10 @@ def autoscaler(
     identity: Identity, bounds: tuple[int, int], cpu_target: int, kube_version: KubeVersion
 ) -> Object:
     """Return the HorizontalPodAutoscaler of an identity's Deployment; bounds are (least, most)."""
-    target = {"type": "Utilization", "averageUtilization": cpu_target}
+    by_cpu: Object = {"targetCPUUtilizationPercentage": cpu_target}
+    if kube_version.autoscaling == "autoscaling/v2":
+        target = {"type": "Utilization", "averageUtilization": cpu_target}
+        by_cpu = {"metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]}
     return {
         "apiVersion": kube_version.autoscaling,
         "kind": "HorizontalPodAutoscaler",
@@ -126,7 +129,7 @@ def autoscaler(
             },
             "minReplicas": bounds[0],
             "maxReplicas": bounds[1],
-            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+            **by_cpu,
         },
     }
 

@@ -77,7 +77,9 @@ class BuildProgress:
             self._output.document(self._document)
         elif self._spec.kind == "standalone" and "id" in self._document:
             port = self._spec.port
-            self._output.line(f"  docker run --rm -p {port}:{port} {self._spec.tag}")
+            ready = f"http://127.0.0.1:{port}/readyz"
+            self._output.line(f"  docker run --rm -d -p {port}:{port} {self._spec.tag}")
+            self._output.line(f"  curl -fsS --retry 60 --retry-delay 1 --retry-all-errors {ready}")
             if example is not None:  # the image has just answered it
                 body = json.dumps({"input": example}, separators=(",", ":"))
                 self._output.line(f"  curl -d {shlex.quote(body)} http://127.0.0.1:{port}/predict")

@@ -6,10 +6,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -24,20 +20,7 @@ ROOT = Path(__file__).parents[2]
 CONTAINERS = ("ml-api", "test-api")
 IMAGES = ("user/ml-serving:0.0.1", "user/test-ml-score-api:latest")
 WAIT_S = 300
-NEEDED = ("docker", "docker-registry")
-
-
-def _post(url, body):
-    """Return the answer once the container is ready for it."""
-    end_s = time.monotonic() + WAIT_S
-    base = url.split("/", 3)
-    while True:
-        with suppress(OSError), urllib.request.urlopen(f"{base[0]}//{base[2]}/readyz", timeout=5):
-            break
-        assert time.monotonic() < end_s, "it does not become ready"
-        time.sleep(0.1)
-    with urllib.request.urlopen(url, body.encode(), timeout=30) as answer:
-        return json.load(answer)
+NEEDED = ("docker", "docker-registry", "curl")
 
 
 def _run(words, env, folder):
@@ -47,6 +30,16 @@ def _run(words, env, folder):
         words, cwd=folder, env=env, capture_output=True, text=True, timeout=WAIT_S, check=False
     )
     assert done.returncode == 0, f"{shlex.join(words)}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _check(printed, shown):
+    """Compare what curl printed with what the page shows; only the number of a query may differ."""
+    if not shown.startswith("{"):
+        assert printed.strip() == shown
+        return
+    answer, expected = json.loads(printed), json.loads(shown)
+    assert (answer["output"], answer["default"]) == (expected["output"], expected["default"])
 
 
 @pytest.mark.skipif(not all(map(shutil.which, NEEDED)), reason=f"needs {' and '.join(NEEDED)}")
@@ -66,12 +59,12 @@ def test_the_page_works_as_printed(engine, base_image, idle_daemon, tmp_path):
                 line = command.line.replace("localhost:5005", registry.address)
                 line = line.replace("5000:5000", f"{port}:5000").replace(":5000/", f":{port}/")
                 words = shlex.split(line)
-                if words[0] != "curl":
-                    _run(words, env, folder)
-                    continue
-                answer, shown = _post(words[3], words[2]), json.loads(command.shown)
-                assert (answer["output"], answer["default"]) == (shown["output"], shown["default"])
-            assert registry.tags("team/ml-serving") == ["1"]
+                printed = _run(words, env, folder)
+                if words[0] == "curl":
+                    _check(printed, command.shown)
+            short, long = sorted(registry.tags("team/ml-serving"))
+            assert short == "1"
+            assert long.startswith("1-")
     finally:
         for name in CONTAINERS:
             for container in engine.containers.list(all=True, filters={"name": f"^/{name}$"}):

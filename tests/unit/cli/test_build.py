@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -247,3 +248,31 @@ def test_a_file_in_a_contexts_place_is_refused(run, stored, tmp_path):
     assert "--force" in done.stderr
     assert run("build", "flowers", "--context-only", str(tmp_path), "--force").exit_code == 0
     assert (tmp_path / "notes").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("build", "flowers"),
+        ("build", "--kind", "frontend"),
+        ("export-k8s", "--build"),
+        ("export-k8s", "--push", "--image-registry", "host"),
+        ("export-k8s", "--standalone", "--build"),
+    ],
+    ids=" ".join,
+)
+@pytest.mark.usefixtures("stored")
+def test_without_the_docker_sdk_it_says_how_to_get_it(run, tmp_path, monkeypatch, words):
+    """Every verb that wants an engine: the SDK is an extra."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "docker"]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("builder", "trial"):
+        monkeypatch.delitem(sys.modules, f"servd.imaging.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "docker", None)
+    monkeypatch.chdir(tmp_path)
+    done = run(*words)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)  # and no error that nobody expected
+    assert "the Docker SDK is not installed (docker)" in done.stderr
+    assert "pip install 'servd[docker]'" in done.stderr
+    assert not (tmp_path / "k8s").exists()

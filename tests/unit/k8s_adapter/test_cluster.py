@@ -5,12 +5,14 @@ import json
 
 import pytest
 
+from k8s_adapter.check import check_files
 from k8s_adapter.cluster import cluster_objects
 from k8s_adapter.errors import NothingToExportError
 from k8s_adapter.faults import matches
 from k8s_adapter.identity import Object
-from k8s_adapter.kube_version import DEFAULT, NEWEST, KubeVersion
+from k8s_adapter.kube_version import DEFAULT, NEWEST, OLDEST, KubeVersion
 from k8s_adapter.options import Options
+from k8s_adapter.render import render_directory
 from k8s_adapter.replicas import gpu_count
 from k8s_adapter.snapshot import Snapshot
 from tests.unit.k8s_adapter.finding import container, names, one, pod
@@ -113,14 +115,26 @@ def test_a_version_scaled_to_zero_stays_there(objects: list[Object]):
 
 
 def test_older_releases_get_the_older_autoscaler(snapshot: Snapshot, secured: Options):
-    """Before 1.23 the autoscaler is v2beta2, and fields that came later are left out."""
-    options = dataclasses.replace(secured, kube_version=KubeVersion(1, 22))
+    """Before 1.23 the autoscaler is v1, and fields that came later are left out."""
+    options = dataclasses.replace(secured, kube_version=KubeVersion(1, 22), cpu_target=60)
     objects = cluster_objects(snapshot, options)
-    assert one(objects, "HorizontalPodAutoscaler", "feature-sum-1")["apiVersion"] == (
-        "autoscaling/v2beta2"
-    )
+    scaler = one(objects, "HorizontalPodAutoscaler", "feature-sum-1")
+    assert scaler["apiVersion"] == "autoscaling/v1"
+    assert scaler["spec"]["targetCPUUtilizationPercentage"] == 60
+    assert "metrics" not in scaler["spec"]
     budget = one(objects, "PodDisruptionBudget", "feature-sum-1")
     assert "unhealthyPodEvictionPolicy" not in budget["spec"]
+
+
+@pytest.mark.parametrize("minor", range(OLDEST.minor, NEWEST.minor + 1))
+def test_what_is_written_for_a_release_is_taken_by_every_later_one(
+    minor: int, snapshot: Snapshot, secured: Options
+):
+    """Also what is written for the oldest one, by the clusters of today."""
+    options = dataclasses.replace(secured, kube_version=KubeVersion(1, minor), ingress="a.example")
+    files = render_directory(cluster_objects(snapshot, options))
+    for later in range(minor, NEWEST.minor + 1):
+        assert check_files(files, KubeVersion(1, later)) == []
 
 
 @pytest.mark.parametrize(

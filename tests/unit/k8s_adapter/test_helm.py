@@ -12,7 +12,7 @@ import yaml
 
 from k8s_adapter.cluster import cluster_objects
 from k8s_adapter.helm import SERVICE_SUFFIX, cluster_chart, standalone_chart
-from k8s_adapter.kube_version import NEWEST
+from k8s_adapter.kube_version import NEWEST, OLDEST
 from k8s_adapter.options import Options
 from k8s_adapter.snapshot import Application, Snapshot, Version
 from k8s_adapter.standalone import StandaloneApp, standalone_apps, standalone_objects
@@ -279,3 +279,30 @@ def test_braces_in_the_registry_are_no_template(charts, snapshot, secured):
     rendered, _ = charts.render()
     name = ("ConfigMap", "query-registry")
     assert keyed(rendered)[name] == keyed(objects, namespaced=False)[name]
+
+
+def test_the_oldest_release_has_its_autoscaler_in_a_chart_too(charts, snapshot, secured):
+    """Its bounds and target are values as well, and a cluster of today takes it."""
+    oldest = dataclasses.replace(secured, kube_version=OLDEST)
+    charts.write(cluster_chart(cluster_objects(snapshot, oldest), oldest, "0.1.0"))
+    rendered, _ = charts.render({"autoscaling": {"feature-sum-1": {"cpuTarget": 55}}})
+    scaler = keyed(rendered)["HorizontalPodAutoscaler", "feature-sum-1"]
+    assert scaler["spec"]["targetCPUUtilizationPercentage"] == 55
+    kubernetes_validate.validate(scaler, str(NEWEST), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("image", "policy", "expected"),
+    [(None, "IfNotPresent", "0" * 32), ("host/team/credit:2", "Always", "")],
+    ids=["own", "other"],
+)
+def test_a_chart_expects_the_model_of_its_own_image_only(charts, image, policy, expected):
+    """Its name stands for one content; of one that `--set` names nothing is known."""
+    own = f"host/team/credit-standalone:1-{'0' * 12}-1"
+    charts.write(standalone_chart(dataclasses.replace(standalone_app(), image=own), OPTIONS))
+    objects, _ = charts.render({"app": {"image": image}} if image else None)
+    (deployment,) = (found for found in objects if found["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["imagePullPolicy"] == policy
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    assert variables["SERVD_EXPECT_BUNDLE"] == expected

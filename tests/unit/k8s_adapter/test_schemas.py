@@ -25,6 +25,10 @@ OLDEST_SCHEMAS = "1.25"
         (KubeVersion(1, 29), "1.29"),
         (KubeVersion(1, 30), "1.30"),
         (NEWEST, str(NEWEST)),
+        # Clusters of today take what is written for any of the others.
+        (OLDEST, str(NEWEST)),
+        (KubeVersion(1, 22), str(NEWEST)),
+        (KubeVersion(1, 29), str(NEWEST)),
     ],
     ids=str,
 )
