@@ -262,15 +262,15 @@ def test_a_fault_of_its_own_does_not_end_it(world, monkeypatch, caplog):
 def test_what_it_cannot_start_with(world):
     """A registry, keys or a port that are wrong are said at the start."""
 
-    async def refused(error, **changes):
+    async def refused(error, words, **changes):
         config = world.config(**changes.pop("config", {}))
-        with pytest.raises(error):
+        with pytest.raises(error, match=words):
             await serve(config, world.settings(**changes), world.resolve)
 
     async def story():
-        await refused(ConfigError, curve=world.folder / "no-keys")
-        await refused(StartError, config={"bind": "192.0.2.1"})
+        await refused(ConfigError, "replica.public cannot be read", curve=world.folder / "no-keys")
+        await refused(StartError, "cannot listen on 192.0.2.1", config={"bind": "192.0.2.1"})
         (world.folder / "registry.json").unlink()
-        await refused(PublishedError)
+        await refused(PublishedError, "No such file or directory")
 
     run(story())

@@ -40,8 +40,16 @@ def test_an_upload_is_stored_once(store, bundle):
     asyncio.run(story())
 
 
-@pytest.mark.parametrize("fault", ["digest", "tar", "size", "name"])
-def test_a_bad_upload_leaves_nothing(store, bundle, fault):
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("digest", "has the digest"),
+        ("tar", "not a sound tar file"),
+        ("size", "more than 100000 bytes"),
+        ("name", "is not a bundle's digest"),
+    ],
+)
+def test_a_bad_upload_leaves_nothing(store, bundle, fault, words):
     """Wrong content, damage, size or digest: refused, and no file stays."""
     digest, tar = bundle
     uploads = {
@@ -51,7 +59,7 @@ def test_a_bad_upload_leaves_nothing(store, bundle, fault):
         "name": ("../etc", tar),
     }
     name, content = uploads[fault]
-    with pytest.raises(BundleError):
+    with pytest.raises(BundleError, match=words):
         asyncio.run(store.add(name, _chunks(content)))
     assert not store.has(name)
     assert not store.path("x").parent.exists() or not list(store.path("x").parent.iterdir())

@@ -106,7 +106,7 @@ def test_bad_gpus(text):
 )
 def test_bad_limits(limits):
     """Limits that no container can have are refused."""
-    with pytest.raises(InvalidValueError):
+    with pytest.raises(InvalidValueError, match=r"no number of processors|memory"):
         check_limits(*limits)
 
 

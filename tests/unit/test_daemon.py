@@ -92,7 +92,7 @@ def test_a_start_that_fails_tells_who_waits(config, monkeypatch):
     before = config.database.read_bytes()
     read_end, write_end = os.pipe()
     monkeypatch.setenv(daemon.READY_VARIABLE, str(write_end))
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="file is not a database"):
         asyncio.run(daemon.serve(config))
     with os.fdopen(read_end) as pipe:
         assert "servd.db" in json.load(pipe)["error"]

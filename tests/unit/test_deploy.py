@@ -142,14 +142,18 @@ def test_what_the_rules_refuse_is_refused_before_anything_is_launched(tmp_path):
         before = d.registry.state
         launches = len(d.stage.handles)
         other = DeployRequest(model="other", bundle=d.one, app="a")
-        with pytest.raises(LinkError):
+        with pytest.raises(LinkError, match="is already linked to 'a'"):
             await d.deployer.deploy(other, lambda _event: None)
-        with pytest.raises(TypeMismatchError):
+        with pytest.raises(TypeMismatchError, match="'strings'"):
             await d.deploy(d.two, input_type="strings")
-        for wrong in ({"replicas": 0}, {"batch_wait_us": -1}, {"max_batch": 0}):
-            with pytest.raises(InvalidValueError):
+        for wrong, words in (
+            ({"replicas": 0}, "number of replicas must be 1 to 256"),
+            ({"batch_wait_us": -1}, "wait for a batch must not be below 0"),
+            ({"max_batch": 0}, "batch size must be positive"),
+        ):
+            with pytest.raises(InvalidValueError, match=words):
                 await d.deploy(d.two, **wrong)
-        with pytest.raises(InvalidValueError):
+        with pytest.raises(InvalidValueError, match="is not a latency objective"):
             await d.deploy(d.two, app="b", slo_us=0)
         with pytest.raises(BundleError, match="not uploaded"):
             await d.deploy("0" * 32)
@@ -184,7 +188,7 @@ def test_scale_up_that_fails_keeps_the_old_number(tmp_path):
 
     async def story(d):
         await d.deploy(d.one)
-        with pytest.raises(LoadFailedError):
+        with pytest.raises(LoadFailedError, match="boom"):
             await d.deployer.scale("m", None, 2)
         assert d.registry.state.versions[VersionId("m", "1")].replicas == 1
         assert d.supervisor.ready_count(VersionId("m", "1")) == 1
@@ -200,7 +204,7 @@ def test_a_registered_version_has_no_replicas(tmp_path):
         with pytest.raises(ConflictError, match="containerless model"):
             await d.deployer.scale("m", None, 2)
         await d.deployer.set_current("m", "1")
-        with pytest.raises(ModelNotFoundError):
+        with pytest.raises(ModelNotFoundError, match="nobody"):
             await d.deployer.scale("nobody", None, 2)
 
     play(tmp_path, story)
@@ -373,13 +377,13 @@ def test_each_change_and_each_failure_is_a_line_in_the_log(tmp_path, caplog):
         audit.actor.set("uid 7")
         await d.deploy(d.one, app="a")
         await d.deployer.scale("m", None, 2)
-        with pytest.raises(ConflictError):
+        with pytest.raises(ConflictError, match="m has no version before 1"):
             await d.deployer.rollback("m", None)
         await d.deployer.unlink("a", "m")
         await d.deployer.link("a", "m")
         await d.deployer.remove_application("a")
         await d.deployer.remove_model("m", is_forced=False)
-        with pytest.raises(LoadFailedError):
+        with pytest.raises(LoadFailedError, match="boom"):
             await d.deploy(d.two)
 
     with caplog.at_level(logging.INFO, "servd"):

@@ -62,7 +62,7 @@ def test_a_container_of_a_dead_engine_is_given_up_when_killed(tmp_path):
             "",
         )
         handle.kill()
-        with pytest.raises(EngineError):
+        with pytest.raises(EngineError, match="gone"):
             calls.pop()()
         async with asyncio.timeout(WAIT_S):
             assert await handle.wait() == -9

@@ -302,7 +302,7 @@ def test_forgetting_a_version_answers_what_waits():
                 served.engine.forget(VersionId("model", "1"))
                 assert set(caller.misses.values()) == {Miss.NO_MODEL}
                 assert len(caller.misses) == 4
-                with pytest.raises(KeyError):
+                with pytest.raises(KeyError, match="version='1'"):
                     served.engine.dispatcher(VersionId("model", "1"))
 
     run(main())

@@ -76,10 +76,18 @@ def test_what_a_frontend_says_comes_out_as_it_went_in(message):
     assert feed.decode_from_frontend(feed.encode(message)) == message
 
 
-@pytest.mark.parametrize("line", [b"", b"{}\n", b'{"type":"welcome"}\n', b"nonsense"])
-def test_what_is_no_message_is_refused(line):
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"", "truncated"),
+        (b"{}\n", "missing required field `type`"),
+        (b'{"type":"welcome"}\n', "Invalid value 'welcome'"),
+        (b"nonsense", "malformed"),
+    ],
+)
+def test_what_is_no_message_is_refused(line, words):
     """Neither end takes what the other cannot have said."""
-    with pytest.raises(msgspec.MsgspecError):
+    with pytest.raises(msgspec.MsgspecError, match=words):
         feed.decode_from_frontend(line)
 
 

@@ -39,7 +39,7 @@ def test_long_bytes_are_not_taken_for_bytes():
     assert len(one) == 2
     assert one != other
     assert len({one, other}) == 2
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="LongBytes"):
         b"".join([one])
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="LongBytes"):
         b"%b" % one

@@ -51,11 +51,11 @@ def test_clippers_rule_is_looser(name):
 @pytest.mark.parametrize("name", ["", ".", "..", "a b", "a/b", "a?b", "a#b", "a%b", "\x00", "é"])
 def test_clippers_rule_still_wants_a_path_segment(name):
     """What cannot stand in a URL path as it is, is refused."""
-    with pytest.raises(InvalidNameError):
+    with pytest.raises(InvalidNameError, match="Invalid application name supplied"):
         names.check_loose_application_name(name)
-    with pytest.raises(InvalidNameError):
+    with pytest.raises(InvalidNameError, match="Invalid model name supplied"):
         names.check_loose_version(name, "1", [])
-    with pytest.raises(InvalidNameError):
+    with pytest.raises(InvalidNameError, match="Invalid model version supplied"):
         names.check_loose_version("m", name, [])
 
 

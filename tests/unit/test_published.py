@@ -140,7 +140,7 @@ def test_what_becomes_wrong_is_told_once(tmp_path):
     file.read()
     for wrong in (b"{", b"[]"):
         path.write_bytes(wrong)
-        with pytest.raises(PublishedError):
+        with pytest.raises(PublishedError, match="it is not a published registry"):
             file.changed()
         assert file.changed() is None
     path.unlink()

@@ -220,7 +220,7 @@ def test_a_linked_model_keeps_its_type(run):
         await refused(TypeMismatchError, registry.set_current("m", "1"), message)
         new = version("3", input_type=InputType.STRINGS)
         await refused(TypeMismatchError, registry.add_version(new), message)
-        with pytest.raises(TypeMismatchError):
+        with pytest.raises(TypeMismatchError, match="bytes"):
             await registry.update_application(app(input_type=InputType.BYTES))
 
     assert run(scenario).current == {"m": "2"}
@@ -232,9 +232,9 @@ def test_desired_replicas_are_kept(run):
     async def scenario(registry):
         await registry.add_version(version())
         await registry.set_replicas("m", "1", 4)
-        with pytest.raises(InvalidValueError):
+        with pytest.raises(InvalidValueError, match="-1 is not a number of replicas"):
             await registry.set_replicas("m", "1", -1)
-        with pytest.raises(VersionNotFoundError):
+        with pytest.raises(VersionNotFoundError, match="version '2' does not exist"):
             await registry.set_replicas("m", "2", 1)
 
     assert run(scenario).versions[VersionId("m", "1")].replicas == 4
@@ -248,7 +248,7 @@ def test_a_failed_write_leaves_memory_as_it_was(tmp_path):
             registry = Registry(opened)
             await opened._run(lambda: opened._connection.execute("PRAGMA query_only=1"))
             before = registry.state
-            with pytest.raises(StoreError):
+            with pytest.raises(StoreError, match="readonly database"):
                 await registry.add_application(app())
             assert registry.state is before
 

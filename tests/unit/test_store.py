@@ -113,7 +113,7 @@ def test_a_full_disk_is_told_with_the_files_name(tmp_path):
 def test_a_number_that_sqlite_cannot_hold_is_refused(tmp_path):
     """A whole number beyond 64 bits is an error of the write, not of the thread."""
     app = Application(name="a", input_type=InputType.ANY, slo_us=2**70)
-    with pytest.raises(StoreError):
+    with pytest.raises(StoreError, match="too large to convert"):
         asyncio.run(write(tmp_path / "r.db", [store.put_application(app)]))
 
 

@@ -178,7 +178,7 @@ def test_a_record_that_is_none_is_not_believed(folder, record):
     outside.touch()
     (folder.path / RECORD_FILE).write_text(record)
     (folder.path / "a.yaml").write_text("a: 1\n")
-    with pytest.raises(OutputError):
+    with pytest.raises(OutputError, match="holds files that are not the export's"):
         folder.check(SETTINGS, force=False)
     folder.write(SETTINGS, {"a.yaml": "a: 2\n"})
     assert outside.exists()

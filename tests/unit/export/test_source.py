@@ -50,14 +50,14 @@ def test_the_database_is_read_and_left_alone(config):
 
 def test_no_daemon_and_no_database(config):
     """There is nothing to read, so a daemon is what is missing."""
-    with pytest.raises(DaemonNotRunningError):
+    with pytest.raises(DaemonNotRunningError, match="no servd daemon answers at"):
         read_registry(config)
 
 
 def test_another_machine_s_daemon_is_not_replaced_by_files_here(config):
     """Where an address was given, its daemon has to answer."""
     asyncio.run(fill(config))
-    with pytest.raises(DaemonNotRunningError):
+    with pytest.raises(DaemonNotRunningError, match="no servd daemon answers at"):
         read_registry(config, "unix:/nowhere/admin.sock")
 
 

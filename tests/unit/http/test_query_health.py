@@ -36,5 +36,5 @@ def test_a_prober_hears_that_the_server_lives_and_whether_it_is_ready(settings):
 def test_no_application_takes_their_place(name):
     """Both APIs refuse these names."""
     for check in (check_application_name, check_loose_application_name):
-        with pytest.raises(InvalidNameError):
+        with pytest.raises(InvalidNameError, match="is reserved"):
             check(name)

@@ -791,7 +791,7 @@ def test_a_drain_answers_what_is_in_flight():
         assert [a.headers.get("connection") for a in answers] == [None, None, "close"]
         await drained
         assert not served.server.connections
-        with pytest.raises(ConnectionRefusedError):
+        with pytest.raises(ConnectionRefusedError, match="refused"):
             await asyncio.open_connection("127.0.0.1", port)
 
     with_app(check, is_holding=True)

@@ -197,25 +197,27 @@ def test_the_namespace_does_not_fight_create_namespace(charts, values, namespace
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("values", "words"),
     [
-        {"app": {"name": "Credit_Score"}},
-        {"app": {"name": "a" * 61}},
-        {"app": {"namespace": "-"}},
-        {"app": {"nmae": "credit"}},
-        {"containerPort": 0},
-        {"containerPort": "5000"},
-        {"autoscaling": {"minReplicas": 0}},
-        {"service": {"type": "Loadbalancer"}},
-        {"replicas": 3},
+        ({"app": {"name": "Credit_Score"}}, "at '/app/name'"),
+        ({"app": {"name": "a" * 61}}, "at '/app/name'"),
+        ({"app": {"namespace": "-"}}, "at '/app/namespace'"),
+        ({"app": {"nmae": "credit"}}, "nmae"),
+        ({"containerPort": 0}, "at '/containerPort'"),
+        ({"containerPort": "5000"}, "at '/containerPort'"),
+        ({"autoscaling": {"minReplicas": 0}}, "at '/autoscaling/minReplicas'"),
+        ({"service": {"type": "Loadbalancer"}}, "at '/service/type'"),
+        ({"replicas": 3}, "replicas"),
     ],
     ids=lambda values: str(values)[:40],
 )
-def test_wrong_values_are_refused(charts, values):
+def test_wrong_values_are_refused(charts, values, words):
     """The schema refuses names that Kubernetes would, wrong types and unknown values."""
     charts.write(standalone_chart(standalone_app(), OPTIONS))
-    with helm_python.Chart.load(charts.folder) as chart, pytest.raises(helm_python.HelmValuesError):
-        chart.validate_schema(values)
+    with helm_python.Chart.load(charts.folder) as chart:
+        with pytest.raises(helm_python.HelmValuesError) as refused:
+            chart.validate_schema(values)
+        assert words in str(refused.value)
 
 
 def test_a_port_where_nothing_listens_is_refused(charts):

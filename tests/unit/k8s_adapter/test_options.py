@@ -83,7 +83,7 @@ def test_amounts_of_cpu_are_read(text: str, millis: int):
 @pytest.mark.parametrize("text", ["", "0", "m", "1 cpu", "-1", "0.0001", "1.5m"])
 def test_wrong_amounts_of_cpu_are_refused(text: str):
     """What is no amount of CPU, or none at all, is refused."""
-    with pytest.raises(OptionError):
+    with pytest.raises(OptionError, match="is not an amount of CPU"):
         parse_cpu(text)
 
 
@@ -98,7 +98,7 @@ def test_amounts_of_memory_are_read(text: str, size: int):
 @pytest.mark.parametrize("text", ["", "0", "Mi", "1GB", "-1Gi", "1 Gi"])
 def test_wrong_amounts_of_memory_are_refused(text: str):
     """What is no amount of memory, or none at all, is refused."""
-    with pytest.raises(OptionError):
+    with pytest.raises(OptionError, match="is not an amount of memory"):
         parse_memory(text)
 
 

@@ -36,9 +36,9 @@ def test_variables_say_what_it_is_deployed_as():
 
 def test_what_is_missing_or_wrong_is_named(tmp_path, capsys):
     """Without an address, or with a folder that holds no keys, it does not begin."""
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match=r"^2$"):
         _parser({}).parse_args(ARGUMENTS)
     assert "--listen" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match=r"^2$"):
         _parser({}).parse_args([*ARGUMENTS, "--listen=x", f"--curve={tmp_path}"])
     assert "replica.secret cannot be read" in capsys.readouterr().err

@@ -33,7 +33,7 @@ def test_messages_survive_any_cuts(messages, cuts):
 )
 def test_lengths_beyond_sense_are_refused(text):
     """A stream of something else is not waited for."""
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="no sensible length"):
         Assembler().feed(text.encode("latin-1"))
 
 

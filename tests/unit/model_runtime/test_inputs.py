@@ -77,11 +77,11 @@ def test_bytes_are_packed_from_base64():
 def test_damaged_batches_are_refused(as_lists):
     """Data that is no whole rows is refused before the model sees it."""
     view = viewer("doubles", as_lists=as_lists)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="7 bytes are not 1 rows of numbers of 8"):
         view(Batch(DOUBLES, b"", b"1234567", 1))
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="4 bytes are not 1 rows of numbers of 8"):
         view(Batch(DOUBLES, struct.pack("<2I", 4, 12), bytes(16), 2))
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="lengths has 12 bytes for 2 rows"):
         view(Batch(DOUBLES, struct.pack("<3I", 8, 0, 8), bytes(16), 2))
 
 

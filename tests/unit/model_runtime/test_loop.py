@@ -252,7 +252,7 @@ def test_a_replica_whose_parent_is_gone_does_not_start(monkeypatch):
     entry._die_with_parent()
     assert asked == [(entry.PR_SET_PDEATHSIG, signal.SIGKILL)]
     monkeypatch.setenv("SERVD_PARENT_PID", "1" if os.getppid() != 1 else "2")
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match=r"^1$"):
         entry._die_with_parent()
 
 

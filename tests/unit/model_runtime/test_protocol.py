@@ -28,12 +28,16 @@ def test_broken_frames_are_refused(lengths, data, count):
 
 
 @pytest.mark.parametrize(
-    ("lengths", "data", "count"),
-    [(b"", b"12345", 2), (b"1234", b"", 2), (b"\1\0\0\0\1\0\0\0", b"123", 2)],
+    ("lengths", "data", "count", "words"),
+    [
+        (b"", b"12345", 2, "5 bytes are not 2 rows of equal length"),
+        (b"1234", b"", 2, "lengths has 4 bytes for 2 rows"),
+        (b"\1\0\0\0\1\0\0\0", b"123", 2, "lengths do not add up to the data"),
+    ],
 )
-def test_each_kind_of_broken_frame(lengths, data, count):
+def test_each_kind_of_broken_frame(lengths, data, count, words):
     """Sizes that do not fit are refused."""
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match=words):
         protocol.split_rows(lengths, data, count)
 
 
