@@ -6,6 +6,7 @@ The CLI packs, the daemon unpacks and checks; nothing here runs or reads what is
 import hashlib
 import io
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
@@ -31,13 +32,27 @@ def digest_of(folder: Path) -> str:
     Raises:
         BundleFormatError: the folder holds a link, a device, or no files.
     """
+    return digest_of_members(members_of(folder))
+
+
+def digest_of_members(members: Iterable[tuple[str, Path | bytes]]) -> str:
+    """Return the digest of a bundle whose files lie anywhere: names, sorted, with paths or content.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
     total = hashlib.sha256()
-    for name, path in _members(folder):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").digest()
+    for name, source in members:
         # Both parts have a known end, so no two bundles give the same stream.
-        total.update(name.encode() + b"\0" + content)
+        total.update(name.encode() + b"\0" + _content_digest(source))
     return total.hexdigest()[:_DIGEST_LETTERS]
+
+
+def _content_digest(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).digest()
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def pack(folder: Path) -> bytes:
@@ -54,16 +69,26 @@ def pack_to(folder: Path, target: IO[bytes]) -> None:
         BundleFormatError: the folder holds a link, a device, or no files.
     """
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, path in _members(folder):
-            member = tarfile.TarInfo(name)
-            member.size = path.stat().st_size
-            member.mode = 0o644
+        for name, path in members_of(folder):
+            member = member_of(name, path.stat().st_size)
             with path.open("rb") as file:
                 archive.addfile(member, file)
 
 
-def _members(folder: Path) -> list[tuple[str, Path]]:
-    """Return the relative name and path of every file, sorted by name."""
+def member_of(name: str, size: int) -> tarfile.TarInfo:
+    """Return the header of a file of a bundle."""
+    member = tarfile.TarInfo(name)
+    member.size = size
+    member.mode = 0o644
+    return member
+
+
+def members_of(folder: Path) -> list[tuple[str, Path]]:
+    """Return the relative name and path of every file of a bundle, sorted by name.
+
+    Raises:
+        BundleFormatError: the folder holds a link, a device, or no files.
+    """
     found = []
     for path in folder.rglob("*"):
         relative = path.relative_to(folder)

@@ -115,9 +115,14 @@ def parse(content: Any) -> Manifest:
 
 
 def write(manifest: Manifest, folder: Path) -> None:
-    """Write model.json into a bundle folder; equal manifests give equal bytes."""
+    """Write model.json into a bundle folder."""
+    (folder / MANIFEST_NAME).write_bytes(encode(manifest))
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the content of model.json; equal manifests give equal bytes."""
     text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False)
-    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    return f"{text}\n".encode()
 
 
 def _check(manifest: Manifest) -> None:

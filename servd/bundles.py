@@ -14,18 +14,22 @@ from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
-from model_runtime.bundle import BundleFormatError, digest_of, pack_to, unpack
+from model_runtime.bundle import BundleFormatError, digest_of, unpack
 from model_runtime.manifest import Manifest, read
-from servd.errors import BundleError, StoreError
+from servd.errors import BundleError, NotFoundError, StoreError
 from servd.log import log
+from servd.packing import Packed
 from servd.trash import Trash
+from servd.upload import Upload
 
 MAX_BYTES = 16 * 1024**3
 _DIGEST_CHARACTERS = frozenset("0123456789abcdef")
 _DIGEST_LENGTH = 32
 _INCOMING = "incoming."
+_CHUNK_BYTES = 1024**2
+_SPARE_BYTES = 8 * 1024**2
 
 
 class BundleStore:
@@ -78,12 +82,10 @@ class BundleStore:
         if await self.is_sound(digest):
             return False
         incoming = self._folder / f"{_INCOMING}{secrets.token_hex(8)}"
-        tar = incoming.with_suffix(f"{incoming.suffix}.tar")
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            with tar.open("xb") as file:
-                await self._receive(file, chunks)
-            await asyncio.to_thread(self._unpack, tar, incoming, digest)
+            upload = Upload(chunks, self._max_bytes, self._make_room)
+            await upload.run(lambda source: self._unpack(source, incoming, digest))
         except OSError as error:
             raise StoreError(
                 f"the bundle cannot be stored in {self._folder}: {error.strerror}; "
@@ -91,7 +93,7 @@ class BundleStore:
                 hint="is the disk full or read-only?",
             ) from error
         finally:
-            await asyncio.to_thread(_discard, tar, incoming)
+            await asyncio.to_thread(_discard, incoming)
         return True
 
     async def manifest(self, digest: str) -> Manifest:
@@ -108,28 +110,16 @@ class BundleStore:
         return await asyncio.to_thread(_read_manifest, self.path(digest))
 
     @asynccontextmanager
-    async def packed(self, digest: str) -> AsyncIterator[Path]:
-        """Yield the tar of a bundle as a file, which is gone afterwards. Called for downloads.
+    async def packed(self, digest: str) -> AsyncIterator[Packed]:
+        """Yield the tar of a bundle, which is kept meanwhile. Called for downloads.
 
         Raises:
-            BundleError: there is no such bundle.
-            StoreError: the disk has no room for the tar.
+            NotFoundError: there is no such bundle.
         """
         if not await self.is_sound(digest):
-            raise BundleError(f"bundle '{digest}' is not here", hint="servd deploy uploads it")
-        tar = self._folder / f"{_INCOMING}{secrets.token_hex(8)}.tar"
+            raise NotFoundError(f"there is no bundle '{digest}'")
         with self.pinned(digest):
-            try:
-                await self._pack(digest, tar)
-                yield tar
-            finally:
-                tar.unlink(missing_ok=True)
-
-    async def _pack(self, digest: str, tar: Path) -> None:
-        try:
-            await asyncio.to_thread(_pack, self.path(digest), tar)
-        except OSError as error:
-            raise StoreError(f"the bundle cannot be packed: {error.strerror}") from error
+            yield await asyncio.to_thread(Packed.of_folder, self.path(digest))
 
     async def remove(self, digest: str) -> None:
         """Throw away a bundle that no version uses, unless a deployment needs it right now."""
@@ -168,18 +158,11 @@ class BundleStore:
         finally:
             self._pins[digest] -= 1
 
-    async def _receive(self, file: BinaryIO, chunks: AsyncIterator[bytes]) -> None:
-        size = 0
-        async for chunk in chunks:
-            size += len(chunk)
-            if size > self._max_bytes:
-                raise BundleError(f"the bundle has more than {self._max_bytes} bytes")
-            await asyncio.to_thread(file.write, chunk)
-
-    def _unpack(self, tar: Path, into: Path, digest: str) -> None:
+    def _unpack(self, source: IO[bytes], into: Path, digest: str) -> None:
         try:
-            with tar.open("rb") as source:
-                unpack(source, into, self._max_bytes)
+            unpack(source, into, self._max_bytes)
+            while source.read(_CHUNK_BYTES):
+                pass  # what follows the tar counts too
             found = digest_of(into)
             read(into)
         except BundleFormatError as error:
@@ -193,6 +176,11 @@ class BundleStore:
         except OSError:
             if not self.has(digest):  # else another upload of the same was first
                 raise
+
+    def _make_room(self) -> None:
+        """Empty the trash where the disk is nearly full. Called before each piece of an upload."""
+        if shutil.disk_usage(self._folder).free < _SPARE_BYTES:
+            self._trash.empty()
 
     def _is_sound(self, digest: str) -> bool:
         if not self.has(digest):
@@ -271,11 +259,6 @@ def _read_manifest(folder: Path) -> Manifest:
         return read(folder)
     except BundleFormatError as error:
         raise BundleError(str(error)) from error
-
-
-def _pack(folder: Path, tar: Path) -> None:
-    with tar.open("xb") as file:
-        pack_to(folder, file)
 
 
 def _discard(*paths: Path) -> None:

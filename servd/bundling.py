@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from model_runtime import manifest as manifests
-from model_runtime.bundle import FILES_NAME, BundleFormatError, digest_of, pack_to
+from model_runtime.bundle import FILES_NAME, MANIFEST_NAME, BundleFormatError, digest_of
 from model_runtime.manifest import Manifest
 from servd import names
 from servd.errors import TargetError
 from servd.finding.data import files_below, leads_back
 from servd.finding.hints import failure_hint
 from servd.finding.needs import Place
+from servd.packing import Packed
 from servd.quantities import shown_bytes
 from servd.targets import PICKLE_ENDINGS, Found, Target, find, packages_of_pickle
 
@@ -136,11 +137,17 @@ def build(plan: BundlePlan, folder: Path) -> str:
         raise TargetError(f"{error.filename} cannot be copied: {error.strerror}") from error
 
 
-def pack(folder: Path, tar: Path) -> int:
-    """Write the tar of a built bundle and return its size in bytes."""
-    with tar.open("wb") as file:
-        pack_to(folder, file)
-        return file.tell()
+def packed(plan: BundlePlan) -> Packed:
+    """Return the bundle of a plan, of the files where they lie.
+
+    Raises:
+        TargetError: a file cannot be read.
+    """
+    try:
+        files = [(f"{FILES_NAME}/{plan.found.layout.name_of(path)}", path) for path in plan.files]
+        return Packed.of([*files, (MANIFEST_NAME, manifests.encode(plan.manifest))])
+    except OSError as error:
+        raise TargetError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
 def choose_name(plan: BundlePlan) -> tuple[str, str]:

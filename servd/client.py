@@ -6,13 +6,12 @@ Only `http.client` is used, so that a command starts fast.
 import http.client
 import json
 import os
-import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, Final
 from urllib.parse import quote, urlencode, urlsplit
 
 from servd import peers
@@ -162,16 +161,17 @@ class AdminClient:
             return False
         return True
 
-    def upload(self, path: str, content: BinaryIO, size: int) -> None:
-        """PUT a file of `size` bytes."""
+    def upload(self, path: str, content: Iterable[bytes], size: int) -> None:
+        """PUT what comes piece by piece, `size` bytes in all."""
         headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
         with self._exchange("PUT", path, content, headers) as response:
             response.read()
 
-    def download(self, path: str, into: BinaryIO) -> None:
-        """GET a file and write it."""
+    @contextmanager
+    def reading(self, path: str) -> Iterator[IO[bytes]]:
+        """GET a file and yield it, to be read as it comes."""
         with self._exchange("GET", path, None, {}) as response:
-            shutil.copyfileobj(response, into)
+            yield response
 
     def events(self, path: str, body: object) -> Iterator[dict[str, Any]]:
         """POST a JSON body and yield each line of the NDJSON answer as it comes."""
@@ -198,7 +198,7 @@ class AdminClient:
 
     @contextmanager
     def _exchange(
-        self, method: str, path: str, body: bytes | BinaryIO | None, headers: dict[str, str]
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None, headers: dict[str, str]
     ) -> Iterator[http.client.HTTPResponse]:
         connection = self._connection()
         if self._token:

@@ -181,8 +181,15 @@ def _text(value: object) -> str:
     return value
 
 
+def _folder(value: object) -> Path:
+    try:
+        return Path(_text(value)).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{value}: there is no home directory that ~ could stand for") from error
+
+
 _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
-    "data_dir": ("data_dir", lambda value: Path(str(value)).expanduser()),
+    "data_dir": ("data_dir", _folder),
     "query_port": ("query_port", _port),
     "admin_port": ("admin_port", _port),
     "bind": ("bind", _text),
@@ -223,7 +230,8 @@ def load_config(
     given = _parsed({k: v for k, v in flags.items() if v is not None}, "--{}", dashes=True)
     given = _parsed(_variables(environ), "SERVD_{}", dashes=False) | given
     given = _read_file(cwd / "servd.toml") | given
-    data_dir = cwd / given.get("data_dir", _default_data_dir())
+    # The default is asked for only where it is used: not every user has one.
+    data_dir = cwd / (given["data_dir"] if "data_dir" in given else _default_data_dir())
     given = _read_file(data_dir / "servd.toml") | given
     given["data_dir"] = Path(os.path.normpath(data_dir))
     config = Config(**given)
@@ -273,7 +281,17 @@ def differing(asked: Mapping[str, Any], running: Mapping[str, Any]) -> list[str]
 def _default_data_dir() -> Path:
     import platformdirs  # noqa: PLC0415 - most commands are given or configured a folder
 
-    return Path(platformdirs.user_data_dir("servd"))
+    try:
+        folder = Path(platformdirs.user_data_dir("servd"))
+    except RuntimeError:
+        folder = Path("~")
+    if not folder.is_absolute():
+        # Without a home directory ~ stays as it is, and would be made as a folder of that name.
+        raise ConfigError(
+            f"user {os.getuid()} has no home directory, so there is no default data directory",
+            hint="give a folder that this user can write: --data-dir DIR or SERVD_DATA_DIR",
+        )
+    return folder
 
 
 def _variables(environ: Mapping[str, str]) -> dict[str, str]:

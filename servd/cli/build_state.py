@@ -3,7 +3,6 @@
 Used by build.py. With the daemon down the registry is read and nothing is written.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from servd.bundles import MAX_BYTES, verify
 from servd.client import segment
 from servd.datatypes import Application, ModelVersion, RegistryState
 from servd.errors import BundleError, DaemonNotRunningError
+from servd.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from servd.cli.session import Session
@@ -46,27 +46,24 @@ class BuildState:
             verify(self._bundles_dir / digest, digest)
             yield self._bundles_dir / digest
         else:
-            with tempfile.TemporaryDirectory(prefix="servd-bundle-") as temporary:
-                yield self._download(version, digest, Path(temporary))
+            with temporary_folder("bundle") as temporary:
+                yield self._download(version, digest, temporary)
 
     def _download(self, version: ModelVersion, digest: str, folder: Path) -> Path:
-        tar, bundle = folder / "bundle.tar", folder / "bundle"
+        bundle = folder / "bundle"
         missing = BundleError(
             f"the bundle of {version.id} is not in {self._bundles_dir}",
             hint="start the daemon that has it, or give its --data-dir",
         )
         if self._client is None:
             raise missing
-        with tar.open("w+b") as file:
-            try:
-                self._client.download(f"/bundles/{segment(digest)}", file)
-            except DaemonNotRunningError as error:
-                raise missing from error
-            file.seek(0)
-            try:
-                unpack(file, bundle, MAX_BYTES)
-            except BundleFormatError as error:
-                raise BundleError(f"the daemon's bundle {digest}: {error}") from error
+        try:
+            with self._client.reading(f"/bundles/{segment(digest)}") as tar:
+                unpack(tar, bundle, MAX_BYTES)
+        except DaemonNotRunningError as error:
+            raise missing from error
+        except BundleFormatError as error:
+            raise BundleError(f"the daemon's bundle {digest}: {error}") from error
         return bundle
 
 

@@ -1,7 +1,6 @@
 """`servd deploy`: from a file to an application that answers."""
 
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -250,20 +249,20 @@ def _daemon(session: Session, progress: "Progress", *, may_start: bool) -> "Admi
 
 
 def _upload(client: "AdminClient", plan: "BundlePlan") -> str:
-    """Build the bundle, send it if the daemon does not have it, and return its digest."""
+    """Send the bundle if the daemon does not have it, and return its digest.
+
+    It is packed while it is sent: nothing of the model's size is written on this side.
+    """
     from servd import bundling  # noqa: PLC0415 - help does without
 
-    with tempfile.TemporaryDirectory(prefix="servd-bundle-") as temporary:
-        folder = Path(temporary, "bundle")
-        folder.mkdir()
-        digest = bundling.build(plan, folder)
-        if client.has(f"/bundles/{digest}"):
-            return digest
-        tar = Path(temporary, "bundle.tar")
-        size = bundling.pack(folder, tar)
-        try:
-            with tar.open("rb") as file:
-                client.upload(f"/bundles/{digest}", file, size)
-        except OSError as error:
-            raise TargetError(f"the bundle cannot be sent: {error}") from error
+    try:
+        packed = bundling.packed(plan)
+        digest = packed.digest()
+        if not client.has(f"/bundles/{digest}"):
+            client.upload(f"/bundles/{digest}", packed.chunks(), packed.size)
+    except OSError as error:
+        where = (
+            f"{error.filename} cannot be read" if error.filename else "the bundle cannot be sent"
+        )
+        raise TargetError(f"{where}: {error.strerror or error}") from error
     return digest

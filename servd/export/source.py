@@ -7,7 +7,6 @@ import asyncio
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,6 +20,7 @@ from servd.client import find_daemon
 from servd.config import Config
 from servd.errors import DaemonNotRunningError, StoreError
 from servd.export.next_steps import current_versions
+from servd.temporary import temporary_folder
 
 
 def read_registry(config: Config, admin: str | None = None) -> dict[str, Any]:
@@ -65,8 +65,8 @@ def _read_database(config: Config) -> dict[str, Any]:
             return await store.load()
 
     try:
-        with tempfile.TemporaryDirectory(prefix="servd-export-") as folder, _idle(config):
-            copied = _copy(config.database, Path(folder))
+        with temporary_folder("export") as folder, _idle(config):
+            copied = _copy(config.database, folder)
             with _named(copied, config.database):
                 check_whole(copied, Witness(config.registry_note, lambda: 0))
                 return _as_json(pack_state(asyncio.run(load(copied))))

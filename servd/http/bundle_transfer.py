@@ -1,13 +1,12 @@
 """Bundles over HTTP: the body of an upload, the answer of a download. Used by api.py."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 from aiohttp import web
 
 from servd.bundles import BundleStore
-from servd.errors import NotFoundError
 from servd.http.problems import BODY_TIMEOUT_S, RequestRefusedError
 
 _CHUNK: Final = 256 * 1024
@@ -20,17 +19,19 @@ async def send_bundle(request: web.Request, bundles: BundleStore) -> web.StreamR
         NotFoundError: there is none of that digest.
     """
     digest = request.match_info["digest"]
-    if not bundles.has(digest):
-        raise NotFoundError(f"there is no bundle '{digest}'")
     async with bundles.packed(digest) as tar:
-        size = (await asyncio.to_thread(tar.stat)).st_size
-        headers = {"Content-Type": "application/x-tar", "Content-Length": str(size)}
+        headers = {"Content-Type": "application/x-tar", "Content-Length": str(tar.size)}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
-        with tar.open("rb") as file:
-            while chunk := await asyncio.to_thread(file.read, _CHUNK):
-                await response.write(chunk)
+        chunks = tar.chunks()
+        while chunk := await asyncio.to_thread(_next, chunks):
+            await response.write(chunk)
     return response
+
+
+def _next(chunks: Iterator[bytes]) -> bytes:
+    # Between two files there may be nothing to fill up.
+    return next((chunk for chunk in chunks if chunk), b"")
 
 
 async def chunks_of(request: web.Request) -> AsyncIterator[bytes]:

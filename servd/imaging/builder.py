@@ -3,7 +3,6 @@
 All methods block; nothing here runs in the daemon.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from servd.imaging.failures import (
 from servd.imaging.naming import split_tag
 from servd.imaging.spec import ImageSpec
 from servd.imaging.trial import Trial
+from servd.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import docker
@@ -101,10 +101,10 @@ class Builder:
             ServdError: there is nothing to build it from.
         """
         report = report or Silent()
-        with tempfile.TemporaryDirectory(prefix="servd-image-") as temporary:
-            folder = Path(temporary, "context")
+        with temporary_folder("image") as temporary:
+            folder = temporary / "context"
             write_context(spec, folder)
-            image_id, is_cached = self._build(spec, folder, Path(temporary, "context.tar"), report)
+            image_id, is_cached = self._build(spec, folder, temporary / "context.tar", report)
         report.on_built(image_id, is_cached=is_cached)
         began_s = time.monotonic()
         with _engine_errors():

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -170,7 +171,9 @@ class ProcessLauncher:
                 stdout=log,
                 stderr=log,
                 cwd=str(scratch),
-                env=self._env(spec) | {NAME_VARIABLE: name},
+                env=self._env(spec)
+                | {NAME_VARIABLE: name}
+                | _stand_in_home(self._environ, scratch),
                 # Ctrl-C at the daemon's terminal must not reach replicas: they drain first.
                 start_new_session=True,
             )
@@ -207,6 +210,18 @@ class ProcessLauncher:
                 str(Path(entry).absolute()) for entry in path.split(os.pathsep) if entry
             )
         return env
+
+
+def _stand_in_home(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return a home for a user who has none: libraries ask for one when they are imported."""
+    if "HOME" in environ:
+        return {}
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        user = f"user-{os.getuid()}"
+        return {"HOME": str(folder), "USER": environ.get("USER") or user}
+    return {}
 
 
 def _command(spec: LaunchSpec, socket: Path, scratch: Path) -> list[str]:

@@ -2,16 +2,15 @@
 
 import json
 import pickle
-import tarfile
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from model_runtime.bundle import digest_of
+from model_runtime.bundle import digest_of, pack
 from servd import names
-from servd.bundling import BundleOptions, build, choose_name, pack, plan_bundle
+from servd.bundling import BundleOptions, build, choose_name, packed, plan_bundle
 from servd.errors import TargetError
 from servd.targets import Target, parse_target
 
@@ -69,14 +68,16 @@ def test_the_same_files_have_the_same_digest(project, tmp_path_factory):
     assert len(digests) == 1
 
 
-def test_the_tar_has_the_size_that_is_told(project, tmp_path_factory):
-    """The size becomes the Content-Length."""
+def test_what_is_sent_is_what_would_be_built(project, tmp_path_factory):
+    """The tar is made of the files where they lie, with the size and digest of the bundle."""
+    assert project
     folder = tmp_path_factory.mktemp("bundle")
-    build(planned(), folder)
-    tar = project / "bundle.tar"
-    assert pack(folder, tar) == tar.stat().st_size
-    with tarfile.open(tar) as opened:
-        assert "model.json" in {name.removeprefix("./") for name in opened.getnames()}
+    plan = planned()
+    digest = build(plan, folder)
+    sent = packed(plan)
+    assert sent.digest() == digest
+    assert b"".join(sent.chunks()) == pack(folder)
+    assert sent.size == len(pack(folder))
 
 
 def test_the_description_counts_what_comes_along(project):

@@ -1,5 +1,6 @@
 """Where settings come from and what they may be."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -141,3 +142,38 @@ def test_a_switch_takes_the_usual_words(tmp_path, text, value):
     environ = {"SERVD_PUBLIC_QUERIES": text, "SERVD_DATA_DIR": str(tmp_path)}
     assert load_config({}, environ, tmp_path).public_queries is value
     assert load_config({"public_queries": value}, {}, tmp_path).public_queries is value
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """Be a user whom no file names, without HOME, as `docker run -u 54321` has it."""
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+
+
+@pytest.mark.usefixtures("homeless")
+@pytest.mark.parametrize("place", ["flag", "variable", "file"])
+def test_a_data_directory_that_is_given_needs_no_home(tmp_path, place):
+    """No default is worked out that is not used."""
+    folder = str(tmp_path / "d")
+    if place == "file":
+        (tmp_path / "servd.toml").write_text(f'data_dir = "{folder}"')
+    flags = {"data_dir": folder if place == "flag" else None}
+    environ = {"SERVD_DATA_DIR": folder} if place == "variable" else {}
+    assert load_config(flags, environ, tmp_path).data_dir == tmp_path / "d"
+
+
+@pytest.mark.usefixtures("homeless")
+@pytest.mark.parametrize("folder", [None, "~/d", "~nobody-of-that-name/d"])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_without_a_home_the_message_says_what_to_give(tmp_path, monkeypatch, folder, is_told):
+    """Never a folder called ~, whether platformdirs complains or leaves it as it is."""
+    if not is_told:
+        monkeypatch.setattr("platformdirs.user_data_dir", lambda _: "~/.local/share/servd")
+    with pytest.raises(ConfigError) as caught:
+        load_config({"data_dir": folder}, {}, tmp_path)
+    assert "home directory" in caught.value.message
+    if folder is None:
+        assert "SERVD_DATA_DIR" in caught.value.hint
+    assert list(tmp_path.iterdir()) == []

@@ -77,3 +77,31 @@ def test_an_exit_status_is_described_in_words():
     """Statuses and signals are named."""
     assert describe_exit(3) == "ended (exit 3)"
     assert describe_exit(-11) == "ended (killed by signal 11: a crash in native code)"
+
+
+def test_a_user_without_a_home_gets_one(tmp_path, monkeypatch):
+    """Libraries ask for a home and a name when they are imported; a known user keeps the own."""
+
+    async def environment_of(environ):
+        make_bundle(tmp_path / "b", "def f(x): return x")
+        spec = LaunchSpec(version_of("-1"), 0, tmp_path / "b", tmp_path / "logs" / "0.log")
+        handle = await ProcessLauncher(tmp_path / "run", environ).launch(spec)
+        try:
+            async with asyncio.timeout(WAIT_S):
+                # Until the process has become the replica, it has no environment of its own.
+                while not (found := psutil.Process(handle.pid).environ()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            return found
+        finally:
+            handle.kill()
+            await handle.wait()
+            handle.cleanup()
+            shutil.rmtree(tmp_path / "b")
+
+    bare = {name: value for name, value in os.environ.items() if name not in ("HOME", "USER")}
+    assert "HOME" not in asyncio.run(environment_of(bare))
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    found = asyncio.run(environment_of(bare))
+    assert found["HOME"].startswith(str(tmp_path / "run" / "scratch"))
+    assert found["USER"] == "user-54321"
+    assert asyncio.run(environment_of({**bare, "HOME": "/h"}))["HOME"] == "/h"
