@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 import zmq
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model_runtime import __main__ as entry
 from model_runtime import loop, manifest, protocol
@@ -216,6 +218,36 @@ def test_what_may_be_merged(frontends, types, max_batch, count):
     )
     assert len(take_mergeable(pending, max_batch)) == count
     assert len(pending) == 2 - count
+
+
+WORKS = st.builds(
+    lambda name, kind, count: Work(name, 0, Batch(kind, b"", b"", count)),
+    st.sampled_from("abcd"),
+    st.sampled_from([3, 3, 3, 4]),
+    st.integers(1, 5),
+)
+
+
+@given(st.lists(WORKS, min_size=1, max_size=8), st.integers(-1, 12))
+def test_what_is_taken_is_the_longest_run_that_may_be_merged(works, max_batch):
+    """From the first on: other frontends' batches, of its type, up to the maximum in all."""
+    pending = deque(works)
+    taken = take_mergeable(pending, max_batch)
+    assert taken == works[: len(taken)]
+    assert list(pending) == works[len(taken) :]
+
+    def may_be_merged(run):
+        rows = sum(work.batch.count for work in run)
+        return (
+            len({work.frontend for work in run}) == len(run)
+            and len({work.batch.input_type for work in run}) == 1
+            and (max_batch <= 0 or rows <= max_batch)
+        )
+
+    longest = 1
+    while longest < len(works) and may_be_merged(works[: longest + 1]):
+        longest += 1
+    assert len(taken) == longest
 
 
 def test_a_merge_keeps_rows_and_order():
