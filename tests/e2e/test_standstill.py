@@ -13,11 +13,12 @@ import psutil
 import pytest
 
 from tests.daemon import Daemon
-from tests.e2e.steps import deploy, ready, replicas, running_daemon
+from tests.e2e.steps import deploy, ready, replicas, running_daemon, until
 
 STOPPED_S = 10.0
 """Longer than the patience with a silent replica, shorter than the daemon's with a front end."""
 
+IDLE_S = 3.5
 KEPT = 10
 
 
@@ -89,4 +90,23 @@ def test_the_first_queries_after_a_standstill_are_answered(daemon: Daemon, who: 
     rows = ready(daemon, "still")
     assert [row["pid"] for row in rows] == before
     assert [row["restarts"] for row in rows] == [0, 0]
-    assert daemon.cli("stop", "--help").returncode == 0
+
+
+def test_an_idle_replica_stays_in_rotation(daemon: Daemon) -> None:
+    """Nobody asks for longer than silence may last: heartbeats show that the replica lives."""
+    before = [row["pid"] for row in ready(daemon, "still")]
+    time.sleep(IDLE_S)  # what is tested is that time passes
+    with _kept(daemon) as connections:
+        assert _ask(connections[0], [3.0, 0.125]) == (200, 3.125)
+    assert [row["pid"] for row in ready(daemon, "still")] == before
+    log = (daemon.data_dir / "logs" / "daemon.log").read_text()
+    assert "still:1 replica 0 is silent" not in log
+
+
+def test_a_replica_that_was_stopped_is_taken_back(daemon: Daemon) -> None:
+    """It is out of rotation while it stands still, and it does not end itself when it goes on."""
+    before = [row["pid"] for row in ready(daemon, "still")]
+    _stop_for(_pids(daemon, "replicas"), STOPPED_S)
+    until(lambda: len(ready(daemon, "still")) == 2, "both are taken back")
+    with _kept(daemon):
+        assert [row["pid"] for row in ready(daemon, "still")] == before
