@@ -10,6 +10,7 @@ and `item` make of a value is not trusted where it may stand for another (numpy_
 import base64
 import datetime as dt
 import json
+import re
 from collections.abc import Callable
 from itertools import chain
 from json.encoder import encode_basestring
@@ -141,13 +142,21 @@ def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(word)
 
 
+_SUSPICIOUS: Final = re.compile(r"[eE]\+?\d{3}|\d{300}|\\u[dD][89a-fA-F]")
+
 _parse = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
 
 def _is_json(text: str) -> bool:
-    """Tell whether a text is strict JSON."""
+    """Tell whether a text is strict JSON, and every reader of JSON can read it.
+
+    Python takes two kinds of text that others refuse: numbers that it reads as infinity, and
+    escapes that are half of a character. Both are rare, and known by how they look.
+    """
     try:
-        _parse(text)
+        value = _parse(text)
+        if _SUSPICIOUS.search(text):
+            _dump(value).encode()
     except (ValueError, RecursionError):
         return False
     return True

@@ -255,8 +255,10 @@ def default_json(text: str | None) -> bytes | None:
     if text is None:
         return None
     try:
-        # A number beyond the range of a float is read as infinity, which JSON does not have.
-        return json.dumps(json.loads(text, parse_constant=_refuse), allow_nan=False).encode()
+        value = json.loads(text, parse_constant=_refuse)
+        # Python reads what others do not: half of a surrogate pair, numbers that become infinity.
+        json.dumps(value, ensure_ascii=False).encode()
+        return json.dumps(value, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return json.dumps(text).encode()
 

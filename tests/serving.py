@@ -18,6 +18,7 @@ from servd.dispatcher import Dispatcher
 from servd.engine import Engine
 from servd.http.server import QueryServer
 from servd.rpc import ReplicaConnection
+from tests import strict_json
 from tests.scripted_replica import ScriptedReplica
 
 TEST_TIMEOUT_S = 30.0
@@ -46,7 +47,7 @@ class Answer:
     @property
     def json(self) -> Any:
         """The body as JSON."""
-        return json.loads(self.body)
+        return strict_json.read(self.body)
 
     @property
     def pair(self) -> tuple[int, Any]:

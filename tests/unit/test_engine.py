@@ -355,6 +355,7 @@ def test_the_ticker_keeps_snapshots():
         ("NaN", b'"NaN"'),
         ("Infinity", b'"Infinity"'),
         ("[-1e999]", b'"[-1e999]"'),
+        (r'"\ud800"', rb'"\"\\ud800\""'),
         ('"x\n"', rb'"\"x\n\""'),
         ("[" * 100_000, None),
     ],

@@ -3,12 +3,11 @@
 import base64
 import contextlib
 import json
-import math
 import struct
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from servd.datatypes import Application, InputType
@@ -17,6 +16,7 @@ from servd.http.codecs.clipper import DECODE
 from servd.http.codecs.refusals import SCHEMA, RequestError
 from servd.query import Miss
 from servd.route import Route
+from tests import strict_json
 
 DOUBLES = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=200)
 INT32 = st.lists(st.integers(-(2**31), 2**31 - 1), max_size=50)
@@ -209,23 +209,6 @@ def test_what_is_not_json_is_refused_wherever_it_is(input_type, wrong, place):
         assert NOT_JSON[wrong] in refusal(input_type, body + space)
 
 
-def is_json(body):
-    """Tell whether bytes are JSON, by other means than the codec's."""
-
-    def refuse(word):
-        raise ValueError(word)
-
-    def finite(text):
-        return float(text) if math.isfinite(float(text)) else refuse(text)
-
-    try:
-        value = json.loads(body.decode(), parse_constant=refuse, parse_float=finite)
-        json.dumps(value, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
 @settings(max_examples=400, deadline=None)
 @given(
     st.sampled_from(list(RIGHT)),
@@ -241,7 +224,7 @@ def test_what_is_taken_is_json_to_the_last_byte(input_type, place, at, size, put
     body = body[:at] + put + body[at + size :]
     with contextlib.suppress(RequestError):
         decode(input_type, body)
-        assert is_json(body)
+        assert strict_json.is_json(body)
 
 
 @pytest.mark.parametrize("number", [b"9" * 30, b"-" + b"9" * 30, b"18446744073709551616"])
@@ -317,20 +300,48 @@ def test_large_bodies_that_hold_more_than_one_flat_array(body):
     assert (version is None) == (b"version" not in body)
 
 
-@settings(deadline=None, max_examples=30)
-@given(
-    st.lists(
-        st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53),
-        min_size=1,
-        max_size=20,
-    )
-)
-def test_large_rows(few):
-    """Both readers agree on large bodies, mixed whole numbers and fractions included."""
-    numbers = few * (2000 // len(few))
-    body = json.dumps({"input": numbers}).encode()
-    assert decode(InputType.DOUBLES, body)[0] == pack("d", numbers)
-    assert all(map(math.isfinite, numbers))
+SIZES_BYTES = (1_000, 1_023, 1_024, 1_025, 1_026, 3_000, 20_000, 64_000, 200_000)
+"""Sizes of bodies: around the one from which another reader takes over, and far above."""
+
+NUMBERS = {
+    "doubles": (
+        "d",
+        st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**60), 2**60),
+    ),
+    "floats": ("f", st.floats(-1e38, 1e38) | st.integers(-(2**31), 2**31)),
+    "integers": ("i", st.integers(-(2**31), 2**31 - 1)),
+}
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.data_too_large])
+@given(st.data(), st.sampled_from(list(NUMBERS)), st.sampled_from(SIZES_BYTES), st.booleans())
+def test_bodies_of_any_size(data, input_type, size_bytes, is_spaced):
+    """Each numeric type at each size: the row is what json and struct make of the body."""
+    letter, numbers = NUMBERS[input_type]
+    few = data.draw(st.lists(numbers, min_size=1, max_size=30))
+    body = json.dumps({"input": few}, separators=None if is_spaced else (",", ":"))
+    times = max(1, round(size_bytes / len(body)))
+    text = json.dumps({"input": few * times}, separators=None if is_spaced else (",", ":"))
+    # To the byte where it matters: spaces are no part of a row.
+    text = text[:-1] + " " * (size_bytes - len(text)) + "}"
+    wanted = pack(letter, json.loads(text)["input"])
+    assert decode(InputType(input_type), text.encode()) == (wanted, None)
+    batch = json.dumps({"input_batch": [few * times, few], "version": "2"}).encode()
+    assert decode(InputType(input_type), batch) == ([wanted, pack(letter, few)], "2")
+
+
+@pytest.mark.parametrize("input_type", NUMBERS)
+@pytest.mark.parametrize("count", [100, 1_000, 30_000])
+def test_a_large_body_of_one_type_is_not_read_as_another(input_type, count):
+    """Rows have their type's width, whatever reader is fastest; whole numbers stay whole."""
+    letter, _ = NUMBERS[input_type]
+    values = [number % 1000 for number in range(count)]
+    row, _ = decode(InputType(input_type), json.dumps({"input": values}).encode())
+    assert row == pack(letter, values)
+    if input_type == "integers":
+        assert "is not of type int" in refusal(
+            "integers", json.dumps({"input": [*values, 0.5]}).encode()
+        )
 
 
 def route_of(default):
