@@ -4,7 +4,6 @@ It listens on a unix socket that only the daemon's user can open, and on a TCP p
 """
 
 import asyncio
-import logging
 import os
 import socket
 from contextlib import AsyncExitStack
@@ -16,6 +15,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from servd.audit import actor
 from servd.http.actor import actor_of
+from servd.http.admin_connection import AdminConnection, check_head
 from servd.http.api import Api
 from servd.http.api_logs import LogsApi
 from servd.http.clipper import ClipperApi
@@ -49,10 +49,7 @@ class AdminServer(Services):
             logs = LogsApi(self.config, self.supervisor, self.registry)
             runner = web.AppRunner(
                 self._make_app(deployments, logs),
-                access_log=None,
-                logger=_quiet(),
                 shutdown_timeout=_END_S,
-                lingering_time=_END_S,
             )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
@@ -73,6 +70,7 @@ class AdminServer(Services):
             timer = self._silent.pop(request.protocol, None)
             if timer is not None:
                 timer.cancel()
+            check_head(request)
             actor.set(actor_of(request))
             return await guard.check(request, handler)
 
@@ -92,7 +90,7 @@ class AdminServer(Services):
             raise RuntimeError("the runner is not set up")
 
         def protocol() -> asyncio.Protocol:
-            handler = make()
+            handler = AdminConnection(make, loop=loop, lingering_time=_END_S)
             self._silent[handler] = loop.call_later(_FIRST_REQUEST_S, self._on_silent, handler)
             return handler
 
@@ -129,13 +127,3 @@ def _metrics_handler(page: MetricsPage) -> Handler:
 
 async def _root(_request: web.Request) -> web.Response:
     return web.Response(text="servd is running\n")
-
-
-def _quiet() -> logging.Logger:
-    """Return aiohttp's logger: it would write a traceback for each malformed request.
-
-    What goes wrong in servd is logged by problems.py.
-    """
-    logger = logging.getLogger("servd.http.connections")
-    logger.setLevel(logging.CRITICAL)
-    return logger

@@ -12,6 +12,7 @@ from servd import registry_rules as rules
 from servd.config import Config
 from servd.datatypes import VersionId
 from servd.errors import InvalidValueError, ModelNotFoundError, NotFoundError
+from servd.http.admin_connection import has_ended
 from servd.http.log_reader import LogReader
 from servd.registry import Registry
 from servd.supervisor import Supervisor
@@ -110,7 +111,7 @@ class LogsApi:
         find: Find,
     ) -> None:
         known = {reader.path: reader for reader in readers}
-        while not self._closing.is_set() and _is_connected(request):
+        while not self._closing.is_set() and not has_ended(request):
             for reader in find():
                 known.setdefault(reader.path, reader)
             for reader in known.values():
@@ -125,7 +126,3 @@ def _line_count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise InvalidValueError(f"'{text[:20]}' is not a number of lines")
     return min(int(text), _MAX_LINES)
-
-
-def _is_connected(request: web.Request) -> bool:
-    return request.transport is not None and not request.transport.is_closing()

@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 from aiohttp import web
 
+from servd import faults
 from servd.errors import ServdError
-from servd.log import log
 
 _Body = TypeVar("_Body")
 
@@ -59,7 +59,7 @@ def problem_of(error: ServdError) -> dict[str, str]:
 def unexpected(error: Exception) -> InternalError:
     """Log an unknown exception under a new id and return the error that names only the id."""
     error_id = secrets.token_hex(6)
-    log.error("unexpected error %s", error_id, exc_info=error)
+    faults.report(f"unexpected error {error_id}", error)
     return InternalError(
         f"An unexpected error occurred (id {error_id})",
         hint="servd logs daemon    shows it under that id",
@@ -72,6 +72,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     try:
         return await handler(request)
     except ServdError as error:
+        _check_nothing_sent(request, error)
         return _answer(request, error, {})
     except web.HTTPException as error:
         if error.status < 400:
@@ -81,7 +82,19 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except ConnectionError:
         raise
     except Exception as error:  # noqa: BLE001 - the boundary of a request
-        return _answer(request, unexpected(error), {})
+        problem = unexpected(error)
+        _check_nothing_sent(request, problem)
+        return _answer(request, problem, {})
+
+
+def _check_nothing_sent(request: web.Request, error: Exception) -> None:
+    """Have the connection dropped where a part of an answer was sent: no other can follow it.
+
+    Raises:
+        ConnectionError: it was.
+    """
+    if request.writer.output_size > 0:
+        raise ConnectionAbortedError("an answer broke off") from error
 
 
 async def read_body(request: web.Request) -> bytes:

@@ -120,9 +120,27 @@ class RequestReader(RequestParser):
                 return
         if self._is_refused:
             return  # read and dropped, so that the answer is not lost to a reset connection
-        self._rest = self._rest[self._at :] + data if self._rest else data
-        self._at = 0
-        self.read_on()
+        if self.is_busy or self._rest or self.began is not None or not self._read_alone(data):
+            self._rest = self._rest[self._at :] + data if self._rest else data
+            self._at = 0
+            self.read_on()
+
+    def _read_alone(self, data: bytes) -> bool:
+        """Take a chunk that is one whole request with a head that is known; False if it is none.
+
+        What `_read_known` does, for the commonest of all cases.
+        """
+        server = self._server
+        at = data.find(_HEAD_END) + len(_HEAD_END)
+        known = server.known_heads.get(data[:at])
+        if known is None or known[1] != len(data) - at:
+            return False
+        route = server.engine.routes.get(known[0])
+        if route is None:
+            return False
+        self._head, self._size, self._route = data[:at], len(data), route
+        self.predict(route, data[at:])
+        return True
 
     def eof_received(self) -> bool:
         """Keep the connection of a client that has sent all until it is answered all."""
@@ -209,6 +227,8 @@ class RequestReader(RequestParser):
         else:
             left = 0
             self._rest, self._at = b"", 0
+            if self._is_able:
+                self._is_plain = not (self._is_ended or self._server.is_draining)
         if left >= MAX_AHEAD_BYTES:
             self._hold(AHEAD)
         elif self._holds & AHEAD:
