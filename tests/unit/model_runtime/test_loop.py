@@ -8,9 +8,10 @@ import struct
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,49 @@ def test_a_model_that_does_not_load_says_why(monkeypatch):
         assert "ModuleNotFoundError" in header[3]["error"]["message"]
         replica.thread.join(TIMEOUT_S)
         assert replica.status == EXIT_LOAD_FAILED
+
+
+def test_a_failed_load_is_in_the_log_and_waits_for_who_asks(monkeypatch, capfd):
+    """The traceback is printed; without a front end it ends after a while, with one at once."""
+    monkeypatch.setattr(loop, "REPORT_S", 0.5)
+    began_s = time.monotonic()
+    with running("import_error") as replica:
+        replica.thread.join(TIMEOUT_S)
+        assert replica.status == EXIT_LOAD_FAILED
+        assert time.monotonic() - began_s >= loop.REPORT_S
+    assert "ModuleNotFoundError" in capfd.readouterr().err
+
+
+def test_a_drain_ends_soon_after_the_last_message():
+    """It is over when nothing has come for a moment: not at its limit, and not at once."""
+    with running("good") as replica, frontend(replica) as (dealer, wait_for):
+        wait_for(protocol.STATE, protocol.READY)
+        began_s = time.monotonic()
+        replica.stop.set()
+        wait_for(protocol.STATE, protocol.DRAINING)
+        for batch_id in range(3):
+            ask(dealer, batch_id, doubles(4.0))
+            assert wait_for(protocol.RESULT)[0][1] == batch_id
+        assert replica.end() == 0
+        took_s = time.monotonic() - began_s
+        assert loop.DRAIN_QUIET_S <= took_s < loop.DRAIN_LIMIT_S / 3
+
+
+def test_a_drain_has_a_limit_for_front_ends_that_do_not_stop(monkeypatch):
+    """One that goes on sending is answered for so long, and then left."""
+    monkeypatch.setattr(loop, "DRAIN_LIMIT_S", 0.3)
+    with running("slow_predict") as replica, frontend(replica) as (dealer, wait_for):
+        wait_for(protocol.STATE, protocol.READY)
+        replica.stop.set()
+        answered = 0
+        dealer.setsockopt(zmq.RCVTIMEO, 1000)
+        with suppress(zmq.Again):  # it has gone
+            while answered < 50:
+                ask(dealer, answered, doubles(0.0))
+                wait_for(protocol.RESULT)
+                answered += 1
+        assert 1 < answered < 50
+        assert replica.end() == 0
 
 
 def test_a_replica_without_a_frontend_ends():
