@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -34,6 +35,7 @@ from servd.instance import (
 from servd.launchers.base import Launcher
 from servd.launchers.docker import DockerLauncher
 from servd.launchers.process import ProcessLauncher
+from servd.log_copier import LogCopier
 from servd.offspring import offspring
 from servd.orphans import Orphans
 from servd.ports import base_url, resolve_ports
@@ -108,6 +110,8 @@ class Daemon:
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
         self._supervisor: Supervisor | None = None
+        self._copier: LogCopier | None = None
+        self._stop_copying: Callable[[], object] = lambda: None
         self._users_mask = 0
 
     async def run(self) -> int:
@@ -158,6 +162,9 @@ class Daemon:
         self._is_whole = store.is_whole
         await _check_bundles(registry, bundles, is_whole=store.is_whole)
         answering = await begin_answering(config, stack)
+        if not self._handshake.is_wanted:
+            self._copier = LogCopier(config.logs_dir / "models", is_labelled=True)
+            stack.callback(self._copier.copy)
         engine = answering.engine
         images = functools.partial(ensure_image, config.base_image)
         launchers: dict[str, Launcher] = {
@@ -218,6 +225,9 @@ class Daemon:
             tending.append(tasks.create_task(offspring.keep_reaping()))
             if self._is_whole:
                 tending.append(tasks.create_task(_sweep(deployer)))
+            if self._copier is not None:
+                copying = tasks.create_task(self._copier.run())
+                self._stop_copying = copying.cancel
             await self._stop.wait()
             log.log.info("stopping: %g s to answer what is open", self._drain_s)
             for task in tending:
@@ -228,6 +238,7 @@ class Daemon:
             await asyncio.wait({draining, forcing}, return_when=asyncio.FIRST_COMPLETED)
             draining.cancel()
             forcing.cancel()
+            self._stop_copying()
 
 
 async def _check_bundles(registry: Registry, bundles: BundleStore, *, is_whole: bool) -> None:

@@ -6,12 +6,14 @@ engine and the supervisor are shown the registry's new state.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 from weakref import WeakValueDictionary
 
 from servd import audit
 from servd import registry_rules as rules
 from servd.bundles import BundleStore
+from servd.clock import wall_s
 from servd.config import Config
 from servd.datatypes import (
     Application,
@@ -34,6 +36,7 @@ from servd.errors import ModelNotFoundError, NotFoundError, ServdError, StoreErr
 from servd.launchers.base import ImageFacts
 from servd.loading import Report
 from servd.log import log
+from servd.old_logs import remove_logs, sweep_logs
 from servd.ports import base_url
 from servd.registry import Registry
 from servd.supervisor import Dispatchers, Supervisor
@@ -136,8 +139,13 @@ class Deployer:
                     await self._supervisor.scale(version.id, 0)
 
     async def sweep(self) -> None:
-        """Throw away what was uploaded and is not deployed. Called by the daemon now and then."""
+        """Throw away what was uploaded and is not deployed, and logs of what is not registered.
+
+        Called by the daemon now and then.
+        """
         await self._bundles.sweep(self._registry.bundles)
+        known = set(self._registry.state.versions)
+        await asyncio.to_thread(sweep_logs, self._logs_dir, known, wall_s())
 
     async def register_application(self, app: Application, models: Sequence[str] = ()) -> None:
         """Add an application and link models to it."""
@@ -369,6 +377,11 @@ class Deployer:
         await self._supervisor.stop_version(version.id)
         self._engine.forget(version.id)
         await self._throw_away(version.bundle)
+        await asyncio.to_thread(remove_logs, self._logs_dir, version.id)
+
+    @property
+    def _logs_dir(self) -> Path:
+        return self._config.logs_dir / "models"
 
     async def _throw_away(self, bundle: str | None) -> None:
         """Throw a bundle away that no version uses."""

@@ -1,13 +1,15 @@
 """The daemon's own log and the logs of replicas. Called by servd/daemon.py and the supervisor."""
 
 import logging
-import shutil
+import re
 import sys
+import time
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ")
 _MAX_BYTES = 10 * 1024 * 1024
 _KEEP = 3
 _TAIL_BYTES = 64 * 1024
@@ -38,10 +40,18 @@ def to_stderr(level: str) -> list[logging.Handler]:
     return _add([logging.StreamHandler(sys.stderr)], level)
 
 
+class _Formatter(logging.Formatter):
+    """Times as `stamp` writes them."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+
 def _add(handlers: list[logging.Handler], level: str) -> list[logging.Handler]:
     root = logging.getLogger()
     for handler in handlers:
-        handler.setFormatter(logging.Formatter(_FORMAT))
+        handler.setFormatter(_Formatter(_FORMAT))
         root.addHandler(handler)
     root.setLevel(logging.WARNING)
     log.setLevel(level.upper())
@@ -55,24 +65,16 @@ def release(handlers: list[logging.Handler]) -> None:
         handler.close()
 
 
-def rotate(path: Path, *, max_bytes: int = _MAX_BYTES, keep: int = _KEEP) -> bool:
-    """Copy a replica's log away and empty it if it has grown beyond `max_bytes`.
+def stamp(now_s: float) -> bytes:
+    """Return how a line begins: its time in UTC with milliseconds (RFC 3339), and a blank."""
+    whole = int(now_s)
+    text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
+    return f"{text}.{int((now_s - whole) * 1000):03d}Z ".encode()
 
-    The replica keeps its descriptor: opened for appending, it goes on at the file's new end.
-    """
-    try:
-        if path.stat().st_size <= max_bytes:
-            return False
-    except FileNotFoundError:
-        return False
-    for number in range(keep - 1, 0, -1):
-        older = _numbered(path, number)
-        if older.exists():
-            older.replace(_numbered(path, number + 1))
-    shutil.copyfile(path, _numbered(path, 1))
-    with path.open("r+b") as file:
-        file.truncate(0)
-    return True
+
+def unstamped(line: str) -> str:
+    """Return a line of a replica's log as the model printed it."""
+    return _STAMP.sub("", line, count=1)
 
 
 def note(path: Path, text: str) -> None:
@@ -84,11 +86,15 @@ def note(path: Path, text: str) -> None:
         size = file.seek(0, 2)
         file.seek(max(size - 1, 0))
         is_begun = file.read(1) not in (b"", b"\n")
-        file.write(b"\n" * is_begun + text.encode(errors="replace") + b"\n")
+        line = stamp(time.time()) + text.encode(errors="replace") + b"\n"
+        file.write(b"\n" * is_begun + line)
 
 
 def tail(path: Path, lines: int, *, start: int = 0) -> list[str]:
-    """Return the last lines of a log from byte `start` on; none if there is no such file."""
+    """Return the last lines of a replica's log from byte `start` on, without their times.
+
+    None if there is no such file.
+    """
     try:
         with path.open("rb") as file:
             size = file.seek(0, 2)
@@ -96,8 +102,4 @@ def tail(path: Path, lines: int, *, start: int = 0) -> list[str]:
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return []
-    return text.splitlines()[-lines:]
-
-
-def _numbered(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.name}.{number}")
+    return [unstamped(line) for line in text.splitlines()[-lines:]]

@@ -1,6 +1,7 @@
-"""Passes on what replicas print to this process's own output. Used by serve_one.py.
+"""Passes on what replicas print to this process's own output. Used by serve_one.py and daemon.py.
 
-In a container whoever reads its log wants the model's lines, which go to files.
+In a container and in the foreground whoever reads the output wants the model's lines, which go to
+files. A terminal that is held up holds up no model: it is read from the files, by a thread.
 """
 
 import asyncio
@@ -8,18 +9,28 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+from servd.log import log
+from servd.log_reader import LogReader
+
 EVERY_S = 0.25
-MAX_BYTES = 256 * 1024
-"""Of one file at a time; the rest is passed on the next time."""
 
 
 class LogCopier:
-    """Copies what is appended to the `*.log` files below a folder."""
+    """Copies what is appended to the `MODEL/VERSION.REPLICA.log` files below a folder.
 
-    def __init__(self, folder: Path, target: BinaryIO | None = None) -> None:
+    What is there when it is made is not copied. With `is_labelled` each line begins with the
+    replica that it is from.
+    """
+
+    def __init__(
+        self, folder: Path, target: BinaryIO | None = None, *, is_labelled: bool = False
+    ) -> None:
         self._folder = folder
-        self._target = target or sys.stdout.buffer
-        self._positions: dict[Path, int] = {}
+        self._target: BinaryIO | None = target or sys.stdout.buffer
+        self._is_labelled = is_labelled
+        self._readers: dict[Path, LogReader] = {}
+        for reader in self._all():
+            reader.tail(0)
 
     async def run(self) -> None:
         """Copy until cancelled."""
@@ -28,21 +39,22 @@ class LogCopier:
             await asyncio.sleep(EVERY_S)
 
     def copy(self) -> None:
-        """Copy what has come since the last time."""
-        for path in sorted(self._folder.rglob("*.log")):
-            try:
-                content = self._read(path)
-            except OSError:
-                continue  # rotated away at this very moment
-            if content:
-                self._target.write(content)
-        self._target.flush()
+        """Copy what has come since the last time, of one file a megabyte at most."""
+        if self._target is None:
+            return
+        try:
+            for reader in self._all():
+                lines = reader.more()
+                self._target.write(reader.labelled(lines, is_labelled=self._is_labelled))
+            self._target.flush()
+        except OSError as error:
+            self._target = None  # whoever read it has gone; the files remain
+            log.warning("what the models print is not shown any more: %s", error)
 
-    def _read(self, path: Path) -> bytes:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            position = self._positions.get(path, 0)
-            file.seek(position if position <= size else 0)  # emptied when it was rotated
-            content = file.read(MAX_BYTES)
-            self._positions[path] = file.tell()
-            return content
+    def _all(self) -> list[LogReader]:
+        for path in sorted(self._folder.rglob("*.log")):
+            if path not in self._readers:
+                version, _, replica = path.stem.rpartition(".")
+                label = f"{path.parent.name}:{version}/{replica}"
+                self._readers[path] = LogReader(path, label)
+        return list(self._readers.values())

@@ -23,14 +23,11 @@ from servd.datatypes import (
 from servd.errors import InvalidValueError, ServdError
 from servd.launchers.base import ImageFacts, Launcher, LaunchSpec
 from servd.loading import Report, await_loaded
-from servd.log import log, rotate
+from servd.log import log
 from servd.orphans import Orphans
 from servd.replica import Replica
 from servd.replica_figures import ReplicaFigures
 from servd.surroundings import Connect, Routes, Surroundings, Timings
-
-_ROTATE_EVERY = 10
-"""Heartbeats between two looks at the sizes of logs."""
 
 
 class Dispatchers(Protocol):
@@ -266,31 +263,20 @@ class Supervisor:
                 yield group, replica
 
     async def _keep_time(self) -> None:
-        beats = 0
         attention = Attention(self._clock, self._timings.heartbeat_s)
         while True:
             await asyncio.sleep(self._timings.heartbeat_s)
-            beats += 1
             missed_s = attention.missed_s()
             for _, replica in self._all():
                 if missed_s:
                     replica.excuse(missed_s)
                 self._tick(replica)
-            if beats % _ROTATE_EVERY == 0:
-                await self._rotate_logs()
 
     def _tick(self, replica: Replica) -> None:
         try:
             replica.tick()
         except Exception:  # noqa: BLE001 - a task boundary: the heartbeat of all others must go on
             log.exception("the heartbeat of %s failed", replica.spec.version.id)
-
-    async def _rotate_logs(self) -> None:
-        for _, replica in self._all():
-            try:
-                await asyncio.to_thread(rotate, replica.spec.log_path)
-            except OSError as error:
-                log.warning("cannot rotate %s: %s", replica.spec.log_path, error)
 
 
 def _free_numbers(taken: Mapping[int, object], count: int) -> list[int]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from servd.http.codecs import clipper
 from servd.long_bytes import LONG_BYTES, views
-from servd.query import Query, Why
+from servd.query import Miss, Query, Why
 
 if TYPE_CHECKING:
     from servd.engine import Engine
@@ -43,9 +43,10 @@ class BatchAnswer:
 
     def on_miss(self, query: Query, miss: Why) -> None:
         """Keep one default, or one error object where there is no default."""
-        status, part = clipper.miss_object(
-            self._first_id + query.index, query.route, miss, query.row
-        )
+        query_id = self._first_id + query.index
+        if miss.kind is Miss.MODEL_FAILED:
+            self._connection.note_failed(query, miss, query_id)
+        status, part = clipper.miss_object(query_id, query.route, miss, query.row)
         # An answer with at least one prediction or default is a 200; the rest say so themselves.
         self._status = 200 if 200 in (status, self._status) else status
         self._keep(query.index, part)

@@ -13,12 +13,13 @@ from servd.config import Config
 from servd.datatypes import VersionId
 from servd.errors import InvalidValueError, ModelNotFoundError, NotFoundError
 from servd.http.admin_connection import has_ended
-from servd.http.log_reader import LogReader
+from servd.log_reader import LogReader
 from servd.registry import Registry
 from servd.supervisor import Supervisor
 
 _POLL_S = 0.25
 _MAX_LINES = 100_000
+_SLICE_BYTES = 64 * 1024
 _TRUE = frozenset({"", "1", "true", "yes"})
 
 Find = Callable[[], list[LogReader]]
@@ -88,19 +89,17 @@ class LogsApi:
         lines = _line_count(request.query.get("lines", "100"))
         follow = request.query.get("follow", "false").lower() in _TRUE
         readers = find()
-        tails = [await asyncio.to_thread(reader.tail, lines) for reader in readers]
-        several = len(readers) > 1
-        text = b"".join(
-            reader.labelled(tail, is_labelled=several)
-            for reader, tail in zip(readers, tails, strict=True)
-        )
-        if not follow:
-            return web.Response(body=text, content_type="text/plain", charset="utf-8")
+        text = await asyncio.to_thread(_tails, readers, lines)
+        if not follow and len(text) <= _SLICE_BYTES:
+            return web.Response(body=bytes(text), content_type="text/plain", charset="utf-8")
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
         await response.prepare(request)
         with suppress(ConnectionError):
-            await response.write(text)
-            await self._follow(request, response, readers, find)
+            # In slices: queries take their turns between them.
+            for at in range(0, len(text), _SLICE_BYTES):
+                await response.write(text[at : at + _SLICE_BYTES])
+            if follow:
+                await self._follow(request, response, readers, find)
         return response
 
     async def _follow(
@@ -115,11 +114,22 @@ class LogsApi:
             for reader in find():
                 known.setdefault(reader.path, reader)
             for reader in known.values():
-                lines = await asyncio.to_thread(reader.more)
-                if lines:
-                    await response.write(reader.labelled(lines, is_labelled=len(known) > 1))
+                text = await asyncio.to_thread(_more, reader, is_labelled=len(known) > 1)
+                for at in range(0, len(text), _SLICE_BYTES):
+                    await response.write(text[at : at + _SLICE_BYTES])
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), _POLL_S)
+
+
+def _tails(readers: list[LogReader], lines: int) -> memoryview:
+    several = len(readers) > 1
+    return memoryview(
+        b"".join(reader.labelled(reader.tail(lines), is_labelled=several) for reader in readers)
+    )
+
+
+def _more(reader: LogReader, *, is_labelled: bool) -> memoryview:
+    return memoryview(reader.labelled(reader.more(), is_labelled=is_labelled))
 
 
 def _line_count(text: str) -> int:

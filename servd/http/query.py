@@ -276,7 +276,13 @@ class QueryConnection(RequestReader):
 
     def on_miss(self, query: Query, miss: Why) -> None:
         """Write the default output or an error."""
+        if miss.kind is Miss.MODEL_FAILED:
+            self.note_failed(query, miss, self._query_id)
         self._answer_miss(*clipper.miss_object(self._query_id, query.route, miss, query.row))
+
+    def note_failed(self, query: Query, miss: Why, query_id: int) -> None:
+        """Have the log name a query that its model failed on. Called for each place of a batch."""
+        self._server.failed.note(query.route, miss, query_id)
 
     def _answer_miss(self, status: int, body: bytes) -> None:
         if status == 200 and self._is_plain:

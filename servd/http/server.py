@@ -21,6 +21,7 @@ from servd.http.codecs import clipper
 from servd.http.codecs.clipper import check_json
 from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, RequestError
 from servd.http.exposition import clipper_metrics, prometheus_metrics
+from servd.http.failed_queries import FailedQueries
 from servd.http.long_bodies import BodyReader
 from servd.http.metrics_page import MetricsPage
 from servd.http.parsing import Request
@@ -83,6 +84,7 @@ class QueryServer:
         self._prometheus_page = MetricsPage(prometheus_metrics, figures or engine)
         self.connections: set[QueryConnection] = set()
         self.heads = Heads()
+        self.failed = FailedQueries()
         self.is_draining = False
         self.is_ready = is_ready
         self.why_unready = ""
@@ -111,6 +113,7 @@ class QueryServer:
 
     async def __aexit__(self, *exc_info: object) -> None:
         self.stop_accepting()
+        self.failed.flush()
         if self._timer is not None:
             self._timer.cancel()
         for connection in list(self.connections):
@@ -242,6 +245,7 @@ class QueryServer:
         self._timer = asyncio.get_running_loop().call_later(1.0, self._on_second)
         self.tick += 1
         self.heads.refresh()
+        self.failed.flush()
         now_s = self.engine.clock()
         for connection in list(self.connections):
             try:

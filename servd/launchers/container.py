@@ -5,7 +5,6 @@ made by the launcher's threads, as the event loop must not wait for an engine.
 """
 
 import asyncio
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from servd.errors import ServdError
 from servd.launchers.base import LaunchSpec
 from servd.launchers.container_options import PORT, end_reason, exit_code
 from servd.log import log
+from servd.model_log import ModelLog
 
 if TYPE_CHECKING:
     from servd.launchers.engine import Ended, Engine, Started
@@ -156,13 +156,12 @@ class ContainerHandle:
 
 def copy_output(started: "Started", path: Path) -> None:
     """Append to a log what a container prints, until it ends or its engine hangs up."""
-    log_file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    model_log = ModelLog(path)
     try:
         for chunk in started.output:
-            # A full disk must not end the copying: the container would wait for it for ever.
-            with suppress(OSError):
-                os.write(log_file, chunk)
+            model_log.feed(chunk)
+            model_log.rest()
     except OSError as error:  # also what the SDK's HTTP library raises
         log.warning("the output of %s broke off: %s", started.container_id[:12], error)
     finally:
-        os.close(log_file)
+        model_log.close()

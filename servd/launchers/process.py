@@ -16,6 +16,7 @@ from model_runtime.carriers import STREAM_SCHEME
 from servd.errors import BundleError, InvalidValueError
 from servd.launchers.base import ImageFacts, LaunchSpec
 from servd.launchers.cgroups import Group, new_group
+from servd.log_pump import LogPump, Output
 from servd.offspring import has_in_environment, offspring
 from servd.orphans import NAME_VARIABLE
 
@@ -31,10 +32,11 @@ _PRIVATE = ("SERVD_READY_FD", "SERVD_TOKEN")
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """By what that is known that a replica has started: its name, its log, and its group if any."""
+    """By what that is known that a replica has started: its name, its output, its group if any."""
 
     name: str
-    log_path: Path
+    pump: LogPump
+    output: Output
     group: Group | None
 
 
@@ -70,8 +72,10 @@ class ProcessHandle:
         return None
 
     async def wait(self) -> int:
-        """Return the exit status when it has ended."""
-        return await self._process.wait()
+        """Return the exit status when it has ended and its last words are in its log."""
+        code = await self._process.wait()
+        await asyncio.to_thread(self._traces.output.drain)
+        return code
 
     def poll(self) -> int | None:
         """Return the exit status, or None while it runs."""
@@ -102,6 +106,7 @@ class ProcessHandle:
         offspring.disown(self._process.pid)
         if group is not None:
             group.remove_soon()
+        self._traces.pump.close(self._traces.output)
         self._socket.unlink(missing_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -114,7 +119,7 @@ class ProcessHandle:
                 return True
         for number in (1, 2):  # its output
             with suppress(OSError):
-                if Path(f"/proc/{pid}/fd/{number}").readlink() == self._traces.log_path:
+                if str(Path(f"/proc/{pid}/fd/{number}").readlink()) == self._traces.output.name:
                     return True
         return False
 
@@ -144,6 +149,7 @@ class ProcessLauncher:
         self._scratch_dir = scratch_dir or run_dir / "scratch"
         self._environ = environ
         self._users_mask = users_mask
+        self._pump = LogPump()
 
     async def launch(self, spec: LaunchSpec) -> ProcessHandle:
         """Start one replica process.
@@ -162,14 +168,14 @@ class ProcessLauncher:
         scratch = self._scratch_dir / name
         for folder in (socket.parent, scratch, spec.log_path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        traces = Traces(name, spec.log_path.resolve(), new_group(name))
-        log = os.open(spec.log_path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        output = self._pump.open(spec.log_path)
+        traces = Traces(name, self._pump, output, new_group(name))
         try:
             process = await asyncio.create_subprocess_exec(
                 *_command(spec, socket, scratch),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output.write_end,
+                stderr=output.write_end,
                 cwd=str(scratch),
                 env=self._env(spec)
                 | {NAME_VARIABLE: name}
@@ -177,12 +183,13 @@ class ProcessLauncher:
                 # Ctrl-C at the daemon's terminal must not reach replicas: they drain first.
                 start_new_session=True,
             )
-        except OSError:
+        except BaseException:
             if traces.group is not None:
                 traces.group.remove()
+            self._pump.close(output)
             raise
         finally:
-            os.close(log)
+            os.close(output.write_end)
         offspring.own(process.pid)
         if traces.group is not None:
             # Before the model is loaded: Python itself takes longer to start.

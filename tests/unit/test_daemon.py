@@ -11,7 +11,8 @@ from servd import daemon
 from servd.config import Config
 from servd.errors import StartError, StoreError
 from servd.instance import locked, make_folders
-from servd.log import rotate, tail
+from servd.log import tail
+from servd.model_log import ModelLog
 from servd.ports import base_url, resolve_ports
 from tests.replicas import WAIT_S
 
@@ -99,18 +100,14 @@ def test_a_start_that_fails_tells_who_waits(config, monkeypatch):
     assert config.database.read_bytes() == before
 
 
-def test_a_replicas_log_is_rotated_while_it_is_written(tmp_path):
-    """The copy keeps the text, the writer goes on in the emptied file, three copies are kept."""
+def test_the_end_of_a_log_is_told_as_the_model_printed_it(tmp_path):
+    """Without the times, from a byte on; none where there is no file."""
     path = tmp_path / "0.log"
-    with path.open("ab", buffering=0) as writer:
-        for number in range(6):
-            writer.write(b"line %d\n" % number * 20)
-            assert rotate(path, max_bytes=100, keep=3)
-        writer.write(b"new\n")
-    assert tail(path, 5) == ["new"]
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "0.log",
-        *(f"0.log.{n}" for n in (1, 2, 3)),
-    ]
-    assert not rotate(path)
+    model_log = ModelLog(path)
+    model_log.feed(b"of a life before\n")
+    start = path.stat().st_size
+    model_log.feed(b"Traceback:\n  a line\n")
+    assert tail(path, 5, start=start) == ["Traceback:", "  a line"]
+    assert tail(path, 1) == ["  a line"]
+    model_log.close()
     assert tail(tmp_path / "none", 3) == []

@@ -241,15 +241,37 @@ def test_a_load_that_fails_is_raised_with_its_traceback(bundle, tmp_path):
         asyncio.run(serve_one(_one(bundle), _config(tmp_path), os.environ))
 
 
-def test_a_log_is_copied_once_and_from_its_start_after_a_rotation(tmp_path):
-    """Each line passes once; a file that was emptied is read anew."""
+@pytest.mark.parametrize("label", ["", "m:1/0 | "])
+def test_a_log_is_copied_once_and_through_a_rotation(tmp_path, label):
+    """Each line passes once, with its replica where that is wanted; what was there before not."""
     log, target = tmp_path / "m" / "1.0.log", tmp_path / "target"
     log.parent.mkdir()
+    log.write_text("of another run\n")
     with target.open("w+b") as file:
-        copier = LogCopier(tmp_path, file)
+        copier = LogCopier(tmp_path, file, is_labelled=bool(label))
+        with log.open("a") as writer:
+            writer.write("first\n")
+        copier.copy()
+        copier.copy()
+        with log.open("a") as writer:
+            writer.write("second\n")
+        log.replace(log.with_name("1.0.log.1"))
+        log.write_text("new\n")
+        log.with_name("1.1.log").touch()
+        for _ in range(3):
+            copier.copy()
+    lines = [f"{label}{word}\n" for word in ("first", "second", "new")]
+    assert target.read_text() == "".join(lines)
+
+
+def test_a_reader_that_has_gone_ends_the_copying_and_nothing_else(tmp_path):
+    """As `servd run | head` does."""
+    log = tmp_path / "m" / "1.0.log"
+    log.parent.mkdir()
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb", buffering=0) as gone:
+        copier = LogCopier(tmp_path, gone)
         log.write_text("first\n")
         copier.copy()
         copier.copy()
-        log.write_text("new\n")
-        copier.copy()
-    assert target.read_text() == "first\nnew\n"

@@ -10,7 +10,7 @@ import pytest
 
 from servd.http.admin_connection import MAX_HEAD_BYTES
 from servd.http.api import Api
-from servd.http.log_reader import LogReader
+from servd.log_reader import LogReader
 from tests.serving import Client
 
 GET = b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
