@@ -6,8 +6,11 @@ BIN := $(VENV)/bin
 CHECKS := .checks
 CODE := servd model_runtime k8s_adapter tests examples benchmarks scripts
 
+# Per cent of branches and lines; it only goes up.
+FLOOR := 90
+
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test checks lint types contracts bench bench-paper profile soak lock clean
+.PHONY: help quickstart test coverage checks lint types contracts bench bench-paper profile soak lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -18,6 +21,14 @@ quickstart: $(STAMP) ## start a daemon, deploy an example, query it
 # Three workers on two processors: the tests wait for processes more than they compute.
 test: $(STAMP) ## run all tests
 	$(BIN)/python -m pytest -n 3 --dist worksteal
+
+# Processes that tests start are measured too; the file's path is whole, as they have other folders.
+coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
+coverage: $(STAMP) ## run all tests, and fail where too little of the code was run
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n 3 --dist worksteal
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --skip-covered --fail-under=$(FLOOR)
 
 checks: $(CHECKS)/.complete ## make the environment of checkov and old Kubernetes schemas; tests that need it run then
 

@@ -540,3 +540,68 @@ def test_a_removed_application_leaves_no_queue():
                 assert not gone.is_open
 
     run(main())
+
+
+def test_what_ends_at_once_is_returned_done():
+    """A hit, a wrong size and a query without a model are over when `submit` returns them."""
+
+    async def main():
+        with ScriptedReplica(row_items=1) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                await served.attach(replica, dispatcher)
+                route, caller = served.engine.by_name["app"], Caller()
+                submit = served.engine.submit
+                first = submit(route, dispatcher, doubles(1.0), caller, 0)
+                assert not first.is_done
+                await until(lambda: first.is_done)
+                hit = submit(route, dispatcher, doubles(1.0), caller, 1)
+                wrong = submit(route, dispatcher, doubles(1.0, 2.0), caller, 2)
+                alone = submit(route, None, doubles(1.0), caller, 3)
+                assert [query.is_done for query in (hit, wrong, alone)] == [True] * 3
+                assert [query.is_hit for query in (first, hit)] == [False, True]
+                assert caller.outputs == {0: b"1.0", 1: b"1.0"}
+                assert caller.misses == {2: Miss.WRONG_SIZE, 3: Miss.NO_MODEL}
+
+    run(main())
+
+
+def test_a_hit_is_counted_once_for_the_model_and_once_for_the_application():
+    """Each query that the cache answers by its row counts; one that is computed does not."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                await served.attach(replica, dispatcher)
+                route, caller = served.engine.by_name["app"], Caller()
+                served.engine.submit(route, dispatcher, doubles(1.0), caller, 0)
+                await until(lambda: caller.outputs)
+                for index in (1, 2):
+                    served.engine.submit(route, dispatcher, doubles(1.0), caller, index)
+                assert dispatcher.counters.cache_hits == 2
+                assert route.counters.cache_hits == 2
+                assert route.counters.queries == 3
+
+    run(main())
+
+
+def test_an_old_entry_is_a_hit_and_others_are_asked():
+    """What the cache holds from before its last turn is found, and only that."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                await served.attach(replica, dispatcher)
+                route, caller = served.engine.by_name["app"], Caller()
+                dispatcher.cache.rows.put(doubles(1.0), b"11")
+                served.engine.cache._turn()
+                assert served.engine.submit(route, dispatcher, doubles(1.0), caller, 0).is_hit
+                dispatcher.cache.rows.put(doubles(5.0), b"55")
+                served.engine.cache._turn()
+                served.engine.submit(route, dispatcher, doubles(2.0), caller, 1)
+                await until(lambda: len(caller.outputs) == 2)
+                assert caller.outputs == {0: b"11", 1: b"2.0"}
+
+    run(main())
