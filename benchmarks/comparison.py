@@ -30,7 +30,7 @@ def run_comparison(settings: Settings, before: Tree) -> str:
             row = compared([p for p in points if p.connections == connections], before.name)
             rows.append([key, str(connections), *row])
             print_progress(" ".join(rows[-1]))
-    write_json(settings.out / "comparison.json", kept)
+    write_json(settings.out / "comparison.json", {"points": kept})
     return markdown(rows)
 
 

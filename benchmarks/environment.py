@@ -51,7 +51,7 @@ def make_environment(work: Path, python: Path | None) -> Path:
         venv.create(folder, clear=True, with_pip=True)
         limits = work / "constraints.txt"
         limits.write_text(constraints())
-        pip = [folder / "bin/python", "-m", "pip", "install", "-q", "-c", limits]
+        pip: list[str | Path] = [folder / "bin/python", "-m", "pip", "install", "-q", "-c", limits]
         subprocess.run([*pip, "-r", HERE / "requirements.txt"], check=True)
         stamp.write_text(wanted)
     return folder / "bin/python"

@@ -22,6 +22,7 @@ from benchmarks.report import markdown, print_progress, write_json
 from benchmarks.servers import Server, ServerError, free_port
 from benchmarks.settings import ROOT, Settings
 from benchmarks.workloads import WORKLOADS
+from benchmarks.wrk import Target
 from servd import feed
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
 from servd.published import FILE_NAME, Endpoint, Published, encode
@@ -57,7 +58,7 @@ def run_front_end_mode(settings: Settings) -> str:
             each.deploy(workload, slo_ms=CHECK_SLO_MS)
         bundle = next((daemon.data_dir / "bundles").iterdir())
         front_end = stack.enter_context(front_end_on(bundle, settings))
-        targets = [front_end, daemon, stream]
+        targets: list[Target] = [front_end, daemon, stream]
         for target in targets:
             check_answers(target, workload, settings)
         warm_up(targets, workload, settings)

@@ -7,6 +7,7 @@ model called in this process, so a server that mixes up or alters answers shows.
 import json
 import pickle
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,10 @@ def write_inputs(workload: Workload, folder: Path) -> None:
 
 def predict(workload: Workload, rows: np.ndarray, folder: Path) -> list[Any]:
     """Return what the model itself answers."""
-    functions = {"feature_sum": feature_sum, "noop": noop}
+    functions: dict[str, Callable[[list[list[float]]], list[Any]]] = {
+        "feature_sum": feature_sum,
+        "noop": noop,
+    }
     if workload.name in functions:
         return functions[workload.name](rows.tolist())
     model = pickle.loads((folder / workload.target).read_bytes())

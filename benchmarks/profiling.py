@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.daemon import Daemon
@@ -51,7 +52,7 @@ def draw_flame(daemon: Daemon, settings: Settings) -> int:
     load = Load(CONNECTIONS, seconds=FLAME_S + 3)
     generator = generator_command(daemon, WORKLOADS["W1"], settings, load)
     with subprocess.Popen(generator, stdout=subprocess.DEVNULL) as loading:
-        record = [
+        record: list[str | Path] = [
             spy,
             "record",
             "--native",

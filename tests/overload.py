@@ -81,7 +81,7 @@ class Overload:
                 self.engine.submit(route, self.dispatcher, b"r", self)
             await asyncio.sleep(0)
             if route.timer is not None:  # the event loop's clock is another
-                route.timer.cancel()
+                route.timer.cancel()  # type: ignore[attr-defined]
                 self.engine._on_deadline(route)
 
     def on_output(self, query, _output):

@@ -6,6 +6,7 @@ Run as `python -m benchmarks.baselines.constant PORT` by benchmarks/servers.py.
 import asyncio
 import sys
 from email.utils import formatdate
+from typing import cast
 
 import httptools
 import uvloop
@@ -23,7 +24,7 @@ class Constant(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to parse."""
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self.parser = httptools.HttpRequestParser(self)
 
     def data_received(self, data: bytes) -> None:

@@ -19,6 +19,7 @@ def load(target: str) -> Callable[[list[list[float]]], Any]:
     if not name:
         return pickle.loads(Path(path).read_bytes()).predict
     spec = importlib.util.spec_from_file_location("model", path)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return getattr(module, name)

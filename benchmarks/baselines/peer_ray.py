@@ -32,6 +32,7 @@ class Model:
 if __name__ == "__main__":
     ray.init(num_cpus=2, include_dashboard=False, configure_logging=False)
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[1])})
-    serve.run(Model.bind(), route_prefix=f"/{NAME}/predict")
+    # The decorator gives it a method.
+    serve.run(Model.bind(), route_prefix=f"/{NAME}/predict")  # type: ignore[attr-defined]
     while True:
         time.sleep(3600)

@@ -401,14 +401,14 @@ def test_no_line_through_two_points_is_better(noisy, share):
     """The best line passes through two of the points, so no such line may have a smaller loss."""
     points = [(x, 0.2 * x + rest) for x, rest in noisy]
     steepest = max(y / x for x, y in points)
-    fitted = fit_line(points, share)
+    fitted_slope, fitted_constant = fit_line(points, share)
     for i, (x, y) in enumerate(points):
         for other_x, other_y in points[:i]:
             slope = (y - other_y) / (x - other_x) if x != other_x else 0
             if 0 <= slope <= steepest:
                 grain = steepest * (2 / 3) ** 16 * sum(x for x, _ in points)
                 other = pinball(points, slope, y - slope * x, share)
-                assert pinball(points, *fitted, share) <= other + grain
+                assert pinball(points, fitted_slope, fitted_constant, share) <= other + grain
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ class Listening:
 
     def __init__(self, keys):
         self.socket = ReplicaSocket("tcp://127.0.0.1:*", {"pid": 1}, keys)
-        self.address = self.socket._carrier._socket.get_string(zmq.LAST_ENDPOINT)
+        self.address = self.socket._carrier._socket.get_string(zmq.LAST_ENDPOINT)  # type: ignore[attr-defined]
 
     async def serve(self):
         """Receive without keeping the loop from others."""
-        self.socket._carrier._socket.setsockopt(zmq.RCVTIMEO, 5)
+        self.socket._carrier._socket.setsockopt(zmq.RCVTIMEO, 5)  # type: ignore[attr-defined]
         while True:
             self.socket.receive()
             await asyncio.sleep(0.001)

@@ -35,7 +35,7 @@ class Names:
 async def _discovery(names, interval_s=0.001):
     changes = []
     found = Discovery(lambda: changes.append(dict(found.found)), names, interval_s)
-    found.changes = changes
+    found.changes = changes  # type: ignore[attr-defined]
     running = asyncio.ensure_future(found.run())
     try:
         yield found

@@ -315,7 +315,8 @@ class World:
     def fail(self, which):
         """Have a replica's model raise on its oldest batch."""
         if found := self.oldest(which):
-            self.dispatcher.on_failure(*found, "")
+            carrier, batch = found
+            self.dispatcher.on_failure(carrier, batch, "")
 
     def attach(self, _which):
         """Bring a replica up."""
@@ -496,7 +497,7 @@ def test_what_a_replica_said_before_it_ended_counts():
                 asked = asyncio.create_task(served.predict({"input": [1.0]}))
                 await until(lambda: dying.batches)
                 dying.release()
-                assert connection._carrier._socket.poll(5000)  # it has come, and nobody has read it
+                assert connection._carrier._socket.poll(5000)  # type: ignore[attr-defined]
                 dispatcher.detach(connection, End("ended (exit 7)"))
                 await served.attach(other, dispatcher)
                 status, answer = await asked

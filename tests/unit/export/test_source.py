@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import sqlite3
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -84,7 +85,7 @@ def test_a_damaged_database_is_named(config):
 def test_a_database_of_an_older_servd_is_read(config):
     """It is brought up to date in a copy; the file itself waits for its daemon."""
     config.data_dir.mkdir()
-    first = next(files("servd").joinpath("schema").glob("0001_*.sql"))
+    first = next(Path(str(files("servd"))).glob("schema/0001_*.sql"))
     connection = sqlite3.connect(config.database)
     connection.executescript(first.read_text())
     connection.execute(

@@ -369,4 +369,4 @@ def test_the_address_for_probers_is_checked(monkeypatch, capsys):
 def test_it_listens_on_ipv6_too():
     """Where the address stands in brackets."""
     with ReplicaSocket("tcp://[::1]:*", {}) as listening:
-        assert b"[::1]" in listening._carrier._socket.LAST_ENDPOINT
+        assert b"[::1]" in listening._carrier._socket.LAST_ENDPOINT  # type: ignore[attr-defined]
