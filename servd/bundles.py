@@ -12,7 +12,7 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -93,7 +93,8 @@ class BundleStore:
                 hint="is the disk full or read-only?",
             ) from error
         finally:
-            await asyncio.to_thread(_discard, incoming)
+            with suppress(OSError):  # a disk that takes nothing gives nothing up either
+                await asyncio.to_thread(_discard, incoming)
         return True
 
     async def manifest(self, digest: str) -> Manifest:

@@ -83,7 +83,13 @@ def find_daemon(config: Config, admin: str | None = None, timeout_s: float = 30.
         return AdminClient(parse_address(admin), config.token, timeout_s)
     info = read_info(config)
     path = Path(info.get("admin_socket") or config.admin_socket)
-    return AdminClient(Address(path=path, owner=_owner(config.data_dir)), config.token, timeout_s)
+    return AdminClient(
+        Address(path=path, owner=_owner(config.data_dir)),
+        config.token,
+        timeout_s,
+        # read_info has seen that this very daemon still runs, so its port is its own.
+        fallback=parse_address(info["admin_url"]) if info.get("admin_url") else None,
+    )
 
 
 def _owner(folder: Path) -> int:
@@ -132,8 +138,16 @@ class AdminClient:
     DaemonNotRunningError where nothing answers.
     """
 
-    def __init__(self, address: Address, token: str | None = None, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        address: Address,
+        token: str | None = None,
+        timeout_s: float = 30.0,
+        *,
+        fallback: Address | None = None,
+    ) -> None:
         self.address = address
+        self._fallback = fallback
         self._token = token
         self._timeout_s = timeout_s
 
@@ -200,14 +214,9 @@ class AdminClient:
     def _exchange(
         self, method: str, path: str, body: bytes | Iterable[bytes] | None, headers: dict[str, str]
     ) -> Iterator[http.client.HTTPResponse]:
-        connection = self._connection()
+        connection = self._connected()
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
-        try:
-            connection.connect()
-        except OSError as error:
-            connection.close()
-            raise DaemonNotRunningError(str(self.address)) from error
         try:
             with suppress(BrokenPipeError, ConnectionResetError):
                 # A daemon that refuses a long body answers before it has read it all.
@@ -227,6 +236,19 @@ class AdminClient:
             ) from error
         finally:
             connection.close()
+
+    def _connected(self) -> http.client.HTTPConnection:
+        connection = self._connection()
+        try:
+            connection.connect()
+        except OSError as error:
+            connection.close()
+            if self._fallback is None:
+                raise DaemonNotRunningError(str(self.address)) from error
+            # The socket's file was taken away; the daemon that made it answers on its port too.
+            self.address, self._fallback = self._fallback, None
+            return self._connected()
+        return connection
 
     def _connection(self) -> http.client.HTTPConnection:
         if self.address.path is not None:

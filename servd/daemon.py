@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from servd import __version__, log
+from servd import __version__, descriptors, log
 from servd.answering import Door, begin_answering
 from servd.bundles import BundleStore
 from servd.clock import monotonic, wall_s
@@ -117,6 +117,7 @@ class Daemon:
     async def run(self) -> int:
         """Start, serve until told to stop, drain, stop."""
         self._users_mask = close_to_others()
+        descriptors.raise_limit()
         make_folders(self._config)
         async with AsyncExitStack() as stack:
             stack.callback(os.umask, self._users_mask)

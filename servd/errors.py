@@ -4,6 +4,7 @@ A subclass takes domain arguments and builds its own message. `code` is stable a
 `status` is the HTTP status of servd's own API, `hint` is what to do next.
 """
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -163,6 +164,28 @@ class StoreError(ServdError):
 
     code = "store_failed"
     status = 507
+
+
+LACKED = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.ENOSPC, errno.EDQUOT}
+)
+"""What a machine may have again later: descriptors, memory, processes, room."""
+
+OF_THE_MACHINE = LACKED | frozenset({errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO})
+"""What a machine refuses for a reason of its own: that, and rights."""
+
+
+class MachineError(StoreError):
+    """The machine refuses what a change needs: a full or read-only disk, no descriptors, memory."""
+
+    code = "machine_refused"
+
+    def __init__(self, error: OSError) -> None:
+        where = f"{error.filename}: " if error.filename else ""
+        super().__init__(
+            f"this machine refuses it: {where}{error.strerror or error}",
+            hint="make room for it, or give the data directory back its rights, and try again",
+        )
 
 
 class LostChangesError(StoreError):

@@ -18,6 +18,7 @@ from servd.config import Config
 from servd.counts import add
 from servd.curve import keys_for
 from servd.datatypes import GONE, End, ModelVersion, RegistryState, VersionId
+from servd.kept_socket import KeptSocket
 from servd.log import log
 from servd.patience import patiently
 from servd.rpc import ReplicaConnection
@@ -119,26 +120,27 @@ class Frontends:
         self._is_dirty = False
         self._is_ready = False
         self._acknowledged = asyncio.Event()
-        self._server: asyncio.Server | None = None
+        self._socket: KeptSocket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._attention = Attention(clock, SECOND_S)
 
     async def __aenter__(self) -> Self:
-        path = self._config.feed_socket
-        path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(
-            self._serve_peer, path, limit=feed.MAX_LINE_BYTES
-        )
-        path.chmod(0o600)  # before that, its folder (0700) guards it
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> asyncio.StreamReaderProtocol:
+            reader = asyncio.StreamReader(feed.MAX_LINE_BYTES, loop)
+            return asyncio.StreamReaderProtocol(reader, self._serve_peer, loop)
+
+        self._socket = KeptSocket(self._config.feed_socket, protocol)
+        await self._socket.__aenter__()
         self._on_second()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        if self._server is not None:
-            self._server.close()
-        self._config.feed_socket.unlink(missing_ok=True)
+        if self._socket is not None:
+            await self._socket.__aexit__()
         self._context.destroy(linger=0)
 
     # --- in the engine's place: called by deploy.py and supervisor.py ---

@@ -1,16 +1,24 @@
 """One attempt of a replica to load its model; in words why it failed. Used by servd/replica.py."""
 
 import asyncio
+import re
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from servd.clock import Clock
-from servd.errors import LoadFailedError, ServdError
+from servd.errors import LACKED, LoadFailedError, ServdError
 from servd.launchers.base import LaunchSpec, describe_exit
 from servd.launchers.container_options import NO_PROTOCOL_HINT, PORT
 from servd.log import tail
 
 _TAIL_LINES = 20
+
+
+_LACKED: Final = re.compile(
+    rf"\[Errno (?:{'|'.join(map(str, sorted(LACKED)))})\]|\bMemoryError$|\bMemoryError: "
+    r"|can't start new thread|Cannot allocate memory",
+    re.MULTILINE,
+)
 
 
 class LoadAttempt:
@@ -37,6 +45,7 @@ class LoadAttempt:
         self._begun_s = self._phase_since_s = self._clock()
         self._log_start = self._log_size()
         self.failure = None
+        self._is_unlaunched = False
         self._is_heard = False
         self._reported.clear()
 
@@ -112,12 +121,26 @@ class LoadAttempt:
 
     def on_launch_error(self, error: OSError | ServdError) -> None:
         """Note that there is not even a process or a container."""
+        self._is_unlaunched = True
         hint, traceback = "look at the daemon's log:    servd logs daemon", ""
         if isinstance(error, ServdError):
             hint, traceback = error.hint, error.traceback or self._last_lines()
         self.failure = LoadFailedError(
             f"{self._spec.version.id} cannot be started: {error}", hint=hint, traceback=traceback
         )
+
+    @property
+    def is_of_the_machine(self) -> bool:
+        """Whether it failed for what the machine lacked, which may be there the next time.
+
+        That is where not even a process could be made, and where its report or its last lines
+        speak of descriptors, processes, memory or room.
+        """
+        if self._is_unlaunched:
+            return True
+        known = self.failure
+        said = f"{known.message}\n{known.traceback}" if known else self._last_lines()
+        return _LACKED.search(said) is not None
 
     def died(self, code: int, reason: str = "") -> LoadFailedError:
         """Return the failure of a process that ended while loading without a report.

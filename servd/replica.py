@@ -287,7 +287,10 @@ class Replica:
                 self._deaths = self._fruitless_deaths = 0
         self._deaths += 1
         # Queries that kill it must not end it for good: what answers others is worth its restarts.
-        self._fruitless_deaths = 0 if self._has_answered else self._fruitless_deaths + 1
+        # Nor must what the machine lacks, which may be there again.
+        is_excused = ready_s is None and self._attempt.is_of_the_machine
+        if not is_excused:
+            self._fruitless_deaths = 0 if self._has_answered else self._fruitless_deaths + 1
         self.last_death = self.failure.message
         log.warning("%s: %s", self._name, self.failure.message)
         note(self.spec.log_path, f"servd: {self._name} {self._how or 'could not be started'}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from servd import __version__, log
+from servd import __version__, descriptors, log
 from servd.clock import monotonic
 from servd.config import Config
 from servd.datatypes import Application, ModelVersion, RegistryState, ReplicaState
@@ -81,6 +81,7 @@ class _Server:
         config = self._config
         probe(config.bind, config.query_port, "--port")
         users_mask = close_to_others()
+        descriptors.raise_limit()
         make_folders(config)
         _link_bundle(self._one, config)
         async with AsyncExitStack() as stack:

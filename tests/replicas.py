@@ -64,6 +64,7 @@ class Stage:
     def __init__(self, *script):
         self.script = list(script) or [GOOD]
         self.said = {}
+        self.fault = {"message": "boom", "traceback": "tb", "hint": "h"}
         self.handles = []
         self.connections = []
         self.owners = []
@@ -87,7 +88,7 @@ class Stage:
 
         def say():
             for state in states:
-                info = {"error": {"message": "boom", "traceback": "tb", "hint": "h"}}
+                info = {"error": self.fault}
                 owner.on_replica_state(state, info if state == "failed" else self.said)
 
         connection = SimpleNamespace(

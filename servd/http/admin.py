@@ -4,8 +4,6 @@ It listens on a unix socket that only the daemon's user can open, and on a TCP p
 """
 
 import asyncio
-import os
-import socket
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final, Self
@@ -14,6 +12,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from servd.audit import actor
+from servd.descriptors import MIN_RESERVE, max_connections
 from servd.http.actor import actor_of
 from servd.http.admin_connection import AdminConnection, check_head
 from servd.http.api import Api
@@ -25,11 +24,14 @@ from servd.http.guard import Guard
 from servd.http.metrics_page import MetricsPage
 from servd.http.problems import Handler, answer_errors
 from servd.http.services import Services
+from servd.kept_socket import KeptSocket
 
 MAX_JSON_BYTES: Final = 1024 * 1024
 _FIRST_REQUEST_S: Final = 30.0
 """How long a new connection may take to send the head of its first request."""
 _END_S: Final = 1.0
+_SHARE: Final = 8
+"""One in so many of the connections that this process may have is the admin API's."""
 
 
 @dataclass(frozen=True)
@@ -89,30 +91,30 @@ class AdminServer(Services):
         if make is None:
             raise RuntimeError("the runner is not set up")
 
-        def protocol() -> asyncio.Protocol:
+        limit = max(MIN_RESERVE, max_connections() // _SHARE)
+
+        def protocol() -> asyncio.BaseProtocol:
+            # Anybody of this machine may connect, and be told that it may nothing.
+            if len(make.connections) >= limit:
+                return _TurnedAway()
             handler = AdminConnection(make, loop=loop, lingering_time=_END_S)
             self._silent[handler] = loop.call_later(_FIRST_REQUEST_S, self._on_silent, handler)
             return handler
 
-        path = self.config.admin_socket
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The daemon holds its lock, so a socket that is there is left from one that was killed.
-        path.unlink(missing_ok=True)
-        unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # By the mask and not by a chmod: there is no instant at which others could connect.
-        mask = os.umask(0o177)
-        try:
-            unix.bind(str(path))
-        finally:
-            os.umask(mask)
-        stack.callback(path.unlink, missing_ok=True)
-        stack.callback((await loop.create_unix_server(protocol, sock=unix)).close)
+        await stack.enter_async_context(KeptSocket(self.config.admin_socket, protocol))
         tcp = await loop.create_server(protocol, self.config.bind, self.config.admin_port)
         stack.callback(tcp.close)
 
     def _on_silent(self, handler: RequestHandler) -> None:
         del self._silent[handler]
         handler.force_close()
+
+
+class _TurnedAway(asyncio.Protocol):
+    """A connection for which no descriptor is to spare."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
 
 
 def _metrics_handler(page: MetricsPage) -> Handler:

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from servd import faults
-from servd.errors import ServdError
+from servd.errors import OF_THE_MACHINE, MachineError, ServdError
 
 _Body = TypeVar("_Body")
 
@@ -82,9 +82,16 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except ConnectionError:
         raise
     except Exception as error:  # noqa: BLE001 - the boundary of a request
-        problem = unexpected(error)
+        problem = _unforeseen(error)
         _check_nothing_sent(request, problem)
         return _answer(request, problem, {})
+
+
+def _unforeseen(error: Exception) -> ServdError:
+    """Return what a handler did not expect: a refusal of the machine, else a fault of servd."""
+    if isinstance(error, OSError) and error.errno in OF_THE_MACHINE:
+        return MachineError(error)
+    return unexpected(error)
 
 
 def _check_nothing_sent(request: web.Request, error: Exception) -> None:

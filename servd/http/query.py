@@ -40,6 +40,13 @@ OVERDUE_S = 5.0
 """A query without an answer so long after its deadline is one that was lost: see server.py."""
 
 
+_TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 84\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+    b'{"error":"Too many connections","cause":"this server has no descriptor left for it"}'
+)
+
+
 class QueryConnection(RequestReader):
     """One client. It is the sink of its single queries; `BatchAnswer` is that of an input_batch."""
 
@@ -58,8 +65,19 @@ class QueryConnection(RequestReader):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Register with the server, which watches over its connections' times."""
         self.transport = transport  # type: ignore[assignment]  # TCP transports are Transports
+        if len(self._server.connections) >= self._server.max_connections:
+            self._turn_away()
+            return
         self._server.connections.add(self)
         self._is_plain = not self._server.is_draining
+
+    def _turn_away(self) -> None:
+        """Answer and close: the descriptors that are left are the server's own."""
+        self.is_closing = True
+        self._server.on_turned_away()
+        if self.transport is not None:
+            self.transport.write(_TOO_MANY)
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Free the places of what nobody waits for any more."""

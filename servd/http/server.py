@@ -14,6 +14,7 @@ import msgspec
 
 from servd import faults
 from servd.config import Config
+from servd.descriptors import max_connections
 from servd.engine import Engine
 from servd.figures import Figures
 from servd.http.bounds import LONG_BODY_BYTES, bounds_of
@@ -49,6 +50,8 @@ LINGER_S = 2
 MAX_KNOWN_HEADS = 4096
 MAX_KNOWN_HEAD_BYTES = 2048
 
+SAY_EVERY_S = 60
+
 BACKLOG = 4096
 
 Answer = tuple[int, bytes, bytes, bytes, bool]
@@ -83,6 +86,8 @@ class QueryServer:
         self._clipper_page = MetricsPage(clipper_metrics, figures or engine)
         self._prometheus_page = MetricsPage(prometheus_metrics, figures or engine)
         self.connections: set[QueryConnection] = set()
+        self.max_connections = 1
+        self._turned_away_at = -SAY_EVERY_S
         self.heads = Heads()
         self.failed = FailedQueries()
         self.is_draining = False
@@ -101,6 +106,7 @@ class QueryServer:
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
+        self.max_connections = max_connections()
         loop = asyncio.get_running_loop()
         where: dict[str, Any] = {"sock": self._socket}
         if self._socket is None:
@@ -238,6 +244,16 @@ class QueryServer:
     def _is_allowed(self, request: Request) -> bool:
         wanted = b"Bearer " + (self.token or "").encode()
         return hmac.compare_digest(request.authorization, wanted)
+
+    def on_turned_away(self) -> None:
+        """Say, once a minute at most, that connections are refused."""
+        if self.tick - self._turned_away_at >= SAY_EVERY_S:
+            self._turned_away_at = self.tick
+            logger.warning(
+                "%d connections are open, all that the limit of descriptors (ulimit -n) leaves: "
+                "others are answered with 503",
+                len(self.connections),
+            )
 
     # --- once a second ---
 

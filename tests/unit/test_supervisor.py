@@ -7,7 +7,7 @@ import pytest
 
 from servd.config import Config
 from servd.datatypes import RegistryState, ReplicaState
-from servd.errors import InvalidValueError, LoadFailedError, ServdError
+from servd.errors import EngineError, InvalidValueError, LoadFailedError, ServdError
 from servd.supervisor import _free_numbers
 from tests.replicas import FAST, GOOD, Stage, until, version_of
 
@@ -417,5 +417,67 @@ def test_a_failed_deployment_leaves_what_ran_before_it(config):
                 with pytest.raises(LoadFailedError, match="boom"):
                     await supervisor.ensure(version_of("2"), 1, fail_fast=True)
             assert stage.log.count(("prepare", "m:2")) == 2
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(24, "Too many open files"), OSError(11, "no more processes"), EngineError("x")],
+)
+def test_what_the_machine_lacks_is_tried_again_for_ever(config, error):
+    """Without a process to blame no number of tries is the last, and with room it is ready."""
+
+    async def story():
+        stage = Stage()
+        launch, refused = stage.launch, []
+
+        async def refuse(_spec):
+            refused.append(1)
+            raise error
+
+        async with stage.supervisor(config) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            stage.launch = refuse
+            stage.handles[0].end(-9)
+            await until(lambda: len(refused) > 3 * FAST.max_deaths)
+            assert states(supervisor) in ([ReplicaState.BACKOFF], [ReplicaState.STARTING])
+            assert str(error) in supervisor.statuses()[0].last_error
+            stage.launch = launch
+            await until(lambda: states(supervisor) == [ReplicaState.READY])
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("said", "is_final"),
+    [
+        ("OSError: [Errno 24] Too many open files: 'weights.bin'", False),
+        ("Traceback\n  x\nMemoryError", False),
+        ("RuntimeError: can't start new thread", False),
+        ("OSError: [Errno 28] No space left on device", False),
+        ("OSError: [Errno 2] No such file or directory: 'weights.bin'", True),
+        ("ValueError: no MemoryError here", True),
+    ],
+)
+def test_a_load_that_fails_for_the_machines_fault_is_not_the_models(config, said, is_final):
+    """What the replica reports, or its last lines, tells the one from the other."""
+
+    async def story():
+        stage = Stage(GOOD, ("failed",))
+        stage.fault = {"message": "it failed", "traceback": said, "hint": ""}
+        async with stage.supervisor(config) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            stage.handles[0].end(1)
+            for number in range(1, FAST.max_deaths + 3):
+                await until(
+                    lambda n=number: (
+                        len(stage.handles) > n or states(supervisor) == [ReplicaState.FAILED]
+                    )
+                )
+                if states(supervisor) == [ReplicaState.FAILED]:
+                    break
+                stage.handles[number].end(3)
+            assert (states(supervisor) == [ReplicaState.FAILED]) is is_final
 
     asyncio.run(story())

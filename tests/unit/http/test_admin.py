@@ -1,6 +1,7 @@
 """The admin server as a server: who may talk to it, and that everything gets an answer."""
 
 import asyncio
+import errno
 import gzip
 import http.client
 import io
@@ -322,3 +323,26 @@ def test_a_taken_port_is_an_error(scenario, tmp_path):
 
 
 _PARTS = ("deployer", "registry", "supervisor", "engine", "bundles", "config", "shutdown")
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(errno.EROFS, 507), (errno.EACCES, 507), (errno.ENOSPC, 507), (errno.EMFILE, 507), (99, 500)],
+)
+def test_what_the_machine_refuses_is_said(scenario, tmp_path, code, status):
+    """A handler that meets a full or read-only disk answers the reason, not an id."""
+
+    async def steps(parts):
+        def refuse(_digest):
+            raise OSError(code, os.strerror(code), "/data/bundles/x")
+
+        parts.server.bundles.has = refuse
+        async with parts.client.head(f"{parts.base}/api/v1/bundles/{'0' * 32}") as answer:
+            assert answer.status == status
+        found = await parts.call("GET", f"/api/v1/bundles/{'0' * 32}")
+        assert found[0] == status
+        if status == 507:
+            assert os.strerror(code) in found[1]["error"]["message"]
+            assert "/data/bundles/x" in found[1]["error"]["message"]
+
+    scenario(tmp_path, steps)
