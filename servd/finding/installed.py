@@ -4,6 +4,7 @@ import functools
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import os
 import site
 import sys
 import sysconfig
@@ -50,7 +51,9 @@ def is_left_out(path: Path, root: Path, *, is_opened: bool = False) -> bool:
         return True
     above = (folder for folder in (path, *path.parents) if folder != root)
     inside = (folder for folder in above if folder.is_relative_to(root))
-    return any((folder / "pyvenv.cfg").exists() for folder in inside)
+    # Not Path.exists, which raises where a name is longer than any can be: texts of the code are
+    # tried as names.
+    return any(os.path.exists(folder / "pyvenv.cfg") for folder in inside)  # noqa: PTH110
 
 
 @functools.cache

@@ -1,7 +1,10 @@
 """What models leave behind: nothing outlives its replica or the daemon, and no zombie stays."""
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import psutil
@@ -13,7 +16,7 @@ from tests.e2e.steps import MODELS, deploy, fresh_daemon, ready, replicas, runni
 
 SETTINGS = 'cache_size = "0"\n'
 WAYS = ["same_session", "own_group", "own_session", "daemon"]
-OPTIONS = ("--name", "d", "--input-type", "any", "--example", '""', "--slo", "10s")
+OPTIONS = ("--name", "d", "--input-type", "any", "--slo", "10s", "--example", '""')
 
 
 def _can_group() -> bool:
@@ -80,6 +83,63 @@ def test_children_that_end_are_reaped_while_the_replica_lives(daemon: Daemon) ->
         process.kill()
     until(_gone(left), "no zombie")
     assert [row["restarts"] for row in replicas(daemon, "d")][:1] != []
+
+
+@contextlib.contextmanager
+def _as_process_1(daemon: Daemon, *arguments: str) -> Iterator[psutil.Process]:
+    """Run servd as the first process of a namespace of its own, as in a container."""
+    own = ["--user", "--map-root-user"] if os.getuid() else []
+    namespace = ["unshare", *own, "--pid", "--fork", "--kill-child", "--mount-proc"]
+    command = [*namespace, sys.executable, "-m", "servd", *arguments]
+    starter = subprocess.Popen(command, env=daemon.env)
+    try:
+        until(lambda: bool(psutil.Process(starter.pid).children()), "process 1")
+        (first,) = psutil.Process(starter.pid).children()
+        yield first
+        first.terminate()
+        assert starter.wait(30) == 0
+    finally:
+        starter.kill()
+        starter.wait()
+
+
+def _has_no_zombie(first: psutil.Process) -> bool:
+    states = [child.status() for child in first.children(recursive=True)]
+    return bool(states) and psutil.STATUS_ZOMBIE not in states
+
+
+def test_no_zombie_stays_below_a_daemon_as_process_1() -> None:
+    """What programs of a model leave behind is reaped while calls go on; a signal ends it all."""
+    with fresh_daemon(SETTINGS) as daemon, _as_process_1(daemon, "run") as first:
+        until(lambda: daemon.cli("status").returncode == 0, "it answers", 60.0)
+        deploy(daemon, f"{MODELS}/forks.py:predict", *OPTIONS[:-1], '"pid"')
+        for _ in range(5):
+            status, answer = daemon.query("/d/predict", {"input": "orphans"})
+            assert (status, answer["output"]) == (200, [4, [1, 4, 9]])
+        until(lambda: _has_no_zombie(first), "no zombie")
+
+
+def test_no_zombie_stays_below_serve_one_as_process_1() -> None:
+    """The same where one model is served without a daemon, as in a standalone image."""
+    with fresh_daemon(SETTINGS) as daemon:
+        daemon.start()
+        deploy(daemon, f"{MODELS}/forks.py:predict", *OPTIONS[:-1], '"pid"')
+        (bundle,) = (daemon.data_dir / "bundles").iterdir()
+        assert daemon.cli("stop").returncode == 0
+        place = ("--bind", "127.0.0.1", "--port", str(daemon.query_port), "--app", "d")
+        options = ("--bundle", str(bundle), "--slo", "10s", *place)
+        with _as_process_1(daemon, "serve-one", *options) as first:
+            until(lambda: _answers(daemon), "it answers", 60.0)
+            for _ in range(5):
+                assert daemon.query("/d/predict", {"input": "orphans"})[0] == 200
+            until(lambda: _has_no_zombie(first), "no zombie")
+
+
+def _answers(daemon: Daemon) -> bool:
+    try:
+        return daemon.query("/d/predict", {"input": "pid"})[0] == 200
+    except OSError:
+        return False
 
 
 def test_nothing_outlives_a_stopped_daemon() -> None:

@@ -7,6 +7,8 @@ import joblib
 import numpy as np
 import pytest
 
+from servd.finding.installed import is_left_out
+
 HEAD = "import os\nfrom pathlib import Path\n"
 
 
@@ -50,6 +52,11 @@ def test_what_is_opened_when_the_model_is_made_comes_along(projects, names, how)
     assert names(plan) == ["data/words.txt", "model.py"]
     assert projects.answers(plan, [1]) == ["hello"]
     assert plan.description == "model.py + 1 file (words.txt; 6 B)"
+
+
+def test_a_text_that_is_too_long_to_be_a_name_is_nobodys_environment(tmp_path):
+    """Texts of the code are tried as names; the system refuses to look such a one up."""
+    assert not is_left_out(tmp_path / ("many words " * 400), tmp_path)
 
 
 NAMED = {
