@@ -5,8 +5,10 @@ import os
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import threading
+from contextlib import closing, suppress
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -136,7 +138,19 @@ def sound_file(path):
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["garbage", "truncated", "header", "pages"])
+def with_a_null_that_must_not_be(path):
+    """Return a database that SQLite reads without an error, and of which a row breaks its table."""
+    strict, loose = "slo_us INTEGER NOT NULL", "slo_us INTEGER"
+    for old, new in ((strict, loose), (loose, strict)):
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            if new == strict:
+                connection.execute("UPDATE applications SET slo_us = NULL")
+            connection.execute("PRAGMA writable_schema=ON")
+            connection.execute("UPDATE sqlite_master SET sql = replace(sql, ?, ?)", (old, new))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["garbage", "truncated", "header", "pages", "null"])
 def test_a_damaged_file_is_refused_and_kept(tmp_path, damage):
     """Garbage, a cut file or broken pages stop the start; not one byte of the file changes."""
     path = tmp_path / "r.db"
@@ -146,9 +160,10 @@ def test_a_damaged_file_is_refused_and_kept(tmp_path, damage):
         "truncated": content[: len(content) // 2],
         "header": os.urandom(100) + content[100:],
         "pages": content[:4096] + b"\xff" * (len(content) - 4096),
+        "null": with_a_null_that_must_not_be(path),
     }[damage]
     path.write_bytes(damaged)
-    with pytest.raises(StoreError, match=r"r\.db.*kept as it is") as caught:
+    with pytest.raises(StoreError, match=r"r\.db cannot be opened.*kept as it is") as caught:
         asyncio.run(load(path))
     assert caught.value.hint
     assert path.read_bytes() == damaged
@@ -275,3 +290,64 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         with pytest.raises(StoreError, match=name):
             store.read_file(tmp_path / name)
     assert not (tmp_path / "none.db").exists()
+
+
+def own_threads():
+    """Return the threads that a store has started."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("store")]
+
+
+def open_files(path):
+    """Return how many of this process's descriptors are of a database."""
+    found = 0
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # that of the listing itself
+            found += str(descriptor.readlink()).startswith(str(path))
+    return found
+
+
+def test_a_store_that_was_left_holds_nothing(tmp_path):
+    """Its thread has ended and its file is closed, so another process may open it at once."""
+    path = tmp_path / "r.db"
+
+    async def story():
+        async with Store(path) as opened:
+            await opened.write(EVERYTHING)
+            assert len(own_threads()) == 1
+            assert open_files(path) >= 1
+        assert own_threads() == []
+        assert open_files(path) == 0
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("fault", ["damage", "newer"])
+def test_a_store_that_cannot_be_opened_holds_nothing(tmp_path, fault, monkeypatch):
+    """Neither a thread nor the file, which somebody may want to repair; then it opens."""
+    path = tmp_path / "r.db"
+    asyncio.run(write(path, EVERYTHING))
+    with monkeypatch.context() as patch:
+        if fault == "damage":
+            patch.setattr(store, "_migrate", refuse)
+        else:
+            patch.setattr(store, "_migrations", lambda: iter([(1, "")]))
+        with pytest.raises(StoreError, match=r"r\.db"):
+            asyncio.run(load(path))
+    assert own_threads() == []
+    assert open_files(path) == 0
+    assert asyncio.run(load(path)).links == {"a": ("m",)}
+
+
+def refuse(*_args):
+    """Fail as SQLite does where a file is damaged."""
+    raise sqlite3.DatabaseError("the script says so")
+
+
+def test_every_statement_has_a_name_of_its_own():
+    """What stands before the first name is a comment; each statement is complete."""
+    statements = store._statements()
+    text = files("servd").joinpath("schema", "statements.sql").read_text("utf-8")
+    assert len(statements) == text.count("-- name: ")
+    for name, sql in statements.items():
+        assert name.isidentifier()
+        assert sqlite3.complete_statement(sql), name
