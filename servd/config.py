@@ -47,6 +47,10 @@ class Config:
     public_queries: bool = False
     token: str | None = None
     base_image: str | None = None
+    requirements: Path | None = None
+    extra_index: tuple[str, ...] = ()
+    wheel: tuple[Path, ...] = ()
+    apt: tuple[str, ...] = ()
 
     @property
     def query_token(self) -> str | None:
@@ -188,6 +192,14 @@ def _folder(value: object) -> Path:
         raise ValueError(f"{value}: there is no home directory that ~ could stand for") from error
 
 
+def _texts(value: object) -> tuple[str, ...]:
+    """Return a list of texts, or of the words of one text, as variables have them."""
+    listed = value.split() if isinstance(value, str) else value
+    if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
+        raise ValueError(f"{value!r} is not a list of texts")
+    return tuple(listed)
+
+
 _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "data_dir": ("data_dir", _folder),
     "query_port": ("query_port", _port),
@@ -208,10 +220,17 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "public_queries": ("public_queries", _flag),
     "token": ("token", _text),
     "base_image": ("base_image", _text),
+    "requirements": ("requirements", lambda value: Path(_text(value)).absolute()),
+    "extra_index": ("extra_index", _texts),
+    "wheel": ("wheel", lambda value: tuple(Path(text).absolute() for text in _texts(value))),
+    "apt": ("apt", _texts),
 }
 """Setting name (flag, variable and servd.toml key) → field of Config and parser of its value."""
 
 SETTING_NAMES: Final = tuple(_SETTINGS)
+_UNTOLD: Final = frozenset(
+    {"data_dir", "token", "requirements", "extra_index", "wheel", "apt"}  # an index has a password
+)
 
 
 def load_config(
@@ -259,7 +278,7 @@ def settings_of(config: Config) -> dict[str, Any]:
     return {
         name: getattr(config, field)
         for name, (field, _) in _SETTINGS.items()
-        if name not in ("data_dir", "token")
+        if name not in _UNTOLD
     }
 
 

@@ -40,7 +40,7 @@ from servd.offspring import offspring
 from servd.orphans import Orphans
 from servd.ports import base_url, resolve_ports
 from servd.registry import Registry
-from servd.replica_image import ensure_image
+from servd.replica_image import additions_of, ensure_image
 from servd.store import Store
 from servd.supervisor import Supervisor
 from servd.witness import Witness
@@ -167,7 +167,9 @@ class Daemon:
             self._copier = LogCopier(config.logs_dir / "models", is_labelled=True)
             stack.callback(self._copier.copy)
         engine = answering.engine
-        images = functools.partial(ensure_image, config.base_image)
+        images = functools.partial(
+            ensure_image, config.base_image, additions=functools.partial(additions_of, config)
+        )
         launchers: dict[str, Launcher] = {
             PROCESS: ProcessLauncher(
                 config.run_dir, os.environ, self._users_mask, scratch_dir=config.scratch_dir

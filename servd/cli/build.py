@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from servd.cli.additions import addition_options, take_additions, tell_packages
 from servd.cli.command import verb
 from servd.cli.session import Session, pass_session
 from servd.cli.values import WholeNumber
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="Threads of numeric libraries.",
 )
+@addition_options
 @click.option("--push", is_flag=True, help="Push it to its registry.")
 @click.option(
     "--context-only",
@@ -81,8 +83,10 @@ def _build(session: Session, spec: "ImageSpec", *, is_pushed: bool) -> None:
 
     client = connect()
     from servd.imaging.builder import Builder  # noqa: PLC0415 - needs the SDK that connect wants
+    from servd.imaging.context import packages_of  # noqa: PLC0415
 
     progress = BuildProgress(session.output, spec)
+    progress.on_packages(tell_packages(session.output, [packages_of(spec)]))
     limit_s = session.config.load_timeout_s + session.config.test_timeout_s
     builder = Builder(client, trial_s=limit_s)
     try:
@@ -97,11 +101,12 @@ def _build(session: Session, spec: "ImageSpec", *, is_pushed: bool) -> None:
 
 def _write_context(session: Session, spec: "ImageSpec", folder: Path, *, is_forced: bool) -> None:
     from servd.cli.build_progress import BuildProgress  # noqa: PLC0415 - help does without
-    from servd.imaging.context import clear, write_context  # noqa: PLC0415
+    from servd.imaging.context import clear, packages_of, write_context  # noqa: PLC0415
 
     clear(folder, is_forced=is_forced)
     write_context(spec, folder)
     progress = BuildProgress(session.output, spec)
+    progress.on_packages(tell_packages(session.output, [packages_of(spec)]))
     progress.on_context(str(folder))
     progress.finish(None)
 
@@ -115,7 +120,11 @@ def _specification(
 
     kind: Kind | None = flags["kind"]
     base = flags["base_image"] or session.config.base_image
-    common = {"platform": flags["platform"], "threads": flags["threads"]}
+    common = {
+        "platform": flags["platform"],
+        "threads": flags["threads"],
+        "additions": take_additions(flags, session.config),
+    }
     if kind == "frontend":
         if target is not None:
             raise _usage("a front end is of no model: leave TARGET out")

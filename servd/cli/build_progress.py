@@ -26,6 +26,11 @@ class BuildProgress:
         if spec.version is not None:
             self._document |= {"model": spec.version.model, "version": spec.version.version}
 
+    def on_packages(self, said: list[str]) -> None:
+        """Keep for programs what was said of packages that no index has."""
+        if said:
+            self._document["warnings"] = said
+
     def on_begin(self, step: Step) -> None:
         """Show which step goes on."""
         self._output.working(f"{step.number}/{step.total} {step.summary[:_SHOWN]}")
@@ -68,6 +73,8 @@ class BuildProgress:
         """Say that only the context was written."""
         self._document["context"] = folder
         self._output.step("written", folder)
+        if self._spec.additions.has_secrets:
+            self._output.warning(f"{folder}/pip.conf holds the password of an index; images do not")
         self._output.line(f"  docker build -t {self._spec.tag} {folder}")
 
     def finish(self, example: Any) -> None:

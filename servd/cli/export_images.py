@@ -15,6 +15,7 @@ import msgspec
 
 from model_runtime import manifest as manifests
 from model_runtime.bundle import BundleFormatError
+from servd.cli.additions import tell_packages
 from servd.cli.build_state import BuildState
 from servd.cli.output import Output
 from servd.datatypes import Application, ModelVersion, RegistryState
@@ -22,7 +23,9 @@ from servd.errors import BundleError
 from servd.export.plan import FRONTEND_CONTENT, Plan
 from servd.export.settings import ExportSettings, Shape
 from servd.feed import Registered, unpack_state
-from servd.imaging.context import content_of
+from servd.imaging.additions import Additions
+from servd.imaging.context import content_of, packages_of
+from servd.imaging.packages import Packages
 from servd.imaging.spec import ImageSpec, default_base_image
 
 if TYPE_CHECKING:
@@ -33,9 +36,15 @@ class ExportImages:
     """The images of one export of a registry."""
 
     def __init__(
-        self, session: "Session", registry: Mapping[str, Any], settings: ExportSettings
+        self,
+        session: "Session",
+        registry: Mapping[str, Any],
+        settings: ExportSettings,
+        additions: Additions | None = None,
     ) -> None:
         self._settings = settings
+        # What is remembered of an export has no passwords; the images are called the same.
+        self._additions = additions or _additions_of(settings)
         self._state = unpack_state(msgspec.convert(registry, Registered))
         config = session.config
         self._base = settings.base_image or config.base_image
@@ -64,6 +73,7 @@ class ExportImages:
         # By name, and the engine first: its client is an extra, and what lacks it says so.
         client = importlib.import_module("servd.imaging.engine").connect()
         maker = importlib.import_module("servd.imaging.builder").Builder(client)
+        tell_packages(output, self._planned())
         for reference, version_id in plan.images.items():
             output.working(f"building {reference}")
             if version_id is None:
@@ -76,6 +86,11 @@ class ExportImages:
                 output.working(f"pushing {reference}")
                 output.step("pushed", f"{reference} {maker.push(reference)}")
         output.settle()
+
+    def _planned(self) -> Iterator[Packages]:
+        for version in self._wanted():
+            with self._spec(version) as spec:
+                yield packages_of(spec)
 
     def _wanted(self) -> Iterator[ModelVersion]:
         """Yield the versions with files of the applications that are exported."""
@@ -96,7 +111,7 @@ class ExportImages:
         # What runs there is this servd, so by this Python.
         python = ".".join(map(str, sys.version_info[:2]))
         base = self._base or default_base_image(python)
-        return ImageSpec(kind="frontend", tag="", base_image=base)
+        return ImageSpec(kind="frontend", tag="", base_image=base, additions=self._additions)
 
     @contextmanager
     def _spec(self, version: ModelVersion) -> Iterator[ImageSpec]:
@@ -114,7 +129,17 @@ class ExportImages:
                 if is_standalone
                 else (),
                 bundle_dir=bundle,
+                additions=self._additions,
             )
+
+
+def _additions_of(settings: ExportSettings) -> Additions:
+    return Additions(
+        requirements=Path(settings.requirements) if settings.requirements else None,
+        extra_index=settings.extra_index,
+        wheel=tuple(map(Path, settings.wheel)),
+        apt=settings.apt,
+    )
 
 
 def _answered(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from servd.cli.additions import addition_options, take_additions
 from servd.cli.command import verb
 from servd.cli.export_options import place_of, place_options, setting_options, settings_of
 from servd.cli.session import Session, pass_session
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from servd.cli.output import Output
     from servd.export.place import Place
     from servd.export.plan import Plan
+    from servd.imaging.additions import Additions
 
 
 @verb(
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 @click.argument("apps", metavar="[APP]...", nargs=-1)
 @place_options
 @setting_options
+@addition_options
 @click.option("--build", is_flag=True, help="Build the images first.")
 @click.option("--push", is_flag=True, help="Build them and push them to the registry.")
 @click.option("--check", is_flag=True, help="Check what was written, as a cluster would.")
@@ -44,10 +47,12 @@ def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     wants = {name: flags.pop(name) for name in ("build", "push", "check", "force")}
     form, place = place_of(flags)
     flags["base_image"] = flags["base_image"] or session.config.base_image
+    additions = take_additions(flags, session.config)
+    flags |= _remembered(additions)
     settings = settings_of(apps, form, flags)
     _check_push(settings.image_registry or settings.image, wants)
     registry = read_registry(session.config, session.admin_url)
-    images = ExportImages(session, registry, settings)
+    images = ExportImages(session, registry, settings, additions)
     plan = plan_export(registry, settings, export_secrets(session.config), images.contents())
     place.check(settings, force=wants["force"])
     if wants["build"] or wants["push"]:
@@ -58,6 +63,18 @@ def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     report = Report(session.output, plan, place)
     examples = read_examples(registry, session.config.bundles_dir)
     report.write(removed, next_steps(plan, place.path, registry, examples), wants)
+
+
+def _remembered(additions: "Additions") -> dict[str, Any]:
+    """Return what an export remembers of the packages that its images get: no passwords."""
+    kept = additions.without_secrets()
+    given = {
+        "requirements": str(kept.requirements.absolute()) if kept.requirements else None,
+        "extra_index": kept.extra_index,
+        "wheel": tuple(str(path.absolute()) for path in kept.wheel),
+        "apt": kept.apt,
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def _check_push(registry: str | None, wants: Mapping[str, bool]) -> None:

@@ -43,6 +43,10 @@ class ExportSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     image_registry: str | None = None
     image: str | None = None
     base_image: str | None = None
+    requirements: str | None = None
+    extra_index: tuple[str, ...] = ()
+    wheel: tuple[str, ...] = ()
+    apt: tuple[str, ...] = ()
     min_replicas: int | None = None
     max_replicas: int = 5
     cpu_target: int = 40

@@ -9,6 +9,7 @@ import hashlib
 import shutil
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -23,11 +24,12 @@ from servd.datatypes import ModelVersion
 from servd.errors import BundleError, ConflictError
 from servd.feed import Registered
 from servd.imaging import requirements
-from servd.imaging.dockerfile import IGNORED, MARK, dockerfile
+from servd.imaging.dockerfile import IGNORED, MARK, PIP_CONF, dockerfile, pip_conf
+from servd.imaging.packages import Packages, plan_packages
 from servd.imaging.spec import ImageSpec
 
 _ENTRIES: Final = (
-    *("Dockerfile", ".dockerignore", "requirements.txt", "constraints.txt"),
+    *("Dockerfile", ".dockerignore", "requirements.txt", "constraints.txt", "pip.conf", "wheels"),
     *("applications.json", "lib", "bundle"),
 )
 """All that a context may hold."""
@@ -54,6 +56,11 @@ def write_context(spec: ImageSpec, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         _write(folder / name, text)
+    _write_wheels(packages_of(spec), folder / "wheels")
+    if spec.additions.has_secrets:
+        # Not for others on this machine; in the image it never is (see dockerfile.py).
+        (folder / PIP_CONF).touch(mode=0o600)
+        _write(folder / PIP_CONF, pip_conf(spec.additions))
     for package in _packages(spec):
         _copy(package, folder / "lib" / package.name)
     if spec.bundle_dir is not None and spec.kind != "frontend":
@@ -72,7 +79,12 @@ def content_of(spec: ImageSpec, base_id: str = "") -> str:
         ConflictError: the version has no bundle.
     """
     total = hashlib.sha256()
-    parts = [f"{name}\0{text}" for name, text in _texts(spec).items()]
+    # A password makes no other image.
+    open_spec = replace(spec, additions=spec.additions.without_secrets())
+    parts = [f"{name}\0{text}" for name, text in _texts(open_spec).items()]
+    planned = packages_of(spec)
+    parts += [source.digest for source in planned.sources]
+    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in planned.wheels]
     for part in (*parts, *map(_digest_of_code, _packages(spec)), str(spec.platform), base_id):
         total.update(hashlib.sha256(part.encode()).digest())
     inputs = total.hexdigest()[:_INPUT_LETTERS]
@@ -83,18 +95,38 @@ def content_of(spec: ImageSpec, base_id: str = "") -> str:
 def _texts(spec: ImageSpec) -> dict[str, str]:
     """Return the files of a context that are written for it, by name."""
     manifest = _manifest(spec)
-    packages = manifest.packages if manifest else {}
-    required = requirements.requirements_of(spec.kind, packages)
-    constraints = requirements.constraints_of(required)
+    planned = packages_of(spec)
+    python = manifest.python if manifest else ""
     texts = {
-        "Dockerfile": dockerfile(spec, manifest.python if manifest else ""),
+        "Dockerfile": dockerfile(spec, python, has_wheels=planned.has_wheels),
         ".dockerignore": IGNORED,
-        "requirements.txt": requirements.as_lines(required),
-        "constraints.txt": requirements.as_lines(constraints),
+        "requirements.txt": "".join(f"{line}\n" for line in planned.required),
+        "constraints.txt": requirements.as_lines(planned.constraints),
     }
     if spec.kind == "standalone":
         texts["applications.json"] = applications_json(spec)
     return texts
+
+
+def packages_of(spec: ImageSpec) -> Packages:
+    """Return where the packages of an image come from, and what is to be said of them.
+
+    Raises:
+        BundleError: the bundle is not one.
+        ConflictError: the version has no bundle.
+    """
+    manifest = _manifest(spec)
+    is_frontend = spec.kind == "frontend"
+    additions = spec.additions.for_front_end() if is_frontend else spec.additions
+    return plan_packages(spec.kind, manifest.packages if manifest else {}, additions)
+
+
+def _write_wheels(planned: Packages, folder: Path) -> None:
+    for source in planned.sources:
+        source.write(folder)
+    for path in planned.wheels:
+        folder.mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / path.name)
 
 
 def _packages(spec: ImageSpec) -> list[Path]:

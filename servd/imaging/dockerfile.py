@@ -5,11 +5,13 @@ own code, the bundle. Equal specifications give equal bytes.
 """
 
 import json
+import shlex
 from typing import Final
 
 from model_runtime.protocol import PROTOCOL_VERSION
 from servd import __version__
 from servd.datatypes import ModelVersion
+from servd.imaging.additions import Additions
 from servd.imaging.spec import (
     APPLICATIONS,
     BUNDLE,
@@ -21,6 +23,7 @@ from servd.imaging.spec import (
     REPLICA_PORT,
     STANDALONE_PORT,
     UID,
+    WHEELS,
     ImageSpec,
 )
 
@@ -34,12 +37,13 @@ _USER: Final = (
     f"RUN echo 'servd:x:{UID}:{UID}:servd:{HOME}:/bin/false' >>/etc/passwd \\\n"
     f" && echo 'servd:x:{UID}:' >>/etc/group"
 )
-_PACKAGES: Final = (
-    f"COPY requirements.txt constraints.txt {HOME}/\n"
-    "RUN PIP_ROOT_USER_ACTION=ignore PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install \\\n"
+_LISTS: Final = f"COPY requirements.txt constraints.txt {HOME}/"
+_PIP: Final = "PIP_ROOT_USER_ACTION=ignore PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip"
+_PIP_OPTIONS: Final = (
     "    --no-cache-dir --disable-pip-version-check --no-input --progress-bar off \\\n"
     f"    -r {HOME}/requirements.txt -c {HOME}/constraints.txt"
 )
+_FETCHED: Final = f"{HOME}/packages"
 _CODE: Final = f"COPY lib {LIBRARY}\nRUN python3 -m compileall -q {LIBRARY}"
 # Isolated and without site-packages: it runs every few seconds for as long as the container does.
 _HEALTH: Final = (
@@ -54,13 +58,24 @@ IGNORED: Final = "lib/**/__pycache__\nDockerfile\n.dockerignore\n"
 """The content of .dockerignore. Nothing of the bundle: its content has a digest."""
 
 
-def dockerfile(spec: ImageSpec, python: str = "") -> str:
-    """Return the Dockerfile of an image; `python` is what the bundle was made with."""
+PIP_CONF: Final = "pip.conf"
+"""The file of a context that holds the indexes, where these have passwords."""
+
+
+def dockerfile(spec: ImageSpec, python: str = "", *, has_wheels: bool = False) -> str:
+    """Return the Dockerfile of an image; `python` is what the bundle was made with.
+
+    Packages of an index with a password are fetched in a stage of their own: neither a layer nor
+    the history of the image has the password then.
+    """
+    copies = f"{_LISTS}\nCOPY wheels {WHEELS}\n" if has_wheels else f"{_LISTS}\n"
     parts = [
-        f"{MARK}\nFROM {spec.base_image}",
+        f"{MARK}\nFROM {spec.base_image}" + (" AS prepared" if _has_stages(spec) else ""),
         _environment(spec),
         _USER,
-        _PACKAGES,
+        *_system_packages(spec),
+        *(_fetching(copies) if _has_stages(spec) else ()),
+        copies + _installing(spec),
         _CODE,
         *_content(spec),
         _labels(spec, python),
@@ -71,6 +86,47 @@ def dockerfile(spec: ImageSpec, python: str = "") -> str:
         f"ENTRYPOINT {json.dumps(command_of(spec))}",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def pip_conf(additions: Additions) -> str:
+    """Return pip's settings with the indexes, passwords included."""
+    urls = "".join(f"\n    {url.replace('%', '%%')}" for url in additions.extra_index)
+    hosts = "".join(f"\n    {host}" for host in additions.plain_hosts)
+    trusted = f"trusted-host ={hosts}\n" if hosts else ""
+    return f"[global]\nextra-index-url ={urls}\n{trusted}"
+
+
+def _has_stages(spec: ImageSpec) -> bool:
+    return spec.additions.has_secrets
+
+
+def _system_packages(spec: ImageSpec) -> list[str]:
+    if not spec.additions.apt or spec.kind == "frontend":
+        return []
+    names = " ".join(shlex.quote(name) for name in sorted(spec.additions.apt))
+    install = "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends"
+    lines = ["RUN apt-get update", f" && {install}", f"    {names}"]
+    return [" \\\n".join([*lines, " && rm -rf /var/lib/apt/lists/*"])]
+
+
+def _fetching(copies: str) -> list[str]:
+    """Return the stage that asks indexes with their passwords, and how the next one begins."""
+    fetching = (
+        f"{copies}COPY {PIP_CONF} {HOME}/{PIP_CONF}\n"
+        f"RUN PIP_CONFIG_FILE={HOME}/{PIP_CONF} {_PIP} wheel --wheel-dir {_FETCHED} \\\n"
+        f"{_PIP_OPTIONS}"
+    )
+    taking = f"FROM prepared\n\nCOPY --from=fetched {_FETCHED} {_FETCHED}"
+    return ["FROM prepared AS fetched", fetching, taking]
+
+
+def _installing(spec: ImageSpec) -> str:
+    if _has_stages(spec):
+        where = [f"--no-index --find-links {_FETCHED}"]
+    else:
+        where = [f"--extra-index-url {shlex.quote(url)}" for url in spec.additions.extra_index]
+        where += [f"--trusted-host {shlex.quote(host)}" for host in spec.additions.plain_hosts]
+    return f"RUN {_PIP} install \\\n" + "".join(f"    {w} \\\n" for w in where) + _PIP_OPTIONS
 
 
 def command_of(spec: ImageSpec) -> list[str]:

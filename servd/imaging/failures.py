@@ -46,8 +46,9 @@ _INDEX_HINT: Final = (
     "a way out; which index pip asks is a setting of the base image"
 )
 _PACKAGE_HINT: Final = (
-    "is {} published for the Python and the platform of {base}? "
-    "--base-image IMAGE takes another base"
+    "is {} published for the Python and the platform of {base}, on an index that pip asks? "
+    "--extra-index URL has it ask another, --wheel FILE takes a file along, --base-image IMAGE "
+    "takes another base"
 )
 _CONFLICT_HINT: Final = "the packages of the bundle contradict each other: see the lines above"
 _PYTHON_HINT: Final = "{base} has no python3: a base image needs Python and pip"

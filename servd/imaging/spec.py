@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from servd.datatypes import Application, ModelVersion
+from servd.imaging.additions import NONE, Additions
 from servd.imaging.naming import Kind
 
 HOME: Final = "/opt/servd"
 BUNDLE: Final = f"{HOME}/bundle"
 LIBRARY: Final = f"{HOME}/lib"
+WHEELS: Final = f"{HOME}/wheels"
 APPLICATIONS: Final = f"{HOME}/applications.json"
 REGISTRY: Final = "/etc/servd/registry"
 UID: Final = 10001
@@ -30,7 +32,7 @@ class ImageSpec:
     A replica and a standalone image need `version` and `bundle_dir`; `applications` are what a
     standalone image answers for, the first of them at `/predict` too. `platform` is Docker's
     word (`linux/arm64`), None the engine's own. `threads` is for numeric libraries. `also` are
-    further names that the image gets.
+    further names that the image gets. `additions` are packages beyond what the bundle says.
     """
 
     kind: Kind
@@ -42,6 +44,7 @@ class ImageSpec:
     bundle_dir: Path | None = None
     threads: int = 1
     also: tuple[str, ...] = ()
+    additions: Additions = NONE
 
     @property
     def port(self) -> int:

@@ -144,6 +144,56 @@ def test_the_base_image_can_be_a_setting(run, stored, tmp_path):
         assert f"FROM {expected}\n" in (tmp_path / "c" / "Dockerfile").read_text()
 
 
+def test_packages_can_be_flags_and_settings(run, stored, tmp_path):
+    """A flag counts before the setting of its name; what cannot be built is refused."""
+    (tmp_path / "r.txt").write_text("numpy>=1\n")
+    (stored / "servd.toml").write_text(
+        f'requirements = "{tmp_path / "r.txt"}"\napt = ["libgomp1"]\n'
+        'extra-index = "https://one.example/simple https://two.example/simple"\n'
+    )
+    words = ("build", "iris:1", "--context-only", str(tmp_path / "c"))
+    assert run(*words).exit_code == 0
+    text = (tmp_path / "c" / "Dockerfile").read_text()
+    assert "--extra-index-url https://one.example/simple" in text
+    assert "--extra-index-url https://two.example/simple" in text
+    assert "    libgomp1 \\\n" in text
+    assert "numpy>=1\n" in (tmp_path / "c" / "requirements.txt").read_text()
+    secret = "https://me:secret@packages.example/simple"
+    done = run(*words, "--extra-index", secret, "--apt", "gcc", "--apt", "g++")
+    assert "pip.conf holds the password" in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+    text = (tmp_path / "c" / "Dockerfile").read_text()
+    assert "    g++ gcc \\\n" in text
+    assert "one.example" not in text
+    refused = run(*words, "--apt", "a;b")
+    assert (refused.exit_code, "--apt a;b" in refused.stderr) == (2, True)
+
+
+def test_what_no_index_has_is_said(run, stored, tmp_path, monkeypatch):
+    """Before anything is built: by name, with what becomes of it."""
+    site = tmp_path / "site" / "ourlib-1.0+x.dist-info"
+    site.mkdir(parents=True)
+    (site / "METADATA").write_text("Metadata-Version: 2.1\nName: ourlib\nVersion: 1.0+x\n")
+    monkeypatch.syspath_prepend(str(site.parent))
+    (tmp_path / "r").mkdir()
+    folder = make_bundle(tmp_path / "r" / "b", packages={"ourlib": "1.0+x", "other": "2.0+y"})
+    shutil.copytree(folder, stored / "bundles" / digest_of(folder))
+
+    async def change():
+        async with Store(stored / "servd.db") as store:
+            await store.write([put_version(_version("2", bundle=digest_of(folder)))])
+
+    asyncio.run(change())
+    done = run("build", "iris:2", "--context-only", str(tmp_path / "c"))
+    assert "ourlib 1.0+x has a local version" in done.stderr
+    assert "other 2.0+y has a local version" in done.stderr
+    assert "--wheel FILE" in done.stderr
+    told = json.loads(
+        run("build", "iris:2", "--context-only", str(tmp_path / "c"), "--json").stdout
+    )
+    assert len(told["warnings"]) == 2
+
+
 def test_files_are_built_on_the_image_that_they_were_deployed_into(run, stored, bundle, tmp_path):
     """It has what they need; --base-image takes another one."""
     version = _version(bundle=bundle[1], image="theirs:1", runtime="docker")

@@ -13,6 +13,7 @@ from model_runtime.manifest import Manifest, write
 from servd import __version__
 from servd.cli.build import _named
 from servd.cli.export_images import ExportImages
+from servd.cli.export_k8s import _remembered
 from servd.cli.output import Output
 from servd.client import find_daemon
 from servd.config import Config
@@ -21,6 +22,7 @@ from servd.errors import BundleError
 from servd.export.plan import plan_export
 from servd.export.secrets import Secrets
 from servd.export.settings import ExportSettings, Shape
+from servd.imaging.additions import Additions
 from servd.imaging.spec import ImageSpec
 
 
@@ -140,6 +142,21 @@ def test_the_base_image_can_be_given(registry, stored, builder):
     """The setting, a variable's or a file's, is what all of them are built on."""
     build(registry, stored, base_image="own:1")
     assert {spec.base_image for spec in builder.built} == {"own:1"}
+
+
+def test_packages_are_in_images_and_their_names_and_passwords_are_not_kept(registry, stored):
+    """What an export remembers gives the same names, and holds no password."""
+    index = "https://me:secret@packages.example/simple"
+    given = Additions(extra_index=(index,), apt=("gcc",))
+    kept = _remembered(given)
+    assert "secret" not in str(kept)
+    config = Config(data_dir=stored)
+    session = SimpleNamespace(config=config, client=lambda: find_daemon(config, None))
+    settings = ExportSettings(**kept)
+    built = ExportImages(session, registry, settings, given).contents()
+    assert built == ExportImages(session, registry, settings).contents()
+    plain, _ = images_of(registry, stored)
+    assert set(built.values()).isdisjoint(plain.contents().values())
 
 
 def test_files_are_built_on_the_image_that_they_were_deployed_into(registry, stored, builder):

@@ -1,16 +1,19 @@
 """Build contexts as folders and as tars."""
 
+import configparser
 import io
 import json
 import os
 import tarfile
+import zipfile
 
 import msgspec
 import pytest
 
 from servd.errors import BundleError, ConflictError
 from servd.feed import Registered
-from servd.imaging.context import clear, tar_of, write_context
+from servd.imaging.additions import Additions
+from servd.imaging.context import clear, content_of, tar_of, write_context
 from tests.unit.imaging.specs import APPLICATION, VERSION, make_bundle, spec_of
 
 
@@ -96,3 +99,44 @@ def test_a_folder_of_other_files_is_not_written_into(bundle, tmp_path):
     assert "--force" in caught.value.hint
     clear(folder, is_forced=True)
     assert _files(folder) == {"notes.txt"}
+
+
+def test_additions_are_in_the_context_and_in_its_name(bundle, tmp_path):
+    """Each makes another image of it, but a password makes none."""
+    wheel = tmp_path / "lib-1-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("lib.py", "")
+    (tmp_path / "r.txt").write_text("numpy>=1\n")
+    index = "https://{}packages.example/simple"
+    every = [
+        Additions(),
+        Additions(requirements=tmp_path / "r.txt"),
+        Additions(wheel=(wheel,)),
+        Additions(apt=("libgomp1",)),
+        Additions(extra_index=(index.format(""),)),
+    ]
+    specs = [spec_of("replica", bundle, additions=one) for one in every]
+    assert len({content_of(spec) for spec in specs}) == len(every)
+    secret = Additions(extra_index=(index.format("me:secret@"),))
+    assert content_of(spec_of("replica", bundle, additions=secret)) == content_of(specs[-1])
+    write_context(specs[2], tmp_path / "c")
+    assert (tmp_path / "c/wheels" / wheel.name).read_bytes() == wheel.read_bytes()
+    assert "COPY wheels /opt/servd/wheels" in (tmp_path / "c/Dockerfile").read_text()
+
+
+def test_a_password_is_in_one_file_only(bundle, tmp_path):
+    """Others of the machine cannot read it, and a stage that is thrown away uses it."""
+    secret = Additions(extra_index=("https://me:s%23cret@packages.example/simple",))
+    write_context(spec_of("standalone", bundle, additions=secret), tmp_path / "c")
+    holding = [
+        p.name for p in (tmp_path / "c").rglob("*") if p.is_file() and b"cret@" in p.read_bytes()
+    ]
+    assert holding == ["pip.conf"]
+    assert (tmp_path / "c/pip.conf").stat().st_mode & 0o777 == 0o600
+    settings = configparser.ConfigParser()
+    settings.read(tmp_path / "c/pip.conf")
+    assert secret.extra_index[0] in settings["global"]["extra-index-url"]
+    stages = (tmp_path / "c/Dockerfile").read_text().split("\nFROM ")
+    assert [("pip.conf" in stage) for stage in stages] == [False, False, True, False]
+    clear(tmp_path / "c", is_forced=False)
+    assert _files(tmp_path / "c") == set()

@@ -22,6 +22,7 @@ CODE = "The command '/bin/sh -c python3 -m pip' returned a non-zero code: 1"
         (CODE, ["OSError: [Errno 28] No space left on device"], "docker system df"),
         ("exec /bin/sh: exec format error", [], "--platform"),
         (CODE, ["ERROR: No matching distribution found for numpy==9"], "numpy==9"),
+        (CODE, ["ERROR: No matching distribution found for a==1+x"], "--extra-index URL"),
         (CODE, ["ERROR: ResolutionImpossible: for help"], "contradict each other"),
         (CODE, ["Temporary failure in name resolution"], "cannot reach the network"),
         (
