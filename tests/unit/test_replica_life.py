@@ -14,6 +14,7 @@ from servd.errors import LoadFailedError
 from servd.launchers.base import describe_exit
 from servd.orphans import Orphans
 from servd.rpc import ReplicaConnection
+from servd.surroundings import Timings
 from tests.replicas import FAST, FakeHandle, Stage, until, version_of
 from tests.scripted_replica import ScriptedReplica
 from tests.serving import run
@@ -344,6 +345,44 @@ def test_a_replica_that_was_killed_says_why(config):
             stage.owners[0].tick()
             await until(lambda: stage.ends)
             assert stage.ends[0].how == "was killed: one call of the model took over 5 s"
+
+    asyncio.run(story())
+
+
+def test_deaths_in_a_row_are_counted_for_the_backoff(config, monkeypatch):
+    """Each waits longer than the one before; one that was stable begins anew."""
+    asked = []
+    monkeypatch.setattr(Timings, "backoff_s", lambda _self, deaths: asked.append(deaths) or 0.0)
+    timings = replace(FAST, max_deaths=10)
+
+    async def story():
+        stage = Stage()
+        async with stage.supervisor(config, timings) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            for number, stood_s in enumerate((0, 0, timings.stable_s - 0.1, timings.stable_s, 0)):
+                await until(lambda lives=number + 1: len(stage.handles) == lives)
+                await until(lambda: state_of(supervisor) is ReplicaState.READY)
+                stage.now_s += stood_s
+                stage.handles[-1].end(1)
+            await until(lambda: len(asked) == 5)
+            assert asked == [1, 2, 3, 1, 2]
+
+    asyncio.run(story())
+
+
+def test_how_long_it_took_to_load_is_kept(config):
+    """From the launch to the first READY, by the clock."""
+
+    async def story():
+        stage = Stage(())
+        async with stage.supervisor(config) as supervisor:
+            wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=True))
+            await until(lambda: stage.owners)
+            await asyncio.sleep(0)
+            stage.now_s += 2.5
+            stage.owners[0].on_replica_state("ready", {})
+            await wait
+            assert stage.owners[0].load_s == 2.5
 
     asyncio.run(story())
 

@@ -58,6 +58,7 @@ class Running:
         )
         self.stop = threading.Event()
         self.status = None
+        self.idles = []
         given = {"max_batch": -1, "orphan_timeout_s": None} | options
         self.options = Options(
             listen=f"ipc://{folder}/r.sock",
@@ -71,7 +72,9 @@ class Running:
         self.thread.start()
 
     def _run(self):
-        self.status = Replica(self.options, self.stop.is_set).run()
+        idle = self.idles.append
+        replica = Replica(self.options, self.stop.is_set, on_idle=lambda: idle(time.monotonic()))
+        self.status = replica.run()
 
     def end(self):
         """Tell it to stop, and return its exit status."""
@@ -132,6 +135,27 @@ def test_a_model_is_loaded_tested_and_answers():
         ask(dealer, 2, doubles(4.0))
         assert wait_for(protocol.RESULT)[1] == [b"4.0"]
         assert replica.end() == 0
+
+
+def test_each_phase_of_a_load_is_told_and_timed(monkeypatch):
+    """A front end hears that it loads, then that it is tested; READY says how long both took."""
+    monkeypatch.setenv("SLOW_PREDICT_S", "0.7")
+    began_s = time.monotonic()
+    with running("slow_predict") as replica, frontend(replica) as (_dealer, wait_for):
+        wait_for(protocol.STATE, protocol.TESTING)
+        info = wait_for(protocol.STATE, protocol.READY)[0][3]
+        took_ms = (time.monotonic() - began_s) * 1000
+        assert 1400 <= info["load_ms"] <= took_ms
+
+
+def test_who_waits_for_idle_moments_hears_of_each():
+    """Once when the model has loaded, then whenever nothing has come for a moment."""
+    with running("good") as replica, frontend(replica) as (_dealer, wait_for):
+        wait_for(protocol.STATE, protocol.READY)
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while len(replica.idles) < 4:
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
 
 
 def test_a_batch_that_raises_is_a_failure(capfd):
