@@ -273,6 +273,17 @@ def test_a_replica_is_attached_once_and_leaves_once():
     played(story)
 
 
+def test_a_new_replica_lifts_the_bound():
+    """How much fits is not known before its pace is."""
+
+    async def story(world):
+        world.dispatcher.admit_limit = 1
+        world.attach(0)
+        assert world.dispatcher.admit_limit == UNLIMITED
+
+    played(story)
+
+
 @pytest.mark.parametrize(("items", "row_bytes"), [(3, 24), (1, 8), (0, None), (None, None)])
 def test_how_long_a_row_must_be_is_what_the_replica_says(items, row_bytes):
     """In bytes of the version's type; unknown where it does not say."""
