@@ -225,6 +225,8 @@ class QueryServer:
         return self._clipper_page, JSON, has_body
 
     def _answer_named(self, path: bytes, request: Request) -> Route | Answer:
+        if request.method == b"CONNECT":
+            return _not_allowed(b"GET, HEAD, OPTIONS, POST")
         name, _, verb = path.strip(b"/").partition(b"/")
         text = name.decode(errors="replace")
         route = self.engine.by_name.get(text)
@@ -295,7 +297,8 @@ class QueryServer:
 
 
 def _path(url: bytes) -> bytes:
-    if not url.startswith(b"/"):  # the absolute form, which RFC 9112 §3.2.2 wants accepted
+    if b"://" in url and not url.startswith(b"/"):
+        # The absolute form, which RFC 9112 §3.2.2 wants accepted.
         url = b"/" + url.partition(b"://")[2].partition(b"/")[2]
     return unquote_to_bytes(url.partition(b"?")[0])
 
