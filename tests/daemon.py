@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-CLI_TIMEOUT_S = 60.0
+CLI_TIMEOUT_S = 180.0
 
 
 def free_port() -> int:

@@ -18,7 +18,7 @@ import msgspec
 import model_runtime
 import servd
 from model_runtime import manifest as manifests
-from model_runtime.bundle import BundleFormatError
+from model_runtime.bundle import BundleFormatError, digest_of
 from model_runtime.manifest import Manifest
 from servd.datatypes import ModelVersion
 from servd.errors import BundleError, ConflictError
@@ -65,6 +65,19 @@ def write_context(spec: ImageSpec, folder: Path) -> None:
         _copy(package, folder / "lib" / package.name)
     if spec.bundle_dir is not None and spec.kind != "frontend":
         _copy(spec.bundle_dir, folder / "bundle")
+        _check_content(spec, folder / "bundle")
+
+
+def _check_content(spec: ImageSpec, bundle: Path) -> None:
+    """Refuse a bundle that is not what was deployed any more: a model may write beside itself."""
+    wanted = spec.version.bundle if spec.version else None
+    found = digest_of(bundle)
+    if spec.version is not None and wanted not in (None, found):
+        raise BundleError(
+            f"the files of {spec.version.id} were changed after they were deployed: "
+            f"their digest is {found}, and was {wanted}",
+            hint="a model must not write into its own folder; deploy it again",
+        )
 
 
 def content_of(spec: ImageSpec, base_id: str = "") -> str:

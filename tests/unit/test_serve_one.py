@@ -21,7 +21,7 @@ from servd.imaging.context import applications_json
 from servd.log_copier import LogCopier
 from servd.serve_one import OneModel, serve_one
 from tests.daemon import free_port
-from tests.unit.imaging.specs import APPLICATION, make_bundle, spec_of, version_in
+from tests.unit.imaging.specs import APPLICATION, VERSION, make_bundle, spec_of, version_in
 
 WAIT_S = 30
 
@@ -117,7 +117,7 @@ def test_what_servd_build_wrote_says_what_is_served(serve, bundle, tmp_path):
 def test_an_image_whose_files_are_others_than_it_says_answers_nothing(serve, bundle, tmp_path):
     """The digest of what lies there counts, and not what somebody wrote beside it."""
     file = tmp_path / "applications.json"
-    file.write_text(applications_json(spec_of("standalone", bundle)))
+    file.write_text(applications_json(spec_of("standalone", bundle, version=VERSION)))
     one = serve(bundle, "--applications", str(file))
     assert one.process.wait(WAIT_S) == 1
     said = one.err.read_text()

@@ -38,7 +38,7 @@ def spec_of(kind: str, bundle: Path | None = None, **changes: object) -> ImageSp
     given: dict[str, object] = {
         "tag": image_name(kind, VERSION.id),
         "base_image": "python:3.11-slim",
-        "version": VERSION if is_model else None,
+        "version": (version_in(bundle) if bundle else VERSION) if is_model else None,
         "applications": (APPLICATION,) if kind == "standalone" else (),
         "bundle_dir": bundle if is_model else None,
     }

@@ -140,3 +140,13 @@ def test_a_password_is_in_one_file_only(bundle, tmp_path):
     assert [("pip.conf" in stage) for stage in stages] == [False, False, True, False]
     clear(tmp_path / "c", is_forced=False)
     assert _files(tmp_path / "c") == set()
+
+
+def test_what_a_model_wrote_beside_itself_gets_into_no_image(tmp_path):
+    """The content of an image is what was deployed, as its name and its labels say."""
+    bundle = make_bundle(tmp_path / "bundle")
+    spec = spec_of("replica", bundle)
+    write_context(spec, tmp_path / "before")
+    (bundle / "files" / "seen.txt").write_text("written by the model")
+    with pytest.raises(BundleError, match=r"iris:1 were changed after they were deployed"):
+        write_context(spec, tmp_path / "after")
