@@ -21,6 +21,8 @@ def idle_daemon() -> Iterator[Daemon]:
     daemon = Daemon(data_dir=folder / "data")
     try:
         yield daemon
+        daemon.stop()
+        daemon.check_logs()
     finally:
         daemon.stop()
         shutil.rmtree(folder, ignore_errors=True)

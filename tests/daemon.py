@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -32,6 +33,8 @@ class Daemon:
     data_dir: Path
     query_port: int = field(default_factory=free_port)
     admin_port: int = field(default_factory=free_port)
+    expected_errors: list[str] = field(default_factory=list)
+    """Patterns of the errors that a test provokes; any other in a log of servd's own fails it."""
 
     @property
     def env(self) -> dict[str, str]:
@@ -102,6 +105,14 @@ class Daemon:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
         psutil.wait_procs(family, timeout=10)
+
+    def check_logs(self) -> None:
+        """Insist that no log of servd's own tells of an error that nobody provoked."""
+        for path in sorted((self.data_dir / "logs").glob("*.*")):
+            for line in path.read_text(errors="replace").splitlines():
+                is_error = " ERROR " in line[:40] or line.startswith("Traceback")
+                is_expected = any(re.search(each, line) for each in self.expected_errors)
+                assert not is_error or is_expected, f"{path.name} has an error:\n{line}"
 
     def query(self, path: str, body: Any) -> tuple[int, Any]:
         """POST `body` (text as it is, anything else as JSON) and return (status, JSON answer)."""

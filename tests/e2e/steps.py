@@ -37,6 +37,8 @@ def fresh_daemon(settings: str = "") -> Iterator[Daemon]:
     (daemon.data_dir / "servd.toml").write_text(settings)
     try:
         yield daemon
+        daemon.stop()
+        daemon.check_logs()
     finally:
         daemon.stop()
         shutil.rmtree(folder, ignore_errors=True)

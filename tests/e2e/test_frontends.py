@@ -219,6 +219,7 @@ def test_frontend_that_is_told_to_end_loses_no_query(daemon: Daemon) -> None:
 
 def test_frozen_frontend_does_not_hold_up_a_change(daemon: Daemon) -> None:
     """A frontend that does not acknowledge a change is killed and replaced."""
+    daemon.expected_errors.append("has not applied a change")
     deploy(daemon, "good.py", "--name", "held", "--slo", "2s")
     victim = min(_pids(daemon))
     os.kill(victim, signal.SIGSTOP)

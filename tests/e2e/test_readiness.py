@@ -48,5 +48,6 @@ def test_it_is_not_ready_while_models_load(frontends: int, *, is_broken: bool) -
         for _ in range(5):
             assert (_probe(daemon, "/readyz"), _probe(daemon, "/healthz")) == (503, 200)
         gate.with_name("gate.broken").touch()
+        daemon.expected_errors.append("gated:1 is not brought up")
         gate.unlink()
         until(lambda: _probe(daemon, "/readyz") == 200, "ready")
