@@ -18,6 +18,13 @@ def total(rows):
     print("total of", len(rows), flush=True)
     return [float(sum(row)) for row in rows]
 """
+LEAVES = """
+import subprocess
+def leaves(rows):
+    left = subprocess.run(["sh", "-c", "sleep 0.1 & sleep 0.1 &"])
+    own = subprocess.run(["sh", "-c", "sleep 0.2; exit 4"])
+    return [[left.returncode, own.returncode] for row in rows]
+"""
 HUNGRY = """
 import numpy as np
 held = []
@@ -103,6 +110,24 @@ def test_life_of_a_docker_replica(engine, docker_daemon, runtime_image):
     assert stopped.returncode == 0, stopped.stderr
     assert containers_of(engine, daemon) == []
     assert networks_of(engine, daemon) == []
+
+
+def test_no_zombie_stays_in_a_container(engine, docker_daemon, runtime_image):
+    """Its first process reaps what the model's programs leave, and takes nothing from the model."""
+    daemon = docker_daemon
+    options = ("--runtime", "docker", "--image", runtime_image)
+    assert deploy(daemon, LEAVES, *options).returncode == 0
+    for number in range(3):
+        answer = daemon.query("/leaves/predict", {"input": [number]})[1]
+        assert (answer["output"], answer["default"]) == ([0, 4], False)
+    (container,) = containers_of(engine, daemon)
+
+    def states():
+        listed = container.top(ps_args="-eo pid,stat,comm")
+        return [row[1] for row in listed["Processes"]]
+
+    until(lambda: not any(state.startswith("Z") for state in states()), "no zombie")
+    assert len(states()) == 2  # the replica and its parent
 
 
 def key_files(container):
@@ -240,6 +265,9 @@ def build_replica_image(engine, base, bundle, folder):
     import model_runtime
 
     shutil.copytree(bundle, folder / "bundle")
+    # The registry's copy is its owner's alone; the container's user is another.
+    for path in (folder / "bundle", *(folder / "bundle").rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     package = Path(model_runtime.__file__).parent
     shutil.copytree(
         package, folder / "lib" / "model_runtime", ignore=shutil.ignore_patterns("__pycache__")
