@@ -8,7 +8,7 @@ import io
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, Final, Self
 
 MANIFEST_NAME: Final = "model.json"
 FILES_NAME: Final = "files"
@@ -16,6 +16,16 @@ _CHUNK: Final = 1 << 20
 _MAX_MEMBERS: Final = 20_000
 _MAX_PATH_BYTES: Final = 1000
 _MAX_NAME_BYTES: Final = 255
+_MAX_EXTENSION_BYTES: Final = 8192
+_EXTENSIONS: Final = frozenset(
+    {
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    }
+)
 _DIGEST_LETTERS: Final = 32
 _CACHE_FOLDER: Final = "__pycache__"
 
@@ -101,6 +111,24 @@ def members_of(folder: Path) -> list[tuple[str, Path]]:
     return sorted(found)
 
 
+class _Header(tarfile.TarInfo):
+    """A header of which not much is read: tarfile reads one that extends another whole."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Return the header in a block; called by tarfile for each, before it reads what follows.
+
+        Raises:
+            BundleFormatError: it extends another header by more than any path needs.
+        """
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _EXTENSIONS and header.size > _MAX_EXTENSION_BYTES:
+            raise BundleFormatError(
+                f"a header in the bundle has {header.size} bytes, more than {_MAX_EXTENSION_BYTES}"
+            )
+        return header
+
+
 def unpack(source: IO[bytes], folder: Path, max_bytes: int) -> None:
     """Write the files of a bundle's tar into `folder`, which is made if it is missing.
 
@@ -114,7 +142,7 @@ def unpack(source: IO[bytes], folder: Path, max_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     seen: set[str] = set()
     try:
-        with tarfile.open(fileobj=source, mode="r|") as archive:
+        with tarfile.open(fileobj=source, mode="r|", tarinfo=_Header) as archive:
             _unpack_members(archive, folder, max_bytes, seen)
     except BundleFormatError:
         raise

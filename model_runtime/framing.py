@@ -5,8 +5,9 @@ then these frames. A frame that is left out has length 0.
 """
 
 import io
+import mmap
 import struct
-from typing import Final
+from typing import Any, Final, Protocol
 
 from model_runtime.protocol import ProtocolError
 
@@ -15,6 +16,8 @@ MAX_PAYLOAD_BYTES: Final = 1 << 31
 
 LONG_BYTES: Final = 1 << 18
 """A message that is longer is neither copied whole nor waited for: it moves piece by piece."""
+
+_MAP_BYTES: Final = 1 << 22
 
 _prefix: Final = struct.Struct("<III")
 _PREFIX_BYTES: Final = _prefix.size
@@ -33,12 +36,14 @@ def prefix_of_sizes(header: int, data: int, lengths: int) -> bytes:
 class Assembler:
     """Puts messages together from what a stream delivers, in pieces of any size.
 
-    Each byte of a long message is copied once, to where it stays, whatever the pieces are.
+    Each byte of a long message is copied once, to where it stays, whatever the pieces are. With
+    `is_in_pieces` each payload frame of a long message is a list of its pieces.
     """
 
-    __slots__ = ("_incoming", "_needed", "_rest")
+    __slots__ = ("_incoming", "_is_in_pieces", "_needed", "_rest")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_in_pieces: bool = False) -> None:
+        self._is_in_pieces = is_in_pieces
         self._rest = bytearray()
         self._needed = _PREFIX_BYTES
         self._incoming: _Incoming | None = None
@@ -48,13 +53,13 @@ class Assembler:
         """Whether a part of a message has come whose end has not."""
         return self._incoming is not None or bool(self._rest)
 
-    def feed(self, piece: bytes) -> list[list[bytes]]:
+    def feed(self, piece: bytes) -> list[list[Any]]:
         """Return the messages that a piece completes, as lists of frames without empty ones.
 
         Raises:
             ProtocolError: a length is beyond all sense; the stream cannot be read any further.
         """
-        messages: list[list[bytes]] = []
+        messages: list[list[Any]] = []
         if self._incoming is not None:
             rest = self._incoming.take(memoryview(piece))
             if not self._incoming.is_whole:
@@ -88,7 +93,7 @@ class Assembler:
         if self._needed <= LONG_BYTES:
             self._rest += memoryview(piece)[at:]
         else:
-            self._incoming = _Incoming(sizes)
+            self._incoming = _Incoming(sizes, is_in_pieces=self._is_in_pieces)
             self._incoming.take(memoryview(piece)[at + _PREFIX_BYTES :])
 
 
@@ -100,9 +105,12 @@ class _Incoming:
 
     __slots__ = ("_at", "_frames", "_missing")
 
-    def __init__(self, sizes: tuple[int, int, int]) -> None:
+    def __init__(self, sizes: tuple[int, int, int], *, is_in_pieces: bool) -> None:
         self._missing = [size for size in sizes if size]
-        self._frames = [io.BytesIO() for _ in self._missing]
+        self._frames: list[_Frame] = [
+            _Pieces(size) if is_in_pieces and number else io.BytesIO()
+            for number, size in enumerate(self._missing)
+        ]
         self._at = 0
 
     @property
@@ -120,8 +128,47 @@ class _Incoming:
                 self._at += 1
         return piece
 
-    def frames(self) -> list[bytes]:
+    def frames(self) -> list[Any]:
         return [frame.getvalue() for frame in self._frames]
+
+
+class _Frame(Protocol):
+    """What a frame is put into while it comes."""
+
+    def write(self, piece: memoryview, /) -> object:
+        """Add a piece."""
+
+    def getvalue(self) -> Any:
+        """Return the frame."""
+
+
+class _Pieces:
+    """A frame that stays in pieces, so that it is let go of piece by piece.
+
+    Each is a mapping of its own: what is freed in the heap is given back in one go, when the last
+    piece is, and that takes tens of milliseconds for hundreds of megabytes.
+    """
+
+    __slots__ = ("_left", "_map", "_pieces")
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._map = mmap.mmap(-1, min(size, _MAP_BYTES))
+        self._pieces: list[memoryview] = []
+
+    def write(self, piece: memoryview, /) -> None:
+        while piece:
+            part = piece[: len(self._map) - self._map.tell()]
+            self._map.write(part)
+            self._left -= len(part)
+            piece = piece[len(part) :]
+            if self._map.tell() == len(self._map):
+                self._pieces.append(memoryview(self._map).toreadonly())
+                if self._left:
+                    self._map = mmap.mmap(-1, min(self._left, _MAP_BYTES))
+
+    def getvalue(self) -> list[memoryview]:
+        return self._pieces
 
 
 def _sizes(piece: bytes, at: int) -> tuple[int, int, int]:

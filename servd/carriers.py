@@ -50,7 +50,7 @@ Piece = bytes | memoryview
 """A part of a message."""
 
 OnFrames = Callable[[list[Any]], None]
-"""Takes a message that came; its payload frames are bytes, or memoryviews where they are long."""
+"""Takes a message that came; its payload frames are bytes, or lists of pieces where it is long."""
 
 
 class Carrier(Protocol):
@@ -113,7 +113,7 @@ class StreamCarrier:
         self._has_hung_up = False
         self._on_frames = on_frames
         self._socket: socket.socket | None = None
-        self._assembler = Assembler()
+        self._assembler = Assembler(is_in_pieces=True)
         self._arrived = memoryview(bytearray(_RECEIVE_BYTES))
         self._is_behind = True
         self._unsent: deque[tuple[Piece, ...]] = deque()
@@ -135,7 +135,7 @@ class StreamCarrier:
             self._retry = loop.call_later(RECONNECT_MS / 1000, self.open)
             return
         self._socket = sock
-        self._assembler = Assembler()
+        self._assembler = Assembler(is_in_pieces=True)
         self._life = ProcessorTime(_listener_of(sock))
         asyncio.get_running_loop().add_reader(sock.fileno(), self.read)
         self._flush()
@@ -396,11 +396,11 @@ class ZmqCarrier:
         """Hand over the messages that have come; none may have."""
         sock = self._socket
         while sock is not None and _has_message(sock):
-            frames: list[Piece] = [sock.recv(_NOBLOCK)]
+            frames: list[Any] = [sock.recv(_NOBLOCK)]
             while sock.getsockopt(_RCVMORE):
                 # Uncopied only if it is known to be long: for others that takes longer.
                 if self._is_expecting:
-                    frames.append(sock.recv(_NOBLOCK, copy=False).buffer)
+                    frames.append([sock.recv(_NOBLOCK, copy=False).buffer])
                 else:
                     frames.append(sock.recv(_NOBLOCK))
                 self._is_expecting, self._moving_until_s = False, 0.0

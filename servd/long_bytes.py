@@ -5,7 +5,9 @@ TypeError, so the paths that every query takes need not ask whether something is
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import re
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 LONG_BYTES: Final = 1 << 20
@@ -15,72 +17,100 @@ _TURN_BYTES: Final = 1 << 20
 """Of a message with many outputs are looked through in one turn of the event loop."""
 
 _TURN_OUTPUTS: Final = 2000
+_NEWLINE: Final = re.compile(rb"\n")
+"""Finds one in any kind of buffer without copying it."""
+
+
+Piece = bytes | memoryview
 
 
 class LongBytes:
-    """A view of bytes. Equal to nothing but itself, so that a table never has to hash it.
+    """Bytes in pieces. Equal to nothing but themselves, so that a table never has to hash them.
 
-    `owner` lives as long as a view of what it owns is in use.
+    `source` lives as long as a view of what it owns is in use, and is let go of after them: slots
+    are cleared in the order of their names.
     """
 
-    __slots__ = ("owner", "view")
+    __slots__ = ("_size", "pieces", "source")
 
-    def __init__(self, view: memoryview, owner: object = None) -> None:
-        self.view = view
-        self.owner = owner
+    def __init__(self, pieces: list[Piece], source: object = None) -> None:
+        self.pieces = pieces
+        self.source = source
+        self._size = sum(map(len, pieces))
 
     def __len__(self) -> int:
-        return len(self.view)
+        return self._size
 
 
-def views(parts: Sequence[Any]) -> list[bytes | memoryview]:
-    """Return bytes and long bytes as what can be written."""
-    return [part.view if isinstance(part, LongBytes) else part for part in parts]
+def pieces_of(parts: Iterable[Any]) -> list[Piece]:
+    """Return bytes and long bytes as what can be written, one after the other."""
+    pieces: list[Piece] = []
+    for part in parts:
+        if isinstance(part, LongBytes):
+            pieces += part.pieces
+        else:
+            pieces.append(part)
+    return pieces
 
 
-def split_long(
-    text: bytes | memoryview, on_split: Callable[[list[bytes | LongBytes]], None]
-) -> None:
-    """Split a long text at its newlines, a part of it in each turn of the loop.
+OnSplit = Callable[[list[bytes | LongBytes]], None]
 
-    `on_split` gets the parts, those that are long as views of the text.
+
+def split_long(pieces: list[Any], on_split: OnSplit) -> None:
+    """Split a long text, which is in pieces, at its newlines; a share in each turn of the loop.
+
+    `on_split` gets the parts, those that are long in pieces as well.
     """
-    _Split(text, on_split).go_on()
+    _Split(pieces, on_split).go_on()
 
 
 class _Split:
-    """A long text that is being split; `_from` is where the present part begins."""
+    """A long text that is being split; `_part` is what has come of the present part.
 
-    __slots__ = ("_at", "_found", "_from", "_on_split", "_view")
+    What was looked through is let go of, as it may be hundreds of megabytes.
+    """
 
-    def __init__(
-        self, text: bytes | memoryview, on_split: Callable[[list[bytes | LongBytes]], None]
-    ) -> None:
-        self._view = memoryview(text)
+    __slots__ = ("_at", "_found", "_on_split", "_part", "_rest", "_text")
+
+    def __init__(self, pieces: list[Any], on_split: OnSplit) -> None:
+        self._rest = deque([memoryview(piece) for piece in pieces])
         self._on_split = on_split
         self._found: list[bytes | LongBytes] = []
-        self._from = self._at = 0
+        self._part: list[Piece] = []
+        self._text: memoryview | None = None
+        self._at = 0
 
     def go_on(self) -> None:
         """Look through one turn's share."""
-        share = bytes(self._view[self._at : self._at + _TURN_BYTES])
-        after = 0
-        for _ in range(_TURN_OUTPUTS):
-            end = share.find(b"\n", after)
-            if end < 0:
-                after = len(share)
-                break
-            self._cut(self._at + end)
-            after = end + 1
-        self._at += after
-        # A newline at the very end has an empty part behind it: the next turn finds that.
-        if self._at < len(self._view) or (after and share[after - 1 :] == b"\n"):
+        left, cuts = _TURN_BYTES, 0
+        while left > 0 and cuts < _TURN_OUTPUTS and (text := self._present()) is not None:
+            end = _NEWLINE.search(text, self._at)
+            part = text[self._at : end.start() if end else len(text)]
+            self._part.append(part)
+            left -= len(part)
+            if end is None:
+                self._text = None
+            else:
+                self._cut()
+                self._at = end.end()
+                cuts += 1
+        if self._present() is not None:
             asyncio.get_running_loop().call_soon(self.go_on)
         else:
-            self._cut(len(self._view))
+            self._cut()
             self._on_split(self._found)
 
-    def _cut(self, end: int) -> None:
-        part = self._view[self._from : end]
-        self._found.append(LongBytes(part) if len(part) > LONG_BYTES else bytes(part))
-        self._from = end + 1
+    def _present(self) -> memoryview | None:
+        """Return the piece that is looked through, None when all were."""
+        if self._text is None and self._rest:
+            piece = self._rest.popleft()
+            if len(piece) > _TURN_BYTES:
+                self._rest.appendleft(piece[_TURN_BYTES:])
+            self._text = piece[:_TURN_BYTES]
+            self._at = 0
+        return self._text
+
+    def _cut(self) -> None:
+        part, self._part = self._part, []
+        is_long = sum(map(len, part)) > LONG_BYTES
+        self._found.append(LongBytes(part) if is_long else b"".join(part))

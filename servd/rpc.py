@@ -14,7 +14,7 @@ from servd import faults
 from servd.carriers import Carrier, carrier
 from servd.clock import Clock
 from servd.curve import CurveKeys
-from servd.long_bytes import LONG_BYTES, split_long, views
+from servd.long_bytes import LONG_BYTES, pieces_of, split_long
 from servd.metrics import Counters, Tally
 from servd.query import Batch
 
@@ -133,7 +133,7 @@ class ReplicaConnection:
         lengths = protocol.lengths_of(batch.rows)
         batch.bytes_moved = sum(map(len, batch.rows))
         batch.is_long = True
-        self._carrier.send_long(protocol.pack_header(header), views(batch.rows), lengths)
+        self._carrier.send_long(protocol.pack_header(header), pieces_of(batch.rows), lengths)
 
     def forget(self, batch: Batch) -> None:
         """Expect no reply to a batch that could not be sent."""
@@ -173,13 +173,18 @@ class ReplicaConnection:
             self._carrier.expect(int(header[2]))
 
     def _on_result(self, header: list[Any], frames: list[Any]) -> None:
-        if len(frames) > 1 and len(frames[1]) > LONG_BYTES:
-            # Not taken from `in_flight` yet: it may be given to another replica meanwhile.
-            split_long(frames[1], lambda outputs: self._on_outputs(header, len(frames[1]), outputs))
-        elif len(frames) > 1:
-            self._on_outputs(header, len(frames[1]), bytes(frames[1]).split(b"\n"))
-        else:
+        text = frames[1] if len(frames) > 1 else None
+        if isinstance(text, list):
+            size = sum(map(len, text))
+            if size > LONG_BYTES:
+                # Not taken from `in_flight` yet: it may be given to another replica meanwhile.
+                split_long(text, lambda outputs: self._on_outputs(header, size, outputs))
+                return
+            text = b"".join(text)
+        if text is None:
             self._on_outputs(header, 0, [])
+        else:
+            self._on_outputs(header, len(text), text.split(b"\n"))
 
     def _on_outputs(self, header: list[Any], size: int, outputs: list[Any]) -> None:
         batch = self.in_flight.pop(header[1], None)

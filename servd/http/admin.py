@@ -22,7 +22,7 @@ from servd.http.deployments import Deployments
 from servd.http.exposition import prometheus_metrics
 from servd.http.guard import Guard
 from servd.http.metrics_page import MetricsPage
-from servd.http.problems import Handler, answer_errors
+from servd.http.problems import Handler, RequestRefusedError, answer_errors
 from servd.http.services import Services
 from servd.kept_socket import KeptSocket
 
@@ -74,6 +74,8 @@ class AdminServer(Services):
                 timer.cancel()
             check_head(request)
             actor.set(actor_of(request))
+            if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise RequestRefusedError(415, "a packed body is not taken here: send it unpacked")
             return await guard.check(request, handler)
 
         app = web.Application(middlewares=[answer_errors, check], client_max_size=MAX_JSON_BYTES)
@@ -97,7 +99,8 @@ class AdminServer(Services):
             # Anybody of this machine may connect, and be told that it may nothing.
             if len(make.connections) >= limit:
                 return _TurnedAway()
-            handler = AdminConnection(make, loop=loop, lingering_time=_END_S)
+            # It would unpack a few megabytes to gigabytes before anybody is asked.
+            handler = AdminConnection(make, loop=loop, lingering_time=_END_S, auto_decompress=False)
             self._silent[handler] = loop.call_later(_FIRST_REQUEST_S, self._on_silent, handler)
             return handler
 

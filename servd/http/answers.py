@@ -1,17 +1,21 @@
 """Gathers the answers of one `input_batch`. Made by http/query.py, filled by the engine."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from servd.http.codecs import clipper
-from servd.long_bytes import LONG_BYTES, views
+from servd.long_bytes import LONG_BYTES, Piece, pieces_of
 from servd.query import Miss, Query, Why
 
 if TYPE_CHECKING:
     from servd.engine import Engine
     from servd.http.query import QueryConnection
 
-Part = bytes | tuple[bytes, memoryview, bytes]
+Part = bytes | list[Piece]
 """The answer to one input, in pieces where its output is long."""
+
+_JOINED_BYTES: Final = 4096
+_JOINED: Final = 64
+"""So many of the answers that are shorter than that are written in one piece."""
 
 
 class BatchAnswer:
@@ -74,14 +78,15 @@ class BatchAnswer:
     def _keep(self, index: int, part: "Part") -> None:
         self._parts[index] = part
         self._missing -= 1
-        self._is_long |= type(part) is tuple
+        self._is_long |= type(part) is list
         if self._missing == 0:
             self._answer()
 
     def _answer(self) -> None:
         """Write the answer, joined if that is little work."""
-        self.queries = []  # each holds this one: long rows must not wait for a collector of garbage
-        parts = self._parts
+        # Each query holds this: what is long must not wait for the collector of garbage.
+        self.queries = []
+        parts, self._parts = self._parts, []
         if not self._is_long and len(parts) == 1:
             self._connection.respond(self._status, parts[0])  # type: ignore[arg-type]
         elif not self._is_long and sum(map(len, parts)) <= LONG_BYTES:
@@ -91,18 +96,29 @@ class BatchAnswer:
             self._connection.respond_long(self._status, _pieces(parts))
 
 
-def long_answer(query_id: int, output: bytes) -> tuple[bytes, memoryview, bytes]:
+def long_answer(query_id: int, output: bytes) -> list[Piece]:
     """Return the pieces of the object that gives an output which is too long to be copied."""
-    (text,) = views((output,))
-    return b'{"query_id":%d,"output":' % query_id, memoryview(text), b',"default":false}'
+    return [b'{"query_id":%d,"output":' % query_id, *pieces_of((output,)), b',"default":false}']
 
 
-def _pieces(parts: "list[Part]") -> list[bytes | memoryview]:
+def _pieces(parts: "list[Part]") -> list[Piece]:
     """Return what is written, one after the other, for the answers of a batch."""
-    pieces: list[bytes | memoryview] = []
-    for part in parts:
-        pieces.append(b",")
-        pieces.extend(part if isinstance(part, tuple) else (part,))
-    if len(parts) == 1:
-        return pieces[1:]
-    return [b'{"batch_predictions":[', *pieces[1:], b"]}"]
+    is_one = len(parts) == 1
+    pieces: list[Piece] = []
+    short = [] if is_one else [b'{"batch_predictions":[']
+    for number, part in enumerate(parts):
+        if number:
+            short.append(b",")
+        if isinstance(part, bytes) and len(part) < _JOINED_BYTES:
+            short.append(part)
+            if len(short) < _JOINED:
+                continue
+        pieces.append(b"".join(short))
+        short = []
+        if isinstance(part, list):
+            pieces += part
+        elif len(part) >= _JOINED_BYTES:
+            pieces.append(part)
+    if not is_one:
+        short.append(b"]}")
+    return [*pieces, b"".join(short)]

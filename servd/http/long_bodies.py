@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,10 +30,13 @@ logger = logging.getLogger(__name__)
 BODIES_HELD: Final = 8
 """Long bodies come and are read at the same time while they add up to so many of the longest."""
 
-READ_TIMEOUT_S: Final = 30.0
-"""Reading the longest body takes about a second; a reader that takes so long is ended."""
+READ_TIMEOUT_S: Final = 60.0
+"""Reading the longest body takes a second, or several; a reader that takes so long is ended."""
 
+QUICK_BYTES: Final = 4 * 1024 * 1024
 _UNMAPPED_BESIDE_BYTES: Final = 1 << 23
+_UNMAP_TRIES: Final = 100
+_UNMAP_WAIT_S: Final = 0.05
 _SPAWN_ENVIRONMENT: Final = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "0"}
 """So that the reader gives back what a body took; glibc would keep tens of megabytes."""
 
@@ -115,7 +119,7 @@ class LongRows:
             row = view[at : at + size]
             at += size
             is_short = self._size <= LONG_BYTES
-            yield bytes(row) if is_short else cast("bytes", LongBytes(row, self._file))
+            yield bytes(row) if is_short else cast("bytes", LongBytes([row], self._file))
 
 
 class _RowFile:
@@ -138,8 +142,13 @@ class _RowFile:
 
 
 def _unmap(mapped: mmap.mmap) -> None:
-    with suppress(BufferError):  # a part of it is being sent: it ends with that
-        mapped.close()
+    for _ in range(_UNMAP_TRIES):
+        try:
+            mapped.close()
+        except BufferError:  # a part of it is being sent
+            time.sleep(_UNMAP_WAIT_S)
+        else:
+            return
 
 
 class Reading:
@@ -161,11 +170,33 @@ class Reading:
         self.body.close()
 
 
-class BodyReader:
-    """Has long bodies read, one after the other. Its process is started at the first."""
+class BodyReaders:
+    """Two readers, so that what takes milliseconds to read does not wait for what takes seconds."""
 
     def __init__(self, bounds: Bounds) -> None:
         self.held = BytesHeld(BODIES_HELD * bounds.max_body_bytes)
+        self.quick = BodyReader(self.held)
+        self.slow = BodyReader(self.held)
+
+    def read(
+        self, body: LongBody, job: Job, on_read: Callable[[LongRows | Refused], None]
+    ) -> Reading:
+        """Have a body read; `on_read` gets its rows or why it is refused."""
+        # What a packed body comes to is not known.
+        is_quick = body.size <= QUICK_BYTES and not job.encoding
+        return (self.quick if is_quick else self.slow).read(body, job, on_read)
+
+    async def close(self) -> None:
+        """End both."""
+        await self.quick.close()
+        await self.slow.close()
+
+
+class BodyReader:
+    """Has long bodies read, one after the other. Its process is started at the first."""
+
+    def __init__(self, held: BytesHeld) -> None:
+        self.held = held
         self._waiting: deque[Reading] = deque()
         self._current: Reading | None = None
         self._process: subprocess.Popen[bytes] | None = None

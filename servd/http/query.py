@@ -6,6 +6,7 @@ what nobody foresaw.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from servd.http.long_request import (
 from servd.http.parsing import Request
 from servd.http.reading import RequestReader
 from servd.http.wire import JSON
+from servd.long_bytes import Piece
 from servd.query import Miss, Query, Why
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ _TOO_MANY = (
 class QueryConnection(RequestReader):
     """One client. It is the sink of its single queries; `BatchAnswer` is that of an input_batch."""
 
-    __slots__ = ("_is_last", "_page_form", "_query", "_query_id", "_unsent")
+    __slots__ = ("_is_last", "_page_form", "_pieces", "_query", "_query_id", "_unsent")
 
     def __init__(self, server: "QueryServer") -> None:
         super().__init__(server)
@@ -58,6 +60,7 @@ class QueryConnection(RequestReader):
         self._query_id = 0
         self._is_last = False
         self._page_form: Sequence[Any] = ()
+        self._pieces: deque[Piece] = deque()
         self._unsent = 0
 
     # --- asyncio.Protocol ---
@@ -87,6 +90,7 @@ class QueryConnection(RequestReader):
         self.is_closing = True
         self._server.connections.discard(self)
         self._rest, self._at = b"", 0
+        self._pieces.clear()
         if isinstance(self._query, Query):
             self._server.engine.cancel(self._query)
         elif self._query is not None:
@@ -337,16 +341,30 @@ class QueryConnection(RequestReader):
         self.transport.write(text if has_body else text[: len(text) - len(body)])
         self._end_request(is_last=is_last)
 
-    def respond_long(self, status: int, pieces: Sequence[bytes | memoryview]) -> None:
-        """Write an answer whose body is in pieces, none of which is copied."""
+    def respond_long(self, status: int, pieces: Sequence[Piece]) -> None:
+        """Write an answer whose body is in pieces: none is copied, each is let go of in turn."""
         self._query = None
         if self.transport is None:
             return
-        is_last = self._is_the_last
+        self._is_last = self._is_the_last
         size = sum(map(len, pieces))
-        head = self._server.heads.answer(status, b"", is_last=is_last, length=size)
-        self.transport.writelines((head, *pieces))
-        self._end_request(is_last=is_last)
+        head = self._server.heads.answer(status, b"", is_last=self._is_last, length=size)
+        self._pieces.extend((head, *pieces))
+        self._write_on()
+
+    def resume_writing(self) -> None:
+        """Go on with the answer, or with the next request: the client has caught up."""
+        super().resume_writing()
+        if self._pieces:
+            self._write_on()
+
+    def _write_on(self) -> None:
+        """Write pieces of a long answer until the client is to read first; it ends the request."""
+        pieces = self._pieces
+        while pieces and self.transport is not None and not self.is_unread:
+            self.transport.write(pieces.popleft())
+        if not pieces and self.transport is not None:
+            self._end_request(is_last=self._is_last)
 
     @property
     def _is_the_last(self) -> bool:

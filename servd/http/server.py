@@ -23,7 +23,7 @@ from servd.http.codecs.clipper import check_json
 from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, RequestError
 from servd.http.exposition import clipper_metrics, prometheus_metrics
 from servd.http.failed_queries import FailedQueries
-from servd.http.long_bodies import BodyReader
+from servd.http.long_bodies import BodyReaders
 from servd.http.metrics_page import MetricsPage
 from servd.http.parsing import Request
 from servd.http.query import QueryConnection
@@ -96,7 +96,7 @@ class QueryServer:
         self.known_heads: dict[bytes, tuple[bytes, int]] = {}
         self.max_body_bytes = config.max_body_bytes
         self.bounds = bounds_of(config)
-        self.reader = BodyReader(self.bounds)
+        self.reader = BodyReaders(self.bounds)
         self.tick = 0
         self.token = config.query_token
         self._config = config

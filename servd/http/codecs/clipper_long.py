@@ -38,6 +38,7 @@ _NUMBER: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*', re.DOTALL)
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 _GAP: Final = re.compile(rb"[\s,]*")
 _ROW: Final = re.compile(rb"\[([^\[\]{\"]*)\]")
+_LONGEST_VERSION: Final = 1000
 _COMMA: Final = ord(",")
 _STRUCTURE: Final = (b",", b"[", b"{")
 
@@ -107,8 +108,21 @@ def read(body: memoryview, input_type: InputType, bounds: Bounds, rows: Rows) ->
         raise json_error(str(error)) from None
     except (struct.error, OverflowError):
         raise json_error("a number is out of the range of a float (+-3.4028235e38)") from None
-    version = asked.version
-    return Read(is_batch, None if version in (None, "", msgspec.UNSET) else str(version))
+    return Read(is_batch, _version(asked.version))
+
+
+def _version(version: str | int | msgspec.UnsetType | None) -> str | None:
+    """Return the version that a body names; None where it names none."""
+    if version in (None, "", msgspec.UNSET):
+        return None
+    name = str(version)
+    if len(name) > _LONGEST_VERSION:
+        raise RequestError(
+            400,
+            "Query processing error",
+            f"Requested version: {name[:40]}… does not exist: no version has so long a name",
+        )
+    return name
 
 
 def check_feedback(body: memoryview) -> None:
@@ -266,8 +280,6 @@ def _number_writer(input_type: InputType) -> Callable[[memoryview, Rows], None]:
             raise json_error(
                 f"Type mismatch! JSON key input expected type Arraybut found type {_name_of(raw)}"
             )
-        if not bytes(raw[1:-1][:PIECE_BYTES]).strip():
-            return
         for piece in _at_commas(raw[1:-1]):
             if any(sign in piece for sign in b'[{"'):
                 raise _wrong_type(memoryview(b"[%b" % piece), input_type)
@@ -278,16 +290,17 @@ def _number_writer(input_type: InputType) -> Callable[[memoryview, Rows], None]:
 
 def _at_commas(raw: memoryview) -> Iterator[bytes]:
     """Yield pieces of an array's content that begin and end where an item does."""
-    at = 0
-    while at < len(raw):
-        piece = bytes(raw[at : at + PIECE_BYTES])
-        if at + len(piece) < len(raw):
-            cut = piece.rfind(b",")
-            if cut < 0:
-                raise json_error("an item of an array is too long")
-            piece = piece[:cut]
-        yield piece
-        at += len(piece) + 1
+    rest = b""
+    for at in range(0, len(raw), PIECE_BYTES):
+        before, comma, after = (rest + bytes(raw[at : at + PIECE_BYTES])).rpartition(b",")
+        if comma:
+            yield before
+        # Blanks are between items only: the array's syntax has been checked.
+        rest = after.strip()
+        if len(rest) > PIECE_BYTES:
+            raise json_error("an item of an array is too long")
+    if rest:
+        yield rest
 
 
 def _write_text(raw: memoryview, rows: Rows) -> None:

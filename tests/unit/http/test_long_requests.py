@@ -132,7 +132,7 @@ def test_a_long_body_for_nobody():
         assert (await served.post("/nobody/predict", LONG)).status == 404
         put = post("/app/predict", LONG).replace(b"POST", b"PUT")
         assert (await served.send(put)).status == 405
-        assert served.server.reader._process is None
+        assert served.server.reader.quick._process is None
 
     with_app(check)
 
@@ -142,7 +142,7 @@ def test_a_caller_that_hangs_up_frees_what_its_body_takes():
 
     async def check(served, replica):
         held = served.server.reader.held
-        for wait_for in (lambda: held.held, lambda: served.server.reader._current):
+        for wait_for in (lambda: held.held, lambda: served.server.reader.quick._current):
             client = await served.client()
             client.send(post("/app/predict", LONG) if wait_for() is None else LONG_HEAD)
             await until(wait_for)
@@ -190,13 +190,13 @@ def test_the_objective_runs_while_a_body_is_read(monkeypatch):
 
     async def check(served, _replica):
         assert (await served.predict(LONG))[1]["output"] == SUM
-        reader = served.server.reader._process
+        reader = served.server.reader.quick._process
         os.kill(reader.pid, signal.SIGSTOP)
         status, answer = await served.predict(LONG)
         assert (status, answer["default"], answer["output"]) == (200, True, -1)
         assert "latency SLO" in answer["default_explanation"]
         assert (await served.predict({"input": [2]}))[1]["output"] == 2
-        await until(lambda: served.server.reader._process is not reader)
+        await until(lambda: served.server.reader.quick._process is not reader)
         # It loads its modules anew, for which the objective has no room.
         for _ in range(20):
             status, answer = await served.predict(LONG)
@@ -212,10 +212,10 @@ def test_a_reader_that_dies_is_told_as_that(caplog):
 
     async def check(served, _replica):
         assert (await served.predict(LONG))[1]["output"] == SUM
-        reader = served.server.reader._process
+        reader = served.server.reader.quick._process
         os.kill(reader.pid, signal.SIGSTOP)
         answer = asyncio.create_task(served.predict(LONG))
-        await until(lambda: served.server.reader._current)
+        await until(lambda: served.server.reader.quick._current)
         os.kill(reader.pid, signal.SIGKILL)
         status, told = await answer
         assert (status, told["error"]) == (500, "Internal error")

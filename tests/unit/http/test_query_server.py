@@ -734,7 +734,7 @@ def test_a_slow_reader_gets_all_of_its_last_answer():
         client.writer.transport.pause_reading()
         count = 200_000
         client.send(post("/app/predict", {"input_batch": [[1]] * count}, "Connection: close"))
-        await until(lambda: any(c.is_closing for c in served.server.connections))
+        await until(lambda: any(c.is_unread for c in served.server.connections))
         (connection,) = served.server.connections
         assert connection.note_unsent()
         second(served, server_module.LINGER_S + 3)

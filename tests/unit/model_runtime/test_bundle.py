@@ -90,6 +90,54 @@ def test_damaged_tars_are_refused(tmp_path, cut):
         bundle.unpack(io.BytesIO(data), tmp_path / "b", 10**6)
 
 
+class Endless(io.RawIOBase):
+    """A tar that begins with some bytes and goes on with zeros; it counts what is read of it."""
+
+    def __init__(self, begin):
+        super().__init__()
+        self.begin = begin
+        self.count = 0
+
+    def read(self, size=-1):
+        """Return the next bytes."""
+        assert size >= 0
+        piece = self.begin[self.count : self.count + size]
+        self.count += size
+        return piece + bytes(size - len(piece))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        tarfile.XHDTYPE,
+        tarfile.XGLTYPE,
+        tarfile.SOLARIS_XHDTYPE,
+        tarfile.GNUTYPE_LONGNAME,
+        tarfile.GNUTYPE_LONGLINK,
+    ],
+)
+def test_a_header_that_extends_another_is_not_read_whole(tmp_path, kind):
+    """One of 400 MB would be held in memory, several times, before anybody is asked."""
+    header = tarfile.TarInfo("long")
+    header.type, header.size = kind, 400_000_000
+    source = Endless(header.tobuf(tarfile.GNU_FORMAT))
+    with pytest.raises(BundleFormatError, match="a header in the bundle has 400000000 bytes"):
+        bundle.unpack(source, tmp_path / "in", 10**10)
+    assert source.count < 100_000
+
+
+def test_the_longest_path_that_is_allowed_is_packed_and_unpacked(tmp_path):
+    """What extends headers is bounded far above what paths need."""
+    folder = make(tmp_path / "a")
+    deep = folder / "files"
+    for _ in range(4):
+        deep /= "é" * 115
+    deep.mkdir(parents=True)
+    (deep / "x").write_bytes(b"x")
+    bundle.unpack(io.BytesIO(bundle.pack(folder)), tmp_path / "b", 10**6)
+    assert bundle.digest_of(tmp_path / "b") == bundle.digest_of(folder)
+
+
 def test_links_are_not_packed(tmp_path):
     """A link in the folder is an error, not a copy of what it leads to."""
     source = make(tmp_path / "a")
