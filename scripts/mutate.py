@@ -226,6 +226,8 @@ def _mutate(path: str, options: Options, copies: list[Copy]) -> Tally:
     with ThreadPoolExecutor(len(copies)) as pool:
         for mutant, by in zip(counted, pool.map(noticed, counted), strict=True):
             _count(tally, mutant, by, shows_killers=options.shows_killers)
+    # Where they fail by now, something else has killed some: a new environment, say.
+    _run_unmutated(path, tally.tests, copies[0])
     return tally
 
 

@@ -301,3 +301,25 @@ def test_counters_hold_what_came_back():
                 assert connection.counters.batch_size.count == 2
 
     run(main())
+
+
+def test_each_message_is_a_sign_of_life():
+    """Whatever comes counts, also what the protocol refuses; what is only sent does not."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                owner = Owner()
+                connection = await connect(served, replica, owner)
+                now_s = 1000.0
+                connection._clock = lambda: now_s
+                replica.announce(protocol.DRAINING)
+                await until(lambda: owner.states == [protocol.DRAINING])
+                assert connection.last_heard_s == 1000.0
+                now_s = 1001.0
+                replica.send(b"garbage")
+                await until(lambda: connection.last_heard_s == 1001.0)
+                connection.excuse(0.5)
+                assert connection.last_heard_s == 1001.5
+
+    run(main())
