@@ -1,36 +1,73 @@
 """`python -m benchmarks frontend`: W1 through `servd frontend` beside the daemon's own front end.
 
-Both reach their replica by ZeroMQ, as on a cluster; the daemon on its unix stream is shown too.
+Both reach their replica by ZeroMQ, as on a cluster; the daemon on its unix stream is shown too. The
+front end has the keys of an export. A second table is what a query costs in processor time.
 """
 
+import shutil
 import statistics
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from benchmarks.callgrind import wait_for_info
 from benchmarks.check import CHECK_SLO_MS, check_answers
 from benchmarks.closed_loop import closed_rounds, warm_up
 from benchmarks.daemon import Daemon
+from benchmarks.loadgen import Load, open_point
+from benchmarks.processes import cpu_s
 from benchmarks.report import markdown, print_progress, write_json
 from benchmarks.servers import Server, ServerError, free_port
 from benchmarks.settings import ROOT, Settings
 from benchmarks.workloads import WORKLOADS
 from benchmarks.wrk import Target
 from servd import feed
+from servd.curve import write_keys
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
 from servd.published import FILE_NAME, Endpoint, Published, encode
 
 READY_TIMEOUT_S = 30.0
+RATE = 5000.0
+CONNECTIONS = 32
 
 
-class ZmqDaemon(Daemon):
+class Paired(Protocol):
+    """What can be put under load, and whose replica's processor time is known."""
+
+    name: str
+    port: int
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that answer."""
+
+    @property
+    def replica_pids(self) -> list[int]:
+        """The processes that compute."""
+
+
+class FrontEnd(Server):
+    """A front end, and the replica that only it uses."""
+
+    replica_pids: list[int]
+
+
+class StreamDaemon(Daemon):
+    """A daemon whose replicas are on unix streams, as they are by default."""
+
+    @property
+    def replica_pids(self) -> list[int]:
+        """The processes that compute."""
+        return [row["pid"] for row in self.replicas()]
+
+
+class ZmqDaemon(StreamDaemon):
     """A daemon in the foreground whose replicas are on ZeroMQ."""
 
     process: subprocess.Popen[bytes]
@@ -52,17 +89,18 @@ def run_front_end_mode(settings: Settings) -> str:
     """Return rates and ratios as Markdown; the figures are kept as JSON."""
     workload = WORKLOADS["W1"]
     with ExitStack() as stack:
-        stream = stack.enter_context(Daemon(settings))
+        stream = stack.enter_context(StreamDaemon(settings))
         daemon = stack.enter_context(ZmqDaemon(settings))
         for each in (stream, daemon):
             each.deploy(workload, slo_ms=CHECK_SLO_MS)
-        bundle = next((daemon.data_dir / "bundles").iterdir())
+        bundle = next((daemon.data_dir / "bundles").glob("*/model.json")).parent
         front_end = stack.enter_context(front_end_on(bundle, settings))
         targets: list[Target] = [front_end, daemon, stream]
         for target in targets:
             check_answers(target, workload, settings)
         warm_up(targets, workload, settings)
         points = list(closed_rounds(targets, workload, settings))
+        costs = cost_rows((front_end, daemon, stream), settings)
     rows = [["conn", "front end /s", "daemon, ZeroMQ /s", "daemon, stream /s", "front end is"]]
     figures: dict[str, Any] = {}
     for connections in settings.connections:
@@ -80,29 +118,51 @@ def run_front_end_mode(settings: Settings) -> str:
         rows.append([str(connections), *(f"{rate:,.0f}" for rate in medians), f"{ratio:.2f}x"])
         print_progress(" ".join(rows[-1]))
     write_json(settings.out / "frontend.json", figures)
-    return markdown(rows)
+    return f"{markdown(rows)}\n{markdown(costs)}"
+
+
+def cost_rows(targets: Sequence[Paired], settings: Settings) -> list[list[str]]:
+    """Return what a query costs each target and its replica at `RATE`, in turns."""
+    load = Load(CONNECTIONS, rate=RATE, seconds=settings.seconds, slo_ms=CHECK_SLO_MS)
+    points: dict[str, list[tuple[float, float, float]]] = {}
+    for _ in range(settings.rounds):
+        for target in targets:
+            before = cpu_s(target.replica_pids)
+            point = open_point(target, WORKLOADS["W1"], settings, load, "open")
+            replica_us = (cpu_s(target.replica_pids) - before) / (RATE * settings.seconds) * 1e6
+            points.setdefault(target.name, []).append((point.cpu_us, replica_us, point.p50_ms))
+    rows = [[f"at {RATE:,.0f}/s", "answers, µs", "replica, µs", "both, µs", "p50, ms"]]
+    for name, found in points.items():
+        own, replica, p50 = (statistics.median(column) for column in zip(*found, strict=True))
+        rows.append([name, f"{own:.0f}", f"{replica:.0f}", f"{own + replica:.0f}", f"{p50:.2f}"])
+        print_progress(" ".join(rows[-1]))
+    return rows
 
 
 @contextmanager
-def front_end_on(bundle: Path, settings: Settings) -> Iterator[Server]:
-    """Yield `servd frontend` over a replica of its own, which listens on tcp."""
+def front_end_on(bundle: Path, settings: Settings) -> Iterator[FrontEnd]:
+    """Yield `servd frontend` over a replica of its own, which listens on tcp with CURVE keys."""
     folder = settings.out / "frontend"
     folder.mkdir(exist_ok=True)
     port, replica_port = free_port(), free_port()
     (folder / FILE_NAME).write_bytes(published(replica_port))
+    shutil.rmtree(folder / "keys", ignore_errors=True)
+    write_keys(folder / "keys")
+    keys = f"--curve={folder / 'keys'}"
     replica = [
         *(sys.executable, "-m", "model_runtime", f"--bundle={bundle}", "--model=m"),
-        *("--version=1", f"--listen=tcp://127.0.0.1:{replica_port}"),
+        *("--version=1", f"--listen=tcp://127.0.0.1:{replica_port}", keys),
     ]
     front_end = [
-        *(sys.executable, "-m", "servd", "frontend", "--registry", str(folder)),
+        *(sys.executable, "-m", "servd", "frontend", "--registry", str(folder), keys),
         *("--bind", "127.0.0.1", "--port", str(port), "--cache-size", "0"),
     ]
     log = folder / "log"
     with (
         subprocess.Popen(replica, cwd=ROOT, stdout=subprocess.DEVNULL) as process,
-        Server("front end", front_end, port, log=log) as server,
+        FrontEnd("front end", front_end, port, log=log) as server,
     ):
+        server.replica_pids = [process.pid]
         try:
             wait_until_ready(port)
             yield server
