@@ -19,9 +19,11 @@ from servd.datatypes import DeployEvent, VersionId
 from servd.deploy_plan import plan_deploy, previous_version
 from servd.engine import Engine
 from servd.http.admin import AdminServer
+from servd.http.openapi import PREFIX
 from servd.ports import resolve_ports
 from servd.registry import Registry
 from servd.store import Store
+from tests.openapi_answers import check
 
 MANIFEST = Manifest(loader="python", file="func.py", kind="function", object="f")
 
@@ -124,6 +126,9 @@ class Parts:
         if body is not None:
             more["data" if isinstance(body, bytes) else "json"] = body
         async with self.client.request(method, self.base + path, **more) as answer:
+            if path.startswith(PREFIX):
+                content = await answer.read()
+                check(method, path, answer.status, answer.content_type, content)
             if path.startswith("/api") and answer.content_type == "application/json":
                 return answer.status, await answer.json()
             return answer.status, await answer.text()
