@@ -25,6 +25,9 @@ MAX_WAITING = 65_536
 FULL_FOR_S = 0.02
 """How long a line of waiting queries that was found full is not looked through again."""
 
+MISSES_A_TURN = 1000
+"""Queries that get their default, all due at once, before the loop looks after the others."""
+
 TIMER_GRAIN_S = 0.001
 """The event loop's timers count in milliseconds and may fire a part of one early."""
 
@@ -129,9 +132,11 @@ class Engine:
         now_s = self.clock()
         waiting = route.waiting
         try:
-            while waiting and (waiting[0].is_done or waiting[0].deadline_s <= now_s):
+            left = MISSES_A_TURN  # the rest have a turn of the loop of their own
+            while left and waiting and (waiting[0].is_done or waiting[0].deadline_s <= now_s):
                 query = waiting.popleft()
                 if not query.is_done:
+                    left -= 1
                     route.lost += 1
                     time_out(query)
         finally:

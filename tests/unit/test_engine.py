@@ -1,9 +1,12 @@
 """The story of a query, with real replicas (scripted ones) behind real sockets."""
 
+import asyncio
+from itertools import pairwise
+
 import pytest
 
 from servd.datatypes import RegistryState, VersionId
-from servd.engine import MAX_WAITING, Engine, default_json
+from servd.engine import MAX_WAITING, MISSES_A_TURN, Engine, default_json
 from servd.query import Miss
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import run, serving, until
@@ -603,5 +606,33 @@ def test_an_old_entry_is_a_hit_and_others_are_asked():
                 served.engine.submit(route, dispatcher, doubles(2.0), caller, 1)
                 await until(lambda: len(caller.outputs) == 2)
                 assert caller.outputs == {0: b"11", 1: b"2.0"}
+
+    run(main())
+
+
+def test_what_is_due_at_once_is_given_up_in_turns():
+    """Thousands of defaults in one turn of the loop would hold up everybody else's answers."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy(slo_ms=20)
+                await served.attach(replica, dispatcher)
+                caller = Caller()
+                route = served.engine.by_name["app"]
+                count = 5 * MISSES_A_TURN
+                for index in range(count):
+                    served.engine.submit(route, dispatcher, doubles(index), caller, index)
+                seen = [0]
+
+                def look():
+                    if len(caller.misses) > seen[-1]:
+                        seen.append(len(caller.misses))
+                    if len(caller.misses) < count:
+                        asyncio.get_running_loop().call_soon(look)
+
+                look()
+                await until(lambda: len(caller.misses) == count)
+        assert max(after - before for before, after in pairwise(seen)) == MISSES_A_TURN
 
     run(main())

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model_runtime import outputs as outputs_module
 from model_runtime.outputs import OutputError, render
 from tests import strict_json
 
@@ -252,3 +253,21 @@ def test_what_is_refused(outputs, count, words):
     with pytest.raises(OutputError, match=words) as caught:
         render(outputs, count)
     assert "\n" not in str(caught.value)
+
+
+def test_long_lists_of_numbers_are_written_in_slices(monkeypatch):
+    """One call would keep Python's lock for seconds, and no heartbeat would be answered."""
+    monkeypatch.setattr(outputs_module, "_SLICE_ITEMS", 5)
+    sizes = []
+    number_text = outputs_module._number_text
+
+    def noted(numbers):
+        sizes.append(len(numbers))
+        return number_text(numbers)
+
+    monkeypatch.setattr(outputs_module, "_number_text", noted)
+    rows = [[0.5, float("nan"), -2] * 7, [], [1], list(range(10))]
+    texts = render(rows, 4)
+    assert [json.loads(text) for text in texts] == [[0.5, "NaN", -2] * 7, [], [1], [*range(10)]]
+    assert b" " not in b"".join(texts)
+    assert max(sizes) == 5
