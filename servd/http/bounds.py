@@ -1,10 +1,11 @@
 """What one request may ask for. Made of the settings; each refusal names the one that it met."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from servd.config import Config
+if TYPE_CHECKING:  # the reader of long bodies starts sooner without it
+    from servd.config import Config
 
 LONG_BODY_BYTES: Final = 128 * 1024
 """A body that is longer, packed or unpacked, is not read on the event loop."""
@@ -23,7 +24,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     max_ratio: int
 
 
-def bounds_of(config: Config) -> Bounds:
+def bounds_of(config: "Config") -> Bounds:
     """Return the bounds that the settings say."""
     return Bounds(
         max_body_bytes=config.max_body_bytes,
