@@ -155,6 +155,8 @@ class ReplicaConnection:
             self._on_message(frames)
         except (protocol.ProtocolError, IndexError, TypeError, UnicodeDecodeError) as error:
             logger.warning("%s sent a message that the protocol refuses: %s", self.address, error)
+        except Exception as error:  # noqa: BLE001 - what else has come is still to be heard
+            faults.report(f"a message from {self.address} could not be taken", error)
 
     def _on_message(self, frames: list[bytes]) -> None:
         header = protocol.unpack_header(frames[0])

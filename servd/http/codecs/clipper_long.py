@@ -16,6 +16,7 @@ import simdjson
 from servd.datatypes import InputType
 from servd.http.bounds import Bounds
 from servd.http.codecs.clipper import INT32
+from servd.http.codecs.json_faults import said_of_long
 from servd.http.codecs.refusals import (
     KIND,
     UPDATE_SCHEMA,
@@ -105,7 +106,7 @@ def read(body: memoryview, input_type: InputType, bounds: Bounds, rows: Rows) ->
     except UnicodeDecodeError as error:
         raise json_error(f"the body is not UTF-8: {error.reason}") from None
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise json_error(str(error)) from None
+        raise json_error(said_of_long(body, str(error))) from None
     except (struct.error, OverflowError):
         raise json_error("a number is out of the range of a float (+-3.4028235e38)") from None
     return Read(is_batch, _version(asked.version))

@@ -52,6 +52,8 @@ _PYTHON_FAULTS: Final = {
     "Extra data": "more follows the end of the document",
 }
 
+_SEND_NULL: Final = "which JSON does not have: send null"
+_BYTES_CONSTANT: Final = re.compile(rb"NaN|-?Infinity")
 _CONSTANT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity')
 _LONE_SURROGATE: Final = re.compile(
     r"(?<!\\)(?:\\\\)*"
@@ -136,7 +138,24 @@ def _constant_fault(text: str, word: str) -> str:
     found = next((m for m in _CONSTANT.finditer(text) if not m[0].startswith('"')), None)
     position = found.start() if found else 0
     holder = "input" if '"input' in text[:position] else "the body"
-    return _at(f"{holder} holds {word}, which JSON does not have: send null", text, position)
+    return _at(f"{holder} holds {word}, {_SEND_NULL}", text, position)
+
+
+def said_of_long(body: memoryview, detail: str) -> str:
+    """Return what a parser says of a body that is too long to be read again; NaN is named.
+
+    `detail` is msgspec's text, which has the place of what is no JSON.
+    """
+    place = re.search(r"\(byte (\d+)\)", detail)
+    if place is not None:
+        offset = max(int(place[1]) - 1, 0)
+        found = _BYTES_CONSTANT.search(bytes(body[offset : offset + 10]))
+        if found is not None and found.start() < 2:
+            word = found[0].decode()
+            return (
+                f"{_MALFORMED} input holds {word}, {_SEND_NULL} (offset {offset + found.start()})\n"
+            )
+    return detail
 
 
 def _surrogate_fault(text: str) -> str | None:

@@ -6,6 +6,7 @@ import json
 import struct
 import time
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from servd.datatypes import Application, InputType
 from servd.http.codecs import clipper
 from servd.http.codecs.clipper import DECODE
+from servd.http.codecs.json_faults import said_of_long
 from servd.http.codecs.refusals import SCHEMA, RequestError
 from servd.query import Miss
 from servd.route import Route
@@ -363,3 +365,16 @@ def test_misses(why):
     status, body = clipper.miss_object(7, route_of(None), why)
     assert status >= 400
     assert json.loads(body)["cause"] == why.value
+
+
+@pytest.mark.parametrize("word", [b"NaN", b"Infinity", b"-Infinity"])
+@pytest.mark.parametrize("body", [b'{"input": [1, %b]}', b'{"x": [%b], "input": [1]}'])
+def test_what_no_number_is_called_in_a_body_that_is_not_read_again(word, body):
+    """A body that is too long for a second look is told of NaN too, by the place of the fault."""
+    whole = body % word
+    with pytest.raises(msgspec.DecodeError) as caught:
+        msgspec.json.decode(whole)
+    said = said_of_long(memoryview(whole), str(caught.value))
+    assert f"holds {word.decode()}, which JSON does not have: send null" in said
+    assert f"(offset {whole.index(word)})" in said
+    assert said_of_long(memoryview(b"{]"), "invalid (byte 1)") == "invalid (byte 1)"
