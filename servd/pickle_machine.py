@@ -132,6 +132,8 @@ class Machine:
         content = self._file.read(length)
         if len(content) < length:
             raise BrokenPickleError("a text is cut")
+        if code.name == "BINSTRING":
+            return content.decode("latin-1")  # as pickletools reads the short ones
         return content.decode("utf-8", "replace") if "UNICODE" in code.name else content
 
     def _skip(self, length: int) -> None:

@@ -1,8 +1,15 @@
 """Pickles are read, never executed."""
 
+import bz2
+import gzip
+import io
+import lzma
 import opcode
 import os
 import pickle
+import sys
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import cloudpickle
@@ -11,6 +18,8 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import PolynomialFeatures
 
 from servd.errors import TargetError
 from servd.pickle_scan import scan
@@ -140,11 +149,97 @@ def test_a_file_that_cannot_be_read_is_refused():
         scan(Path("/none/none.pkl"))
 
 
-def test_a_compression_bomb_is_read_to_the_limit_only(tmp_path):
-    """What a small file inflates to is looked at up to a limit."""
+BOMBS = {
+    "zlib": zlib.compress,
+    "gzip": lambda content: gzip.compress(content, 1),
+    "bz2": lambda content: bz2.compress(content, 1),
+    "lzma": lambda content: lzma.compress(content, preset=0),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_a_small_file_inflates_to_is_not_kept(tmp_path, monkeypatch, name):
+    """Up to a limit it is looked at, a piece at a time; what lies behind the limit is not found."""
     path = tmp_path / "bomb.joblib"
-    joblib.dump([b"x" * (80 << 20)], path, compress=3)
-    assert scan(path).compression == "zlib"
+    path.write_bytes(BOMBS[name](pickle.dumps([b"x" * (40 << 20), LogisticRegression()], 4)))
+    assert path.stat().st_size < 1 << 20
+    tracemalloc.start()
+    found = scan(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found.compression, found.frameworks) == (name, ("sklearn",))
+    assert peak < 16 << 20
+    monkeypatch.setattr("servd.pickle_scan._READ_LIMIT", 1 << 20)
+    found = scan(path)
+    assert (found.modules, found.guesses) == ((), ())
+
+
+def test_what_cannot_be_run_is_searched(tmp_path, model, monkeypatch):
+    """Where the opcodes break off, names are guessed from the bytes behind, with what they tell."""
+    path = tmp_path / "m.pkl"
+    for protocol in (2, 4):
+        content = pickle.dumps(model, protocol=protocol)
+        path.write_bytes(b"\x80\x02cfirst\nModel\n\xff" + content)
+        found = scan(path)
+        assert found.modules == ("first",)
+        assert "sklearn.linear_model._logistic" in found.guesses
+        assert found.sklearn_version == sklearn.__version__
+        assert found.row_items == 3
+    monkeypatch.setattr("servd.pickle_scan._SEARCH_LIMIT", 10)
+    assert scan(path).guesses == ()
+
+
+@pytest.mark.parametrize("count", [3, 300, 70_000])
+def test_a_number_of_features_of_any_length_is_found(tmp_path, count):
+    """Pickles write whole numbers in one, two or four bytes; also where it is only searched for."""
+    path = tmp_path / "m.pkl"
+    content = pickle.dumps({"n_features_in_": count, "x": 1}, 2)
+    path.write_bytes(content)
+    assert scan(path).row_items == count
+    path.write_bytes(b"\x80\x02cfirst\nModel\n\xff" + content)
+    assert scan(path).row_items == count
+
+
+def test_of_what_is_said_twice_the_first_counts(tmp_path, model):
+    """A pipeline's first step takes the inputs, whatever the later ones take."""
+    path = tmp_path / "m.pkl"
+    wide = PolynomialFeatures().fit([[1.0, 2.0]])
+    path.write_bytes(pickle.dumps(Pipeline([("wide", wide), ("model", model)])))
+    assert scan(path).row_items == 2
+    path.write_bytes(pickle.dumps([{"_sklearn_version": "1"}, {"_sklearn_version": "2"}]))
+    assert scan(path).sklearn_version == "1"
+    path.write_bytes(pickle.dumps([{"n_features_in_": True}, {"n_features_in_": "5"}]))
+    assert scan(path).row_items is None
+
+
+def test_modules_are_named_once_and_in_full(tmp_path):
+    """Without those of Python itself, of either kind."""
+    path = tmp_path / "m.pkl"
+    path.write_bytes(
+        b"\x80\x02(ca.b\nC\nca.b\nD\nca\nE\ncos.path\njoin\nc__builtin__\nset\nccopy_reg\nx\nt."
+    )
+    found = scan(path)
+    assert found.modules == ("a.b", "a")
+    assert found.frameworks == ("a",)
+    assert not found.needs_main
+
+
+def test_an_lz4_file_is_read_where_that_can_be(tmp_path, monkeypatch):
+    """With the package that joblib needs for it as well; without, it is named."""
+    path = tmp_path / "m.joblib"
+    path.write_bytes(b"\x04\x22\x4d\x18" + pickle.dumps(LogisticRegression()))
+
+    class Frame:
+        """Reads what follows the first bytes, as if it had been compressed."""
+
+        @staticmethod
+        def LZ4FrameFile(file):  # noqa: N802
+            return io.BufferedReader(io.BytesIO(file.read()[4:]))
+
+    monkeypatch.setitem(sys.modules, "lz4.frame", Frame)
+    monkeypatch.setitem(sys.modules, "lz4", Frame)
+    found = scan(path)
+    assert (found.compression, found.frameworks) == ("lz4", ("sklearn",))
 
 
 def test_a_function_of_another_python_is_refused(tmp_path):
