@@ -5,6 +5,7 @@ along where it is small; where it is large it is said.
 """
 
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -23,6 +24,10 @@ _FOLDER_BYTES: Final = 64 << 20
 _FOLDER_FILES: Final = 1000
 _OPENED_BYTES: Final = 8 << 30
 _OPENED_FILES: Final = 5000
+_SETTINGS: Final = frozenset({".json", ".yaml", ".yml", ".toml", ".ini", ".cfg"})
+_SETTINGS_BYTES: Final = 1 << 20
+_PATH: Final = re.compile(r"[\w./-]{0,200}[\w-]\.\w{1,12}")
+"""What may be the name of a file in a text."""
 _LINKED_FILES: Final = 20_000
 """So many files of a project are looked at for links."""
 
@@ -66,6 +71,21 @@ class DataFinder:
                 for path in self._places(text, file):
                     if path.is_dir():
                         self._add_folder(path)
+
+    def add_resources(self) -> None:
+        """Take along the files in packages that are asked for by the package's name."""
+        for folder in sorted(self._modules.resources):
+            files = [path for path in files_below(folder) if path.suffix != ".py"]
+            self._add_small(folder, files)
+
+    def add_listed_in(self) -> None:
+        """Take along the files that settings name which come along: weights in a config.json."""
+        for file in sorted(self.found.files):
+            if file.suffix in _SETTINGS and file.stat().st_size <= _SETTINGS_BYTES:
+                for text in set(_PATH.findall(file.read_text("utf-8", "replace"))):
+                    for path in self._places(text, file):
+                        if path.is_file():
+                            self._add_named_file(path)
 
     def add_opened(self, paths: Iterable[str], cwd: Path) -> None:
         """Take along what was opened while the model loaded in the folder `cwd`.
@@ -160,7 +180,11 @@ class DataFinder:
         """Take a folder's files along unless they are many, or the folder is one of code."""
         if any(file.is_relative_to(folder) for file in self._modules.files):
             return
-        files = [path for path in files_below(folder) if self._is_data(path)]
+        self._add_small(folder, files_below(folder))
+
+    def _add_small(self, folder: Path, found: Iterable[Path]) -> None:
+        files = [path for path in islice(found, _LINKED_FILES) if _is_file(path)]
+        files = [path for path in files if self._is_data(path)]
         size = sum(path.stat().st_size for path in files)
         if len(files) > _FOLDER_FILES or size > _FOLDER_BYTES:
             self.found.too_large[folder] = f"{len(files):,} files, {shown_bytes(size)}"
@@ -176,6 +200,13 @@ class DataFinder:
             for path, size in self.found.too_large.items()
             if not any(one.is_relative_to(path) for one in taken)
         ]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _exists(path: Path) -> bool:

@@ -39,6 +39,8 @@ class Modules:
     installed: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
     readings: dict[Path, Reading] = field(default_factory=dict)
+    resources: set[Path] = field(default_factory=set)
+    """Folders of packages whose other files the code asks for."""
 
 
 class ModuleFinder:
@@ -112,6 +114,18 @@ class ModuleFinder:
                     self._find_relative(path, one)
                 else:
                     self._find(one)
+            for name in reading.resources:
+                self._add_resources(path, name)
+
+    def _add_resources(self, file: Path, name: str) -> None:
+        """Note the folder of a package whose files are asked for; import the package."""
+        if not name:
+            self.found.resources.add(file.parent)
+            return
+        before = set(self.found.folders)
+        if self._find(Import(name)) or before != set(self.found.folders):
+            places = (folder.joinpath(*name.split(".")) for folder in self.found.folders)
+            self.found.resources.update(place for place in places if place.is_dir())
 
     def _add_folder(self, file: Path, text: str) -> None:
         """Look in a folder that the code puts on sys.path, too."""

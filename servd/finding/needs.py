@@ -88,6 +88,8 @@ class Needs:
         readings = self.modules.found.readings
         self.data.add_named({p: r for p, r in readings.items() if p not in self._read})
         self._read |= readings.keys()
+        self.data.add_resources()
+        self.data.add_listed_in()
 
     def _learn(self, heard: Heard, cwd: Path) -> None:
         """Take along what a run has imported and opened."""

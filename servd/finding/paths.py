@@ -18,6 +18,8 @@ _ABSOLUTE: Final = frozenset({"abspath", "absolute"})
 _REAL: Final = frozenset({"realpath", "resolve"})
 _JOINERS: Final = frozenset({"join", "joinpath"})
 _WORKING: Final = frozenset({"getcwd", "cwd"})
+_MODULES: Final = frozenset({"os", "path", "osp", "posixpath", "fs"})
+"""Names by which the functions of os.path are called; anything else before a dot is a path."""
 _WORDS: Final = {"pardir": "..", "curdir": ".", "sep": "/"}
 
 
@@ -111,9 +113,9 @@ class Evaluator:
         if name in _WORKING and not node.args:
             return str(self._cwd)
         values = [self.text(argument, depth) for argument in node.args]
-        if name not in _MAKERS and isinstance(node.func, ast.Attribute):
-            owner = self.text(node.func.value, depth)
-            values = values if owner is None else [owner, *values]
+        is_method = name not in _MAKERS and isinstance(node.func, ast.Attribute)
+        if is_method and last_name(node.func.value) not in _MODULES:  # type: ignore[attr-defined]
+            values.insert(0, self.text(node.func.value, depth))  # type: ignore[attr-defined]
         if not values or None in values or node.keywords:
             return None
         return self._made(name, [str(value) for value in values])

@@ -31,6 +31,15 @@ _WRITES: Final = frozenset(
     }
 )
 """Calls that make a file, or take one away: what they are given need not be there."""
+_RESOURCES: Final = frozenset(
+    {
+        *("files", "get_data", "open_text", "open_binary", "read_text", "read_binary", "path"),
+        *("contents", "resource_filename", "resource_string", "resource_stream"),
+    }
+)
+_RESOURCE_OWNERS: Final = frozenset(
+    {"resources", "importlib_resources", "pkgutil", "pkg_resources", ""}
+)
 _EDITS: Final = frozenset({"append", "insert", "extend"})
 
 
@@ -54,6 +63,8 @@ class Reading:
     folders: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     opened_folders: list[str] = field(default_factory=list)
+    resources: list[str] = field(default_factory=list)
+    """Packages whose files are asked for by importlib.resources and its like; "" is its own."""
 
 
 def read(file: Path, cwd: Path) -> Reading:
@@ -74,7 +85,10 @@ def read(file: Path, cwd: Path) -> Reading:
 
 
 def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
-    """Return the first value of each name, and of each attribute as `self.name`."""
+    """Return the first value of each name, and of each attribute as `self.name`.
+
+    Of a parameter that is its default.
+    """
     found: dict[str, ast.expr] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
@@ -85,7 +99,21 @@ def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
         value = getattr(node, "value", None)
         if name and isinstance(value, ast.expr):
             found.setdefault(name, value)
+        if isinstance(node, ast.arguments):
+            for parameter, default in _defaults(node):
+                found.setdefault(parameter, default)
     return found
+
+
+def _defaults(arguments: ast.arguments) -> Iterator[tuple[str, ast.expr]]:
+    """Give the parameters of a function that have a default."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    with_default = positional[len(positional) - len(arguments.defaults) :]
+    for parameter, default in zip(with_default, arguments.defaults, strict=True):
+        yield parameter.arg, default
+    for parameter, keyword in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        if keyword is not None:
+            yield parameter.arg, keyword
 
 
 def _target_name(target: ast.expr | None) -> str:
@@ -110,7 +138,22 @@ class _Reader(ast.NodeVisitor):
             if text is not None:
                 self.reading.files.append(text)
                 return
+            folder = self._begun(node)
+            if folder:
+                self.reading.opened_folders.append(folder)
         super().visit(node)
+
+    def _begun(self, node: ast.expr) -> str:
+        """Return the folder in which a path lies whose name only a run tells."""
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            return self._text(node.left) or ""
+        if isinstance(node, ast.Call) and called(node) in ("join", "joinpath"):
+            owner = [node.func.value] if isinstance(node.func, ast.Attribute) else []
+            texts = [self._text(part) for part in (*owner, *node.args)]
+            known = [text for text in texts[: texts.index(None)] if text]
+            return os.path.join(*known) if known else ""  # noqa: PTH118 - as the file has them
+        prefix = self._prefix(node)
+        return os.path.dirname(prefix) if "/" in prefix else ""  # noqa: PTH120
 
     def visit_If(self, node: ast.If) -> None:
         """Leave out what only a script does, and what only type checkers read."""
@@ -157,7 +200,7 @@ class _Reader(ast.NodeVisitor):
         name = called(node)
         if name in _IMPORTERS and node.args:
             self.reading.imports += self._imported(node)
-        elif name in _EDITS and _is_sys_path(node.func):
+        elif name == "addsitedir" or (name in _EDITS and _is_sys_path(node.func)):
             self.reading.folders += self._folders(node.args)
             return
         elif name in _WRITES or (name == "open" and self._is_written(node)):
@@ -165,7 +208,16 @@ class _Reader(ast.NodeVisitor):
             return
         elif name in _OPENS_FOLDERS:
             self.reading.opened_folders += self._opened(node)
+        elif name in _RESOURCES and node.args and _owner(node.func) in _RESOURCE_OWNERS:
+            self.reading.resources.append(self._package(node.args[0]))
         self.generic_visit(node)
+
+    def _package(self, node: ast.expr) -> str:
+        """Return the package that is meant by a text, an imported module or __name__."""
+        if last_name(node) in ("__name__", "__package__"):
+            return ""
+        text = self._text(node)
+        return text if text is not None else last_name(node)
 
     def _is_written(self, node: ast.Call) -> bool:
         """Tell whether a call of open() only writes."""
@@ -240,6 +292,10 @@ class _Reader(ast.NodeVisitor):
             if text is not None:
                 # `glob("texts/*.txt")` reads what stands before the first pattern.
                 yield os.path.dirname(text.partition("*")[0]) if "*" in text else text  # noqa: PTH120
+
+
+def _owner(function: ast.expr) -> str:
+    return last_name(function.value) if isinstance(function, ast.Attribute) else ""
 
 
 def _is_sys_path(function: ast.expr) -> bool:

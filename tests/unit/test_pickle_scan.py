@@ -133,6 +133,7 @@ def test_a_class_of_the_script_is_noticed(tmp_path):
         (b"\x78\x9cnot zlib", "is damaged"),
         (b"BZh9nothing", "is damaged"),
         (bytes(range(256)), "is not a pickle"),
+        (b"\x80\x01N\xff\xff", "is not a pickle"),
     ],
 )
 def test_a_foreign_file_is_named_for_what_it_is(tmp_path, content, message):
@@ -172,6 +173,28 @@ def test_what_a_small_file_inflates_to_is_not_kept(tmp_path, monkeypatch, name):
     monkeypatch.setattr("servd.pickle_scan._READ_LIMIT", 1 << 20)
     found = scan(path)
     assert (found.modules, found.guesses) == ((), ())
+
+
+@pytest.mark.parametrize("compress", [("zlib", 3), ("gzip", 3), ("bz2", 3), ("xz", 3), ("lzma", 3)])
+def test_a_compressed_file_that_is_cut_is_damaged(tmp_path, model, compress):
+    """Whatever it is compressed with."""
+    path = tmp_path / "m.joblib"
+    joblib.dump([model, os.urandom(5000)], path, compress=compress)
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(TargetError, match=r"m\.joblib is damaged"):
+        scan(path)
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_compressed_pickle_that_breaks_off_is_searched(tmp_path, model, name):
+    """Its end is the end, also where no opcode says so."""
+    path = tmp_path / "m.joblib"
+    content = pickle.dumps(model, protocol=4)
+    path.write_bytes(BOMBS[name](content[:-1]))
+    found = scan(path)
+    assert (found.compression, "sklearn" in found.frameworks) == (name, True)
+    path.write_bytes(BOMBS[name](b"\x80\x02cfirst\nModel\n\xff" + content))
+    assert "sklearn.linear_model._logistic" in scan(path).guesses
 
 
 def test_what_cannot_be_run_is_searched(tmp_path, model, monkeypatch):

@@ -78,6 +78,48 @@ def test_what_is_opened_when_the_model_is_called_comes_along(projects, how):
     assert projects.answers(projects.plan("model.py:predict"), [1]) == ["hello"]
 
 
+HALF_NAMED = {
+    "formatted": "open(f'data/{word}.txt').read()",
+    "added": "open('data/' + word + '.txt').read()",
+    "divided": "(Path(__file__).parent / 'data' / f'{word}.txt').read_text()",
+    "joined": "open(os.path.join(HERE, 'data', word + '.txt')).read()",
+    "by a parameter's default": "given(word)",
+    "in a file of settings": "open(json.load(open('settings.json'))[word]).read()",
+}
+
+
+@pytest.mark.parametrize("how", HALF_NAMED)
+def test_of_a_name_that_inputs_make_the_folder_comes_along(projects, how):
+    """A file for each language, say: which of them will be asked for nobody knows."""
+    code = (
+        f"import json\n{HEAD}HERE = os.path.dirname(__file__)\n"
+        "def given(word, folder=Path(HERE) / 'data'):\n"
+        "    return (folder / f'{word}.txt').read_text()\n"
+        f"def predict(inputs):\n    return [{HALF_NAMED[how]} for word in inputs]\n"
+    )
+    settings = '{"en": "data/en.txt", "de": "data/de.txt", "none": "data/none.txt"}'
+    files = {"data/en.txt": "hello", "data/de.txt": "hallo", "settings.json": settings}
+    projects.write({"model.py": code, **files})
+    plan = projects.plan("model.py:predict", input_type="strings")
+    assert projects.answers(plan, "de", "en") == ["hallo", "hello"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "importlib.resources.files('lib').joinpath('data/w.txt').read_text()",
+        "(importlib.resources.files(lib) / 'data' / 'w.txt').read_text()",
+        "importlib.resources.read_text('lib.data', 'w.txt')",
+        "pkgutil.get_data('lib', 'data/w.txt').decode()",
+    ],
+)
+def test_the_files_of_a_package_that_are_asked_for_by_its_name_come_along(projects, text):
+    """Resources have no path in the code."""
+    code = f"import importlib.resources, lib, pkgutil\n{function_of(text)}"
+    projects.write({"model.py": code, "lib/__init__.py": "", "lib/data/w.txt": "hello"})
+    assert projects.answers(projects.plan("model.py:predict"), [1]) == ["hello"]
+
+
 @pytest.mark.parametrize("cwd", ["", "serving"])
 def test_a_relative_name_works_from_where_it_worked(projects, cwd):
     """Some run their code in the project's folder, others in the file's."""
