@@ -138,7 +138,8 @@ def test_the_standalone_shape(deployed, folder):
     }
     (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "gcr.io/p/ml-serving:0.0.1"
-    assert "http://127.0.0.1:5000/feature_sum/predict" in printed
+    assert "kubectl port-forward service/feature-sum 5000:5000" in printed
+    assert "curl" not in printed  # nobody has said what the model takes
 
 
 def test_a_daemon_that_is_down_is_not_needed(folder):
