@@ -636,3 +636,89 @@ def test_what_is_due_at_once_is_given_up_in_turns():
         assert max(after - before for before, after in pairwise(seen)) == MISSES_A_TURN
 
     run(main())
+
+
+class Part:
+    """A place in the answer of a request with several inputs."""
+
+    def __init__(self, owner):
+        self.owner = owner
+        self.heard = []
+
+    def on_output(self, _query, output):
+        """Hear an output."""
+        self.heard.append(output)
+
+    def on_miss(self, _query, why):
+        """Hear a miss."""
+        self.heard.append(why)
+
+
+def test_a_disowned_caller_hears_nothing_and_is_joined_by_nobody():
+    """Its queries are taken back, and a query for the same row is computed for itself."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                dispatcher = served.deploy()
+                await served.attach(replica, dispatcher)
+                engine, route = served.engine, served.engine.by_name["app"]
+                gone, other = Part(None), Part(None)
+                part = Part(gone)
+                for number, sink in enumerate((gone, part, other)):
+                    engine.submit(route, dispatcher, doubles(float(number)), sink)
+                await until(lambda: replica.batches)
+                engine.disown(gone)
+                assert dispatcher.cache.pending.keys() == {doubles(2.0)}
+                later = Part(None)
+                engine.submit(route, dispatcher, doubles(0.0), later)
+                replica.release()
+                await until(lambda: later.heard)
+                assert [sink.heard for sink in (gone, part, other)] == [[], [], [b"2.0"]]
+                assert later.heard == [b"0.0"]
+
+    run(main())
+
+
+def test_a_number_that_is_another_model_begins_anew(caplog):
+    """What waits for the model of before is given up, which is said."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                before = served.deploy(bundle="a" * 32)
+                await served.attach(replica, before)
+                part = Part(None)
+                served.engine.submit(served.engine.by_name["app"], before, doubles(1.0), part)
+                assert served.deploy(bundle="a" * 32) is before
+                assert "another model" not in caplog.text
+                after = served.deploy(bundle="b" * 32)
+                assert after is not before
+                assert part.heard == [Miss.NO_MODEL]
+                assert "model:1 is another model now" in caplog.text
+                assert not after.is_live
+
+    run(main())
+
+
+@pytest.mark.parametrize("order", [("fast", "slow"), ("slow", "fast")])
+def test_batches_aim_at_the_tightest_objective(order):
+    """Of the applications that a version serves, whichever was there first; alone, at its own."""
+
+    async def main():
+        async with serving() as served:
+            for name in order:
+                dispatcher = served.deploy(name, slo_ms={"fast": 10, "slow": 1000}[name])
+            assert dispatcher._slo_s == 0.01
+            state = served.state
+            served.engine.apply(
+                RegistryState(
+                    {"slow": state.applications["slow"]},
+                    state.versions,
+                    state.current,
+                    {"slow": ("model",)},
+                )
+            )
+            assert dispatcher._slo_s == 1.0
+
+    run(main())

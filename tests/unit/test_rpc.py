@@ -6,6 +6,7 @@ import pytest
 
 from model_runtime import protocol
 from servd.batching import HEADROOM
+from servd.long_bytes import LongBytes
 from servd.query import Batch
 from servd.rpc import ReplicaConnection
 from tests.scripted_replica import ScriptedReplica, doubles
@@ -321,5 +322,22 @@ def test_each_message_is_a_sign_of_life():
                 await until(lambda: connection.last_heard_s == 1001.0)
                 connection.excuse(0.5)
                 assert connection.last_heard_s == 1001.5
+
+    run(main())
+
+
+def test_an_input_in_pieces_arrives_whole():
+    """Rows that are not copied to be sent reach the replica as those that are, and are counted."""
+    rows = [LongBytes([b"ab", b"cd"]), b"", b"xyz"]
+
+    async def main():
+        with ScriptedReplica(answer=lambda row: b"%d" % len(row)) as replica:
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                connection.send_batch(batch_of(*rows), 0)
+                await until(lambda: connection.handler.batches)
+                assert connection.handler.outputs == [[b"4", b"0", b"3"]]
+                assert connection.handler.batches[0].bytes_moved == 7 + 3
+        assert replica.batches == [[b"abcd", b"", b"xyz"]]
 
     run(main())
