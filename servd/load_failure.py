@@ -97,7 +97,10 @@ class LoadAttempt:
             hint = "raise SERVD_LOAD_TIMEOUT if the model needs longer"
         else:
             text = f"the test call did not return within {limit_s:g} s"
-            hint = "say what an input looks like with --example"
+            hint = (
+                "raise SERVD_TEST_TIMEOUT if one call may take that long; if not, --example gives "
+                "it another input, and --skip-test does without"
+            )
         self.failure = LoadFailedError(
             f"{self._spec.version.id} hangs: {text}", traceback=self._last_lines(), hint=hint
         )

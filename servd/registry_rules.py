@@ -91,7 +91,8 @@ def check_slo(slo_us: int) -> None:
     if not 1 <= slo_us <= MAX_SLO_US:
         raise InvalidValueError(
             f"{slo_us} µs is not a latency objective",
-            hint="it is more than 0 and at most a day",
+            hint="it is more than 0 and at most a day; a number without a unit is seconds on the "
+            "command line: write 100ms or 100000us",
         )
 
 
@@ -126,7 +127,8 @@ def check_linked_type(state: RegistryState, version: ModelVersion) -> None:
             raise TypeMismatchError(
                 f"Model with name '{version.model}' is already linked to app '{name}' using "
                 f"input type '{wanted}'. The input type you provided for a new version of the "
-                f"model, '{version.input_type}', is not compatible."
+                f"model, '{version.input_type}', is not compatible.",
+                hint=f"--name another, or servd rm {version.model} first",
             )
 
 

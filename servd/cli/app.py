@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from servd.cli.command import LazyGroup
+from servd.cli.ps import slow_lines
 from servd.cli.session import Session, pass_session
 from servd.cli.values import Duration
 from servd.client import segment
@@ -102,6 +103,9 @@ def show(session: Session, name: str) -> None:
     output.answer(application["name"])
     names = ("input", "slo", "default", "models", "url")
     output.fields(list(zip(names, _row(application)[1:], strict=True)))
+    for text in slow_lines(session.client().get("/replicas")):
+        if application["linked_models"] and text.startswith(f"{application['linked_models'][0]}:"):
+            output.line(text)
 
 
 @command.command("rm", examples=("servd app rm hello-world", "servd app rm hello-world --json"))

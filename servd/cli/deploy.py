@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "slo_s",
     type=Duration(is_positive=True),
     metavar="DURATION",
-    help="Time to answer within.  [default: 100ms]",
+    help="Longest time for an answer; later ones get --default or 504.  [default: 100ms]",
 )
 @click.option(
     "--replicas",
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     type=BatchSize(),
     default="adaptive",
     metavar="N",
-    help="Longest batch.  [default: adaptive]",
+    help="Most inputs in one call.  [default: adaptive]",
 )
 @click.option(
     "--batching",

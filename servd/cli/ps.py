@@ -32,17 +32,19 @@ def command(session: Session) -> None:
         if replica.get("last_error"):
             name = f"{replica['model']}:{replica['version']}"
             output.line(f"{name} replica {replica['replica']}: {replica['last_error']}")
-        elif _is_slow(replica):
-            output.line(
-                f"{replica['model']}:{replica['version']} replica {replica['replica']}: one call "
-                f"took {replica['test_ms']:.0f} ms when it was tested, the objective of "
-                f"{replica['application']} is {replica['slo_ms']:g} ms (deploy it with --slo)"
-            )
+    for text in slow_lines([row for row in replicas if not row.get("last_error")]):
+        output.line(text)
 
 
-def _is_slow(replica: dict[str, Any]) -> bool:
-    test_ms, slo_ms = replica.get("test_ms"), replica.get("slo_ms")
-    return bool(test_ms and slo_ms and test_ms > slo_ms)
+def slow_lines(replicas: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each replica whose test call took longer than the objective it is under."""
+    return [
+        f"{row['model']}:{row['version']} replica {row['replica']}: one call took "
+        f"{row['test_ms']:.0f} ms when it was tested, the objective of {row['application']} is "
+        f"{row['slo_ms']:g} ms (deploy it with --slo)"
+        for row in replicas
+        if row.get("test_ms") and row.get("slo_ms") and row["test_ms"] > row["slo_ms"]
+    ]
 
 
 def _print_table(output: Output, replicas: list[dict[str, Any]]) -> None:

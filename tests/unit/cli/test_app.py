@@ -41,8 +41,16 @@ def test_ls_is_a_table_or_the_list(run, admin):
 
 def test_show_is_one_application(run, admin):
     """Names that need it are escaped in the path."""
-    admin.answers["GET /applications/a%2Fb"] = (200, APP)
-    assert "slo      20ms" in run("app", "show", "a/b").stdout
+    slow = {"model": "m", "version": "1", "replica": 0, "application": "sums"}
+    slow |= {"test_ms": 305.0, "slo_ms": 20.0}
+    admin.answers |= {
+        "GET /applications/a%2Fb": (200, APP),
+        "GET /replicas": (200, [slow, slow | {"model": "other"}]),
+    }
+    shown = run("app", "show", "a/b").stdout
+    assert "slo      20ms" in shown
+    assert "m:1 replica 0: one call took 305 ms when it was tested" in shown
+    assert "other" not in shown
     assert json.loads(run("app", "show", "a/b", "--json").stdout) == APP
     missing = run("app", "show", "nope")
     assert missing.exit_code == 4
