@@ -89,7 +89,7 @@ def read_json(value: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One query over HTTP. `deploy` tries one too, before it prints a line that sends it."""
+    """One query over HTTP, and the line that sends it, which `deploy` prints too."""
 
     url: str
     body: str
@@ -101,15 +101,30 @@ class Query:
         Raises:
             ServdError: nothing answers.
         """
+        headers = {"Content-Type": "application/json"}
+        return self._exchange("POST", urlsplit(self.url).path, timeout_s, self.body, headers)
+
+    def reach(self, timeout_s: float) -> int:
+        """Return with which status a request that asks for nothing comes back from there.
+
+        It says that the address and the token are right, and is no query that would be counted.
+
+        Raises:
+            ServdError: nothing answers.
+        """
+        return self._exchange("GET", "/", timeout_s, None, {})[0]
+
+    def _exchange(
+        self, method: str, path: str, timeout_s: float, body: str | None, headers: dict[str, str]
+    ) -> tuple[int, str]:
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(
             parts.hostname or "localhost", parts.port, timeout=timeout_s
         )
-        headers = {"Content-Type": "application/json"}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         try:
-            connection.request("POST", parts.path, self.body.encode(), headers)
+            connection.request(method, path, body.encode() if body else None, headers)
             response = connection.getresponse()
             return response.status, response.read().decode("utf-8", "replace").rstrip("\n")
         except (OSError, http.client.HTTPException) as error:
