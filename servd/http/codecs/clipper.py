@@ -13,7 +13,7 @@ import msgspec
 import simdjson
 
 from servd.datatypes import InputType
-from servd.http.codecs.json_faults import EXPLAINED_BYTES, read_strictly
+from servd.http.codecs.json_faults import EXPLAINED_BYTES, encoding_fault, read_strictly
 from servd.http.codecs.refusals import RequestError, explain, json_error, no_input
 from servd.query import Miss, Why
 
@@ -188,10 +188,10 @@ def check_json(body: bytes) -> None:
     try:
         _parser.parse(body)
     except (ValueError, RuntimeError, UnicodeError):
-        # simdjson refuses whole numbers beyond 64 bits too, which JSON has.
-        fault: str | None = "the body is not valid JSON"
-        if len(body) <= EXPLAINED_BYTES:
-            fault = read_strictly(body)[1]
+        # simdjson refuses whole numbers beyond 64 bits too, which JSON has. Of a longer body the
+        # typed decoder sees all but the encoding.
+        is_short = len(body) <= EXPLAINED_BYTES
+        fault = read_strictly(body)[1] if is_short else encoding_fault(body)
         if fault is not None:
             raise json_error(fault) from None
 

@@ -12,8 +12,8 @@ from typing import Any, Final, NoReturn
 
 _MALFORMED: Final = "JSON parse error:"
 
-EXPLAINED_BYTES: Final = 256 * 1024
-"""A longer body is not looked at again: saying why costs more than reading."""
+EXPLAINED_BYTES: Final = 32 * 1024
+"""A longer body is not looked at again: saying why costs many times more than reading."""
 
 _IN_BASE64: Final = 'send it as base64 in {"input": "…"} to an application of input type bytes'
 _NOT_JSON: Final = "the body is not JSON but"
@@ -81,10 +81,10 @@ def read_strictly(body: bytes) -> tuple[Any, str | None]:
 
     Numbers of any size are taken where they are whole, as Python takes them.
     """
-    try:
-        text = body.decode()
-    except UnicodeDecodeError as error:
-        return None, _kind_of(body) or _not_utf8(body, error)
+    fault = encoding_fault(body)
+    if fault is not None:
+        return None, fault
+    text = body.decode()
     try:
         value = _decode(text)
     except json.JSONDecodeError as error:
@@ -97,6 +97,15 @@ def read_strictly(body: bytes) -> tuple[Any, str | None]:
         return None, f"{_MALFORMED} a number has more than 4300 digits (offset 0)\n"
     fault = _surrogate_fault(text) or _number_fault(text)
     return (value, None) if fault is None else (None, fault)
+
+
+def encoding_fault(body: bytes) -> str | None:
+    """Return what is wrong with a body as UTF-8; None where nothing is. Takes little."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return _kind_of(body) or _not_utf8(body, error)
+    return None
 
 
 def _kind_of(body: bytes) -> str | None:

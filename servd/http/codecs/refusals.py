@@ -9,7 +9,12 @@ from typing import Any
 import msgspec
 
 from servd.datatypes import InputType
-from servd.http.codecs.json_faults import EXPLAINED_BYTES, read_strictly
+from servd.http.codecs.json_faults import (
+    EXPLAINED_BYTES,
+    encoding_fault,
+    read_strictly,
+    said_of_long,
+)
 
 SCHEMA = (
     "Expected JSON schema: \n  {\n   "
@@ -74,7 +79,7 @@ _EXAMPLES = {
 def explain(body: bytes, input_type: InputType, detail: str) -> RequestError:
     """Return the error in Clipper's words for a body that the typed decoder refused."""
     if len(body) > EXPLAINED_BYTES:
-        return json_error(detail)
+        return json_error(encoding_fault(body) or said_of_long(memoryview(body), detail))
     value, fault = read_strictly(body)
     if fault is not None:
         if input_type.item_bytes:
