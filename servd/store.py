@@ -226,13 +226,16 @@ class Store:
         connection = self._opened()
         self._check_in_place()
         try:
+            if connection.in_transaction:  # it could not be rolled back when it failed
+                connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             for change in changes:
                 connection.execute(_statements()[change.statement], change.parameters)
             connection.execute(_statements()["count_change"])
             tally = _read_tally(connection)
             connection.execute("COMMIT")
-        except (sqlite3.Error, OverflowError) as error:
+        except (sqlite3.Error, OverflowError, ValueError) as error:
+            # A text that is not Unicode, a number beyond 64 bits: SQLite's module says so itself.
             _roll_back(connection)
             raise StoreError(
                 f"the registry's database {self._path} cannot be written ({error}); "

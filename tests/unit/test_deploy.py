@@ -85,6 +85,24 @@ def test_a_deploy_counts_versions_and_switches_when_ready(tmp_path):
     play(tmp_path, story)
 
 
+def test_a_failed_deployment_leaves_the_whole_registry(tmp_path):
+    """Beside what runs: versions, pointers, links and applications, in memory and on the disk."""
+
+    async def story(d):
+        await d.deploy(d.one, app="a")
+        before = d.registry.state
+        with pytest.raises(LoadFailedError, match="boom"):
+            await d.deploy(d.two, app="a", default_output="other", slo_us=5)
+        assert d.registry.state == before
+        assert [entry for entry in d.stage.log if entry[0] == "apply"][-1] == ("apply", {"m": "1"})
+        await d.registry.load()
+        assert d.registry.state == before
+        assert not d.bundles.path(d.two).exists()
+        assert d.bundles.path(d.one).exists()
+
+    play(tmp_path, story, GOOD, ("failed",))
+
+
 def test_a_failed_load_changes_nothing(tmp_path):
     """After a failed load the registry is as before and no replica is left."""
 
