@@ -9,10 +9,12 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from model_runtime.bundle import digest_of, pack
+from model_runtime.manifest import Manifest
 from servd import names
-from servd.bundling import BundleOptions, build, choose_name, packed, plan_bundle
+from servd.bundling import BundleOptions, BundlePlan, build, choose_name, packed, plan_bundle
 from servd.errors import TargetError
-from servd.targets import Target, parse_target
+from servd.finding.layout import Layout, plan_layout
+from servd.targets import Found, Target, parse_target
 
 
 @pytest.fixture
@@ -143,3 +145,73 @@ def test_the_default_name_keeps_the_rules(project, file, object_, expected):
     assert choose_name(plan) == expected
     names.check_model_name(expected[0])
     names.check_application_name(expected[0])
+
+
+def made_plan(folder, *names, object_=None):
+    """Return a plan of files that are there, without looking at what they are."""
+    for name in names:
+        (folder / name).write_bytes(b"x" * 500)
+    target = Target(folder / names[0], object_)
+    files = tuple(folder / name for name in names)
+    found = Found(
+        project=folder,
+        layout=Layout(folder),
+        files=files,
+        kind="pickle",
+        object=object_,
+        packages={},
+    )
+    manifest = Manifest(loader="pickle", file=names[0], kind="pickle")
+    return BundlePlan(target, found, manifest, files)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["m.pkl"], "m.pkl"),
+        (["m.pkl", "a.py"], "m.pkl + 1 local module (a.py)"),
+        (["m.pkl", "a.py", "b.py", "c.py"], "m.pkl + 3 local modules (a.py, b.py, c.py)"),
+        (["m", "1.py", "2.py", "3.py", "4.py"], "m + 4 local modules (1.py, 2.py, 3.py, …)"),
+        (["m.pkl", "a.txt"], "m.pkl + 1 file (a.txt; 500 B)"),
+        (["m.pkl", "a", "b", "c"], "m.pkl + 3 files (a, b, c; 1.5 kB)"),
+        (["m.pkl", "a.so", "b.py"], "m.pkl + 1 local module (b.py) + 1 file (a.so; 500 B)"),
+    ],
+)  # fmt: skip
+def test_a_description_lists_three_of_each(tmp_path, names, said):
+    """More are counted; data are told with their size."""
+    assert made_plan(tmp_path, *names).description == said
+
+
+def test_contents_are_told_by_name_and_size(tmp_path):
+    """For programs; a file that has vanished is told of when it is copied."""
+    plan = made_plan(tmp_path, "m.pkl", "a.txt")
+    (tmp_path / "a.txt").unlink()
+    assert plan.contents == [{"name": "m.pkl", "bytes": 500}, {"name": "a.txt", "bytes": 0}]
+
+
+@pytest.mark.parametrize(
+    ("object_", "expected"),
+    [
+        ("x" * 300, "x" * names.MAX_LENGTH),
+        ("-.ab.-", "ab"),
+        ("a_b.c-d9", "a_b.c-d9"),
+        ("a  b", "a-b"),
+    ],
+)
+def test_a_name_is_changed_as_little_as_the_rules_want(tmp_path, object_, expected):
+    """Its letters, its length, its ends."""
+    name, why = choose_name(made_plan(tmp_path, "m.pkl", object_=object_))
+    assert name == expected
+    assert bool(why) == (expected != object_)
+
+
+def test_files_lie_in_a_bundle_as_their_layout_says(tmp_path):
+    """Below the project, or under a name for each folder elsewhere."""
+    project, elsewhere = tmp_path / "p", Path("/usr/share/x")
+    layout = plan_layout(project, [project, elsewhere, project.parent / "q"], [])
+    assert layout.root == tmp_path
+    assert layout.name_of(project / "a" / "b.py") == "p/a/b.py"
+    assert layout.name_of(elsewhere / "lib" / "c.py") == "outside/0/lib/c.py"
+    assert layout.name_of(elsewhere) == "outside/0"
+    with pytest.raises(ValueError, match="is outside the project"):
+        layout.name_of(Path("/etc/hosts"))
