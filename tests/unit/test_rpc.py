@@ -1,6 +1,7 @@
 """A frontend's connection to a replica, over a real socket."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -339,5 +340,25 @@ def test_an_input_in_pieces_arrives_whole():
                 assert connection.handler.outputs == [[b"4", b"0", b"3"]]
                 assert connection.handler.batches[0].bytes_moved == 7 + 3
         assert replica.batches == [[b"abcd", b"", b"xyz"]]
+
+    run(main())
+
+
+def test_a_long_answer_that_is_announced_is_expected():
+    """The carrier hears how long it will be; an unknown kind of message is passed over."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                lengths = []
+                connection._carrier, real = (
+                    SimpleNamespace(expect=lengths.append),
+                    connection._carrier,
+                )
+                connection._on_frames([protocol.pack_header([protocol.LONG, 1, 5_000_000])])
+                connection._on_frames([protocol.pack_header([99, 1, 7_000_000])])
+                connection._carrier = real
+                assert lengths == [5_000_000]
 
     run(main())
