@@ -7,7 +7,7 @@ import pytest
 
 from model_runtime import protocol
 from servd.batching import HEADROOM
-from servd.long_bytes import LongBytes
+from servd.long_bytes import LONG_BYTES, LongBytes
 from servd.query import Batch
 from servd.rpc import ReplicaConnection
 from tests.scripted_replica import ScriptedReplica, doubles
@@ -360,5 +360,29 @@ def test_a_long_answer_that_is_announced_is_expected():
                 connection._on_frames([protocol.pack_header([99, 1, 7_000_000])])
                 connection._carrier = real
                 assert lengths == [5_000_000]
+
+    run(main())
+
+
+@pytest.mark.parametrize(("beyond", "is_long"), [(0, False), (1, True)])
+def test_a_batch_knows_whether_its_answer_was_long(beyond, is_long):
+    """Of a mebibyte it is not, of a byte more it is; its outputs are the same."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                connection.send_batch(batch_of(b"a", b"b"), 0)
+                (number,) = connection.in_flight
+                text = [b"x" * 10, b"\n" + b"y" * (LONG_BYTES + beyond - 11)]
+                connection._on_frames([protocol.pack_header([protocol.RESULT, number, 2, 5]), text])
+                await until(lambda: connection.handler.batches)
+                (batch,) = connection.handler.batches
+                assert bool(batch.is_long) is is_long
+                assert [len(each) for each in connection.handler.outputs[0]] == [
+                    10,
+                    LONG_BYTES + beyond - 11,
+                ]
+                assert batch.bytes_moved == 2 + LONG_BYTES + beyond - 1
 
     run(main())
