@@ -12,7 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from servd.clock import wall_s
+
 PREFIX: Final = "servd-replica-"
+_YOUNG_S: Final = 60.0
 _CHECKS: Final = 50
 _CHECK_S: Final = 0.02
 
@@ -75,12 +78,24 @@ def _remove_patiently(group: Group) -> None:
         time.sleep(_CHECK_S)
 
 
+def sweep(own: Path, now_s: float) -> None:
+    """Remove empty groups that a killed daemon has left and no start has come for.
+
+    Not young ones: another daemon may be about to put its replica in.
+    """
+    for folder in own.glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it is in use, or gone
+            if now_s - folder.stat().st_ctime > _YOUNG_S:
+                folder.rmdir()
+
+
 def new_group(name: str) -> Group | None:
     """Return a new group below this process' own; None where none can be made."""
     _remove_ending()
     own = group_of("self")
     if own is None:
         return None
+    sweep(own, wall_s())
     folder = own / f"{PREFIX}{name}"
     try:
         folder.mkdir()
