@@ -145,8 +145,8 @@ class Registry:
                 message = f"No app with name {app} exists."
                 raise ApplicationNotFoundError(app, state.applications, message=message)
             rules.check_linked(state, app, model)
-            linked = state.links[app]
-            links = {**state.links, app: tuple(name for name in linked if name != model)}
+            own = rules.without_links({app: state.links[app]}, model)
+            links = rules.without(state.links, app) | own
             new = msgspec.structs.replace(state, links=links)
             await self._commit([store.delete_link(app, model)], new)
 

@@ -276,8 +276,9 @@ def with_link(state: RegistryState, app: str, model: str) -> RegistryState:
 
 
 def without_links(links: dict[str, tuple[str, ...]], model: str) -> dict[str, tuple[str, ...]]:
-    """Return the links less those to a model."""
-    return {app: tuple(name for name in linked if name != model) for app, linked in links.items()}
+    """Return the links less those to a model; an application without any is not in them."""
+    kept = {app: tuple(name for name in linked if name != model) for app, linked in links.items()}
+    return {app: linked for app, linked in kept.items() if linked}
 
 
 def without(mapping: dict[_Key, _Value], key: _Key) -> dict[_Key, _Value]:
