@@ -288,12 +288,13 @@ def watched() -> Iterator[Watched]:
     folder = Path(tempfile.mkdtemp(prefix="sv-"))
     daemon = Daemon(data_dir=folder / "data")
     daemon.data_dir.mkdir()
+    (daemon.data_dir / "servd.toml").write_text("predict_timeout = '300s'\n")
     (folder / "model.py").write_text(MODEL)
     log = (folder / "out.log").open("wb")
     root = Path(__file__).parents[2]
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.watched_daemon"],
-        env=daemon.env | {"PYTHONPATH": str(root), "SERVD_PREDICT_TIMEOUT": "300s"},
+        env=daemon.env | {"PYTHONPATH": str(root)},
         cwd=folder,
         stdout=log,
         stderr=log,
