@@ -49,6 +49,12 @@ def _options() -> Options:
     )
 
 
+def _seconds(text: str) -> float:
+    """Return seconds; with a unit, as a daemon's setting in the environment may have one."""
+    number = text.rstrip("hms")
+    return float(number) * {"": 1, "s": 1, "ms": 0.001, "m": 60, "h": 3600}[text[len(number) :]]
+
+
 def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """Return the parser; what an image's command line leaves out, its container's variables say."""
     parser = argparse.ArgumentParser(prog="python -m model_runtime", description=__doc__)
@@ -68,7 +74,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     add("orphan-timeout", "end after so many silent seconds", type=float)
     add("curve", "folder with replica.secret and frontend.public", type=_keys)
     add("health", "HOST:PORT for /healthz and /readyz", type=host_port)
-    add("predict-timeout", "/healthz fails after a call so long", type=float, default=60.0)
+    add("predict-timeout", "/healthz fails after a call so long", type=_seconds, default=60.0)
     add("work", "folder for a copy of the bundle, in which the model runs", type=Path)
     return parser
 

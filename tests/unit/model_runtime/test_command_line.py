@@ -42,3 +42,12 @@ def test_what_is_missing_or_wrong_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"^2$"):
         _parser({}).parse_args([*ARGUMENTS, "--listen=x", f"--curve={tmp_path}"])
     assert "replica.secret cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("300s", 300), ("5m", 300), ("1h", 3600)]
+)
+def test_a_daemons_setting_in_the_environment_is_taken(text, seconds):
+    """SERVD_PREDICT_TIMEOUT is the daemon's too, which writes times with their units."""
+    given = _parser({"SERVD_LISTEN": "x", "SERVD_PREDICT_TIMEOUT": text}).parse_args(ARGUMENTS)
+    assert given.predict_timeout == seconds
