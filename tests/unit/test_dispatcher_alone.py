@@ -404,3 +404,20 @@ def test_what_a_dead_replica_had_is_tried_oldest_first_in_halves():
         assert sorted(in_flight(world, 0) + in_flight(world, 1)) == [[0, 1], [2, 3], [4, 5, 6, 7]]
 
     played(story, limit=4)
+
+
+def test_an_input_that_ends_its_replicas_is_one_failure():
+    """However many replicas it cost; it is counted when it is given up."""
+
+    async def story(world):
+        world.ask(0, 1)
+        await turn()
+        for _ in range(2):
+            assert world.dispatcher.counters.failures == 0
+            world.dispatcher.detach(world.carriers.pop(0), End("ended (exit 7)"))
+            world.attach(0)
+            await turn()
+        assert world.heard[0].kind is Miss.MODEL_FAILED
+        assert world.dispatcher.counters.failures == 1
+
+    played(story)
