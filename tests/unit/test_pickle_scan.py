@@ -286,3 +286,11 @@ def test_a_newer_pickle_protocol_is_refused(tmp_path):
     with pytest.raises(TargetError, match=r"newer Python .pickle protocol 99.") as caught:
         scan(path)
     assert f"protocol={pickle.HIGHEST_PROTOCOL}" in caught.value.hint
+
+
+def test_lines_count_for_the_limit_too(tmp_path, monkeypatch):
+    """Protocol 0 has its arguments in lines; what lies behind the limit is not found."""
+    monkeypatch.setattr("servd.pickle_scan._READ_LIMIT", 1000)
+    path = tmp_path / "m.joblib"
+    path.write_bytes(zlib.compress(b"(cone\nA\nctwo\nB\n" + b"V" * 3000 + b"\ncthree\nC\nt."))
+    assert scan(path).modules == ("one", "two")
