@@ -20,8 +20,12 @@ quickstart: $(STAMP) ## start a daemon, deploy an example, query it
 	@$(BIN)/python examples/quickstart.py
 
 # Three workers on two processors: the tests wait for processes more than they compute.
-test: $(STAMP) ## run all tests
+ifdef COVERAGE
+test: coverage
+else
+test: $(STAMP) ## run all tests; with COVERAGE=yes as `make coverage` does
 	$(BIN)/python -m pytest -n 3 --dist worksteal
+endif
 
 # Processes that tests start are measured too; the file's path is whole, as they have other folders.
 # Not measured are tests of times and of load, which the measuring would slow down, and containers.

@@ -1,5 +1,6 @@
-"""Fixtures of the unit tests of the client and of the command line."""
+"""Fixtures of the unit tests: of the client and of the command line; and what all of them keep."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.fake_admin import FakeAdmin
+
+
+@pytest.fixture(autouse=True)
+def _working_directory() -> Iterator[None]:
+    """Come back from where a test went: a model that is loaded here takes the process along."""
+    folder = Path.cwd()
+    yield
+    os.chdir(folder)
 
 
 @pytest.fixture

@@ -245,7 +245,7 @@ def test_removal_unroutes_first_and_drops_the_files_when_unused(tmp_path):
         await d.deployer.remove_model("m", is_forced=True)
         assert not d.bundles.path(d.one).exists()
         assert d.bundles.has(d.one)  # it comes back when it is asked for
-        assert d.registry.state.links == {"a": ()}
+        assert d.registry.state.links == {}
         assert d.supervisor.statuses() == []
 
     play(tmp_path, story)

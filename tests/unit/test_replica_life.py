@@ -190,7 +190,7 @@ def test_a_stop_does_not_wait_for_an_image(config):
             await asyncio.sleep(0)
             async with asyncio.timeout(10):
                 await supervisor.stop_all()
-            with pytest.raises(LoadFailedError):
+            with pytest.raises(LoadFailedError, match="replica 0 was stopped while loading"):
                 await wait
 
     asyncio.run(story())
@@ -207,7 +207,7 @@ def test_a_fault_of_servd_ends_one_life_and_is_logged(config, caplog):
 
         stage.connect = connect
         async with stage.supervisor(config) as supervisor:
-            with pytest.raises(LoadFailedError):
+            with pytest.raises(LoadFailedError, match="replica 0 was stopped while loading"):
                 await supervisor.ensure(version_of(), 1, fail_fast=True)
 
     asyncio.run(story())

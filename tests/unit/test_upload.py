@@ -80,7 +80,7 @@ def test_an_error_of_the_connection_comes_through():
         yield b"x"
         raise ConnectionResetError("gone")
 
-    with pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError, match="gone"):
         run(upload(chunks()).run(lambda source: source.read()))
 
 
