@@ -1,7 +1,7 @@
 """`python -m benchmarks frontend`: W1 through `servd frontend` beside the daemon's own front end.
 
-Both reach their replica by ZeroMQ, as on a cluster; the daemon on its unix stream is shown too. The
-front end has the keys of an export. A second table is what a query costs in processor time.
+A front end on TLS streams and one on ZeroMQ, each with the keys of an export; a daemon on ZeroMQ
+and one on its unix stream. A second table is what a query costs in processor time.
 """
 
 import shutil
@@ -13,8 +13,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from benchmarks.callgrind import wait_for_info
 from benchmarks.check import CHECK_SLO_MS, check_answers
@@ -28,13 +30,21 @@ from benchmarks.settings import ROOT, Settings
 from benchmarks.workloads import WORKLOADS
 from benchmarks.wrk import Target
 from servd import feed
+from servd.certificates import write_certificates
 from servd.curve import write_keys
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
 from servd.published import FILE_NAME, Endpoint, Published, encode
 
 READY_TIMEOUT_S = 30.0
-RATE = 5000.0
-CONNECTIONS = 32
+Scheme = Literal["tcp", "tls"]
+_CARRIERS: dict[Scheme, str] = {"tcp": "ZeroMQ", "tls": "TLS"}
+
+LOADS = (
+    Load(32, rate=5000.0, slo_ms=CHECK_SLO_MS),
+    Load(32, slo_ms=CHECK_SLO_MS),
+    Load(1, slo_ms=CHECK_SLO_MS),
+)
+"""Where replicas are sent an input or two at a time, and as fast as answers come."""
 
 
 class Paired(Protocol):
@@ -94,14 +104,15 @@ def run_front_end_mode(settings: Settings) -> str:
         for each in (stream, daemon):
             each.deploy(workload, slo_ms=CHECK_SLO_MS)
         bundle = next((daemon.data_dir / "bundles").glob("*/model.json")).parent
-        front_end = stack.enter_context(front_end_on(bundle, settings))
-        targets: list[Target] = [front_end, daemon, stream]
+        front_end = stack.enter_context(front_end_on(bundle, "tls", settings))
+        on_zmq = stack.enter_context(front_end_on(bundle, "tcp", settings))
+        targets: list[Target] = [front_end, on_zmq, daemon, stream]
         for target in targets:
             check_answers(target, workload, settings)
         warm_up(targets, workload, settings)
         points = list(closed_rounds(targets, workload, settings))
-        costs = cost_rows((front_end, daemon, stream), settings)
-    rows = [["conn", "front end /s", "daemon, ZeroMQ /s", "daemon, stream /s", "front end is"]]
+        costs = cost_rows((front_end, on_zmq, daemon, stream), settings)
+    rows = [["conn", *(f"{target.name} /s" for target in targets), "TLS beside ZeroMQ"]]
     figures: dict[str, Any] = {}
     for connections in settings.connections:
         rates = {
@@ -111,7 +122,7 @@ def run_front_end_mode(settings: Settings) -> str:
             for target in targets
         }
         # Round by round: what disturbs the machine disturbs both of a pair.
-        pairs = zip(rates[front_end.name], rates[daemon.name], strict=True)
+        pairs = zip(rates[front_end.name], rates[on_zmq.name], strict=True)
         ratio = statistics.median(mine / other for mine, other in pairs)
         medians = [statistics.median(rates[target.name]) for target in targets]
         figures[str(connections)] = {"medians": medians, "ratio": ratio}
@@ -122,16 +133,19 @@ def run_front_end_mode(settings: Settings) -> str:
 
 
 def cost_rows(targets: Sequence[Paired], settings: Settings) -> list[list[str]]:
-    """Return what a query costs each target and its replica at `RATE`, in turns."""
-    load = Load(CONNECTIONS, rate=RATE, seconds=settings.seconds, slo_ms=CHECK_SLO_MS)
+    """Return what a query costs each target and its replica by `LOADS`, in turns."""
     points: dict[str, list[tuple[float, float, float]]] = {}
     for _ in range(settings.rounds):
-        for target in targets:
+        for load, target in product(LOADS, targets):
             before = cpu_s(target.replica_pids)
-            point = open_point(target, WORKLOADS["W1"], settings, load, "open")
-            replica_us = (cpu_s(target.replica_pids) - before) / (RATE * settings.seconds) * 1e6
-            points.setdefault(target.name, []).append((point.cpu_us, replica_us, point.p50_ms))
-    rows = [[f"at {RATE:,.0f}/s", "answers, µs", "replica, µs", "both, µs", "p50, ms"]]
+            timed = replace(load, seconds=settings.seconds)
+            point = open_point(target, WORKLOADS["W1"], settings, timed, "open")
+            answered = point.rate * settings.seconds
+            replica_us = (cpu_s(target.replica_pids) - before) / answered * 1e6
+            at = f"{load.rate:,.0f}/s" if load.rate else f"{load.connections} in flight"
+            found = points.setdefault(f"{at}: {target.name}", [])
+            found.append((point.cpu_us, replica_us, point.p50_ms))
+    rows = [["", "answers, µs", "replica, µs", "both, µs", "p50, ms"]]
     for name, found in points.items():
         own, replica, p50 = (statistics.median(column) for column in zip(*found, strict=True))
         rows.append([name, f"{own:.0f}", f"{replica:.0f}", f"{own + replica:.0f}", f"{p50:.2f}"])
@@ -140,18 +154,22 @@ def cost_rows(targets: Sequence[Paired], settings: Settings) -> list[list[str]]:
 
 
 @contextmanager
-def front_end_on(bundle: Path, settings: Settings) -> Iterator[FrontEnd]:
-    """Yield `servd frontend` over a replica of its own, which listens on tcp with CURVE keys."""
-    folder = settings.out / "frontend"
+def front_end_on(bundle: Path, scheme: Scheme, settings: Settings) -> Iterator[FrontEnd]:
+    """Yield `servd frontend` over a replica of its own, which listens there with keys."""
+    folder = settings.out / f"frontend-{scheme}"
     folder.mkdir(exist_ok=True)
     port, replica_port = free_port(), free_port()
-    (folder / FILE_NAME).write_bytes(published(replica_port))
+    (folder / FILE_NAME).write_bytes(published(replica_port, scheme))
     shutil.rmtree(folder / "keys", ignore_errors=True)
-    write_keys(folder / "keys")
-    keys = f"--curve={folder / 'keys'}"
+    if scheme == "tls":
+        write_certificates(folder / "keys")
+        keys = f"--tls={folder / 'keys'}"
+    else:
+        write_keys(folder / "keys")
+        keys = f"--curve={folder / 'keys'}"
     replica = [
         *(sys.executable, "-m", "model_runtime", f"--bundle={bundle}", "--model=m"),
-        *("--version=1", f"--listen=tcp://127.0.0.1:{replica_port}", keys),
+        *("--version=1", f"--listen={scheme}://127.0.0.1:{replica_port}", keys),
     ]
     front_end = [
         *(sys.executable, "-m", "servd", "frontend", "--registry", str(folder), keys),
@@ -160,7 +178,7 @@ def front_end_on(bundle: Path, settings: Settings) -> Iterator[FrontEnd]:
     log = folder / "log"
     with (
         subprocess.Popen(replica, cwd=ROOT, stdout=subprocess.DEVNULL) as process,
-        FrontEnd("front end", front_end, port, log=log) as server,
+        FrontEnd(f"front end, {_CARRIERS[scheme]}", front_end, port, log=log) as server,
     ):
         server.replica_pids = [process.pid]
         try:
@@ -170,7 +188,7 @@ def front_end_on(bundle: Path, settings: Settings) -> Iterator[FrontEnd]:
             process.kill()
 
 
-def published(port: int) -> bytes:
+def published(port: int, scheme: Scheme) -> bytes:
     """Return the registry of one application on the model at a port of loopback."""
     name = WORKLOADS["W1"].name
     state = RegistryState(
@@ -186,7 +204,7 @@ def published(port: int) -> bytes:
         {"m": "1"},
         {name: ("m",)},
     )
-    return encode(Published(feed.pack_state(state), {"m:1": Endpoint("127.0.0.1", port)}))
+    return encode(Published(feed.pack_state(state), {"m:1": Endpoint("127.0.0.1", port, scheme)}))
 
 
 def wait_until_ready(port: int) -> None:

@@ -7,13 +7,17 @@ import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_runtime.admission import KeyFileError, ReplicaKeys, read_replica_keys
+from model_runtime.carriers import TLS_SCHEME
 from model_runtime.health import parse_address
 from model_runtime.init import stand_in
 from model_runtime.loop import Options, Replica
 from model_runtime.signals import StopSignal
+
+if TYPE_CHECKING:
+    from model_runtime.tls import Identity
 
 PR_SET_PDEATHSIG = 1
 
@@ -33,7 +37,13 @@ def main() -> int:
 
 
 def _options() -> Options:
-    given = _parser(os.environ).parse_args()
+    parser = _parser(os.environ)
+    given = parser.parse_args()
+    is_tls = given.listen.startswith(TLS_SCHEME)
+    if is_tls and given.tls is None:
+        parser.error(f"--listen {given.listen} needs --tls DIR: a certificate and a key")
+    if given.tls is not None and not is_tls:
+        parser.error(f"--tls is for --listen tls://HOST:PORT, not for {given.listen}")
     return Options(
         listen=given.listen,
         bundle=given.bundle,
@@ -42,7 +52,7 @@ def _options() -> Options:
         replica=given.replica,
         max_batch=given.max_batch,
         orphan_timeout_s=given.orphan_timeout,
-        keys=given.curve,
+        keys=given.tls or given.curve,
         health=given.health,
         predict_timeout_s=given.predict_timeout,
         work=given.work,
@@ -65,7 +75,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             settings |= {"default": environ[variable], "required": False}
         parser.add_argument(f"--{name}", help=f"{text} [{variable}]", **settings)
 
-    add("listen", "ZeroMQ address to listen at", required=True)
+    add("listen", "where to listen: unix://PATH, tls://HOST:PORT, tcp://HOST:PORT", required=True)
     parser.add_argument("--bundle", required=True, type=Path, help="folder with model.json")
     add("model", "what it is deployed as", "SERVD_MODEL_NAME", required=True)
     add("version", "and which of its versions it is", "SERVD_MODEL_VERSION", required=True)
@@ -73,6 +83,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     add("max-batch", "-1: any size", type=int, default=-1)
     add("orphan-timeout", "end after so many silent seconds", type=float)
     add("curve", "folder with replica.secret and frontend.public", type=_keys)
+    add("tls", "folder with replica.crt, replica.key and frontend.crt", type=_identity)
     add("health", "HOST:PORT for /healthz and /readyz", type=host_port)
     add("predict-timeout", "/healthz fails after a call so long", type=_seconds, default=60.0)
     add("work", "folder for a copy of the bundle, in which the model runs", type=Path)
@@ -88,6 +99,15 @@ def host_port(text: str) -> str:
 def _keys(folder: str) -> ReplicaKeys:
     try:
         return read_replica_keys(Path(folder))
+    except KeyFileError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _identity(folder: str) -> "Identity":
+    from model_runtime.tls import read_identity  # noqa: PLC0415 - loads OpenSSL
+
+    try:
+        return read_identity(Path(folder), "replica")
     except KeyFileError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 

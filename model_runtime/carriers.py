@@ -1,7 +1,8 @@
-"""How messages reach a replica: the listening end of the two carriers. Used by connection.py.
+"""How messages reach a replica: the listening end of the carriers. Used by connection.py.
 
 `unix://PATH` is a stream socket of this machine: one system call a message and no thread between.
-`ipc://` and `tcp://` are ZeroMQ's ROUTER. Both carry the frames of docs/protocol.md.
+`tls://` (tls_listener.py) is the same for other machines. `ipc://` and `tcp://` are ZeroMQ's
+ROUTER. All carry the frames of docs/protocol.md.
 """
 
 import os
@@ -13,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import zmq
 
@@ -21,7 +22,13 @@ from model_runtime.admission import Admission, ReplicaKeys
 from model_runtime.framing import LONG_BYTES, Assembler, prefix
 from model_runtime.protocol import ProtocolError
 
+if TYPE_CHECKING:
+    from model_runtime.tls import Identity
+
+    Keys = ReplicaKeys | Identity
+
 STREAM_SCHEME: Final = "unix://"
+TLS_SCHEME: Final = "tls://"
 SEND_TIMEOUT_S: Final = 2
 """A frontend that does not read its answers for so long is hung up on: others wait behind it."""
 
@@ -74,32 +81,47 @@ class Listener(Protocol):
         ...
 
 
-def listen(address: str, keys: ReplicaKeys | None = None) -> Listener:
-    """Return the listener of an address; keys are for ZeroMQ's.
+def listen(address: str, keys: "Keys | None" = None) -> Listener:
+    """Return the listener of an address; keys are for replicas that other machines can reach.
 
     Raises:
         OSError: nobody can listen there.
+        KeyFileError: there are no keys, and it does not listen without.
     """
     if address.startswith(STREAM_SCHEME):
         return StreamListener(address.removeprefix(STREAM_SCHEME))
-    return ZmqListener(address, keys)
+    if address.startswith(TLS_SCHEME):
+        # Only here: replicas of one machine do without OpenSSL.
+        from model_runtime.tls_listener import TlsListener  # noqa: PLC0415
+
+        return TlsListener(address, None if isinstance(keys, ReplicaKeys) else keys)
+    return ZmqListener(address, keys if isinstance(keys, ReplicaKeys) else None)
 
 
 class StreamListener:
-    """A unix stream socket that any number of frontends connect to."""
+    """A stream socket that any number of frontends connect to; here a unix one."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, address: str) -> None:
         self._poll = select.epoll()
-        self._door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        Path(path).unlink(missing_ok=True)
-        self._door.bind(path)
-        Path(path).chmod(_OWNERS_ALONE)  # before that, its folder (0700) guards it
+        self._door = self._bind(address)
         self._door.listen(64)
         self._door.setblocking(False)
         self._poll.register(self._door.fileno(), select.EPOLLIN)
-        self._peers: dict[int, _StreamPeer] = {}
-        self._come: deque[tuple[_StreamPeer, list[bytes]]] = deque()
+        self._peers: dict[int, StreamPeer] = {}
+        self._come: deque[tuple[StreamPeer, list[bytes]]] = deque()
         self._arrived = memoryview(bytearray(_RECEIVE_BYTES))
+
+    def _bind(self, path: str) -> socket.socket:
+        """Return the socket at an address, which does not listen yet."""
+        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        Path(path).unlink(missing_ok=True)
+        door.bind(path)
+        Path(path).chmod(_OWNERS_ALONE)  # before that, its folder (0700) guards it
+        return door
+
+    def _welcome(self, accepted: socket.socket) -> "StreamPeer | None":
+        """Return the peer at the other end of a new connection; None for a stranger."""
+        return StreamPeer(accepted) if _is_owners(accepted) else None
 
     def receive(self, *, is_waiting: bool) -> tuple[Peer, list[bytes]] | None:
         """Return the next message; where none is left, read from all that can be read."""
@@ -129,7 +151,7 @@ class StreamListener:
             return True
         try:
             if sum(map(len, frames)) <= LONG_BYTES:
-                peer.socket.sendall(b"".join((prefix(*frames), *frames)))
+                peer.write(b"".join((prefix(*frames), *frames)))
             else:
                 self._send_long(peer, frames, between)
         except OSError:
@@ -138,7 +160,7 @@ class StreamListener:
         return True
 
     def _send_long(
-        self, peer: "_StreamPeer", frames: tuple[bytes, ...], between: Callable[[], None] | None
+        self, peer: "StreamPeer", frames: tuple[bytes, ...], between: Callable[[], None] | None
     ) -> None:
         """Send a message piece by piece, uncopied."""
         later: list[tuple[bytes, ...]] = []
@@ -146,13 +168,13 @@ class StreamListener:
         try:
             for frame in (prefix(*frames), *frames):
                 for at in range(0, len(frame), LONG_BYTES):
-                    peer.socket.sendall(memoryview(frame)[at : at + LONG_BYTES])
+                    peer.write(memoryview(frame)[at : at + LONG_BYTES])
                     if between is not None:
                         between()
         finally:
             peer.later = None
         for message in later:
-            peer.socket.sendall(b"".join((prefix(*message), *message)))
+            peer.write(b"".join((prefix(*message), *message)))
 
     def _read_all(self, wait_s: float) -> int:
         """Read once from everybody who has sent something; return how many bytes were read."""
@@ -184,22 +206,23 @@ class StreamListener:
             accepted, _ = self._door.accept()
         except OSError:
             return  # it hung up before it was accepted
-        if not _is_owners(accepted):
+        peer = self._welcome(accepted)
+        if peer is None:
             accepted.close()
             return
         accepted.setblocking(True)
         accepted.setsockopt(
             socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_S, 0)
         )
-        self._peers[accepted.fileno()] = _StreamPeer(accepted)
+        self._peers[accepted.fileno()] = peer
         self._poll.register(accepted.fileno(), select.EPOLLIN)
 
-    def _read(self, peer: "_StreamPeer") -> int:
+    def _read(self, peer: "StreamPeer") -> int:
         size = 0
         try:
             # Into one buffer: a fresh one of this size is mapped and unmapped for each message.
             size = peer.socket.recv_into(self._arrived, 0, socket.MSG_DONTWAIT)
-            messages = peer.assembler.feed(bytes(self._arrived[:size])) if size else None
+            messages = peer.feed(bytes(self._arrived[:size])) if size else None
         except BlockingIOError:
             return 0
         except (OSError, ProtocolError):
@@ -211,7 +234,7 @@ class StreamListener:
             self._come.append((peer, message))
         return size
 
-    def _drop(self, peer: "_StreamPeer") -> None:
+    def _drop(self, peer: "StreamPeer") -> None:
         if not peer.is_gone:
             peer.is_gone = True
             descriptor = peer.socket.fileno()
@@ -226,15 +249,19 @@ def _is_owners(accepted: socket.socket) -> bool:
     return _CREDENTIALS.unpack(credentials)[1] in (0, os.geteuid())
 
 
-class _StreamPeer:
-    """One connected frontend; `later` is what waits while a long message is sent to it."""
+class StreamPeer:
+    """One connected frontend; `later` is what waits while a long message is sent to it.
 
-    __slots__ = ("assembler", "is_gone", "later", "socket")
+    `write` sends bytes, all of them; `feed` takes what was read and returns the messages in it.
+    """
+
+    __slots__ = ("feed", "is_gone", "later", "socket", "write")
 
     def __init__(self, accepted: socket.socket) -> None:
         self.socket = accepted
         self.later: list[tuple[bytes, ...]] | None = None
-        self.assembler = Assembler()
+        self.write: Callable[[Any], object] = accepted.sendall
+        self.feed: Callable[[bytes], list[list[bytes]]] = Assembler().feed
         self.is_gone = False
 
 

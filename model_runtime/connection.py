@@ -12,14 +12,16 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from model_runtime import forks, protocol
-from model_runtime.admission import ReplicaKeys
 from model_runtime.carriers import Peer, listen
 from model_runtime.framing import LONG_BYTES
 from model_runtime.health import Health
 from model_runtime.inputs import Batch
+
+if TYPE_CHECKING:
+    from model_runtime.carriers import Keys
 
 BEAT_S = 0.5
 
@@ -40,10 +42,10 @@ class ReplicaSocket:
     """The socket, the frontends that are known, and what the replica says of itself.
 
     `info` is the map that STATE carries; `last_heard_s` is when any frontend last said anything.
-    With `keys` it speaks CURVE, and only with the frontend whose key they name.
+    With `keys` it speaks CURVE or TLS, and only with the frontend whose key they name.
     """
 
-    def __init__(self, address: str, info: dict[str, Any], keys: ReplicaKeys | None = None) -> None:
+    def __init__(self, address: str, info: dict[str, Any], keys: "Keys | None" = None) -> None:
         self.info = info
         self.state = protocol.LOADING
         self.last_heard_s = time.monotonic()

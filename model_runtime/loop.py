@@ -12,9 +12,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_runtime import manifest, protocol, workspace
-from model_runtime.admission import ReplicaKeys
 from model_runtime.attention import Attention
 from model_runtime.carriers import WAKE_MS
 from model_runtime.connection import ReplicaSocket, Work
@@ -25,6 +25,9 @@ from model_runtime.inputs import Batch
 from model_runtime.loaders import load
 from model_runtime.loaders.base import LoadedModel
 from model_runtime.selftest import test_call
+
+if TYPE_CHECKING:
+    from model_runtime.carriers import Keys
 
 EXIT_LOAD_FAILED = 3
 DRAIN_QUIET_S = 0.2
@@ -54,7 +57,7 @@ class Options:
     replica: int
     max_batch: int
     orphan_timeout_s: float | None
-    keys: ReplicaKeys | None = None
+    keys: "Keys | None" = None
     health: str | None = None
     predict_timeout_s: float = 60.0
     work: Path | None = None

@@ -113,7 +113,7 @@ class StreamCarrier:
         self._has_hung_up = False
         self._on_frames = on_frames
         self._socket: socket.socket | None = None
-        self._assembler = Assembler(is_in_pieces=True)
+        self._feed: Callable[[bytes], list[list[Any]]] = Assembler(is_in_pieces=True).feed
         self._arrived = memoryview(bytearray(_RECEIVE_BYTES))
         self._is_behind = True
         self._unsent: deque[tuple[Piece, ...]] = deque()
@@ -131,13 +131,16 @@ class StreamCarrier:
             sock.connect(self._path)
         except OSError:
             sock.close()
-            loop = asyncio.get_running_loop()
-            self._retry = loop.call_later(RECONNECT_MS / 1000, self.open)
+            self._open_later()
             return
         self._socket = sock
-        self._assembler = Assembler(is_in_pieces=True)
+        self._feed = Assembler(is_in_pieces=True).feed
         self._life = ProcessorTime(_listener_of(sock))
         asyncio.get_running_loop().add_reader(sock.fileno(), self.read)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Send what waits, now that there is somebody to send it to."""
         self._flush()
         if self._has_hung_up:
             self._has_hung_up = False
@@ -199,9 +202,9 @@ class StreamCarrier:
         """Send what waits, as much as the socket takes but no more than a turn's share."""
         sock = self._socket
         left = TURN_BYTES
-        while sock is not None and (self._going or self._unsent):
+        while sock is not None and (pieces := self._next_pieces()):
             try:
-                sent = sock.sendmsg(self._next_pieces())
+                sent = sock.sendmsg(pieces)
             except BlockingIOError:
                 sent = 0
             except OSError:
@@ -220,6 +223,8 @@ class StreamCarrier:
     def _next_pieces(self) -> list[Piece]:
         """Return what is to be sent next in one call of the system, without copying it."""
         if not self._going:
+            if not self._unsent:
+                return []
             self._going.extend(self._unsent.popleft())
         pieces: list[Piece] = [memoryview(self._going[0])[self._sent :][:_SEND_BYTES]]
         size = len(pieces[0])
@@ -251,7 +256,7 @@ class StreamCarrier:
         try:
             # Into one buffer: a fresh one of this size is mapped and unmapped for each message.
             size = sock.recv_into(self._arrived)
-            messages = self._assembler.feed(bytes(self._arrived[:size])) if size else None
+            messages = self._feed(bytes(self._arrived[:size])) if size else None
         except BlockingIOError:
             return
         except (OSError, ProtocolError):
@@ -270,6 +275,9 @@ class StreamCarrier:
         """Connect again, and send nothing of what was meant for the connection before."""
         self.close()
         self._has_hung_up = True
+        self._open_later()
+
+    def _open_later(self) -> None:
         self._retry = asyncio.get_running_loop().call_later(RECONNECT_MS / 1000, self.open)
 
 

@@ -7,10 +7,10 @@ The heart of `servd frontend` (cluster_frontend.py). In the place of the daemon'
 import logging
 from collections.abc import Collection, Mapping
 from functools import partial
+from typing import Final
 
 from model_runtime.attention import Attention
 from servd import feed
-from servd.curve import CurveKeys
 from servd.datatypes import ModelVersion, RegistryState, VersionId
 from servd.discovery import Discovery, Resolve, resolve
 from servd.engine import Engine
@@ -18,21 +18,21 @@ from servd.feed import ReplicaSeat, Snapshot
 from servd.follower import Follower
 from servd.handover import hold_back
 from servd.published import Endpoint, Published
-from servd.remote import TICK_S, RemoteLink, open_remote_link, suspect_silent
+from servd.remote import TICK_S, Keys, RemoteLink, open_remote_link, suspect_silent
 
 logger = logging.getLogger(__name__)
+
+NO_KEYS: Final = Keys()
 
 
 class Cluster:
     """An engine's view of a cluster. `discovery.run` and `tick`, every `TICK_S`, drive it."""
 
-    def __init__(
-        self, engine: Engine, curve: CurveKeys | None = None, resolve: Resolve = resolve
-    ) -> None:
+    def __init__(self, engine: Engine, keys: Keys = NO_KEYS, resolve: Resolve = resolve) -> None:
         self.engine = engine
         self.discovery = Discovery(self._apply, resolve)
         self._links: dict[str, RemoteLink] = {}
-        self._follower = Follower(engine, 0, partial(self._open, curve=curve))
+        self._follower = Follower(engine, 0, partial(self._open, keys=keys))
         self._wanted = RegistryState()
         self._state = RegistryState()
         self._endpoints: dict[VersionId, Endpoint] = {}
@@ -108,8 +108,8 @@ class Cluster:
         """Disconnect from every replica."""
         self._follower.close()
 
-    def _open(self, engine: Engine, seat: ReplicaSeat, *, curve: CurveKeys | None) -> RemoteLink:
-        link = self._links[seat.address] = open_remote_link(engine, seat, curve)
+    def _open(self, engine: Engine, seat: ReplicaSeat, *, keys: Keys) -> RemoteLink:
+        link = self._links[seat.address] = open_remote_link(engine, seat, keys)
         return link
 
     def _live(self) -> set[VersionId]:
@@ -195,13 +195,13 @@ def addresses(
     endpoints: Mapping[VersionId, Endpoint],
     found: Mapping[str, frozenset[str]],
 ) -> dict[str, VersionId]:
-    """Return the ZeroMQ address of each replica that was found, with the version it should be."""
+    """Return the address of each replica that was found, with the version it should be."""
     owners: dict[str, VersionId] = {}
     for version in sorted(versions):
         endpoint = endpoints[version]
         for host in found.get(endpoint.host, ()):
             place = f"[{host}]" if ":" in host else host
-            owners[f"tcp://{place}:{endpoint.port}"] = version
+            owners[f"{endpoint.scheme}://{place}:{endpoint.port}"] = version
     return owners
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from servd import __version__, log
+from servd.certificates import read_identity
 from servd.clock import monotonic
 from servd.cluster import Cluster
 from servd.config import Config
@@ -25,7 +26,7 @@ from servd.http.server import QueryServer
 from servd.offspring import offspring
 from servd.ports import base_url, free_port
 from servd.published import PublishedError, PublishedFile
-from servd.remote import TICK_S
+from servd.remote import TICK_S, Keys
 
 POLL_S: Final = 0.25
 """How often the registry's file is looked at: it adds to what is between
@@ -58,6 +59,7 @@ class ClusterFrontendSettings:
 
     registry: Path
     curve: Path | None = None
+    tls: Path | None = None
     drain_delay_s: float = 5.0
 
 
@@ -87,13 +89,14 @@ class ClusterFrontend:
     async def run(self) -> None:
         """Follow the registry, open the door, answer until told to end, drain."""
         published = self._file.read()
-        curve = read_keys(self._settings.curve) if self._settings.curve else None
+        curve, tls = self._settings.curve, self._settings.tls
+        keys = Keys(read_keys(curve) if curve else None, read_identity(tls) if tls else None)
         config = free_port(self._config, "--port")
         async with AsyncExitStack() as stack:
             stack.callback(log.release, log.to_stderr(config.log_level))
             stack.callback(log.log.info, "stopped")
             engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
-            cluster = Cluster(engine, curve, self._resolve)
+            cluster = Cluster(engine, keys, self._resolve)
             stack.callback(cluster.close)
             cluster.publish(published)
             self._on_signals()

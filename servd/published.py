@@ -7,7 +7,7 @@ name under which its replicas are found.
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -27,10 +27,14 @@ class PublishedError(ServdError):
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Where a version's replicas are: each address of `host` is one, at `port`."""
+    """Where a version's replicas are: each address of `host` is one, at `port`.
+
+    `scheme` is the carrier that they listen with (docs/protocol.md): ZeroMQ is "tcp".
+    """
 
     host: str
     port: int = REPLICA_PORT
+    scheme: Literal["tcp", "tls"] = "tcp"
 
 
 class Published(msgspec.Struct, frozen=True):

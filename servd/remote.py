@@ -7,12 +7,15 @@ its silence are all there is to go by.
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from model_runtime import protocol
+from model_runtime.carriers import TLS_SCHEME
+from model_runtime.tls import Identity
 from servd.announced import misfit
 from servd.carriers import OnFrames, ZmqCarrier
 from servd.curve import CurveKeys
@@ -21,6 +24,7 @@ from servd.dispatcher import Dispatcher
 from servd.engine import Engine
 from servd.feed import ReplicaSeat
 from servd.rpc import ReplicaConnection
+from servd.tls_carrier import TlsCarrier
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +42,13 @@ REOPEN_S: Final = 1.0
 """A silent connection is made anew so often: TCP waits ever longer before it tries a path again."""
 
 
-Curve = CurveKeys | None
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """By what replicas know this front end and it knows them: on `tcp://`, and on `tls://`."""
+
+    curve: CurveKeys | None = None
+    tls: Identity | None = None
+
 
 _EVENTS: Final = (
     zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -49,7 +59,12 @@ class MonitoredCarrier(ZmqCarrier):
     """A carrier that tells a link when its TCP connection has ended, or was refused."""
 
     def __init__(
-        self, address: str, link: "RemoteLink", engine: Engine, on_frames: OnFrames, curve: Curve
+        self,
+        address: str,
+        link: "RemoteLink",
+        engine: Engine,
+        on_frames: OnFrames,
+        curve: CurveKeys | None,
     ) -> None:
         super().__init__(address, engine.context, on_frames, curve)
         self._link = link
@@ -87,9 +102,19 @@ class MonitoredCarrier(ZmqCarrier):
 class RemoteConnection(ReplicaConnection):
     """A connection whose link hears of its end, and of a replica that speaks another version."""
 
-    def __init__(self, address: str, link: "RemoteLink", engine: Engine, curve: Curve) -> None:
-        super().__init__(address, link, engine.context, engine.clock, curve=curve)
-        self._carrier = MonitoredCarrier(address, link, engine, self._on_frames, curve)
+    def __init__(self, address: str, link: "RemoteLink", engine: Engine, keys: Keys) -> None:
+        super().__init__(address, link, engine.context, engine.clock, curve=keys.curve)
+        if address.startswith(TLS_SCHEME):
+            self._carrier = TlsCarrier(
+                address,
+                keys.tls,
+                self._on_frames,
+                on_end=link.on_end,
+                on_refused=link.on_refused,
+                on_reconnected=self._on_reconnected,
+            )
+        else:
+            self._carrier = MonitoredCarrier(address, link, engine, self._on_frames, keys.curve)
         self._link = link
 
     def _on_state(self, header: list[Any]) -> None:
@@ -162,7 +187,11 @@ class RemoteLink:
             logger.warning("%s hung up: out of rotation", self.connection.address)
             self._detach(End("hung up"))
         if not self.is_draining and self.connection.last_heard_s > self._opened_s:
-            self._reopen()  # one that refuses every handshake is left to ZeroMQ's patience
+            self._reopen()  # one that refuses every handshake is left to the carrier's patience
+
+    def on_refused(self, why: str) -> None:
+        """Take the news that there is no TLS between the replica and this front end."""
+        self.complain(f"and this front end do not know each other ({why}; see --tls)")
 
     def is_silent(self, now_s: float, limit_s: float = SILENT_S) -> bool:
         """Whether it is in rotation and has not been heard of for too long."""
@@ -211,11 +240,11 @@ class RemoteLink:
         self.open()
 
 
-def open_remote_link(engine: Engine, seat: ReplicaSeat, curve: CurveKeys | None) -> RemoteLink:
+def open_remote_link(engine: Engine, seat: ReplicaSeat, keys: Keys) -> RemoteLink:
     """Return an open link to a replica; what a follower calls for each new one."""
 
     def connect(link: RemoteLink) -> RemoteConnection:
-        return RemoteConnection(seat.address, link, engine, curve)
+        return RemoteConnection(seat.address, link, engine, keys)
 
     link = RemoteLink(engine.dispatcher(seat.version_id), connect)
     link.open()

@@ -55,7 +55,13 @@ def _duration(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
     "--curve",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Folder with the keys by which replicas know this front end.",
+    help="Folder with the keys for replicas at tcp:// endpoints.",
+)
+@click.option(
+    "--tls",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder with the certificates for replicas at tls:// endpoints.",
 )
 @click.option("--cache-size", metavar="SIZE", help="Memory of the cache.  [default: 32MiB]")
 @click.option(
@@ -90,6 +96,7 @@ def command(
     /,
     registry: Path,
     curve: Path | None,
+    tls: Path | None,
     drain_delay_s: float,
     **flags: Any,
 ) -> None:
@@ -104,7 +111,9 @@ def command(
     from servd.cluster_frontend import ClusterFrontendSettings, serve  # noqa: PLC0415 - all that serves
     from servd.offspring import offspring  # noqa: PLC0415 - as above
 
-    settings = ClusterFrontendSettings(registry=registry, curve=curve, drain_delay_s=drain_delay_s)
+    settings = ClusterFrontendSettings(
+        registry=registry, curve=curve, tls=tls, drain_delay_s=drain_delay_s
+    )
     offspring.take_in()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve(config, settings))

@@ -20,6 +20,7 @@ import pytest
 from model_runtime import manifest
 from model_runtime.manifest import Manifest
 from servd import feed
+from servd.certificates import write_certificates
 from servd.cluster_frontend import ClusterFrontend, ClusterFrontendSettings, serve
 from servd.config import Config
 from servd.curve import write_keys
@@ -49,6 +50,7 @@ class World:
         self.found = set()
         self.replicas = {}
         self.is_secret = False
+        self.scheme = "tcp"
         bundle = folder / "bundle"
         (bundle / "files").mkdir(parents=True)
         shutil.copy(MODEL, bundle / "files")
@@ -58,14 +60,17 @@ class World:
 
     def publish(self, state):
         """Write the registry's file."""
-        published = Published(feed.pack_state(state), {"m:1": Endpoint("m-1", self.port)})
+        published = Published(
+            feed.pack_state(state), {"m:1": Endpoint("m-1", self.port, self.scheme)}
+        )
         (self.folder / "registry.json").write_bytes(encode(published))
 
     def start(self, number):
         """Start a replica and let the name lead to it."""
         options = [f"--bundle={self.folder / 'bundle'}", "--model=m", "--version=1"]
-        options += [f"--listen=tcp://127.0.0.{number}:{self.port}"]
-        options += [f"--curve={self.folder / 'keys'}"] if self.is_secret else []
+        options += [f"--listen={self.scheme}://127.0.0.{number}:{self.port}"]
+        option = "tls" if self.scheme == "tls" else "curve"
+        options += [f"--{option}={self.folder / 'keys'}"] if self.is_secret else []
         self.replicas[number] = subprocess.Popen(
             [sys.executable, "-m", "model_runtime", *options], stdin=subprocess.DEVNULL
         )
@@ -197,6 +202,65 @@ def test_over_curve(world):
     run(story())
 
 
+def use_tls(world):
+    """Have replicas listen with TLS, and the registry say so."""
+    write_certificates(world.folder / "keys")
+    world.is_secret, world.scheme = True, "tls"
+    world.publish(STATE)
+
+
+def test_over_tls(world, caplog):
+    """A replica that is killed is out at once; the one that comes in its place is found again."""
+    use_tls(world)
+
+    async def story():
+        world.start(2)
+        world.start(3)
+        settings = world.settings(drain_delay_s=0, tls=world.folder / "keys")
+        front_end = asyncio.ensure_future(serve(world.config(), settings, world.resolve))
+        await world.until(200)
+        await until(lambda: caplog.text.count("is in rotation") == 2)
+        for number in range(10):
+            assert (await world.predict(number))[1]["output"] == float(number)
+        world.replicas[3].kill()
+        world.replicas[3].wait()
+        await until(lambda: "hung up: out of rotation" in caplog.text)
+        for number in range(10):
+            assert (await world.predict(number))[1]["output"] == float(number)
+        world.start(3)
+        await until(lambda: caplog.text.count("is in rotation") == 3)
+        world.replicas[2].terminate()
+        await until(lambda: world.replicas[2].poll() is not None)
+        assert world.replicas[2].returncode == 0
+        for number in range(10):
+            assert (await world.predict(number))[1]["output"] == float(number)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await front_end
+
+    run(story())
+
+
+def test_over_tls_with_other_certificates(world, tmp_path, caplog, monkeypatch):
+    """No query reaches a replica that does not know the front end; the log says what to look at."""
+    monkeypatch.setattr("servd.cluster_frontend.PATIENCE_S", 0.1)
+    use_tls(world)
+    write_certificates(tmp_path / "other")
+
+    async def story(folder, words):
+        settings = world.settings(drain_delay_s=0, tls=folder)
+        front_end = asyncio.ensure_future(serve(world.config(), settings, world.resolve))
+        await until(lambda: words in caplog.text)
+        await world.until(200)
+        assert (await world.predict(1))[0] == 503
+        os.kill(os.getpid(), signal.SIGTERM)
+        await front_end
+        assert caplog.text.count(words) == 1
+
+    world.start(2)
+    run(story(tmp_path / "other", "do not know each other (its certificate is not the known one"))
+    run(story(None, "do not know each other (this front end has no certificate; see --tls)"))
+
+
 def test_it_opens_the_door_though_a_replica_never_answers(world, monkeypatch, caplog):
     """Other applications are not held up by it for long."""
     monkeypatch.setattr("servd.cluster_frontend.PATIENCE_S", 0.1)
@@ -269,6 +333,7 @@ def test_what_it_cannot_start_with(world):
 
     async def story():
         await refused(ConfigError, "replica.public cannot be read", curve=world.folder / "no-keys")
+        await refused(ConfigError, "replica.crt cannot be read", tls=world.folder / "no-keys")
         await refused(StartError, "cannot listen on 192.0.2.1", config={"bind": "192.0.2.1"})
         (world.folder / "registry.json").unlink()
         await refused(PublishedError, "No such file or directory")

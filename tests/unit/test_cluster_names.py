@@ -19,6 +19,9 @@ def test_addresses_and_their_versions():
         "tcp://10.0.0.1:7000": ONE.id,
         "tcp://[fd00::1]:7000": ONE.id,
     }
+    endpoints = {ONE.id: Endpoint("h", 7000, "tls")}
+    tls = addresses({ONE.id}, endpoints, found)
+    assert tls.keys() == {"tls://10.0.0.1:7000", "tls://[fd00::1]:7000"}
 
 
 def test_current_versions_are_those_that_answer():

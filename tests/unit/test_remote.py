@@ -9,7 +9,7 @@ from servd.curve import CurveKeys, generate
 from servd.datatypes import GONE
 from servd.engine import Engine
 from servd.feed import ReplicaSeat
-from servd.remote import QUIET_S, REOPEN_S, SILENT_S, open_remote_link, suspect_silent
+from servd.remote import QUIET_S, REOPEN_S, SILENT_S, Keys, open_remote_link, suspect_silent
 from tests.daemon import free_port
 from tests.replicas import version_of
 from tests.scripted_replica import ScriptedReplica
@@ -36,7 +36,7 @@ async def _stage(*addresses, curve=None):
     async with Engine(0, clock) as engine:
         dispatcher = engine.prepare(ONE)
         links = [
-            open_remote_link(engine, ReplicaSeat(model="m", version="1", address=each), curve)
+            open_remote_link(engine, ReplicaSeat(model="m", version="1", address=each), Keys(curve))
             for each in addresses
         ]
         try:

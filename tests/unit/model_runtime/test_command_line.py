@@ -2,9 +2,9 @@
 
 import pytest
 
-from model_runtime.__main__ import _parser
+from model_runtime.__main__ import _options, _parser
 from model_runtime.admission import read_replica_keys
-from servd import curve
+from servd import certificates, curve
 
 ARGUMENTS = ["--bundle=/b", "--model=m", "--version=1"]
 
@@ -42,6 +42,27 @@ def test_what_is_missing_or_wrong_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit, match=r"^2$"):
         _parser({}).parse_args([*ARGUMENTS, "--listen=x", f"--curve={tmp_path}"])
     assert "replica.secret cannot be read" in capsys.readouterr().err
+
+
+def test_tls_and_its_certificates_go_together(tmp_path, monkeypatch, capsys):
+    """An address that is to be secured is not listened at without, and nothing else with them."""
+    certificates.write_certificates(tmp_path)
+
+    def said(*arguments):
+        monkeypatch.setattr("sys.argv", ["model_runtime", *ARGUMENTS, *arguments])
+        with pytest.raises(SystemExit, match=r"^2$"):
+            _options()
+        return capsys.readouterr().err
+
+    argv = ["model_runtime", *ARGUMENTS, "--listen=tls://127.0.0.1:0", f"--tls={tmp_path}"]
+    monkeypatch.setattr("sys.argv", argv)
+    assert _options().keys.is_server
+    assert "needs --tls DIR: a certificate and a key" in said("--listen=tls://127.0.0.1:0")
+    refusal = said("--listen=tcp://127.0.0.1:0", f"--tls={tmp_path}")
+    assert "--tls is for --listen tls://HOST:PORT, not for tcp://127.0.0.1:0" in refusal
+    (tmp_path / "frontend.crt").unlink()
+    refusal = said("--listen=tls://127.0.0.1:0", f"--tls={tmp_path}")
+    assert "frontend.crt cannot be read: No such file" in refusal
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""The replica's socket, spoken to by real frontends over both carriers."""
+"""The replica's socket, spoken to by real frontends over all carriers."""
 
 import contextlib
+import selectors
 import socket as sockets
 import struct
 import tempfile
@@ -14,9 +15,13 @@ import zmq
 from model_runtime import protocol
 from model_runtime.connection import FORGET_S, ReplicaSocket
 from model_runtime.framing import Assembler, prefix
+from model_runtime.health import parse_address
+from model_runtime.tls import read_identity
+from servd.certificates import write_certificates
+from tests.daemon import free_port
 
 TIMEOUT_S = 10
-SCHEMES = ("ipc", "unix")
+SCHEMES = ("ipc", "unix", "tls")
 
 
 @pytest.fixture(params=SCHEMES)
@@ -28,9 +33,14 @@ def scheme(request):
 @contextmanager
 def replica(scheme):
     """Yield a replica's socket and its address."""
-    with tempfile.TemporaryDirectory(prefix="sv-") as folder:
-        address = f"{scheme}://{Path(folder)}/r.sock"
-        with ReplicaSocket(address, {"pid": 1}) as socket:
+    with tempfile.TemporaryDirectory(prefix="sv-") as name:
+        folder, keys = Path(name), None
+        address = f"{scheme}://{folder}/r.sock"
+        if scheme == "tls":
+            write_certificates(folder)
+            address = f"tls://127.0.0.1:{free_port()}?{folder}"
+            keys = read_identity(folder, "replica")
+        with ReplicaSocket(address.partition("?")[0], {"pid": 1}, keys) as socket:
             yield socket, address
 
 
@@ -43,11 +53,48 @@ def frontend(address):
             stream.connect(address.removeprefix("unix://"))
             yield Stream(stream)
         return
+    if address.startswith("tls"):
+        with bridge(address) as stream:
+            yield Stream(stream)
+        return
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.setsockopt(zmq.LINGER, 0)
         dealer.setsockopt(zmq.RCVTIMEO, TIMEOUT_S * 1000)
         dealer.connect(address)
         yield dealer
+
+
+@contextmanager
+def bridge(address):
+    """Yield a socket whose bytes a thread carries over TLS: a handshake needs both ends."""
+    place, _, folder = address.removeprefix("tls://").partition("?")
+    near, far = sockets.socketpair()
+    near.settimeout(TIMEOUT_S)
+
+    def carry():
+        context = read_identity(Path(folder), "frontend").context
+        with far, sockets.create_connection(parse_address(place), TIMEOUT_S) as plain:
+            secure = context.wrap_socket(plain)
+            with secure, selectors.DefaultSelector() as ready:
+                ready.register(far, selectors.EVENT_READ, (far, secure))
+                ready.register(secure, selectors.EVENT_READ, (secure, far))
+                while True:
+                    for key, _ in ready.select(TIMEOUT_S):
+                        source, target = key.data
+                        data = source.recv(1 << 16)
+                        if not data:
+                            return
+                        target.sendall(data)
+
+    def carry_until_the_end():
+        with contextlib.suppress(OSError):  # either end may go first
+            carry()
+
+    carrying = threading.Thread(target=carry_until_the_end)
+    carrying.start()
+    yield near
+    near.close()
+    carrying.join()
 
 
 class Stream:
