@@ -64,11 +64,7 @@ def plan_deploy(
     Raises:
         ServdError: any of the registry's rules refuses it; the error says which.
     """
-    if request.replicas is not None:
-        check_replicas(request.replicas, lowest=1)
-    if request.batch_wait_us < 0:
-        raise InvalidValueError("the time to wait for a batch must not be below 0")
-    check_container(request)
+    _check_request(request)
     version = _version(state, request, declared_type)
     version = msgspec.structs.replace(version, image_digest=image_digest)
     current = _current_again(state, request, version)
@@ -93,6 +89,15 @@ def plan_deploy(
         is_current=current is not None,
         replicas=request.replicas,
     )
+
+
+def _check_request(request: DeployRequest) -> None:
+    """Refuse values that no registry would take."""
+    if request.replicas is not None:
+        check_replicas(request.replicas, lowest=1)
+    if request.batch_wait_us < 0:
+        raise InvalidValueError("the time to wait for a batch must not be below 0")
+    check_container(request)
 
 
 def to_retire(state: RegistryState, model: str, before: str | None, warm: int) -> list[str]:

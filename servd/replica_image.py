@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import docker
 
     from servd.imaging.additions import Additions
+    from servd.imaging.spec import ImageSpec
 
 _BUNDLE_LABEL = "io.servd.bundle"
 
@@ -35,8 +36,7 @@ def ensure_image(
     """Return the id of an image that is a replica of a version; build it unless it is there.
 
     Without a base image it is the official one of the Python that the files were deployed with.
-    `additions` returns what the settings say of packages.
-    Blocks, for minutes where packages have to be fetched.
+    `additions` returns what the settings say of packages. Blocks, for minutes where these come.
 
     Raises:
         ServdError: it cannot be built.
@@ -44,8 +44,7 @@ def ensure_image(
     from docker.errors import ImageNotFound  # noqa: PLC0415 - the SDK is an extra
 
     from servd.imaging.additions import Additions  # noqa: PLC0415
-    from servd.imaging.builder import Builder  # noqa: PLC0415 - wanted for containers only
-    from servd.imaging.context import content_of, packages_of  # noqa: PLC0415
+    from servd.imaging.context import content_of  # noqa: PLC0415
     from servd.imaging.naming import image_name  # noqa: PLC0415
     from servd.imaging.spec import ImageSpec, default_base_image  # noqa: PLC0415
 
@@ -65,11 +64,19 @@ def ensure_image(
         if found.labels.get(_BUNDLE_LABEL) == version.bundle:
             return str(found.id)
         log.warning("the image %s is not what its name says: it is built anew", tag)
+    return _build(client, replace(spec, tag=tag))
+
+
+def _build(client: "docker.DockerClient", spec: "ImageSpec") -> str:
+    """Build an image, with what there is to say of its packages in the log; return its id."""
+    from servd.imaging.builder import Builder  # noqa: PLC0415 - wanted for containers only
+    from servd.imaging.context import packages_of  # noqa: PLC0415
+
     planned = packages_of(spec)
     for remark in (*planned.notes, *planned.warnings):
-        log.warning("%s: %s", version.id, remark)
-    log.info("building the image %s", tag)
-    return str(Builder(client).build(replace(spec, tag=tag)))
+        log.warning("%s: %s", spec.tag, remark)
+    log.info("building the image %s", spec.tag)
+    return str(Builder(client).build(spec))
 
 
 def additions_of(config: Config) -> "Additions":

@@ -128,9 +128,8 @@ def _specification(
     if kind == "frontend":
         if target is not None:
             raise _usage("a front end is of no model: leave TARGET out")
-        python = ".".join(map(str, sys.version_info[:2]))
-        base_image = base or default_base_image(python)
-        yield _named(ImageSpec(kind=kind, tag="", base_image=base_image, **common), flags)
+        base = base or default_base_image(".".join(map(str, sys.version_info[:2])))
+        yield _named(ImageSpec(kind=kind, tag="", base_image=base, **common), flags)
         return
     if target is None:
         raise _usage("name a MODEL[:VERSION] or an APP, or say --kind frontend")

@@ -158,11 +158,7 @@ class ProcessLauncher:
             OSError: no process, file or folder can be made.
             BundleError: the version's files are not there.
         """
-        if not spec.bundle_dir.is_dir():
-            raise BundleError(
-                f"the files of {spec.version.id} are not in {spec.bundle_dir}",
-                hint="deploy it again, or put the data directory back",
-            )
+        _check_files(spec)
         name = secrets.token_hex(5)
         socket = self._run_dir / "r" / f"{name}.sock"
         scratch = self._scratch_dir / name
@@ -229,6 +225,14 @@ def _stand_in_home(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
         user = f"user-{os.getuid()}"
         return {"HOME": str(folder), "USER": environ.get("USER") or user}
     return {}
+
+
+def _check_files(spec: LaunchSpec) -> None:
+    if not spec.bundle_dir.is_dir():
+        raise BundleError(
+            f"the files of {spec.version.id} are not in {spec.bundle_dir}",
+            hint="deploy it again, or put the data directory back",
+        )
 
 
 def _command(spec: LaunchSpec, socket: Path, scratch: Path) -> list[str]:
