@@ -45,6 +45,15 @@ def make(bundle: Path, folder: Path | None) -> Path:
 
 
 def _fill(bundle: Path, place: Path) -> None:
+    # The user's own mask is for what the model makes; these files are nobody else's business.
+    mask = os.umask(0o077)
+    try:
+        _copy_all(bundle, place)
+    finally:
+        os.umask(mask)
+
+
+def _copy_all(bundle: Path, place: Path) -> None:
     left = MAX_TOTAL_BYTES
     for size, path in sorted(_files(bundle)):
         copy = place / path.relative_to(bundle)

@@ -53,6 +53,7 @@ def test_what_a_model_writes_ends_with_its_replica(daemon):
 
 def test_a_bundle_that_was_changed_goes_into_no_image(daemon):
     """The build refuses and says why; deploying again brings the right files."""
+    daemon.expected_errors.append("are not those that were deployed")
     model = daemon.data_dir.parent / "model.py"
     model.write_text("def f(xs):\n    return [7 for _ in xs]\n")
     assert daemon.cli("deploy", f"{model}:f", "--slo", "5s").returncode == 0
