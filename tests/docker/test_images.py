@@ -16,7 +16,7 @@ from servd.imaging.builder import Builder
 from servd.imaging.trial import LABEL
 from tests.docker.heard import Heard
 from tests.docker.registry import RefusingRegistry, Registry
-from tests.unit.imaging.specs import APPLICATION, VERSION, make_bundle, spec_of
+from tests.unit.imaging.specs import APPLICATION, make_bundle, spec_of, version_in
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -214,10 +214,11 @@ def test_an_image_for_another_machine_is_refused(build):
         build(platform="linux/s390x")
 
 
-def test_names_that_registries_refuse_go_in_as_labels(engine, build):
+def test_names_that_registries_refuse_go_in_as_labels(engine, build, tmp_path):
     """A model of Clipper's looser rule keeps its name inside."""
-    strange = msgspec.structs.replace(VERSION, model="A$b(c)", version="1+2")
-    tag, _ = build(version=strange)
+    bundle = make_bundle(tmp_path / "strange")
+    strange = msgspec.structs.replace(version_in(bundle), model="A$b(c)", version="1+2")
+    tag, _ = build(bundle=bundle, version=strange)
     labels = engine.images.get(tag).labels
     assert (labels["io.servd.model"], labels["io.servd.version"]) == VersionId("A$b(c)", "1+2")
 
