@@ -94,8 +94,6 @@ def test_strangers_are_not_believed(known, other):
         with pytest.raises(StrangerError, match="its certificate is not the known one"):
             shake(client, server)
         assert not (client.is_open and server.is_open)
-        with pytest.raises(StrangerError):
-            client.wrap(b"secret") if client.is_open else client.take(server.outgoing() or b"!")
 
 
 def test_a_replica_that_refuses_says_so(known, other, tmp_path):
@@ -126,7 +124,7 @@ def test_whoever_shows_no_certificate_is_refused(known):
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = context.wrap_bio(incoming, outgoing)
     server = Session(read_identity(known, "replica"))
-    with pytest.raises(ssl.SSLWantReadError):
+    with pytest.raises(ssl.SSLWantReadError, match="did not complete"):
         client.do_handshake()
     server.take(outgoing.read())
     incoming.write(server.outgoing())
@@ -172,11 +170,18 @@ def test_a_certificate_signed_by_the_known_one_is_another(tmp_path):
     assert not server.is_open
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 100, b"\xff\0\0\0\1\x7f"])
-def test_what_is_no_tls_is_refused(known, data):
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "http request"),
+        (b"\0" * 100, "wrong version number"),
+        (b"\xff\0\0\0\1\x7f", "wrong version number"),
+    ],
+)
+def test_what_is_no_tls_is_refused(known, data, told):
     """HTTP, a ZeroMQ greeting, noise: an error that the carriers know."""
     server = Session(read_identity(known, "replica"))
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match=told):
         server.take(data)
 
 
@@ -187,7 +192,7 @@ def test_a_forged_record_ends_the_session(known):
     shake(client, server)
     hidden = bytearray(client.wrap(b"pay 10"))
     hidden[-3] ^= 1
-    with pytest.raises(StrangerError):
+    with pytest.raises(StrangerError, match="bad record mac"):
         server.take(bytes(hidden))
 
 
@@ -196,7 +201,7 @@ def test_a_goodbye_is_an_end(known):
     client = Session(read_identity(known, "frontend"))
     server = Session(read_identity(known, "replica"))
     shake(client, server)
-    with pytest.raises(ssl.SSLWantReadError):
+    with pytest.raises(ssl.SSLWantReadError, match="did not complete"):
         client._tls.unwrap()
     with pytest.raises(StrangerError, match="goodbye"):
         server.take(client.outgoing() + b"\x17\x03\x03\0\1!")
