@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 TICK_S: Final = 0.25
 """Heartbeats, and looks at who is silent, are so far apart."""
 
-SILENT_S: Final = 1.1
+SILENT_S: Final = 1.4
 """With one tick it stays well below the 2 s within which silence takes a replica out."""
 
 QUIET_S: Final = 1.0

@@ -1,12 +1,13 @@
 """A text of metrics: rendered a slice at a time and not for each who asks. Used by both servers.
 
 With thousands of applications the text takes a tenth of a second, in which nobody else would be
-answered; so the event loop turns between slices. Who asks more often than `MAX_RENDERED` in a
-second, or again so soon that most of the time would go into rendering, gets the last text.
+answered; so the event loop turns between slices. Who asks again within `FRESH_S`, or so soon that
+most of the time would go into rendering, gets the last text. Renderings are that far apart, and not
+so many in a second whenever they are: else who asks all the time would use a second's up at once
+and see nothing new in the rest of it.
 """
 
 import asyncio
-from collections import deque
 from typing import Final, Protocol
 
 from servd import faults
@@ -16,6 +17,7 @@ from servd.http.exposition import Render, Rendering
 SLICE_S: Final = 0.001
 MAX_RENDERED: Final = 10
 """Texts in a second."""
+FRESH_S: Final = 1 / MAX_RENDERED
 REST: Final = 4
 """For so many times as long as the last text took no other is begun."""
 
@@ -38,29 +40,21 @@ class MetricsPage:
         self._figures = figures
         self._clock = figures.clock
         self._text = b""
-        self._rendered_s: deque[float] = deque(maxlen=MAX_RENDERED)
-        self._began_s = self._rested_s = 0.0
+        self._began_s = self._fresh_until_s = 0.0
         self._waiters: list[Waiter] = []
         self._rendering: Rendering | None = None
 
     def ask(self, waiter: Waiter) -> None:
         """Have a waiter told the text, now or in a later turn of the loop."""
-        times = self._rendered_s
         now_s = self._clock()
-        if self._rendering is None and self._text and self._is_too_soon(now_s):
+        if self._rendering is None and self._text and now_s < self._fresh_until_s:
             waiter.on_page(self._text)
             return
         self._waiters.append(waiter)
         if self._rendering is None:
-            times.append(now_s)
             self._began_s = now_s
             self._rendering = self._render(self._figures)
             self._go_on()
-
-    def _is_too_soon(self, now_s: float) -> bool:
-        times = self._rendered_s
-        is_often = len(times) == MAX_RENDERED and now_s - times[0] < 1.0
-        return is_often or now_s < self._rested_s
 
     async def text(self) -> bytes:
         """Return the text."""
@@ -79,7 +73,8 @@ class MetricsPage:
         except StopIteration as end:
             self._text = end.value
             now_s = self._clock()
-            self._rested_s = now_s + REST * (now_s - self._began_s)
+            rested_s = now_s + REST * (now_s - self._began_s)
+            self._fresh_until_s = max(self._began_s + FRESH_S, rested_s)
             self._tell(None)
         except Exception as error:  # noqa: BLE001 - those who wait are told
             self._tell(error)
