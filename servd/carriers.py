@@ -5,6 +5,7 @@ socket, is for replicas on this machine; `ipc://` and `tcp://`, ZeroMQ's DEALER,
 """
 
 import asyncio
+import errno
 import io
 import socket
 import struct
@@ -101,6 +102,7 @@ def carrier(
 class StreamCarrier:
     """A unix stream socket. It connects again when the replica hangs up; nobody else may.
 
+    `_at` is where it connects to, and `_pause_s` how long it waits before it tries that again.
     `_unsent` are messages that the socket has not taken, `_going` is what is left of the one that
     is being sent, and `_sent` how much of its first piece has gone. While `_is_behind`, all waits.
     """
@@ -108,7 +110,8 @@ class StreamCarrier:
     def __init__(
         self, path: str, on_frames: OnFrames, on_reconnected: Callable[[], None] = lambda: None
     ) -> None:
-        self._path = path
+        self._at: str | tuple[str, int] = path
+        self._pause_s = RECONNECT_MS / 1000
         self._on_reconnected = on_reconnected
         self._has_hung_up = False
         self._on_frames = on_frames
@@ -126,14 +129,23 @@ class StreamCarrier:
     def open(self) -> None:
         """Connect, now or as soon as the replica listens."""
         self._retry = None
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock = self._new_socket()
         try:
-            sock.connect(self._path)
+            failure = sock.connect_ex(self._at)
         except OSError:
+            failure = errno.EADDRNOTAVAIL  # a name that nobody knows, a path that is too long
+        if failure not in (0, errno.EINPROGRESS):
             sock.close()
             self._open_later()
             return
         self._socket = sock
+        self._on_open(sock)
+
+    def _new_socket(self) -> socket.socket:
+        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+
+    def _on_open(self, sock: socket.socket) -> None:
+        """Go on with a socket that is connected, or will be."""
         self._feed = Assembler(is_in_pieces=True).feed
         self._life = ProcessorTime(_listener_of(sock))
         asyncio.get_running_loop().add_reader(sock.fileno(), self.read)
@@ -166,6 +178,10 @@ class StreamCarrier:
         if self._is_behind or sock is None:
             self._keep((message,))
             return
+        self._offer(sock, message)
+
+    def _offer(self, sock: socket.socket, message: bytes) -> None:
+        """Give the socket a message that nothing waits before; keep what it does not take."""
         try:
             sent = sock.send(message)
         except BlockingIOError:
@@ -278,7 +294,7 @@ class StreamCarrier:
         self._open_later()
 
     def _open_later(self) -> None:
-        self._retry = asyncio.get_running_loop().call_later(RECONNECT_MS / 1000, self.open)
+        self._retry = asyncio.get_running_loop().call_later(self._pause_s, self.open)
 
 
 def _listener_of(sock: socket.socket) -> int:

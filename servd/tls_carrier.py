@@ -5,10 +5,10 @@ without a socket (model_runtime/tls.py): no thread is woken for a message.
 """
 
 import asyncio
-import errno
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from model_runtime.carriers import TLS_SCHEME
@@ -52,7 +52,7 @@ class TlsCarrier(StreamCarrier):
         on_refused: Callable[[str], None] = _nothing,
     ) -> None:
         super().__init__(address, on_frames, on_reconnected)
-        self._at = parse_address(address.removeprefix(TLS_SCHEME))
+        self._at = self._host, _ = parse_address(address.removeprefix(TLS_SCHEME))
         self._identity = identity
         self._on_end = on_end
         self._on_refused = on_refused
@@ -60,33 +60,29 @@ class TlsCarrier(StreamCarrier):
         self._assembler = Assembler(is_in_pieces=True)
         self._has_heard = self._is_refused = False
         self._plain: deque[Piece] = deque()
-        self._pause_s = RECONNECT_MS / 1000
 
     def open(self) -> None:
         """Begin to connect; it goes on in the event loop, and again until it succeeds."""
-        self._retry = None
         if self._identity is None:
             self._on_refused("this front end has no certificate")
-            return
-        family = socket.AF_INET6 if ":" in self._at[0] else socket.AF_INET
+        else:
+            super().open()
+
+    def _new_socket(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            failure = sock.connect_ex(self._at)
-        except OSError:
-            failure = errno.EHOSTUNREACH  # a name that nobody knows
-        if failure not in (0, errno.EINPROGRESS):
-            sock.close()
-            self._open_later()
-            return
-        self._socket = sock
+        return sock
+
+    def _on_open(self, sock: socket.socket) -> None:
         self._is_behind = True
         self._has_heard = self._is_refused = False
-        asyncio.get_running_loop().add_writer(sock.fileno(), self._on_connected, self._identity)
+        asyncio.get_running_loop().add_writer(sock.fileno(), self._on_connected)
 
-    def _on_connected(self, identity: Identity) -> None:
-        sock = self._socket
+    def _on_connected(self) -> None:
+        sock, identity = self._socket, self._identity
         assert sock is not None  # noqa: S101  # close() has removed the writer else
+        assert identity is not None  # noqa: S101  # open() has asked
         loop = asyncio.get_running_loop()
         loop.remove_writer(sock.fileno())
         if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
@@ -112,23 +108,7 @@ class TlsCarrier(StreamCarrier):
         if self._is_behind or sock is None or session is None:
             self._keep((message,))
             return
-        hidden = session.wrap(message)
-        try:
-            sent = sock.send(hidden)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return  # it has hung up: reading says so next
-        if sent < len(hidden):
-            self._wait_to_send(hidden, sent)
-
-    def _wait_to_send(self, hidden: bytes, sent: int) -> None:
-        """Keep what the socket has not taken of an encrypted message."""
-        assert self._socket is not None  # noqa: S101  # it has taken a part
-        self._is_behind = True
-        self._going.append(hidden)
-        self._sent = sent
-        asyncio.get_running_loop().add_writer(self._socket.fileno(), self._flush)
+        self._offer(sock, session.wrap(message))
 
     def _next_pieces(self) -> list[Piece]:
         """Return what is to be sent next, encrypted no earlier than it can go."""
@@ -186,15 +166,11 @@ class TlsCarrier(StreamCarrier):
             return
         if self._going:
             self._going.append(hidden)
-            return
-        try:
-            sent = sock.send(hidden)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            return  # it has hung up: reading says so next
-        if sent < len(hidden) and session.is_open:
-            self._wait_to_send(hidden, sent)
+        elif session.is_open:
+            self._offer(sock, hidden)
+        else:
+            with suppress(OSError):  # it has hung up: reading says so next
+                sock.send(hidden)  # an empty buffer takes a handshake whole
 
     def _hang_up(self) -> None:
         """Connect again, and tell of the end, or that there was no beginning."""
@@ -212,5 +188,5 @@ class TlsCarrier(StreamCarrier):
         self._on_refused(why)
 
     def _open_later(self) -> None:
-        self._retry = asyncio.get_running_loop().call_later(self._pause_s, self.open)
+        super()._open_later()
         self._pause_s = min(self._pause_s * 2, RECONNECT_MAX_S)

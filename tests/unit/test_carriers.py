@@ -1,227 +1,222 @@
-"""The connecting end of a unix stream, against the real listening end."""
+"""The connecting ends, against the real listening ends: what is the same on a unix stream and TLS.
+
+What only TLS has is in test_tls_carrier.py.
+"""
 
 import asyncio
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import tracemalloc
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import zmq
 
-from model_runtime.carriers import StreamListener, ZmqListener
+from model_runtime.carriers import ZmqListener
 from servd import carriers
-from servd.carriers import MAX_UNSENT, StreamCarrier, ZmqCarrier
+from servd.carriers import MAX_UNSENT, ZmqCarrier
+from servd.certificates import write_certificates
 from servd.processor_time import ProcessorTime
 from tests.serving import run, until
+from tests.streams import Stage, memory_peak, tls_stage
 
 
-@contextmanager
+@pytest.fixture
 def folder():
     """Yield a folder with a path that is short enough for a socket."""
     with tempfile.TemporaryDirectory(prefix="sv-") as name:
         yield Path(name)
 
 
-async def hear(listener):
-    """Return the next message and who sent it, without keeping the loop from sending it."""
-    while (message := listener.receive(is_waiting=False)) is None:  # noqa: ASYNC110 - it has no event
-        await asyncio.sleep(0.001)
-    return message
+@pytest.fixture(params=["unix", "tls"])
+def stage(request, folder):
+    """Yield both ends of a stream: its carrier is not open, and nobody listens yet."""
+    if request.param == "tls":
+        write_certificates(folder / "keys")
+        made = tls_stage(folder / "keys")
+    else:
+        made = Stage(f"unix://{folder}/r.sock")
+    yield made
+    if made.listener is not None:
+        made.listener.close()
 
 
-def test_what_is_sent_before_the_replica_listens_arrives():
-    """A connection is opened right after a launch; HELLO must not be lost."""
+def test_what_is_sent_before_the_replica_listens_arrives(stage):
+    """A connection is opened right after a launch, or before a pod listens: no HELLO is lost."""
 
     async def main():
-        with folder() as place:
-            come = []
-            carrier = StreamCarrier(str(place / "r.sock"), come.append)
-            carrier.open()
-            carrier.send(b"hello", b"data")
-            listener = StreamListener(str(place / "r.sock"))
-            peer, frames = await hear(listener)
-            assert frames == [b"hello", b"data"]
-            assert listener.send(peer, (b"state",))
-            await until(lambda: come == [[b"state"]])
-            carrier.close()
-            carrier.close()
-            carrier.send(b"late")
-            listener.close()
+        stage.carrier.open()
+        stage.carrier.send(b"hello", b"data")
+        await until(lambda: stage.carrier._retry is not None)
+        stage.listen()
+        peer, frames = await stage.hear()
+        assert frames == [b"hello", b"data"]
+        assert stage.listener.send(peer, (b"state",))
+        await until(lambda: stage.come == [[b"state"]])
+        stage.carrier.close()
+        stage.carrier.close()
+        stage.carrier.send(b"late")
 
     run(main())
 
 
-def test_large_messages_go_through_in_pieces():
-    """What the socket's buffer does not take is sent when it has room, in order."""
+def test_what_the_socket_does_not_take_is_sent_when_it_has_room(stage):
+    """In order, messages of any size; the answer may be long, too."""
 
     async def main():
-        with folder() as place:
-            come = []
-            listener = StreamListener(str(place / "r.sock"))
-            carrier = StreamCarrier(str(place / "r.sock"), come.append)
-            carrier.open()
-            sizes = (3_000_000, 7, 2_000_000)
+        with stage:
+            peer = await stage.open()
+            sizes = [3_000_000, 7, 2_000_000, *[50_000] * 100]
             for size in sizes:
-                carrier.send(b"h", bytes(size))
+                stage.carrier.send(b"h", bytes([size % 251]) * size)
+            assert stage.carrier._is_behind
             for size in sizes:
-                peer, frames = await hear(listener)
-                assert frames == [b"h", bytes(size)]
-            assert await asyncio.to_thread(listener.send, peer, (b"r", bytes(5_000_000)))
-            await until(lambda: come)
-            assert b"".join(come[0][1]) == bytes(5_000_000)
-            carrier.close()
-            listener.close()
+                assert (await stage.hear())[1] == [b"h", bytes([size % 251]) * size]
+            assert not stage.carrier._is_behind
+            assert await asyncio.to_thread(stage.listener.send, peer, (b"r", bytes(5_000_000)))
+            await until(lambda: stage.come)
+            assert b"".join(stage.come[0][1]) == bytes(5_000_000)
 
     run(main())
 
 
-def test_a_replica_that_hangs_up_is_connected_to_again():
-    """It may have dropped a frontend that was too slow; its process lives."""
+def test_a_replica_that_hangs_up_is_connected_to_again(stage):
+    """It may have dropped a frontend that was too slow; nothing that was meant for it is sent."""
 
     async def main():
-        with folder() as place:
-            listener = StreamListener(str(place / "r.sock"))
-            carrier = StreamCarrier(str(place / "r.sock"), [].append)
-            carrier.open()
-            carrier.send(b"one")
-            peer, _ = await hear(listener)
-            listener._drop(peer)
-            assert not listener.send(peer, (b"nobody",))
-            await until(lambda: carrier._socket is None)
-            carrier.send(b"two")
-            assert (await hear(listener))[1] == [b"two"]
-            carrier.close()
-            listener.close()
+        with stage:
+            peer = await stage.open()
+            stage.listener.send(peer, (b"state",))
+            await until(lambda: stage.come)
+            stage.listener._drop(peer)
+            assert not stage.listener.send(peer, (b"nobody",))
+            await until(lambda: stage.carrier._socket is None)
+            assert not stage.reconnected
+            stage.carrier.send(b"two")
+            assert (await stage.hear())[1] == [b"two"]
+            assert stage.reconnected == [1]
+            assert stage.ends == ([1] if stage.known else [])  # a link hears of it on TLS only
+            assert stage.refusals == []
 
     run(main())
 
 
-def test_messages_for_a_replica_that_never_listens_are_bounded():
+def test_messages_for_a_replica_that_never_listens_are_bounded(stage):
     """A daemon must not fill up with heartbeats to nobody."""
 
     async def main():
-        carrier = StreamCarrier("/nonexistent/r.sock", [].append)
-        carrier.open()
+        stage.carrier.open()
         for _ in range(MAX_UNSENT + 100):
-            carrier.send(b"beat")
-        assert len(carrier._unsent) == MAX_UNSENT
-        carrier.close()
+            stage.carrier.send(b"beat")
+        assert len(stage.carrier._unsent) == MAX_UNSENT
+        stage.carrier.close()
 
     run(main())
 
 
-@contextmanager
-def memory_peak():
-    """Yield a function that returns the most bytes that were allocated at a time since."""
-    tracemalloc.start()
-    try:
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
-        yield lambda: tracemalloc.get_traced_memory()[1] - before
-    finally:
-        tracemalloc.stop()
+async def read_raw(peer, size):
+    """Read so many bytes from a frontend as they come, without looking at them."""
+    read = 0
+    while read < size:
+        await asyncio.sleep(0)
+        with suppress(BlockingIOError):
+            read += len(peer.socket.recv(1 << 16, socket.MSG_DONTWAIT))
 
 
-def test_sending_a_long_message_copies_none_of_it():
-    """Each partial send goes on from where the last ended: the rest is not copied for it."""
+def test_sending_a_long_message_copies_none_of_it(stage):
+    """Each partial send goes on from where the last ended; TLS encrypts a slice at a time."""
 
     async def main():
-        with folder() as place:
-            listener = StreamListener(str(place / "r.sock"))
-            carrier = StreamCarrier(str(place / "r.sock"), [].append)
-            carrier.open()
+        with stage:
+            peer = await stage.open()
             message = bytes(30_000_000)
-            carrier.send_long(b"h", (memoryview(message),), b"")
+            stage.carrier.send_long(b"h", (memoryview(message),), b"")
             with memory_peak() as peak:
-                read = 0
-                while not listener._peers:
-                    listener._read_all(0)
-                (peer,) = listener._peers.values()
-                while read < len(message):
-                    await asyncio.sleep(0)
-                    read += len(peer.socket.recv(1 << 16))
-                assert peak() < 1_000_000
-            carrier.close()
-            listener.close()
+                await read_raw(peer, len(message))
+                assert peak() < 1_500_000
 
     run(main())
 
 
-def test_what_a_message_leaves_over_is_sent_without_copying_it():
+def test_what_a_message_leaves_over_is_sent_without_copying_it(stage):
     """A short message that the socket takes in part, too, is kept once."""
 
     async def main():
-        with folder() as place:
-            listener = StreamListener(str(place / "r.sock"))
-            carrier = StreamCarrier(str(place / "r.sock"), [].append)
-            carrier.open()
-            while not listener._peers:
-                listener._read_all(0)
-            carrier.send(b"h", bytes(20_000_000))
+        with stage:
+            peer = await stage.open()
+            stage.carrier.send(b"h", bytes(20_000_000))
             with memory_peak() as peak:
-                (peer,) = listener._peers.values()
-                read = 0
-                while read < 20_000_000:
-                    await asyncio.sleep(0)
-                    read += len(peer.socket.recv(1 << 16))
+                await read_raw(peer, 20_000_000)
                 assert peak() < 1_000_000
-            carrier.close()
-            listener.close()
 
     run(main())
 
 
-def test_messages_of_many_pieces_keep_their_order():
+def test_messages_of_many_pieces_keep_their_order(stage):
     """Pieces of any size, empty ones too, between other messages, as one message each."""
     chance = random.Random(5)
 
     async def main():
-        with folder() as place:
-            listener = StreamListener(str(place / "r.sock"))
-            carrier = StreamCarrier(str(place / "r.sock"), [].append)
-            carrier.open()
+        with stage:
+            await stage.open()
             sent = []
             for _ in range(30):
-                sizes = [chance.choice((0, 1, 50, 300_000)) for _ in range(chance.randint(1, 150))]
+                sizes = [chance.choice((0, 1, 50, 300_000)) for _ in range(chance.randint(1, 100))]
                 pieces = [memoryview(chance.randbytes(size)) for size in sizes]
                 lengths = chance.choice((b"", b"lens"))
-                carrier.send_long(b"long", pieces, lengths)
-                carrier.send(b"short")
+                stage.carrier.send_long(b"long", pieces, lengths)
+                stage.carrier.send(b"short")
                 sent += ([b"long", b"".join(pieces), lengths], [b"short"])
             for message in sent:
-                assert (await hear(listener))[1] == [frame for frame in message if frame]
-            carrier.close()
-            listener.close()
+                assert (await stage.hear())[1] == [frame for frame in message if frame]
 
     run(main())
 
 
-def test_a_replica_that_reads_a_long_message_shows_life():
+def test_a_replica_that_reads_a_long_message_shows_life(stage):
     """Its answer to a heartbeat waits behind that; one that stops reading shows none."""
 
     async def main():
-        with folder() as place:
-            listener = StreamListener(str(place / "r.sock"))
-            carrier = StreamCarrier(str(place / "r.sock"), [].append)
-            carrier.open()
-            carrier.send_long(b"h", (bytes(3_000_000),), b"")
-            await asyncio.sleep(0.01)
-            carrier.has_moved()
-            carrier._life = None
-            await asyncio.sleep(0.01)
-            assert not carrier.has_moved()
-            peer, _ = await hear(listener)
-            assert carrier.has_moved()
-            sending = asyncio.to_thread(listener.send, peer, (b"r", bytes(3_000_000)))
+        with stage:
+            peer = await stage.open()
+            stage.carrier.send_long(b"h", (bytes(30_000_000),), b"")
+            await asyncio.sleep(0.02)
+            stage.carrier.has_moved()
+            stage.carrier._life = None
+            await asyncio.sleep(0.02)
+            assert not stage.carrier.has_moved()
+            await stage.hear()
+            assert stage.carrier.has_moved()
+            sending = asyncio.to_thread(stage.listener.send, peer, (b"r", bytes(3_000_000)))
             assert await sending
-            assert carrier.has_moved()
-            carrier.close()
-            listener.close()
+            assert stage.carrier.has_moved()
+
+    run(main())
+
+
+def test_a_message_reaches_whoever_closes_while_it_is_told(stage):
+    """The owner of a connection may close it for what a message says; no other follows."""
+
+    async def main():
+        with stage:
+            come = stage.come
+
+            def on_frames(frames):
+                come.append(frames)
+                stage.carrier.close()
+
+            stage.carrier._on_frames = on_frames
+            peer = await stage.open()
+            stage.listener.send(peer, (b"one",))
+            stage.listener.send(peer, (b"two",))
+            await until(lambda: come)
+            await asyncio.sleep(0.01)
+            assert come == [[b"one"]]
 
     run(main())
 
@@ -248,14 +243,21 @@ def test_the_processor_time_tells_a_busy_process_from_a_stopped_one():
     assert not life.has_grown()
 
 
-def test_long_messages_over_zeromq():
+async def hear(listener):
+    """Return the next message and who sent it, without keeping the loop from sending it."""
+    while (message := listener.receive(is_waiting=False)) is None:  # noqa: ASYNC110 - it has no event
+        await asyncio.sleep(0.001)
+    return message
+
+
+def test_long_messages_over_zeromq(folder):
     """Pieces are joined a turn's share at a time; a long answer that was announced is a view."""
 
     async def main():
-        with folder() as place, zmq.Context() as context:
+        with zmq.Context() as context:
             come = []
-            listener = ZmqListener(f"ipc://{place}/r.sock", None)
-            carrier = ZmqCarrier(f"ipc://{place}/r.sock", context, come.append, None)
+            listener = ZmqListener(f"ipc://{folder}/r.sock", None)
+            carrier = ZmqCarrier(f"ipc://{folder}/r.sock", context, come.append, None)
             carrier.send_long(b"early", (b"x",), b"")
             carrier.open()
             assert not carrier.has_moved()
