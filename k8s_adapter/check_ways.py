@@ -75,8 +75,41 @@ def _check_registry(item: Item, items: list[Item]) -> Iterator[Fault]:
         elif not any(port in open_ports(pod) for pod in _of_service(service, items)):
             yield item.fault(f"{own}.port", f"no pod of Service {host} opens port {port}")
         else:
+            yield from _check_scheme(item, version, endpoint, items)
             for pod in _of_service(service, items):
                 yield from _check_door(pod, port, items)
+
+
+def _check_scheme(
+    item: Item, version: str, endpoint: dict[str, Any], items: list[Item]
+) -> Iterator[Fault]:
+    """Yield that replicas do not listen as front ends call them, or that those have no keys."""
+    scheme = str(endpoint.get("scheme", "tcp"))
+    path = f"data.{_REGISTRY} endpoints.{version}.scheme"
+    service = next(each for each in of_kind(items, "Service") if each.name == endpoint["host"])
+    for pod in _of_service(service, items):
+        if not any(word.startswith(f"{scheme}://") for word in _words(pod)):
+            yield item.fault(path, f"{pod.name} does not listen at {scheme}://")
+    for front_end in _mounting(item, items):
+        if scheme == "tls" and "--tls" not in _words(front_end):
+            yield item.fault(path, f"{front_end.name} has no certificates (--tls)")
+
+
+def _words(pod: Item) -> list[str]:
+    """Return the arguments of a Deployment's containers, and the values of their variables."""
+    boxes = [box for _, box in pod.containers()]
+    values = [entry.get("value", "") for box in boxes for entry in box.get("env", ())]
+    return [word for box in boxes for word in box.get("args", ())] + values
+
+
+def _mounting(config_map: Item, items: list[Item]) -> list[Item]:
+    """Return the Deployments whose pods mount a ConfigMap."""
+    return [
+        item
+        for item in of_kind(items, "Deployment")
+        for volume in item.at("spec.template.spec.volumes") or ()
+        if volume.get("configMap", {}).get("name") == config_map.name
+    ]
 
 
 def _check_door(pod: Item, port: Any, items: list[Item]) -> Iterator[Fault]:

@@ -5,8 +5,9 @@
 
 from k8s_adapter import resources
 from k8s_adapter.errors import NothingToExportError
-from k8s_adapter.frontends import CURVE_SECRET, TOKEN_SECRET, frontend_objects
+from k8s_adapter.frontends import TOKEN_SECRET, frontend_objects
 from k8s_adapter.identity import Identity, Object
+from k8s_adapter.keys import keys_in_use
 from k8s_adapter.names import object_names
 from k8s_adapter.options import Options, check_options
 from k8s_adapter.replicas import Seat, replica_objects, shared_objects
@@ -28,7 +29,7 @@ def cluster_objects(snapshot: Snapshot, options: Options) -> list[Object]:
         raise NothingToExportError
     names = object_names(snapshot.deployable)
     found = namespace_objects(options.namespace)
-    found += _secrets(options)
+    found += _secrets(snapshot, options)
     found += shared_objects(options)
     for version in snapshot.deployable:
         seat = Seat(version=version, name=names[version.key], options=options)
@@ -41,11 +42,11 @@ def namespace_objects(name: str) -> list[Object]:
     return [] if name in _SYSTEM_NAMESPACES else [resources.namespace(name)]
 
 
-def _secrets(options: Options) -> list[Object]:
+def _secrets(snapshot: Snapshot, options: Options) -> list[Object]:
     found: list[Object] = []
-    if options.curve:
-        identity = Identity(name=CURVE_SECRET, namespace=options.namespace)
-        found.append(resources.secret(identity, options.curve))
+    for keys in keys_in_use(snapshot.deployable, options):
+        identity = Identity(name=keys.secret, namespace=options.namespace)
+        found.append(resources.secret(identity, keys.texts(options)))
     if options.token:
         identity = Identity(name=TOKEN_SECRET, namespace=options.namespace)
         found.append(resources.secret(identity, {"token": options.token}))

@@ -1,6 +1,5 @@
 """The query frontends: stateless pods that answer HTTP and share the replicas of every version."""
 
-import hashlib
 import json
 from typing import Any, Final
 
@@ -14,10 +13,10 @@ from k8s_adapter.identity import (
     component_labels,
     component_selector,
 )
+from k8s_adapter.keys import checksum, keys_in_use, scheme_of
 from k8s_adapter.names import to_label_value
 from k8s_adapter.options import Options
 from k8s_adapter.pods import (
-    SECRET_MODE,
     Workload,
     container_security,
     http_probe,
@@ -31,12 +30,7 @@ QUERY_PORT: Final = 1337
 REPLICA_PORT: Final = 7000
 REGISTRY_MAP: Final = "query-registry"
 REGISTRY_FOLDER: Final = "/etc/servd/registry"
-CURVE_SECRET: Final = "servd-curve"  # noqa: S105 - a name
-CURVE_FOLDER: Final = "/etc/servd/curve"
 TOKEN_SECRET: Final = "servd-token"  # noqa: S105 - a name
-
-CURVE_FILES: Final = ("replica.public", "frontend.public", "frontend.secret")
-"""The key files that a frontend needs; the replicas' secret key is not its business."""
 
 PAUSE_S: Final = 10
 """How long an ending frontend goes on: kube-proxies and load balancers hear of it meanwhile."""
@@ -64,7 +58,7 @@ def frontend_objects(snapshot: Snapshot, options: Options, names: dict[str, str]
     """Return all objects of the frontends; `names` are those of the versions' Services."""
     identity = frontend_identity(snapshot, options)
     registry = Identity(name=REGISTRY_MAP, namespace=options.namespace, labels=identity.labels)
-    text = registry_text(snapshot, names)
+    text = registry_text(snapshot, options, names)
     found = [
         resources.service_account(identity),
         resources.config_map(registry, {"registry.json": text}),
@@ -83,41 +77,31 @@ def frontend_objects(snapshot: Snapshot, options: Options, names: dict[str, str]
     return found
 
 
-def registry_text(snapshot: Snapshot, names: dict[str, str]) -> str:
+def registry_text(snapshot: Snapshot, options: Options, names: dict[str, str]) -> str:
     """Return registry.json: the registry, and by version the Service that resolves to its replicas.
 
     The Service's bare name is found in the pod's own namespace, whatever the cluster's domain is.
     """
-    endpoints = {key: {"host": name, "port": REPLICA_PORT} for key, name in names.items()}
+    endpoints = {
+        version.key: {
+            "host": names[version.key],
+            "port": REPLICA_PORT,
+            "scheme": scheme_of(version, options),
+        }
+        for version in snapshot.deployable
+    }
     published: dict[str, Any] = {"registry": snapshot.registry, "endpoints": endpoints}
     return json.dumps(published, indent=2) + "\n"
-
-
-def secret_checksum(texts: dict[str, str]) -> str:
-    """Return an annotation's value that changes with a Secret, so that its pods are replaced."""
-    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
-
-
-def curve_volume(files: tuple[str, ...]) -> Object:
-    """Return the volume with the key files that a pod needs, and no others."""
-    items = [{"key": name, "path": name} for name in files]
-    secret = {"secretName": CURVE_SECRET, "defaultMode": SECRET_MODE, "items": items}
-    return {"name": "curve", "secret": secret}
-
-
-def curve_mount() -> Object:
-    """Return the mount of `curve_volume`."""
-    return {"name": "curve", "mountPath": CURVE_FOLDER, "readOnly": True}
 
 
 def _workload(snapshot: Snapshot, options: Options, identity: Identity) -> Workload:
     volumes: list[Object] = [{"name": "registry", "configMap": {"name": REGISTRY_MAP}}]
     annotations: dict[str, str] = {}
-    if options.curve:
-        volumes.append(curve_volume(CURVE_FILES))
-        annotations["servd.io/curve-checksum"] = secret_checksum(dict(options.curve))
+    for keys in keys_in_use(snapshot.deployable, options):
+        volumes.append(keys.volume(keys.frontend_files))
+        annotations |= keys.annotation(options)
     if options.token:
-        annotations["servd.io/token-checksum"] = secret_checksum({"token": options.token})
+        annotations["servd.io/token-checksum"] = checksum({"token": options.token})
     return Workload(
         identity=identity,
         container=_container(snapshot, options),
@@ -136,14 +120,13 @@ def _container(snapshot: Snapshot, options: Options) -> Object:
         tmp_mount(),
         {"name": "registry", "mountPath": REGISTRY_FOLDER, "readOnly": True},
     ]
-    if options.curve:
-        mounts.append(curve_mount())
+    mounts += [keys.mount() for keys in keys_in_use(snapshot.deployable, options)]
     return {
         "name": FRONTEND,
         "image": snapshot.frontend_image,
         "imagePullPolicy": "IfNotPresent",
         # The image has the command; what is said here adds to it.
-        "args": _arguments(options),
+        "args": _arguments(snapshot, options),
         "env": _environment(options),
         "ports": [{"name": "http", "containerPort": QUERY_PORT, "protocol": "TCP"}],
         "startupProbe": http_probe("/healthz", "http", periodSeconds=1, failureThreshold=60),
@@ -160,12 +143,12 @@ def _container(snapshot: Snapshot, options: Options) -> Object:
     }
 
 
-def _arguments(options: Options) -> list[str]:
+def _arguments(snapshot: Snapshot, options: Options) -> list[str]:
     arguments = ["--registry", REGISTRY_FOLDER, "--port", str(QUERY_PORT)]
     arguments += ["--bind", "0.0.0.0"]  # noqa: S104 - the pod's own, guarded by the policy
     arguments += ["--drain", f"{DRAIN_S}s"]
-    if options.curve:
-        arguments += ["--curve", CURVE_FOLDER]
+    for keys in keys_in_use(snapshot.deployable, options):
+        arguments += keys.argument
     if not options.token:
         arguments.append("--public-queries")
     return arguments

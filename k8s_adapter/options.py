@@ -17,8 +17,9 @@ class Options:
     """How the objects of an export are to be.
 
     `min_replicas` None: each version's own desired number. `cpu_request` and `memory` are
-    quantities for the versions that name none of their own. `curve` maps the four key files to
-    their texts; empty: replicas are reached without encryption. `token` None: anyone may query.
+    quantities for the versions that name none of their own. `tls` maps the four files of
+    certificates to their texts, `curve` those of the keys for images that are replicas by
+    themselves; empty: replicas are reached without encryption. `token` None: anyone may query.
     `ingress_namespace` is where the ingress controller's pods run; None: anyone may reach the
     frontends.
     """
@@ -37,7 +38,8 @@ class Options:
     ingress_namespace: str | None = "ingress-nginx"
     image_pull_secret: str | None = None
     service_monitor: bool = False
-    curve: Mapping[str, str] = field(default_factory=dict)
+    tls: Mapping[str, str] = field(default_factory=dict, repr=False)
+    curve: Mapping[str, str] = field(default_factory=dict, repr=False)
     token: str | None = None
 
 

@@ -5,13 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from k8s_adapter import resources
-from k8s_adapter.frontends import (
-    CURVE_FOLDER,
-    REPLICA_PORT,
-    curve_mount,
-    curve_volume,
-    secret_checksum,
-)
+from k8s_adapter.frontends import REPLICA_PORT
 from k8s_adapter.identity import (
     FRONTEND,
     PART_OF,
@@ -21,6 +15,7 @@ from k8s_adapter.identity import (
     component_labels,
     component_selector,
 )
+from k8s_adapter.keys import Keys, keys_of, scheme_of
 from k8s_adapter.names import to_label_value
 from k8s_adapter.options import Options
 from k8s_adapter.pods import (
@@ -38,7 +33,6 @@ from k8s_adapter.snapshot import Version
 ACCOUNT: Final = "servd-replica"
 BUNDLE_FOLDER: Final = "/opt/servd/bundle"
 HEALTH_PORT: Final = 7001
-CURVE_FILES: Final = ("replica.public", "replica.secret", "frontend.public")
 
 PAUSE_S: Final = 5
 """It answers on for so long, in which frontends find the one that takes its place; then SIGTERM
@@ -81,6 +75,16 @@ class Seat:
             },
             selector=component_selector(self.name, REPLICA),
         )
+
+    @property
+    def keys(self) -> Keys | None:
+        """By what front ends and the version's replicas know each other."""
+        return keys_of(self.version, self.options)
+
+    @property
+    def listen(self) -> str:
+        """Where the version's replicas listen."""
+        return f"{scheme_of(self.version, self.options)}://0.0.0.0:{REPLICA_PORT}"
 
 
 def replica_objects(seat: Seat) -> list[Object]:
@@ -146,9 +150,9 @@ def _workload(seat: Seat) -> Workload:
     if version.bundle:
         # The tag may stay the same when the files do not.
         annotations["servd.io/bundle"] = version.bundle
-    if options.curve:
-        annotations["servd.io/curve-checksum"] = secret_checksum(dict(options.curve))
-        volumes.append(curve_volume(CURVE_FILES))
+    if seat.keys:
+        annotations |= seat.keys.annotation(options)
+        volumes.append(seat.keys.volume(seat.keys.replica_files))
     return Workload(
         identity=seat.identity,
         container=_container(seat),
@@ -172,7 +176,7 @@ def _container(seat: Seat) -> Object:
         **own,
         "resources": _resources(version, options),
         "securityContext": container_security(),
-        "volumeMounts": [tmp_mount(), *([curve_mount()] if options.curve else [])],
+        "volumeMounts": [tmp_mount(), *([seat.keys.mount()] if seat.keys else [])],
     }
 
 
@@ -180,7 +184,7 @@ def _run_as_built(seat: Seat) -> Object:
     """Return how a container of servd's own making is run, asked and ended."""
     return {
         # The image has the command; what is said here adds to it.
-        "args": _arguments(seat.version, has_curve=bool(seat.options.curve)),
+        "args": _arguments(seat),
         "env": _environment(seat.version),
         "ports": [_port("rpc", REPLICA_PORT), _port("health", HEALTH_PORT)],
         # Not the liveness probe's path: loading may keep the process busy for long.
@@ -199,8 +203,8 @@ def _run_as_it_is(seat: Seat) -> Object:
     """
     version, options = seat.version, seat.options
     said = {
-        "SERVD_LISTEN": f"tcp://0.0.0.0:{REPLICA_PORT}",
-        **({"SERVD_CURVE": CURVE_FOLDER} if options.curve else {}),
+        "SERVD_LISTEN": seat.listen,
+        **({f"SERVD_{seat.keys.name.upper()}": seat.keys.folder} if seat.keys else {}),
         "SERVD_MAX_BATCH": str(version.max_batch),
         "SERVD_MODEL_NAME": version.model,
         "SERVD_MODEL_VERSION": version.version,
@@ -222,16 +226,15 @@ def _port(name: str, number: int) -> Object:
     return {"name": name, "containerPort": number, "protocol": "TCP"}
 
 
-def _arguments(version: Version, *, has_curve: bool) -> list[str]:
-    arguments = ["--listen", f"tcp://0.0.0.0:{REPLICA_PORT}", "--bundle", BUNDLE_FOLDER]
+def _arguments(seat: Seat) -> list[str]:
+    version = seat.version
+    arguments = ["--listen", seat.listen, "--bundle", BUNDLE_FOLDER]
     # One word each: a name may begin with '-'.
     arguments += [f"--model={version.model}", f"--version={version.version}"]
     arguments += ["--health", f"0.0.0.0:{HEALTH_PORT}"]
     if version.max_batch > 0:
         arguments += ["--max-batch", str(version.max_batch)]
-    if has_curve:
-        arguments += ["--curve", CURVE_FOLDER]
-    return arguments
+    return [*arguments, *(seat.keys.argument if seat.keys else ())]
 
 
 def _environment(version: Version) -> list[Object]:

@@ -11,8 +11,9 @@ from typing import Final
 from k8s_adapter import resources
 from k8s_adapter.cluster import namespace_objects
 from k8s_adapter.errors import ExportError, NoFilesError, NothingToExportError
-from k8s_adapter.frontends import TOKEN_SECRET, secret_checksum
+from k8s_adapter.frontends import TOKEN_SECRET
 from k8s_adapter.identity import Identity, Object
+from k8s_adapter.keys import checksum
 from k8s_adapter.names import to_service_name
 from k8s_adapter.options import Options, check_options
 from k8s_adapter.pods import (
@@ -152,7 +153,7 @@ def _service(identity: Identity, options: Options) -> Object:
 def _workload(app: StandaloneApp, identity: Identity, options: Options) -> Workload:
     annotations = {"servd.io/model": app.version.model, "servd.io/version": app.version.version}
     if options.token:
-        annotations["servd.io/token-checksum"] = secret_checksum({"token": options.token})
+        annotations["servd.io/token-checksum"] = checksum({"token": options.token})
     if app.version.bundle:
         annotations["servd.io/bundle"] = app.version.bundle
     # No number of replicas: the autoscaler sets it, and applying the file again would reset it.

@@ -35,12 +35,12 @@ def generate() -> dict[str, str]:
         ConfigError: the library that makes them is not installed.
     """
     try:
-        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - only here
+        from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - front ends do without
         from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - as above
     except ImportError as error:
         raise ConfigError(
             "certificates are made by the library 'cryptography', which is not installed",
-            hint="pip install 'servd[tls]'",
+            hint="pip install cryptography",
         ) from error
     texts: dict[str, str] = {}
     for role in ("replica", "frontend"):

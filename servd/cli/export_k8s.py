@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--push", is_flag=True, help="Build them and push them to the registry.")
 @click.option("--check", is_flag=True, help="Check what was written, as a cluster would.")
 @click.option("--force", is_flag=True, help="Overwrite what is not the export's own.")
+@click.option("--renew-keys", is_flag=True, help="Make other certificates and keys for all pods.")
 @pass_session
 def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     """Write what is deployed here as files for a Kubernetes cluster.
@@ -44,7 +45,8 @@ def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     from servd.export.secrets import export_secrets  # noqa: PLC0415
     from servd.export.source import read_examples, read_registry  # noqa: PLC0415
 
-    wants = {name: flags.pop(name) for name in ("build", "push", "check", "force")}
+    words = ("build", "push", "check", "force", "renew_keys")
+    wants = {name: flags.pop(name) for name in words}
     form, place = place_of(flags)
     flags["base_image"] = flags["base_image"] or session.config.base_image
     additions = take_additions(flags, session.config)
@@ -53,8 +55,12 @@ def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     _check_push(settings.image_registry or settings.image, wants)
     registry = read_registry(session.config, session.admin_url)
     images = ExportImages(session, registry, settings, additions)
-    plan = plan_export(registry, settings, export_secrets(session.config), images.contents())
+    contents = images.contents()
+    plan = plan_export(registry, settings, export_secrets(session.config), contents)
     place.check(settings, force=wants["force"])
+    if wants["renew_keys"]:  # once it is known that the export can be written
+        secrets = export_secrets(session.config, is_new=True)
+        plan = plan_export(registry, settings, secrets, contents)
     if wants["build"] or wants["push"]:
         images.build(plan, session.output, push=wants["push"])
     removed = place.write(settings, plan.files)

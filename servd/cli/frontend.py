@@ -19,7 +19,7 @@ _DELAY_S: Final = 5.0
 
 _EXAMPLES: Final = (
     "servd frontend --registry registry.json --public-queries",
-    "servd frontend --registry /etc/servd/registry --curve /etc/servd/curve",
+    "servd frontend --registry /etc/servd/registry --tls /etc/servd/tls",
 )
 
 

@@ -88,6 +88,7 @@ def options_of(settings: ExportSettings, secrets: Secrets) -> Options:
         ingress_namespace=_ingress_namespace(settings),
         image_pull_secret=settings.image_pull_secret,
         service_monitor=settings.service_monitor,
+        tls=secrets.tls,
         curve=secrets.curve,
         token=secrets.token,
     )

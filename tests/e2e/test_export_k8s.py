@@ -16,7 +16,7 @@ from tests.e2e.steps import admin, deploy, fresh_daemon, until, write_model
 
 REGISTRY = ("--image-registry", "registry.example:5000/team")
 SUM = "def feature_sum(xs):\n    return [str(sum(x)) for x in xs]\n"
-KEYS = "01-servd-curve-secret.yaml"
+KEYS = "01-servd-tls-secret.yaml"
 
 
 @pytest.fixture(scope="module")
@@ -231,10 +231,25 @@ def test_keys_are_kept_and_not_shown(deployed, folder):
     assert secret.stat().st_mode & 0o077 == 0
     (body,) = objects(secret.read_text())
     assert len(body["data"]) == 4
-    secret.write_text(secret.read_text().replace(body["data"]["replica.secret"], "b2xk"))
+    secret.write_text(secret.read_text().replace(body["data"]["replica.key"], "b2xk"))
     shown = deployed.cli("diff-k8s", cwd=folder).stdout
-    assert "replica.secret: (secret " in shown
-    assert body["data"]["replica.secret"] not in shown
+    assert "replica.key: (secret " in shown
+    assert body["data"]["replica.key"] not in shown
+
+
+def test_keys_are_renewed_where_that_is_asked(deployed, folder):
+    """The export after that one has the new ones; where nothing is written none are made."""
+    export(deployed, folder)
+    first = (folder / "k8s" / KEYS).read_text()
+    (folder / "k8s" / "mine.txt").touch()
+    refused(deployed, folder, "export-k8s", "--renew-keys")
+    (folder / "k8s" / "mine.txt").unlink()
+    assert deployed.cli("diff-k8s", cwd=folder).returncode == 0
+    export(deployed, folder, "--renew-keys", "--check")
+    second = (folder / "k8s" / KEYS).read_text()
+    assert second != first
+    export(deployed, folder)
+    assert (folder / "k8s" / KEYS).read_text() == second
 
 
 @pytest.mark.parametrize(

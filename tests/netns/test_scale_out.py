@@ -13,6 +13,7 @@ import pytest
 from model_runtime import manifest
 from model_runtime.manifest import Manifest
 from servd import feed
+from servd.certificates import write_certificates
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
 from servd.published import Endpoint, Published, encode
 from tests.netns.load import PORT, Load
@@ -31,15 +32,21 @@ QUERIES = 300
 
 
 class Cluster:
-    """What runs on the network, and what may be done to it."""
+    """What runs on the network, and what may be done to it.
 
-    def __init__(self, network, folder):
+    `scheme` is what replicas listen with: "tls" as in an export, or "tcp", here without keys.
+    """
+
+    def __init__(self, network, folder, scheme):
         self.network = network
         self.folder = folder
+        self.scheme = scheme
+        self.keys = [f"--tls={folder / 'keys'}"] if scheme == "tls" else []
         self.running = {}
 
     def write(self):
-        """Make the bundle and the published registry."""
+        """Make the bundle, the certificates and the published registry."""
+        write_certificates(self.folder / "keys")
         bundle = self.folder / "bundle"
         (bundle / "files").mkdir(parents=True)
         shutil.copy(MODEL, bundle / "files")
@@ -49,7 +56,7 @@ class Cluster:
         # No default output: a query that misses its generous objective is an error.
         app = Application(name="a", input_type=InputType.DOUBLES, slo_us=8_000_000)
         state = RegistryState({"a": app}, {VersionId("m", "1"): version}, {"m": "1"}, {"a": ("m",)})
-        published = Published(feed.pack_state(state), {"m:1": Endpoint(NAME)})
+        published = Published(feed.pack_state(state), {"m:1": Endpoint(NAME, scheme=self.scheme)})
         (self.folder / "registry.json").write_bytes(encode(published))
 
     def start(self, host):
@@ -59,9 +66,9 @@ class Cluster:
             arguments = ["-m", "servd", "frontend", *options]
         else:
             options = [f"--bundle={self.folder / 'bundle'}", "--model=m", "--version=1"]
-            options += ["--listen=tcp://0.0.0.0:7000", "--health=0.0.0.0:7001"]
+            options += [f"--listen={self.scheme}://0.0.0.0:7000", "--health=0.0.0.0:7001"]
             arguments = ["-m", "model_runtime", *options]
-        self.running[host] = self.network.start(host, *arguments, log=f"{host}.log")
+        self.running[host] = self.network.start(host, *arguments, *self.keys, log=f"{host}.log")
 
     def end(self, host, number=signal.SIGTERM):
         """Send what runs on a host a signal; return its exit status."""
@@ -99,12 +106,18 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster():
+def scheme():
+    """Return what replicas listen with; a test may choose."""
+    return "tls"
+
+
+@pytest.fixture
+def cluster(scheme):
     """Yield a cluster in which everything is ready."""
     folder = Path(tempfile.mkdtemp(prefix="sv-"))
     try:
         with Network(["c", *FRONT_ENDS, *REPLICAS, "r4"], folder) as network:
-            cluster = Cluster(network, folder)
+            cluster = Cluster(network, folder, scheme)
             cluster.write()
             cluster.name(REPLICAS)
             for host in REPLICAS + FRONT_ENDS:
@@ -137,6 +150,7 @@ def until_asked(load, count):
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize("scheme", ["tls", "tcp"])
 @pytest.mark.parametrize("how", ["cable", "firewall"])
 def test_a_replica_that_is_cut_off_and_healed(cluster, load, how):
     """It is out of rotation within two seconds, back within three; nobody goes unanswered."""
@@ -159,6 +173,7 @@ def test_a_replica_that_is_cut_off_and_healed(cluster, load, how):
         until_asked(load, QUERIES)
 
 
+@pytest.mark.parametrize("scheme", ["tls", "tcp"])
 def test_two_replicas_that_are_cut_off_together(cluster, load):
     """Their queries go to the third and not from one to the other."""
     network = cluster.network
@@ -171,6 +186,7 @@ def test_two_replicas_that_are_cut_off_together(cluster, load):
     cluster.wait_for(3, BACK_S)
 
 
+@pytest.mark.parametrize("scheme", ["tls", "tcp"])
 def test_a_replica_that_is_killed_and_replaced(cluster, load):
     """Its queries go to others at once; the one in its place is found by the name."""
     cluster.end("r3", signal.SIGKILL)

@@ -47,6 +47,17 @@ def test_the_port_may_be_left_out_and_new_fields_are_ignored():
     assert decode(_changed(change)) == PUBLISHED
 
 
+def test_an_export_of_before_tls_is_read():
+    """Its registry says nothing of how replicas are reached: by ZeroMQ; others may be on TLS."""
+
+    def change(document):
+        del document["endpoints"]["m:1"]["scheme"]
+        document["endpoints"]["m:2"]["scheme"] = "tls"
+
+    found = decode(_changed(change)).by_version()
+    assert (found["m", "1"].scheme, found["m", "2"].scheme) == ("tcp", "tls")
+
+
 @pytest.mark.parametrize(
     "text", [b"", b"{", b"[]", b"{}", b'{"registry": 1}', b"\xff", b"[" * 9999]
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from servd.export.secrets import Secrets
+from servd.export.secrets import CERTIFICATE_FILES, KEY_FILES, Secrets
 
 
 @pytest.fixture
@@ -37,5 +37,7 @@ def registry() -> dict[str, Any]:
 @pytest.fixture
 def secrets() -> Secrets:
     """Return keys that are none."""
-    names = ("frontend.public", "frontend.secret", "replica.public", "replica.secret")
-    return Secrets(curve={name: f"text of {name}" for name in names})
+    return Secrets(
+        tls={name: f"text of {name}" for name in CERTIFICATE_FILES},
+        curve={name: f"text of {name}" for name in KEY_FILES},
+    )

@@ -1,13 +1,13 @@
 """The commands that are printed after an export."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from servd.export.next_steps import next_steps
 from servd.export.plan import plan_export
-from servd.export.secrets import Secrets
 from servd.export.settings import ExportSettings, Form, Shape
 
 
@@ -65,7 +65,7 @@ def test_an_application_that_nothing_answers_for_is_not_asked(registry, secrets)
 
 def test_a_shell_takes_the_commands_as_they_are_meant(registry, secrets):
     """A path with a space is one word; a token is named, not shown."""
-    guarded = Secrets(curve=secrets.curve, token="not-a-token")
+    guarded = replace(secrets, token="not-a-token")
     steps = steps_of(registry, guarded, path="my files/k8s", examples={"iris": [1]})
     assert shlex.split(steps[0]) == ["kubectl", "apply", "-f", "my files/k8s"]
     assert '"Authorization: Bearer $SERVD_TOKEN"' in steps[-1]

@@ -1,6 +1,7 @@
 """From a registry and settings to files: images, forms, what is refused."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -8,7 +9,6 @@ import yaml
 from servd import __version__
 from servd.errors import InvalidValueError, NotFoundError, ServdError
 from servd.export.plan import SINGLE, plan_export
-from servd.export.secrets import Secrets
 from servd.export.settings import ExportSettings, Form, Shape
 
 STANDALONE = {"shape": Shape.STANDALONE}
@@ -151,7 +151,7 @@ def test_the_shapes_have_defaults_of_their_own(registry, secrets):
 
 def test_a_token_is_exported(registry, secrets):
     """Where queries need a token here, they do there."""
-    guarded = Secrets(curve=secrets.curve, token="not-a-token")
+    guarded = replace(secrets, token="not-a-token")
     for shape in Shape:
         plan = plan_export(registry, ExportSettings(shape=shape), guarded)
         assert "servd-token" in {found["metadata"]["name"] for found in plan.objects}

@@ -39,9 +39,12 @@ def snapshot(registry: dict[str, Any]) -> Snapshot:
 @pytest.fixture(scope="session")
 def secured() -> Options:
     """Return the options of an export as it is by default: with keys and a token."""
-    names = ("replica.public", "replica.secret", "frontend.public", "frontend.secret")
-    keys = {name: f"not a key but the text of {name}" for name in names}
-    return Options(curve=keys, token="not-a-token")
+
+    def texts(*endings: str) -> dict[str, str]:
+        names = [f"{role}.{ending}" for role in ("replica", "frontend") for ending in endings]
+        return {name: f"not a key but the text of {name}" for name in names}
+
+    return Options(tls=texts("crt", "key"), curve=texts("public", "secret"), token="not-a-token")
 
 
 @pytest.fixture

@@ -12,9 +12,11 @@ from tests.unit.k8s_adapter.finding import one, set_at
 
 REPLICA = ("Deployment", "feature-sum-1")
 SERVICE = ("Service", "feature-sum-1")
+FRONT_END = ("Deployment", "query-frontend")
+REACHED = "data.registry.json endpoints.feature_sum:1.scheme"
 POLICY = ("NetworkPolicy", "servd-replica")
 WAYS_OUT = ("NetworkPolicy", "query-frontend")
-KEYS = ("Secret", "servd-curve")
+KEYS = ("Secret", "servd-tls")
 NOBODY = {"matchLabels": {"a": "b"}}
 BOX = "spec.template.spec.containers[0]"
 
@@ -31,7 +33,7 @@ BOX = "spec.template.spec.containers[0]"
         (REPLICA, f"{BOX}.volumeMounts[1].mountPath", "/tmp", f"{BOX}.volumeMounts[1]", "twice"),
         (REPLICA, f"{BOX}.livenessProbe.periodSeconds", 0, f"{BOX}.livenessProbe", "below 1"),
         (REPLICA, "spec.minReadySeconds", -1, "spec.minReadySeconds", "below 0"),
-        (KEYS, "data", {"replica.secret": "%"}, "data.replica.secret", "not base64"),
+        (KEYS, "data", {"replica.key": "%"}, "data.replica.key", "not base64"),
         (POLICY, "spec.ingress[0].from[0].podSelector", NOBODY, "spec.ingress[0].from", "no pods"),
         (POLICY, "spec.ingress[0].ports[0].port", 7002, "spec.ingress[0].ports[0]", "port 7002"),
         (POLICY, "spec.ingress[0].ports[0].port", 7001, "spec.ingress", "port 7000"),
@@ -41,6 +43,14 @@ BOX = "spec.template.spec.containers[0]"
         (SERVICE, "spec.clusterIP", ..., "data.registry.json endpoints", "not headless"),
         (SERVICE, "metadata.name", "other", "data.registry.json endpoints", "'feature-sum-1'"),
         (REPLICA, f"{BOX}.ports[0].containerPort", 7002, "data.registry.json", "opens port 7000"),
+        (REPLICA, f"{BOX}.args[1]", "tcp://0.0.0.0:7000", REACHED, "feature-sum-1 does not listen"),
+        (
+            FRONT_END,
+            f"{BOX}.args",
+            ["--curve", "/a"],
+            REACHED,
+            "query-frontend has no certificates",
+        ),
         (
             ("ConfigMap", "query-registry"),
             "data",

@@ -63,7 +63,8 @@ def test_the_registry_leads_to_the_services(objects: list[Object], registry: dic
     """The published registry names every version's headless Service and holds the whole state."""
     text = one(objects, "ConfigMap", "query-registry")["data"]["registry.json"]
     published = json.loads(text)
-    assert published["endpoints"]["Tags:2026.11"] == {"host": "tags-2026-11", "port": 7000}
+    found = {"host": "tags-2026-11", "port": 7000, "scheme": "tls"}
+    assert published["endpoints"]["Tags:2026.11"] == found
     assert {end["host"] for end in published["endpoints"].values()} == set(VERSIONS)
     assert published["registry"]["links"] == registry["links"]
     assert published["registry"]["current"] == registry["current"]

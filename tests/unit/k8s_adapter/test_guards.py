@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import json
 
 from k8s_adapter.cluster import cluster_objects
 from k8s_adapter.faults import matches
@@ -83,21 +84,58 @@ def test_an_open_door_is_measured_without_a_token(snapshot: Snapshot):
     assert "authorization" not in monitor
 
 
+def mounted_keys(objects: list[Object], name: str) -> dict[str, set[str]]:
+    """Return the files of Secrets that a Deployment's pods get, by volume."""
+    volumes = pod(one(objects, "Deployment", name))["volumes"]
+    return {
+        volume["name"]: {item["key"] for item in volume["secret"]["items"]}
+        for volume in volumes
+        if "secret" in volume
+    }
+
+
 def test_each_side_gets_the_keys_that_it_needs(objects: list[Object]):
     """No frontend sees the replicas' secret key, and no replica the frontends'."""
-    mounted = {}
-    for name in ("query-frontend", "feature-sum-1"):
-        volumes = pod(one(objects, "Deployment", name))["volumes"]
-        (curve,) = (volume["secret"] for volume in volumes if volume["name"] == "curve")
-        mounted[name] = {item["key"] for item in curve["items"]}
-    assert mounted["query-frontend"] == {"replica.public", "frontend.public", "frontend.secret"}
-    assert mounted["feature-sum-1"] == {"replica.public", "replica.secret", "frontend.public"}
+    tls = {"replica.crt", "frontend.crt"}
+    curve = {"replica.public", "frontend.public"}
+    assert mounted_keys(objects, "query-frontend") == {
+        "tls": tls | {"frontend.key"},
+        "curve": curve | {"frontend.secret"},
+    }
+    assert mounted_keys(objects, "feature-sum-1") == {"tls": tls | {"replica.key"}}
+    assert mounted_keys(objects, "prebuilt-9") == {"curve": curve | {"replica.secret"}}
+
+
+def test_replicas_of_servds_own_making_are_reached_over_tls(objects: list[Object]):
+    """Images that are replicas by themselves speak ZeroMQ: they are told what protocol.md says."""
+    text = one(objects, "ConfigMap", "query-registry")["data"]["registry.json"]
+    schemes = {key: found["scheme"] for key, found in json.loads(text)["endpoints"].items()}
+    assert schemes.pop("prebuilt:9") == "tcp"
+    assert set(schemes.values()) == {"tls"}
+    arguments = container(one(objects, "Deployment", "feature-sum-1"))["args"]
+    assert arguments[:2] == ["--listen", "tls://0.0.0.0:7000"]
+    assert arguments[-2:] == ["--tls", "/etc/servd/tls"]
+    for words in (["--tls", "/etc/servd/tls"], ["--curve", "/etc/servd/curve"]):
+        arguments = container(one(objects, "Deployment", "query-frontend"))["args"]
+        at = arguments.index(words[0])
+        assert arguments[at : at + 2] == words
+
+
+def test_keys_of_zeromq_are_exported_only_where_they_are_needed(
+    snapshot: Snapshot, secured: Options
+):
+    """Without an image that is a replica by itself there is no word of them."""
+    versions = tuple(version for version in snapshot.versions if not version.is_prebuilt)
+    objects = cluster_objects(dataclasses.replace(snapshot, versions=versions), secured)
+    assert names(objects, "Secret") == ["servd-tls", "servd-token"]
+    assert "curve" not in json.dumps(objects)
 
 
 def test_secrets_hold_the_texts(objects: list[Object]):
     """The Secrets hold the keys and the token as they were given."""
-    data = one(objects, "Secret", "servd-curve")["data"]
-    assert base64.b64decode(data["replica.secret"]) == b"not a key but the text of replica.secret"
+    for name, key in (("servd-tls", "replica.key"), ("servd-curve", "replica.secret")):
+        text = base64.b64decode(one(objects, "Secret", name)["data"][key])
+        assert text == f"not a key but the text of {key}".encode()
     assert (
         base64.b64decode(one(objects, "Secret", "servd-token")["data"]["token"]) == b"not-a-token"
     )
@@ -109,12 +147,23 @@ def test_without_keys_and_token_there_are_no_secrets(snapshot: Snapshot):
     assert names(objects, "Secret") == []
     arguments = container(one(objects, "Deployment", "query-frontend"))["args"]
     assert "--public-queries" in arguments
-    assert "--curve" not in arguments
+    assert not {"--curve", "--tls"} & set(arguments)
 
 
 def test_changed_keys_replace_the_pods(snapshot: Snapshot, secured: Options):
     """Pods read their keys once: with other keys they are replaced."""
-    options = dataclasses.replace(secured, curve={**secured.curve, "replica.secret": "another"})
-    before, after = cluster_objects(snapshot, secured), cluster_objects(snapshot, options)
-    for name in ("query-frontend", "feature-sum-1"):
-        assert one(before, "Deployment", name) != one(after, "Deployment", name)
+    before = cluster_objects(snapshot, secured)
+    for field, file, replica in (
+        ("tls", "replica.key", "feature-sum-1"),
+        ("curve", "replica.secret", "prebuilt-9"),
+    ):
+        texts = {**getattr(secured, field), file: "another"}
+        after = cluster_objects(snapshot, dataclasses.replace(secured, **{field: texts}))
+        changed = [
+            found["metadata"]["name"]
+            for found in before
+            if found["kind"] == "Deployment"
+            and found != one(after, "Deployment", found["metadata"]["name"])
+        ]
+        assert {"query-frontend", replica} <= set(changed)
+        assert ("prebuilt-9" in changed) == (field == "curve")
