@@ -1,6 +1,6 @@
-"""`python -m benchmarks [run | compare | paper | soak | profile | instructions | frontend]`.
+"""`python -m benchmarks [COMMAND]`.
 
-See docs/benchmarks.md.
+run, compare, paper, soak, profile, instructions, frontend or cluster: see docs/benchmarks.md.
 """
 
 import argparse
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.callgrind import run_instructions
 from benchmarks.check import WrongAnswerError
+from benchmarks.cluster_mode import run_cluster_mode
 from benchmarks.comparison import run_comparison
 from benchmarks.daemon import Tree
 from benchmarks.document import record
@@ -175,6 +176,15 @@ def frontend_command(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+def cluster_command(settings: Settings, options: argparse.Namespace) -> int:
+    """What a query costs behind two front ends."""
+    text = run_cluster_mode(settings)
+    print(text)
+    if options.record:
+        record("cluster", text, settings.out, ())
+    return 0
+
+
 COMMANDS = {
     "run": suite_command,
     "compare": compare_command,
@@ -183,6 +193,7 @@ COMMANDS = {
     "profile": profile_command,
     "instructions": instructions_command,
     "frontend": frontend_command,
+    "cluster": cluster_command,
 }
 
 if __name__ == "__main__":

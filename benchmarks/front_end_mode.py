@@ -1,7 +1,7 @@
 """`python -m benchmarks frontend`: W1 through `servd frontend` beside the daemon's own front end.
 
 A front end on TLS streams and one on ZeroMQ, each with the keys of an export; a daemon on ZeroMQ
-and one on its unix stream. A second table is what a query costs in processor time.
+and one on its unix stream. What a query costs in processor time is cluster_mode.py's.
 """
 
 import shutil
@@ -11,19 +11,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
-from itertools import product
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from benchmarks.callgrind import wait_for_info
 from benchmarks.check import CHECK_SLO_MS, check_answers
 from benchmarks.closed_loop import closed_rounds, warm_up
 from benchmarks.daemon import Daemon
-from benchmarks.loadgen import Load, open_point
-from benchmarks.processes import cpu_s
 from benchmarks.report import markdown, print_progress, write_json
 from benchmarks.servers import Server, ServerError, free_port
 from benchmarks.settings import ROOT, Settings
@@ -39,45 +35,8 @@ READY_TIMEOUT_S = 30.0
 Scheme = Literal["tcp", "tls"]
 _CARRIERS: dict[Scheme, str] = {"tcp": "ZeroMQ", "tls": "TLS"}
 
-LOADS = (
-    Load(32, rate=5000.0, slo_ms=CHECK_SLO_MS),
-    Load(32, slo_ms=CHECK_SLO_MS),
-    Load(1, slo_ms=CHECK_SLO_MS),
-)
-"""Where replicas are sent an input or two at a time, and as fast as answers come."""
 
-
-class Paired(Protocol):
-    """What can be put under load, and whose replica's processor time is known."""
-
-    name: str
-    port: int
-
-    @property
-    def pids(self) -> list[int]:
-        """The processes that answer."""
-
-    @property
-    def replica_pids(self) -> list[int]:
-        """The processes that compute."""
-
-
-class FrontEnd(Server):
-    """A front end, and the replica that only it uses."""
-
-    replica_pids: list[int]
-
-
-class StreamDaemon(Daemon):
-    """A daemon whose replicas are on unix streams, as they are by default."""
-
-    @property
-    def replica_pids(self) -> list[int]:
-        """The processes that compute."""
-        return [row["pid"] for row in self.replicas()]
-
-
-class ZmqDaemon(StreamDaemon):
+class ZmqDaemon(Daemon):
     """A daemon in the foreground whose replicas are on ZeroMQ."""
 
     process: subprocess.Popen[bytes]
@@ -99,7 +58,7 @@ def run_front_end_mode(settings: Settings) -> str:
     """Return rates and ratios as Markdown; the figures are kept as JSON."""
     workload = WORKLOADS["W1"]
     with ExitStack() as stack:
-        stream = stack.enter_context(StreamDaemon(settings))
+        stream = stack.enter_context(Daemon(settings))
         daemon = stack.enter_context(ZmqDaemon(settings))
         for each in (stream, daemon):
             each.deploy(workload, slo_ms=CHECK_SLO_MS)
@@ -111,7 +70,6 @@ def run_front_end_mode(settings: Settings) -> str:
             check_answers(target, workload, settings)
         warm_up(targets, workload, settings)
         points = list(closed_rounds(targets, workload, settings))
-        costs = cost_rows((front_end, on_zmq, daemon, stream), settings)
     rows = [["conn", *(f"{target.name} /s" for target in targets), "TLS beside ZeroMQ"]]
     figures: dict[str, Any] = {}
     for connections in settings.connections:
@@ -129,48 +87,17 @@ def run_front_end_mode(settings: Settings) -> str:
         rows.append([str(connections), *(f"{rate:,.0f}" for rate in medians), f"{ratio:.2f}x"])
         print_progress(" ".join(rows[-1]))
     write_json(settings.out / "frontend.json", figures)
-    return f"{markdown(rows)}\n{markdown(costs)}"
-
-
-def cost_rows(targets: Sequence[Paired], settings: Settings) -> list[list[str]]:
-    """Return what a query costs each target and its replica by `LOADS`, in turns."""
-    points: dict[str, list[tuple[float, float, float]]] = {}
-    for _ in range(settings.rounds):
-        for load, target in product(LOADS, targets):
-            before = cpu_s(target.replica_pids)
-            timed = replace(load, seconds=settings.seconds)
-            point = open_point(target, WORKLOADS["W1"], settings, timed, "open")
-            answered = point.rate * settings.seconds
-            replica_us = (cpu_s(target.replica_pids) - before) / answered * 1e6
-            at = f"{load.rate:,.0f}/s" if load.rate else f"{load.connections} in flight"
-            found = points.setdefault(f"{at}: {target.name}", [])
-            found.append((point.cpu_us, replica_us, point.p50_ms))
-    rows = [["", "answers, µs", "replica, µs", "both, µs", "p50, ms"]]
-    for name, found in points.items():
-        own, replica, p50 = (statistics.median(column) for column in zip(*found, strict=True))
-        rows.append([name, f"{own:.0f}", f"{replica:.0f}", f"{own + replica:.0f}", f"{p50:.2f}"])
-        print_progress(" ".join(rows[-1]))
-    return rows
+    return markdown(rows)
 
 
 @contextmanager
-def front_end_on(bundle: Path, scheme: Scheme, settings: Settings) -> Iterator[FrontEnd]:
+def front_end_on(bundle: Path, scheme: Scheme, settings: Settings) -> Iterator[Server]:
     """Yield `servd frontend` over a replica of its own, which listens there with keys."""
     folder = settings.out / f"frontend-{scheme}"
     folder.mkdir(exist_ok=True)
     port, replica_port = free_port(), free_port()
-    (folder / FILE_NAME).write_bytes(published(replica_port, scheme))
-    shutil.rmtree(folder / "keys", ignore_errors=True)
-    if scheme == "tls":
-        write_certificates(folder / "keys")
-        keys = f"--tls={folder / 'keys'}"
-    else:
-        write_keys(folder / "keys")
-        keys = f"--curve={folder / 'keys'}"
-    replica = [
-        *(sys.executable, "-m", "model_runtime", f"--bundle={bundle}", "--model=m"),
-        *("--version=1", f"--listen={scheme}://127.0.0.1:{replica_port}", keys),
-    ]
+    keys = write(folder, published(replica_port, scheme), scheme)
+    replica = replica_command(bundle, f"{scheme}://127.0.0.1:{replica_port}", keys)
     front_end = [
         *(sys.executable, "-m", "servd", "frontend", "--registry", str(folder), keys),
         *("--bind", "127.0.0.1", "--port", str(port), "--cache-size", "0"),
@@ -178,14 +105,33 @@ def front_end_on(bundle: Path, scheme: Scheme, settings: Settings) -> Iterator[F
     log = folder / "log"
     with (
         subprocess.Popen(replica, cwd=ROOT, stdout=subprocess.DEVNULL) as process,
-        FrontEnd(f"front end, {_CARRIERS[scheme]}", front_end, port, log=log) as server,
+        Server(f"front end, {_CARRIERS[scheme]}", front_end, port, log=log) as server,
     ):
-        server.replica_pids = [process.pid]
         try:
             wait_until_ready(port)
             yield server
         finally:
             process.kill()
+
+
+def write(folder: Path, registry: bytes, scheme: Scheme) -> str:
+    """Write a registry and new keys; return the argument that both ends need for these."""
+    (folder / FILE_NAME).write_bytes(registry)
+    keys = folder / "keys"
+    shutil.rmtree(keys, ignore_errors=True)
+    if scheme == "tls":
+        write_certificates(keys)
+        return f"--tls={keys}"
+    write_keys(keys)
+    return f"--curve={keys}"
+
+
+def replica_command(bundle: Path, listen: str, keys: str) -> list[str]:
+    """Return the command line of a replica."""
+    return [
+        *(sys.executable, "-m", "model_runtime", f"--bundle={bundle}", "--model=m"),
+        *("--version=1", f"--listen={listen}", keys),
+    ]
 
 
 def published(port: int, scheme: Scheme) -> bytes:
