@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import time
 import zlib
 
 import pytest
@@ -31,6 +32,82 @@ def test_bodies_survive_packing(data):
     ):
         assert inflate(packed, encoding) == data
         assert inflate_short(packed, encoding, 1000) == data
+
+
+def members(*parts, level=9):
+    """Return gzip data of several members."""
+    return b"".join(gzip.compress(part, level) for part in parts)
+
+
+@given(st.lists(st.binary(max_size=60), min_size=2, max_size=12))
+def test_all_members_are_read(parts):
+    """Gzip data may be a series of members (RFC 1952): none is dropped, empty ones are nothing."""
+    packed = members(*parts)
+    for encoding in ("gzip", "x-gzip"):
+        assert inflate(packed, encoding) == b"".join(parts)
+        found = inflate_short(packed, encoding, 1000)
+        assert found == (None if len(parts) > 8 else b"".join(parts))
+
+
+def test_members_of_any_length_are_read():
+    """Whatever is fed at a time, a member's end may lie anywhere in it."""
+    sizes = [0, 1, 250, 300, 70_000, 5, 2_000_000, 0, 131_072, 9]
+    parts = [os.urandom(size) for size in sizes]
+    assert inflate(members(*parts, level=1), "gzip", LARGE) == b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("packed", "encoding", "said"),
+    [
+        (members(b"a") + b"garbage", "gzip", "something else follows"),
+        (members(b"a") + bytes(8), "gzip", "something else follows"),
+        (members(b"a") + zlib.compress(b"b"), "gzip", "something else follows"),
+        (members(b"a", b"b") + b"x", "gzip", "something else follows"),
+        (members(b"a") + b"\x1f", "gzip", "ends too early"),
+        (members(b"a") + b"\x1f\x8b", "gzip", "ends too early"),
+        (members(b"a", b"b")[:-1], "gzip", "ends too early"),
+        (members(b"a", b"b", b"c")[:-12], "gzip", "ends too early"),
+        (members(b"a") + b"\x1f\x8bxxxxxxxxxxxxxxxxx", "gzip", "is not gzip"),
+        (members(b"a") + members(b"b")[:-8] + bytes(8), "gzip", "is not gzip"),
+        (zlib.compress(b"a") + b"garbage", "deflate", "something else follows"),
+        (zlib.compress(b"a") + zlib.compress(b"b"), "deflate", "something else follows"),
+        (zlib.compress(b"a")[2:-4] + b"x", "deflate", "something else follows"),
+    ],
+)
+def test_what_is_behind_the_first_member_counts(packed, encoding, said):
+    """What is behind it and is no whole member is refused, not dropped."""
+    for function in (
+        lambda: inflate_short(packed, encoding, 1000),
+        lambda: inflate(packed, encoding),
+    ):
+        with pytest.raises(BodyError, match=said) as caught:
+            function()
+        assert caught.value.status == 400
+
+
+def test_the_bounds_hold_for_all_members_together():
+    """The size and the ratio of a body are those of the whole body."""
+    assert inflate(members(*[b"x" * 100] * 10), "gzip") == b"x" * 1000
+    for parts in ([b"x" * 100] * 10 + [b"x"], [b"x" * 999, b"xx"]):
+        with pytest.raises(BodyError, match="more than 1000 bytes"):
+            inflate(members(*parts), "gzip")
+    assert inflate_short(members(b"x" * 999, b"xx"), "gzip", 1000) is None
+    with pytest.raises(BodyError, match="200 times its size"):
+        inflate(members(*[bytes(900_000)] * 5), "gzip", LARGE)
+
+
+def test_very_many_members_take_time_in_proportion():
+    """Ten times as many take about ten times as long, not a hundred times."""
+    one = gzip.compress(b"")
+
+    def seconds(count):
+        packed = one * count + gzip.compress(b"x")
+        began_s = time.process_time()
+        assert inflate(packed, "gzip", LARGE) == b"x"
+        return time.process_time() - began_s
+
+    few = min(seconds(5000) for _ in range(3))
+    assert min(seconds(50_000) for _ in range(2)) < 30 * few
 
 
 @given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate", "br", "\xff"]))
