@@ -11,7 +11,8 @@ import base64
 import datetime as dt
 import json
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from itertools import chain
 from json.encoder import encode_basestring
 from typing import Any, Final, NoReturn
@@ -203,7 +204,7 @@ def _one(output: Any) -> bytes:
     if output is None or isinstance(output, bool):
         return _LITERALS[output]
     try:
-        return _encode(_dump(output))
+        return _encode(_checked(_dump(output)))
     except RecursionError:
         raise OutputError(_TOO_DEEP) from None
     except OutputError:
@@ -216,7 +217,7 @@ def _one(output: Any) -> bytes:
 def _dump_slowly(output: Any) -> bytes:
     """Return the text of an output that the JSON encoder refused as it was."""
     try:
-        return _encode(_dump(_clean(output)))
+        return _encode(_checked(_dump(_clean(output))))
     except RecursionError:
         raise OutputError(_TOO_DEEP) from None
     except OutputError:
@@ -249,10 +250,46 @@ _dump = json.JSONEncoder(
 ).encode
 
 
+def _checked(text: str) -> str:
+    """Return the text of an output unless an object in it has a name twice.
+
+    JSON's names are texts, so that of 1 is that of "1"; who reads both keeps one of them. Only
+    where a key was no text can that be, and so it is looked for only where one looks like that.
+    """
+    if _MAY_BE_NO_TEXT.search(text):
+        _parse_named(text)
+    return text
+
+
+_MAY_BE_NO_TEXT: Final = re.compile(r'"(?:[-\d][^"]*|true|false|null|NaN|Infinity)":')
+
+
+def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    named = dict(pairs)
+    if len(named) < len(pairs):
+        raise _twice(name for name, _ in pairs)
+    return named
+
+
+def _twice(names: Iterable[Any]) -> OutputError:
+    """Return the refusal of names of which one is there twice."""
+    name, _ = Counter(map(str, names)).most_common(1)[0]
+    return OutputError(
+        f"an output has a dict with two keys that are {json.dumps(name)} in JSON, "
+        "whose keys are texts: return one of them"
+    )
+
+
+_parse_named: Final = json.JSONDecoder(object_pairs_hook=_names_once).decode
+
+
 def _clean(value: Any) -> Any:
     """Return a value made of plain dicts, lists, texts and finite numbers."""
     if isinstance(value, dict):
-        return {_key(key): _clean(item) for key, item in value.items()}
+        cleaned = {_key(key): _clean(item) for key, item in value.items()}
+        if len(cleaned) < len(value):
+            raise _twice(map(_key, value))
+        return cleaned
     if isinstance(value, (list, tuple)):
         return [_clean(item) for item in value]
     if isinstance(value, float):

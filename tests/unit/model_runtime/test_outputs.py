@@ -246,6 +246,14 @@ ENDLESS.append(ENDLESS)
         ([ForeignDates()], 1, "dates or spans"),
         ([10**5000], 1, "too long"),
         ([{"a": 10**5000}], 1, "cannot be written"),
+        ([{1: "a", "1": "b"}], 1, 'two keys that are "1" in JSON'),
+        ([[{"a": [{1.5: 0, "1.5": 0}]}]], 1, 'two keys that are "1.5"'),
+        ([{None: 0, "null": 0}], 1, 'two keys that are "null"'),
+        ([{"true": 0, True: 0}], 1, 'two keys that are "true"'),
+        ([{float("nan"): 0, "NaN": 0}], 1, 'two keys that are "NaN"'),
+        ([{-1: 0, "-1": 0, "x": float("inf")}], 1, 'two keys that are "-1"'),
+        ([{np.int64(1): 0, "1": 0}], 1, 'two keys that are "1"'),
+        ([{dt.date(2020, 1, 2): 0, "2020-01-02": 0}], 1, 'two keys that are "2020-01-02"'),
     ],
 )
 def test_what_is_refused(outputs, count, words):
