@@ -238,6 +238,8 @@ class Engine:
     def _apply_objectives(self) -> None:
         tightest: dict[VersionId, float] = {}
         for route in self.by_name.values():
+            if route.slo_s <= 0:
+                continue  # no batch is short enough for it, and the others' are not to be
             for dispatcher in route.versions.values():
                 slo_s = tightest.get(dispatcher.id, route.slo_s)
                 tightest[dispatcher.id] = min(slo_s, route.slo_s)

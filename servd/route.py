@@ -4,6 +4,7 @@ A route outlives changes of its application's model; it is thrown away when the 
 """
 
 from collections import deque
+from math import inf
 
 from servd.datatypes import Application, InputType
 from servd.dispatcher import Dispatcher
@@ -82,6 +83,7 @@ class Route:
         self.application = application
         self.name = application.name
         self.input_type: InputType = application.input_type
-        self.slo_s = application.slo_us / 1e6
-        self.patience_s = self.slo_s * PATIENCE
+        # Clipper's clients may set an objective of 0 or less: its queries are late, not too many.
+        self.slo_s = max(application.slo_us, 0) / 1e6
+        self.patience_s = self.slo_s * PATIENCE if self.slo_s > 0 else inf
         self.default = default

@@ -198,16 +198,24 @@ def test_one_timer_serves_an_application():
     run(main())
 
 
-def test_an_objective_of_nothing_is_a_default():
-    """An SLO of zero or less, which Clipper accepts, answers the default."""
+@pytest.mark.parametrize("slo_ms", [0, -5])
+def test_an_objective_of_nothing_is_a_default(slo_ms):
+    """An SLO of zero or less, which Clipper accepts, is over; that of others is not touched."""
 
     async def main():
-        with ScriptedReplica() as replica:
+        with ScriptedReplica(is_holding=True) as replica:
             async with serving() as served:
-                await served.attach(replica, served.deploy(slo_ms=-5))
+                served.deploy("other", slo_ms=1000)
+                dispatcher = served.deploy(slo_ms=slo_ms)
+                await served.attach(replica, dispatcher)
                 status, answer = await served.predict({"input": [1]})
+                route = served.engine.by_name["app"]
+                assert (route.counters.refused, route.shed) == (0, 0)
+                assert route.counters.latency.total == 0
+                assert dispatcher._slo_s == 1.0
         assert status == 200
         assert answer["default"]
+        assert answer["default_explanation"] == TIMED_OUT
 
     run(main())
 
