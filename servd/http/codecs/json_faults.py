@@ -30,7 +30,14 @@ _KINDS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = tuple(
         (rb"PAR1", f"{_NOT_JSON} a Parquet file: send its rows as JSON"),
         (rb"\x80[\x02-\x05]", f"{_NOT_JSON} a pickle: send JSON"),
         (rb"\x1f\x8b", f"{_NOT_JSON} gzip: send Content-Encoding: gzip with it"),
-        (rb"\xff\xfe|\xfe\xff|\{\0|\0\{", "the body is not UTF-8 but UTF-16: encode it as UTF-8"),
+        (
+            rb"\xff\xfe\0\0|\0\0\xfe\xff|[\t-~]\0\0\0|\0\0\0[\t-~]",
+            "the body is not UTF-8 but UTF-32: encode it as UTF-8",
+        ),
+        (
+            rb"\xff\xfe|\xfe\xff|(?:[\t-~]\0){2}|(?:\0[\t-~]){2}",
+            "the body is not UTF-8 but UTF-16: encode it as UTF-8",
+        ),
         (rb"\xef\xbb\xbf", "the body begins with a byte order mark: leave it out"),
         (rb"(?s)--.{0,400}ontent-", f"{_NOT_JSON} a form (multipart): send the JSON itself"),
         (rb"\s*<", f"{_NOT_JSON} XML or HTML: send JSON"),
@@ -129,6 +136,8 @@ def _syntax_fault(text: str, error: json.JSONDecodeError) -> str:
         fault = "a number that JSON does not have (such as 01 or 1.)"
     if found == "'":
         fault += "; texts and keys are in double quotes, not in single ones"
+    elif found and not (found.isprintable() or found.isspace()):
+        fault += f"; found U+{ord(found):04X} there"
     return _at(fault, text, error.pos)
 
 

@@ -42,6 +42,11 @@ def json_error(what: str) -> RequestError:
     return RequestError(400, "Json error", f"Error parsing JSON: {what}. {SCHEMA}")
 
 
+def no_object(found: str) -> RequestError:
+    """Return the refusal of a body that is JSON, but no object: of the JSON type `found`."""
+    return RequestError(400, "Json error", f"JSON schema invalid (the body is {found}. {_SEND})")
+
+
 def no_input(body: bytes) -> RequestError:
     """Say that there is no input, and what there is instead."""
     keys = list(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
@@ -86,7 +91,7 @@ def explain(body: bytes, input_type: InputType, detail: str) -> RequestError:
             fault = fault.replace("send null", f"send null (not as one of {input_type})")
         return json_error(fault)
     if not isinstance(value, dict):
-        return RequestError(400, "Json error", "JSON schema invalid")
+        return no_object(_name(value))
     return json_error(_mismatch(value, input_type, detail))
 
 
