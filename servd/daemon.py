@@ -104,6 +104,7 @@ class Daemon:
     def __init__(self, config: Config, handshake: Handshake, *, is_forced: bool = False) -> None:
         self._is_forced = is_forced
         self._is_whole = False
+        self._is_loaded = False
         self._config = config
         self._handshake = handshake
         self._drain_s = config.drain_s
@@ -136,10 +137,19 @@ class Daemon:
             stack.callback(self._config.info_file.unlink, missing_ok=True)
             door, deployer = await self._build(stack)
             if not deployer.to_load():
-                door.set_ready()
+                self._on_loaded(door)
             self._announce()
             await self._serve(door, deployer)
         return 0
+
+    def _on_loaded(self, door: Door) -> None:
+        """Have probers told that queries are welcome."""
+        self._is_loaded = True
+        door.set_ready()
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._is_loaded and not self._stop.is_set()
 
     def shut_down(self, drain_s: float | None) -> None:
         """Begin to stop; the second time, without waiting. Called by signals and the admin API."""
@@ -186,7 +196,9 @@ class Daemon:
         deployer.apply()
         await stack.enter_async_context(
             AdminServer(
-                deployer, registry, supervisor, answering.figures, bundles, config, self.shut_down
+                *(deployer, registry, supervisor, answering.figures, bundles, config),
+                shutdown=self.shut_down,
+                is_ready=lambda: self._is_ready,
             )
         )
         door = await stack.enter_async_context(answering.open_door())
@@ -224,7 +236,9 @@ class Daemon:
 
     async def _serve(self, door: Door, deployer: Deployer) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tending = [tasks.create_task(_restore(deployer, door))]
+            tending = [
+                tasks.create_task(_restore(deployer, functools.partial(self._on_loaded, door)))
+            ]
             tending.append(tasks.create_task(offspring.keep_reaping()))
             if self._is_whole:
                 tending.append(tasks.create_task(_sweep(deployer)))
@@ -267,9 +281,9 @@ async def _sweep(deployer: Deployer) -> None:
             log.log.exception("looking for unused bundles failed")
 
 
-async def _restore(deployer: Deployer, door: Door) -> None:
+async def _restore(deployer: Deployer, on_loaded: Callable[[], None]) -> None:
     try:
-        await deployer.restore(door.set_ready)
+        await deployer.restore(on_loaded)
     except Exception:  # noqa: BLE001 - a task boundary: the daemon serves without
         log.log.exception("bringing the replicas up failed")
-        door.set_ready()
+        on_loaded()

@@ -38,7 +38,7 @@ class Hostile:
 
 Maker = Callable[[random.Random, Asked], Hostile]
 
-ANY_REFUSAL = frozenset({400, 404, 405, 408, 411, 413, 415, 417, 431})
+ANY_REFUSAL = frozenset({400, 404, 405, 408, 411, 413, 415, 417, 431, 505})
 
 
 def hostile(data: bytes, *statuses: int, most: int = 1) -> Hostile:

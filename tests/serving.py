@@ -205,12 +205,21 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(cache_bytes: int = 1 << 20, **settings: Any) -> AsyncIterator[Serving]:
-    """Yield a running engine with a query server on a free port."""
+async def serving(
+    cache_bytes: int = 1 << 20, *, is_lazy: bool = True, **settings: Any
+) -> AsyncIterator[Serving]:
+    """Yield a running engine with a query server on a free port.
+
+    `is_lazy` says that no reader of long bodies is started before there is one: most tests have
+    none.
+    """
     config = Config(data_dir=Path("unused"), query_port=0, **settings)
-    async with Engine(cache_bytes) as engine, QueryServer(engine, config) as server:
-        served = Serving(engine, server)
-        try:
-            yield served
-        finally:
-            await served.end()
+    async with Engine(cache_bytes) as engine:
+        server = QueryServer(engine, config)
+        server.reader.nursery.is_lazy = is_lazy
+        async with server:
+            served = Serving(engine, server)
+            try:
+                yield served
+            finally:
+                await served.end()

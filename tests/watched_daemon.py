@@ -38,7 +38,7 @@ class Watch:
         """Write what was seen, and begin again."""
         readers = [
             child.pid
-            for child in psutil.Process().children()
+            for child in psutil.Process().children(recursive=True)
             if "servd.http.body_reader" in child.cmdline()
         ]
         told = {"turn_ms": self._worst_s * 1e3, "peak_kb": _peak_kb(os.getpid())}

@@ -30,6 +30,9 @@ MAX_JSON_BYTES: Final = 1024 * 1024
 _FIRST_REQUEST_S: Final = 30.0
 """How long a new connection may take to send the head of its first request."""
 _END_S: Final = 1.0
+_PROBES: Final = frozenset({"/healthz", "/readyz"})
+"""What anybody may ask, as on the query port: whether the daemon lives, and is ready."""
+
 _SHARE: Final = 8
 """One in so many of the connections that this process may have is the admin API's."""
 
@@ -73,6 +76,8 @@ class AdminServer(Services):
             if timer is not None:
                 timer.cancel()
             check_head(request)
+            if request.path in _PROBES:
+                return await handler(request)
             actor.set(actor_of(request))
             if request.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise RequestRefusedError(415, "a packed body is not taken here: send it unpacked")
@@ -80,12 +85,19 @@ class AdminServer(Services):
 
         app = web.Application(middlewares=[answer_errors, check], client_max_size=MAX_JSON_BYTES)
         app.router.add_get("/", _root)
+        app.router.add_get("/healthz", _healthy)
+        app.router.add_get("/readyz", self._readiness)
         app.router.add_get(
             "/metrics", _metrics_handler(MetricsPage(prometheus_metrics, self.engine))
         )
         ClipperApi(self).add_to(app.router)
         Api(self, deployments, logs).add_to(app.router)
         return app
+
+    async def _readiness(self, _request: web.Request) -> web.Response:
+        if self.is_ready():
+            return web.Response(text="ok\n")
+        return web.Response(text="not ready\n", status=503)
 
     async def _listen(self, runner: web.AppRunner, stack: AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()
@@ -128,6 +140,10 @@ def _metrics_handler(page: MetricsPage) -> Handler:
         )
 
     return handle
+
+
+async def _healthy(_request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
 
 
 async def _root(_request: web.Request) -> web.Response:

@@ -6,12 +6,13 @@ hang-up. Made by admin.py.
 
 from typing import Any
 
-from aiohttp import StreamReader, web
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from servd import faults
-from servd.http.problems import RequestRefusedError
+from servd.http.problems import RequestRefusedError, broken_answer
+from servd.http.wire import refused_version
 
 MAX_HEAD_BYTES = 32 * 1024
 """As on the query port; aiohttp bounds each line, not all of them."""
@@ -54,6 +55,17 @@ class AdminConnection(RequestHandler):
         if self.has_ended and not self._messages:
             self.close()  # behind the request that is being handled, if one is
 
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what did not get as far as a handler, in the form that all else has."""
+        super().handle_error(request, status, exc, message)
+        return broken_answer(status, message or "")
+
     def log_exception(self, *_args: Any, **named: Any) -> None:
         """Log what aiohttp could not do, but for requests that are not HTTP or broke off."""
         error = named.get("exc_info")
@@ -76,11 +88,14 @@ def has_ended(request: web.Request) -> bool:
 
 
 def check_head(request: web.Request) -> None:
-    """Refuse a head that is too long.
+    """Refuse a head that is too long, or of a version that is not HTTP/1.0 or 1.1.
 
     Raises:
         RequestRefusedError: it is.
     """
+    version = request.version
+    if version not in (HttpVersion10, HttpVersion11):
+        raise RequestRefusedError(*refused_version(f"{version.major}.{version.minor}"))
     size = len(request.method) + len(request.raw_path) + _END_BYTES
     size += sum(len(name) + len(value) + _LINE_EXTRA_BYTES for name, value in request.raw_headers)
     if size > MAX_HEAD_BYTES:

@@ -2,8 +2,12 @@
 
 Reading tens of megabytes of JSON keeps Python's lock for up to a second, so it is done here, where
 nobody waits. A body comes, and its rows go, as memory files; the messages are JSON over a socket.
+
+The process itself reads none: it forks those that do, asked by reader_nursery.py. A message is a
+number; with the descriptor of a socket it asks for a reader of that number, without for its end.
 """
 
+import gc
 import mmap
 import os
 import resource
@@ -12,8 +16,10 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +32,8 @@ from servd.http.codecs.clipper_long import check_feedback, read
 from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, RequestError
 
 MESSAGE_BYTES: Final = 1 << 16
+READY: Final = b"ready"
+_WRITTEN_BYTES: Final = 1 << 18
 _NICE: Final = 5
 """Where processors are short, queries go before what is long anyway."""
 
@@ -42,6 +50,16 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     encoding: str
     is_feedback: bool
     bounds: Bounds
+
+
+class Begun(msgspec.Struct, frozen=True, tag="begun"):
+    """A reader runs; its first message."""
+
+    pid: int
+
+
+class Valid(msgspec.Struct, frozen=True, tag="valid"):
+    """The body is JSON, and has an input; its rows, or what is wrong with them, come next."""
 
 
 class Done(msgspec.Struct, frozen=True, tag="done"):
@@ -61,13 +79,16 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     cause: str
 
 
+_VALID: Final = msgspec.json.encode(Valid())
+
+
 class RowFile:
     """Takes rows into a memory file."""
 
     def __init__(self) -> None:
         self.descriptor = os.memfd_create("servd-rows", os.MFD_CLOEXEC)
         self.size = 0
-        self._file = os.fdopen(self.descriptor, "wb", buffering=1 << 18, closefd=False)
+        self._file = os.fdopen(self.descriptor, "wb", buffering=_WRITTEN_BYTES, closefd=False)
         self._began = 0
         self._sizes: list[int] = []
 
@@ -98,13 +119,94 @@ class RowFile:
         os.close(self.descriptor)
 
 
+class Nursery:
+    """Forks readers; knows those that it has not waited for, so that it ends no other process."""
+
+    def __init__(self, asked: socket.socket) -> None:
+        self._asked = asked
+        self._pids: dict[int, int] = {}
+
+    def run(self) -> int:
+        """Do as asked until the server hangs up; in a reader, return its channel's descriptor."""
+        signal.signal(signal.SIGCHLD, self._reap)
+        self._asked.send(READY)
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(self._asked, MESSAGE_BYTES, 1)
+            if not message:
+                self._end()
+                return -1
+            number = int(message)
+            if not descriptors:
+                self._kill(number)
+                continue
+            pid = self._fork()
+            if not pid:
+                return descriptors[0]
+            self._pids[number] = pid
+            os.close(descriptors[0])
+
+    def _fork(self) -> int:
+        """Return 0 in the child; -1 where there is no room for one: its channel closes then."""
+        try:
+            pid = os.fork()
+        except OSError:
+            traceback.print_exc()
+            return -1
+        if not pid:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._asked.close()
+        return pid
+
+    def _kill(self, number: int) -> None:
+        pid = self._pids.get(number, -1)
+        if pid > 0:
+            os.kill(pid, signal.SIGKILL)  # not waited for yet, so the number is still its own
+
+    def _reap(self, *_: object) -> None:
+        for number, pid in list(self._pids.items()):
+            if pid < 0 or os.waitpid(pid, os.WNOHANG)[0]:
+                del self._pids[number]
+
+    def _end(self) -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for pid in self._pids.values():
+            if pid > 0:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+
+
 def main() -> None:
-    """Read body after body until the server hangs up."""
+    """Fork readers until the server hangs up; be one of them in each fork."""
     # The server ends this process by hanging up: what a terminal or an init sends is for it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.nice(_NICE)
-    with socket.socket(fileno=int(sys.argv[1])) as channel:
+    _warm_up()
+    with socket.socket(fileno=int(sys.argv[1])) as asked:
+        descriptor = Nursery(asked).run()
+    if descriptor >= 0:
+        _serve(descriptor)
+
+
+def _warm_up() -> None:
+    """Read a body of each kind, so that no reader has anything left to load or to build."""
+    bounds = Bounds(max_body_bytes=100, max_rows=10, max_values=100, max_ratio=100)
+    bodies = (b'{"input":[1]}', b'{"input":"aGk="}', b'{"input_batch":[[1]]}', b"[1]")
+    for input_type, body in product(InputType, bodies):
+        rows = RowFile()
+        with suppress(RequestError):
+            read(memoryview(body), input_type, bounds, rows)
+        rows.close()
+    for _ in unpack(memoryview(zlib.compress(b"1")), "deflate", bounds):
+        pass
+    gc.collect()
+    gc.freeze()  # so that what the forks share stays shared
+
+
+def _serve(descriptor: int) -> None:
+    """Read body after body until the server hangs up."""
+    with socket.socket(fileno=descriptor) as channel, suppress(ConnectionError):
+        channel.send(msgspec.json.encode(Begun(os.getpid())))
         while True:
             message, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_BYTES, 1)
             if not message:
@@ -115,7 +217,7 @@ def main() -> None:
 def _answer(channel: socket.socket, job: Job, descriptor: int) -> None:
     rows = RowFile()
     try:
-        reply = _read(job, descriptor, rows)
+        reply = _read(job, descriptor, rows, lambda: channel.send(_VALID))
         if isinstance(reply, Done):
             socket.send_fds(channel, [msgspec.json.encode(reply)], [rows.descriptor])
         else:
@@ -124,7 +226,9 @@ def _answer(channel: socket.socket, job: Job, descriptor: int) -> None:
         rows.close()
 
 
-def _read(job: Job, descriptor: int, rows: RowFile) -> Done | Refused:
+def _read(
+    job: Job, descriptor: int, rows: RowFile, on_json: Callable[[], object]
+) -> Done | Refused:
     try:
         if job.encoding:
             descriptor = _unpacked(job, descriptor)
@@ -132,7 +236,7 @@ def _read(job: Job, descriptor: int, rows: RowFile) -> Done | Refused:
             body = _mapped(descriptor)
             if job.is_feedback:
                 check_feedback(body)
-            asked = read(body, job.input_type, job.bounds, rows)
+            asked = read(body, job.input_type, job.bounds, rows, on_json)
             del body
             rows.finish()
         return Done(rows.size, rows.count, asked.is_batch, asked.version)
@@ -144,6 +248,8 @@ def _read(job: Job, descriptor: int, rows: RowFile) -> Done | Refused:
     except MemoryError:
         cause = f"the body would take more than {_MEMORY_FACTOR} times its size in memory"
         return Refused(413, "Bad request", f"{cause}: send it in several requests")
+    except ConnectionError:
+        raise
     except Exception:  # noqa: BLE001 - the boundary of a request; the next one is read
         traceback.print_exc()
         return Refused(500, "Internal error", "the body could not be read; the log says more")
@@ -155,8 +261,9 @@ def _unpacked(job: Job, descriptor: int) -> int:
     """Return a memory file of an unpacked body instead of that of the packed one."""
     unpacked = os.memfd_create("servd-body", os.MFD_CLOEXEC)
     try:
-        for piece in unpack(_mapped(descriptor), job.encoding, job.bounds):
-            os.write(unpacked, piece)
+        with os.fdopen(unpacked, "wb", buffering=_WRITTEN_BYTES, closefd=False) as file:
+            for piece in unpack(_mapped(descriptor), job.encoding, job.bounds):
+                file.write(piece)
     except BaseException:
         os.close(unpacked)
         raise

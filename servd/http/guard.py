@@ -7,7 +7,6 @@ TCP a web page must not reach it by a rebound name (Host) or a cross-site post (
 """
 
 import asyncio
-import hmac
 import os
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from aiohttp import web
 
 from servd import peers
 from servd.config import Config, is_loopback
+from servd.http.bearer import carries
 from servd.http.problems import Handler, RequestRefusedError
 
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -55,10 +55,8 @@ class Guard:
         )
 
     def _check_token(self, request: web.Request) -> None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        given = token.strip().encode("utf-8", "surrogateescape")
-        is_right = hmac.compare_digest(given, self._token)
-        if scheme.lower() != "bearer" or not self._token or not is_right:
+        given = ", ".join(request.headers.getall("Authorization", []))
+        if not carries(given.encode("utf-8", "surrogateescape"), self._token):
             raise RequestRefusedError(
                 401,
                 "the daemon has a token, and this request does not carry it",

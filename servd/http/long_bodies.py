@@ -10,8 +10,6 @@ import mmap
 import os
 import socket
 import struct
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,8 +19,9 @@ from typing import Final, cast
 
 import msgspec
 
-from servd.http.body_reader import MESSAGE_BYTES, Done, Job, Refused
-from servd.http.bounds import Bounds
+from servd.http.body_reader import MESSAGE_BYTES, Begun, Done, Job, Refused, Valid
+from servd.http.bounds import LONG_BODY_BYTES, Bounds
+from servd.http.reader_nursery import ReaderNursery, ReaderProcess
 from servd.long_bytes import LONG_BYTES, LongBytes
 
 logger = logging.getLogger(__name__)
@@ -33,12 +32,13 @@ BODIES_HELD: Final = 8
 READ_TIMEOUT_S: Final = 60.0
 """Reading the longest body takes a second, or several; a reader that takes so long is ended."""
 
+_WRITTEN_BYTES: Final = 1 << 16
+"""Less is not written alone: a body may come a byte at a time."""
+
 QUICK_BYTES: Final = 4 * 1024 * 1024
 _UNMAPPED_BESIDE_BYTES: Final = 1 << 23
 _UNMAP_TRIES: Final = 100
 _UNMAP_WAIT_S: Final = 0.05
-_SPAWN_ENVIRONMENT: Final = {"MALLOC_MMAP_THRESHOLD_": "1048576", "MALLOC_TRIM_THRESHOLD_": "0"}
-"""So that the reader gives back what a body took; glibc would keep tens of megabytes."""
 
 
 class BusyError(Exception):
@@ -46,24 +46,49 @@ class BusyError(Exception):
 
 
 class LongBody:
-    """A body in a memory file; `close` lets go of it, however often it is called."""
+    """A body in a memory file; `close` lets go of it, however often it is called.
 
-    __slots__ = ("_held", "descriptor", "size")
+    What comes in small pieces is gathered: it is in the file once it was flushed.
+    """
+
+    __slots__ = ("_gathered", "_held", "descriptor", "size")
 
     def __init__(self, held: "BytesHeld") -> None:
         self._held = held
-        self.descriptor = os.memfd_create("servd-body", os.MFD_CLOEXEC)
+        self._gathered = bytearray()
+        self.descriptor = -1
         self.size = 0
+        self.descriptor = os.memfd_create("servd-body", os.MFD_CLOEXEC)
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes | bytearray) -> None:
         """Add what came.
 
         Raises:
             BusyError: all long bodies together are too long.
+            OSError: there is no memory for it.
         """
         self._held.take(len(chunk))
         self.size += len(chunk)
-        os.write(self.descriptor, chunk)
+        if self._gathered or len(chunk) < _WRITTEN_BYTES:
+            self._gathered += chunk
+            if len(self._gathered) >= _WRITTEN_BYTES:
+                self.flush()
+        else:
+            self._write(chunk)
+
+    def flush(self) -> None:
+        """Write what was gathered.
+
+        Raises:
+            OSError: there is no memory for it.
+        """
+        gathered, self._gathered = self._gathered, bytearray()
+        self._write(gathered)
+
+    def _write(self, data: bytes | bytearray) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[os.write(self.descriptor, left) :]
 
     def close(self) -> None:
         """Let go of the file: it was read, or will not be."""
@@ -152,9 +177,22 @@ def _unmap(mapped: mmap.mmap) -> None:
 
 
 class Reading:
-    """A body on its way through the reader; `on_read` is not called once it `is_cancelled`."""
+    """A body on its way through the reader; `on_read` is not called once it `is_cancelled`.
 
-    __slots__ = ("body", "is_cancelled", "job", "on_read")
+    It `is_in_question` while the reader has it and has not said yet that it is JSON. Then
+    `when_known` is called, unless it is refused. It is given to a reader once again (`is_again`)
+    where the first one ended before it ran.
+    """
+
+    __slots__ = (
+        "body",
+        "is_again",
+        "is_cancelled",
+        "is_in_question",
+        "job",
+        "on_read",
+        "when_known",
+    )
 
     def __init__(
         self, body: LongBody, job: Job, on_read: Callable[[LongRows | Refused], None]
@@ -162,21 +200,42 @@ class Reading:
         self.body = body
         self.job = job
         self.on_read = on_read
+        self.is_again = False
         self.is_cancelled = False
+        self.is_in_question = False
+        self.when_known: Callable[[], None] | None = None
+
+    def refuse(self, refused: Refused) -> None:
+        """Say that it will not be read."""
+        if not self.is_cancelled:
+            self.on_read(refused)
 
     def cancel(self) -> None:
         """Want nothing of it any more."""
         self.is_cancelled = True
+        self.when_known = None
         self.body.close()
+
+    def on_json(self) -> None:
+        """Take the news that it is JSON."""
+        self.is_in_question = False
+        if self.when_known is not None:
+            self.when_known()
 
 
 class BodyReaders:
-    """Two readers, so that what takes milliseconds to read does not wait for what takes seconds."""
+    """Two readers, so that what takes milliseconds to read does not wait for what takes seconds.
+
+    Their processes are forked when they are needed, from one that has been started before
+    (`nursery`), so that no body waits for Python to load its modules.
+    """
 
     def __init__(self, bounds: Bounds) -> None:
         self.held = BytesHeld(BODIES_HELD * bounds.max_body_bytes)
-        self.quick = BodyReader(self.held)
-        self.slow = BodyReader(self.held)
+        self.nursery = ReaderNursery()
+        self.nursery.is_lazy = bounds.max_body_bytes <= LONG_BODY_BYTES  # then there are few
+        self.quick = BodyReader(self.held, self.nursery)
+        self.slow = BodyReader(self.held, self.nursery)
 
     def read(
         self, body: LongBody, job: Job, on_read: Callable[[LongRows | Refused], None]
@@ -187,20 +246,21 @@ class BodyReaders:
         return (self.quick if is_quick else self.slow).read(body, job, on_read)
 
     async def close(self) -> None:
-        """End both."""
-        await self.quick.close()
-        await self.slow.close()
+        """End both, and what they are forked from."""
+        self.quick.close()
+        self.slow.close()
+        await self.nursery.close()
 
 
 class BodyReader:
-    """Has long bodies read, one after the other. Its process is started at the first."""
+    """Has long bodies read, one after the other, by a process that is forked for the first."""
 
-    def __init__(self, held: BytesHeld) -> None:
+    def __init__(self, held: BytesHeld, nursery: ReaderNursery) -> None:
         self.held = held
+        self._nursery = nursery
         self._waiting: deque[Reading] = deque()
         self._current: Reading | None = None
-        self._process: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
+        self._process: ReaderProcess | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def read(
@@ -215,59 +275,75 @@ class BodyReader:
         self._go_on()
         return reading
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End the process."""
         for reading in (*self._waiting, *([self._current] if self._current else [])):
             reading.cancel()
         self._waiting.clear()
-        process = self._process
         self._end()
-        if process is not None:
-            await asyncio.to_thread(process.wait)  # two may wait for one process
 
     def _go_on(self) -> None:
         while self._current is None and self._waiting:
             reading = self._waiting.popleft()
             if reading.is_cancelled:
                 continue
-            if self._channel is None:
-                self._start()
-            assert self._channel is not None  # noqa: S101  # it was just made
+            if self._process is None:
+                try:
+                    self._process = self._nursery.fork()
+                except OSError as error:
+                    self._refuse_unread(reading, error)
+                    continue
+                loop = asyncio.get_running_loop()
+                loop.add_reader(self._process.channel.fileno(), self._on_reply)
             self._current = reading
+            reading.is_in_question = True
             message = msgspec.json.encode(reading.job)
             with suppress(OSError):  # it has ended: reading says so next
-                socket.send_fds(self._channel, [message], [reading.body.descriptor])
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(READ_TIMEOUT_S, self._kill)
+                socket.send_fds(self._process.channel, [message], [reading.body.descriptor])
+            self._timer = asyncio.get_running_loop().call_later(READ_TIMEOUT_S, self._kill)
 
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "servd.http.body_reader", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                env=os.environ | _SPAWN_ENVIRONMENT,
-            )
-        ours.setblocking(False)
-        self._channel = ours
-        asyncio.get_running_loop().add_reader(ours.fileno(), self._on_reply)
+    def _refuse_unread(self, reading: Reading, error: OSError) -> None:
+        """Refuse a body that cannot be read now: the machine has no room for a process."""
+        logger.warning("no reader of long bodies can be started: %s", error)
+        cause = f"the body could not be read: {error.strerror}; try again later"
+        refused = Refused(503, "Internal error", cause)
+        reading.body.close()
+        # Not at once: whoever asks is still to be told which reading it is.
+        asyncio.get_running_loop().call_soon(reading.refuse, refused)
 
     def _on_reply(self) -> None:
-        assert self._channel is not None  # noqa: S101  # it is read from while there is one
+        assert self._process is not None  # noqa: S101  # it is read from while there is one
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._channel, MESSAGE_BYTES, 1)
+            message, descriptors, _, _ = socket.recv_fds(self._process.channel, MESSAGE_BYTES, 1)
         except BlockingIOError:
             return
         except OSError:
             message, descriptors = b"", []
-        if message:
-            self._finish(msgspec.json.decode(message, type=Done | Refused), descriptors)
+        if not message:
+            self._on_end(has_begun=self._process.pid > 0)
+            return
+        reply = msgspec.json.decode(message, type=Begun | Valid | Done | Refused)
+        if isinstance(reply, Begun):
+            self._process.pid = reply.pid
+        elif isinstance(reply, Valid):
+            if self._current is not None:
+                self._current.on_json()
         else:
-            logger.warning("the reader of long bodies ended; the next long body starts another")
-            self._end()
-            cause = "the body could not be read; the server's log says more"
-            self._finish(Refused(500, "Internal error", cause), [])
+            self._finish(reply, descriptors)
+
+    def _on_end(self, *, has_begun: bool) -> None:
+        self._end()
+        reading = self._current
+        if reading is not None and not has_begun and not reading.is_again:
+            # Nobody has looked at it: what the reader was to be forked from has ended.
+            self._current = None
+            reading.is_again = True
+            self._waiting.appendleft(reading)
+            self._go_on()
+            return
+        logger.warning("the reader of long bodies ended; the next long body starts another")
+        cause = "the body could not be read; the server's log says more"
+        self._finish(Refused(500, "Internal error", cause), [])
 
     def _finish(self, reply: Done | Refused, descriptors: list[int]) -> None:
         reading, self._current = self._current, None
@@ -285,16 +361,13 @@ class BodyReader:
 
     def _kill(self) -> None:
         if self._process is not None:
-            self._process.kill()
+            self._nursery.kill(self._process)
 
     def _end(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        channel, self._channel = self._channel, None
         process, self._process = self._process, None
-        if channel is not None:
-            asyncio.get_running_loop().remove_reader(channel.fileno())
-            channel.close()
         if process is not None:
-            process.kill()
-            asyncio.get_running_loop().run_in_executor(None, process.wait)
+            asyncio.get_running_loop().remove_reader(process.channel.fileno())
+            process.channel.close()
+            self._nursery.kill(process)

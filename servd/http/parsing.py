@@ -1,16 +1,20 @@
 """What httptools tells of a request, and the limit on its body. Base of http/reading.py."""
 
 import asyncio
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
 from servd.http.bounds import LONG_BODY_BYTES
 from servd.http.long_bodies import BusyError, LongBody
-from servd.http.wire import CONTINUE
+from servd.http.wire import CONTINUE, refused_version
 
 if TYPE_CHECKING:
     from servd.http.server import QueryServer
+
+
+_NO_HOST: Final = re.compile(rb"[\s/?#@\\\"<>]")
 
 
 class Request:
@@ -25,6 +29,7 @@ class Request:
         "authorization",
         "body",
         "encoding",
+        "has_host",
         "is_expecting",
         "is_feedback",
         "is_last",
@@ -44,6 +49,7 @@ class Request:
         self.authorization = b""
         self.length = -1
         self.long: LongBody | None = None
+        self.has_host = False
         self.is_expecting = False
         self.is_feedback = False
         self.is_last = False
@@ -60,7 +66,7 @@ class RequestParser(asyncio.Protocol):
     __slots__ = (
         "_body_bytes",
         "_body_left",
-        "_chunks",
+        "_body_rest",
         "_head_bytes",
         "_is_old",
         "_is_refused",
@@ -78,11 +84,11 @@ class RequestParser(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._request: Request | None = None
         self._whole: Request | None = None
-        self._chunks: list[bytes] = []
+        self._body_rest = bytearray()
         self._head_bytes = 0
         self._body_bytes = 0
         self._body_left = 0
-        self._is_old: bool | None = None
+        self._is_old = False
         self._is_refused = False
         self.is_reading_head = True
         self.began: int | None = None
@@ -108,32 +114,44 @@ class RequestParser(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; only few are of interest, and their lengths tell most others."""
         request = self._request
-        if request is None or len(name) not in (6, 7, 13, 14, 16):
+        if request is None or len(name) not in (4, 6, 7, 13, 14, 16):
             return
         name = name.lower()
-        if name == b"content-length":
+        if name == b"host":
+            self._take_host(request, value)
+        elif name == b"content-length":
             request.length = int(value)
         elif name == b"content-encoding":
-            request.encoding = value.lower()
+            request.encoding = _joined(request.encoding, value.lower())
         elif name == b"accept":
             request.accept = value
         elif name == b"authorization":
-            request.authorization = value
-        elif name == b"upgrade":
-            request.is_offering = True
-        elif name == b"expect" and value.lower() == b"100-continue":
-            request.is_expecting = True
+            request.authorization = _joined(request.authorization, value)
+        else:
+            request.is_offering |= name == b"upgrade"
+            request.is_expecting |= name == b"expect" and value.lower() == b"100-continue"
+
+    def _take_host(self, request: Request, value: bytes) -> None:
+        """Refuse what may be for one host or for another, to whoever reads it (RFC 9112 §3.2)."""
+        if request.has_host:
+            self.refuse(400, "the request has two Host headers")
+        elif _NO_HOST.search(value):
+            self.refuse(400, "the Host header does not name a host")
+        request.has_host = True
 
     def on_headers_complete(self) -> None:
         """Go on from the head to the body."""
         self.is_reading_head = False
         self._head_bytes = 0
-        if self._is_old is None:
-            # A client of HTTP/1.0 takes an answer that does not say keep-alive to end with the
-            # connection. Asked once: no client changes its version in the middle.
-            self._is_old = self._parser.get_http_version() == "1.0"
         request = self._request
         if request is None:
+            return
+        version = self._parser.get_http_version()
+        # A client of HTTP/1.0 takes an answer that does not say keep-alive to end with the
+        # connection.
+        self._is_old = version == "1.0"
+        if version != "1.1" and not self._is_old:
+            self.refuse(*refused_version(version))
             return
         request.method = self._parser.get_method()
         self._body_left = max(request.length, 0)
@@ -154,20 +172,33 @@ class RequestParser(asyncio.Protocol):
         elif self._body_bytes == len(chunk):
             self._request.body = chunk
         else:
-            self._chunks.append(chunk)
+            # Not a list of them: a client may send a byte at a time.
+            self._body_rest += chunk
 
     def _take_long(self, request: Request, chunk: bytes) -> None:
         """Take a piece of a body that is not kept in this process's memory."""
         try:
             if request.long is None:
                 request.long = LongBody(self._server.reader.held)
-                for each in (request.body, *self._chunks):
-                    request.long.write(each)
+                request.long.write(request.body)
+                request.long.write(self._body_rest)
                 request.body = b""
-                self._chunks.clear()
+                self._body_rest = bytearray()
             request.long.write(chunk)
         except (BusyError, OSError):
-            self.refuse(503, "too many long bodies are read at the same time; try again later")
+            self._refuse_long()
+
+    def _end_long(self, body: LongBody) -> bool:
+        """Have all of a long body in its file; False where it is refused."""
+        try:
+            body.flush()
+        except OSError:
+            self._refuse_long()
+            return False
+        return True
+
+    def _refuse_long(self) -> None:
+        self.refuse(503, "too many long bodies are read at the same time; try again later")
 
     def on_message_complete(self) -> None:
         """Keep the request until the parser has returned."""
@@ -180,13 +211,20 @@ class RequestParser(asyncio.Protocol):
         self._body_left = 0
         self.began = None
         if request is not None:
-            if self._chunks:
-                request.body = b"".join((request.body, *self._chunks))
-                self._chunks.clear()
+            if self._body_rest:
+                request.body = b"".join((request.body, self._body_rest))
+                self._body_rest = bytearray()
+            if request.long is not None and not self._end_long(request.long):
+                return
             request.is_last = self._is_old or not self._parser.should_keep_alive()
             self._whole = request
 
     def _check_size(self, size: int) -> None:
         if size > self._server.max_body_bytes:
-            self._chunks.clear()
+            self._body_rest = bytearray()
             self.refuse(413, f"the body is longer than {self._server.max_body_bytes} bytes")
+
+
+def _joined(before: bytes, value: bytes) -> bytes:
+    """Return the value of a header that may be there several times (RFC 9110 §5.3)."""
+    return b"%b, %b" % (before, value) if before else value

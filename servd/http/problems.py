@@ -20,6 +20,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BODY_TIMEOUT_S: Final = 30.0
 """How long a client may take to send its JSON."""
 
+_LONGEST_DETAIL: Final = 300
+
 
 class RequestRefusedError(ServdError):
     """A request that is refused for what it is as HTTP, before it is looked at."""
@@ -137,6 +139,15 @@ def json_answer(value: Any, status: int = 200) -> web.Response:
     return web.Response(
         body=msgspec.json.encode(value), status=status, content_type="application/json"
     )
+
+
+def broken_answer(status: int, detail: str) -> web.Response:
+    """Return the answer to what is not HTTP, after which nothing can be read. Called by aiohttp."""
+    said = " ".join(detail.split())[:_LONGEST_DETAIL]
+    error = RequestRefusedError(status, f"not HTTP: {said}" if status < 500 else "internal error")
+    answer = json_answer({"error": problem_of(error)}, status)
+    answer.force_close()
+    return answer
 
 
 def _of_http(request: web.Request, error: web.HTTPException) -> RequestRefusedError:

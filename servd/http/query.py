@@ -255,6 +255,7 @@ class QueryConnection(RequestReader):
             request.long = LongBody(self._server.reader.held)
             try:
                 request.long.write(request.body)
+                request.long.flush()
             except (BusyError, OSError):
                 raise BodyError(503, "too many long bodies are read; try again later") from None
 

@@ -4,7 +4,6 @@ Made by daemon.py. `QueryConnection` (http/query.py) does the work for each conn
 """
 
 import asyncio
-import hmac
 import logging
 import socket
 from typing import Any, Self
@@ -17,6 +16,7 @@ from servd.config import Config
 from servd.descriptors import max_connections
 from servd.engine import Engine
 from servd.figures import Figures
+from servd.http.bearer import carries
 from servd.http.bounds import LONG_BODY_BYTES, bounds_of
 from servd.http.codecs import clipper
 from servd.http.codecs.clipper import check_json
@@ -114,6 +114,7 @@ class QueryServer:
         self._server = await loop.create_server(
             lambda: QueryConnection(self), backlog=BACKLOG, **where
         )
+        self.reader.nursery.warm_up()
         self._on_second()
         return self
 
@@ -192,7 +193,7 @@ class QueryServer:
         path = _path(request.url)
         if path in (b"/healthz", b"/readyz") and request.method in (b"GET", b"HEAD"):
             return self._answer_health(path)  # a prober has no token
-        if self.token and not self._is_allowed(request):
+        if self.token and not carries(request.authorization, self.token.encode()):
             cause = "this server asks for a token: send 'Authorization: Bearer TOKEN'"
             body = clipper.error_object("Unauthorized", cause)
             return 401, body, JSON, b"WWW-Authenticate: Bearer\r\n", True
@@ -242,10 +243,6 @@ class QueryServer:
             return 404, clipper.error_object("Unknown application", cause), JSON, b"", True
         cause = "There is nothing at this path; predictions are at /<application>/predict"
         return 404, clipper.error_object("Not found", cause), JSON, b"", request.method != b"HEAD"
-
-    def _is_allowed(self, request: Request) -> bool:
-        wanted = b"Bearer " + (self.token or "").encode()
-        return hmac.compare_digest(request.authorization, wanted)
 
     def on_turned_away(self) -> None:
         """Say, once a minute at most, that connections are refused."""

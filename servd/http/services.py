@@ -16,6 +16,7 @@ class Services:
     """The daemon's parts.
 
     `shutdown` begins a stop with that many seconds to drain; None is the configured number.
+    `is_ready` is what probers are told, as on the query port.
     """
 
     deployer: Deployer
@@ -25,3 +26,4 @@ class Services:
     bundles: BundleStore
     config: Config
     shutdown: Callable[[float | None], None]
+    is_ready: Callable[[], bool] = lambda: True

@@ -73,3 +73,10 @@ class Heads:
 
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def refused_version(version: str) -> tuple[int, str]:
+    """Return the status and the reason for a request of another version than HTTP/1.0 and 1.1."""
+    if version == "0.9":  # what llhttp takes a first line without a version for
+        return 400, "the request's first line does not end with HTTP/1.1"
+    return 505, f"this server speaks HTTP/1.1, not HTTP/{version}"

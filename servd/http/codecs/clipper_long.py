@@ -23,6 +23,7 @@ from servd.http.codecs.refusals import (
     RequestError,
     json_error,
     no_input,
+    no_object,
 )
 
 PIECE_BYTES: Final = 1 << 20
@@ -37,6 +38,7 @@ _HIGH: Final = (b"d8", b"d9", b"da", b"db")
 _HUGE_NUMBER: Final = re.compile(rb"[\d.][eE]\+?\d{3}|\d{300}")
 _NUMBER: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*', re.DOTALL)
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+_BLANKS: Final = re.compile(rb"[ \t\n\r]*")
 _GAP: Final = re.compile(rb"[\s,]*")
 _ROW: Final = re.compile(rb"\[([^\[\]{\"]*)\]")
 _LONGEST_VERSION: Final = 1000
@@ -80,8 +82,14 @@ _text: Final = msgspec.json.Decoder(str).decode
 _base64: Final = msgspec.json.Decoder(bytes).decode
 
 
-def read(body: memoryview, input_type: InputType, bounds: Bounds, rows: Rows) -> Read:
-    """Write the rows of a body.
+def read(
+    body: memoryview,
+    input_type: InputType,
+    bounds: Bounds,
+    rows: Rows,
+    on_json: Callable[[], object] = int,
+) -> Read:
+    """Write the rows of a body. `on_json` is called once it is known to be JSON with an input.
 
     Raises:
         RequestError: it is not what the application takes, or exceeds a bound.
@@ -92,11 +100,12 @@ def read(body: memoryview, input_type: InputType, bounds: Bounds, rows: Rows) ->
     try:
         for piece in _between_characters(body):
             piece.decode()  # msgspec does not look into what it skips
-        asked = _envelope(body)
+        asked = _envelope_of(body)
         is_batch = asked.input is msgspec.UNSET
         raw = asked.input_batch if is_batch else asked.input
         if raw is msgspec.UNSET:
             raise no_input(b"{}")  # naming its keys would take all of them
+        on_json()
         write = _WRITERS[input_type]
         if is_batch:
             _write_batch(memoryview(raw), input_type, bounds, rows)
@@ -110,6 +119,15 @@ def read(body: memoryview, input_type: InputType, bounds: Bounds, rows: Rows) ->
     except (struct.error, OverflowError):
         raise json_error("a number is out of the range of a float (+-3.4028235e38)") from None
     return Read(is_batch, _version(asked.version))
+
+
+def _envelope_of(body: memoryview) -> _Envelope:
+    blanks = _BLANKS.match(body)
+    first = blanks.end() if blanks else 0
+    if bytes(body[first : first + 1]) == b"{":
+        return _envelope(body)
+    msgspec.json.decode(body, type=msgspec.Raw)  # it may be no JSON either
+    raise no_object(_name_of(body[first:]))
 
 
 def _version(version: str | int | msgspec.UnsetType | None) -> str | None:

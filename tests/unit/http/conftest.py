@@ -139,7 +139,7 @@ class Parts:
 
 
 @asynccontextmanager
-async def running(folder, *, shutdown=lambda _drain: None, **settings):
+async def running(folder, *, shutdown=lambda _drain: None, is_ready=lambda: True, **settings):
     """Yield the parts of an admin server on free ports."""
     folder.mkdir(exist_ok=True)
     config = resolve_ports(Config(data_dir=folder, query_port=0, admin_port=0, **settings))
@@ -154,6 +154,7 @@ async def running(folder, *, shutdown=lambda _drain: None, **settings):
             BundleStore(config.bundles_dir),
             config,
             shutdown,
+            is_ready,
         )
         base = f"http://127.0.0.1:{config.admin_port}"
         try:

@@ -91,6 +91,8 @@ def test_a_token_is_demanded_off_loopback(scenario, tmp_path):
             ("Bearer", 401),
             ("Bearer sécret", 401),
             ("Bearer secret", 200),
+            ("bearer   secret", 200),
+            ("Bearersecret", 401),
         ):
             headers = host | ({"Authorization": header} if header else {})
             assert (await parts.call("GET", "/api/v1/status", headers=headers))[0] == status

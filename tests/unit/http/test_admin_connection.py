@@ -63,6 +63,61 @@ def test_a_client_that_closes_its_side(scenario, tmp_path, errors, count, is_bod
     assert not errors()
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"nonsense\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET /healthz\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nA B\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+        b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_is_told_as_all_else(scenario, tmp_path, errors, data):
+    """In JSON, by the same fields, and the connection is closed."""
+
+    async def steps(parts):
+        async with connected(parts) as client:
+            client.send(GET)
+            assert (await client.answer()).status == 200
+            client.send(data)
+            answer = await client.answer()
+            assert answer.status in (400, 431)
+            assert answer.headers["content-type"].startswith("application/json")
+            problem = answer.json["error"]
+            assert problem["code"] == "request_refused"
+            assert problem["message"]
+            assert "\n" not in problem["message"]
+            assert await client.is_closed()
+
+    scenario(tmp_path, steps)
+    assert not errors()
+
+
+@pytest.mark.parametrize("settings", [{}, {"bind": "0.0.0.0", "token": "t"}], ids=["open", "token"])
+def test_probers_need_no_token(scenario, tmp_path, settings):
+    """Whatever name they ask by, on the admin port as on the query port."""
+
+    async def steps(parts):
+        async with connected(parts) as client:
+            for line in ("GET /healthz", "GET /readyz?verbose=1", "HEAD /readyz"):
+                client.send(f"{line} HTTP/1.1\r\nHost: 10.0.0.7\r\n\r\n".encode())
+                answer = await client.answer(has_body=not line.startswith("HEAD"))
+                assert answer.status == 200
+            client.send(b"POST /healthz HTTP/1.1\r\nHost: 10.0.0.7\r\nContent-Length: 0\r\n\r\n")
+            assert (await client.answer()).status == 405
+            is_ready.clear()
+            client.send(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = await client.answer()
+            assert (answer.status, answer.body) == (503, b"not ready\n")
+
+    is_ready = [True]
+    scenario(tmp_path, steps, is_ready=lambda: bool(is_ready), **settings)
+
+
 def test_a_client_that_asks_nothing(scenario, tmp_path):
     """It is let go at once, after no request and after an answered one."""
 

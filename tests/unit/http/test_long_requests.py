@@ -7,7 +7,10 @@ import os
 import signal
 import socket
 import struct
+import sys
+import time
 
+import psutil
 import pytest
 
 from servd.datatypes import InputType
@@ -98,10 +101,14 @@ def test_a_long_body_that_is_wrong_is_refused_and_the_connection_goes_on():
         client = await served.client()
         client.send(post("/app/predict", LONG[:-2]))
         client.send(post("/app/predict", b'{"input":["x"%b]}' % (b",1" * COUNT)))
+        client.send(post("/app/predict", NUMBERS))
+        client.send(post("/app/predict", b"  [1%b" % (b",1" * COUNT)))
         client.send(post("/app/predict", {"input": [1]}))
-        first, second, third = [await client.answer() for _ in range(3)]
-        assert (first.status, second.status, third.status) == (400, 400, 200)
-        assert "type String is not of type double" in second.json["cause"]
+        answers = [await client.answer() for _ in range(5)]
+        assert [answer.status for answer in answers] == [400, 400, 400, 400, 200]
+        assert "type String is not of type double" in answers[1].json["cause"]
+        assert answers[2].json["cause"].startswith("JSON schema invalid (the body is Array. Send")
+        assert answers[3].json["cause"].startswith("Error parsing JSON: ")
 
     with_app(check)
 
@@ -197,12 +204,7 @@ def test_the_objective_runs_while_a_body_is_read(monkeypatch):
         assert "latency SLO" in answer["default_explanation"]
         assert (await served.predict({"input": [2]}))[1]["output"] == 2
         await until(lambda: served.server.reader.quick._process is not reader)
-        # It loads its modules anew, for which the objective has no room.
-        for _ in range(20):
-            status, answer = await served.predict(LONG)
-            if not answer["default"]:
-                break
-        assert answer["output"] == SUM
+        assert (await served.predict(LONG))[1]["output"] == SUM
 
     with_app(check, deploy={"slo_ms": 1500})
 
@@ -224,6 +226,167 @@ def test_a_reader_that_dies_is_told_as_that(caplog):
 
     with_app(check)
     assert "the reader of long bodies ended" in caplog.text
+
+
+SLOW_START_S = 1.2
+SHORT_OF_IT_MS = 900
+
+
+@pytest.fixture
+def slow_python(tmp_path, monkeypatch):
+    """Let every Python that is started from now on begin a while later."""
+    script = tmp_path / "python"
+    script.write_text(f'#!/bin/sh\nsleep {SLOW_START_S}\nexec "{sys.executable}" "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+
+
+@pytest.mark.usefixtures("slow_python")
+def test_the_first_long_bodies_do_not_wait_for_a_start():
+    """The objective has no room for one; it was made before, for both kinds of bodies."""
+
+    async def check(served, _replica):
+        await until(lambda: served.server.reader.nursery.is_ready)
+        packed = gzip.compress(LONG)
+        for body, lines in ((LONG, []), (packed, ["Content-Encoding: gzip"])):
+            answer = await served.post("/app/predict", body, *lines)
+            assert answer.json["output"] == SUM
+
+    with_app(check, deploy={"slo_ms": SHORT_OF_IT_MS}, settings=WARM)
+
+
+WARM = {"is_lazy": False, "max_ratio": 10**6}
+
+
+@pytest.mark.usefixtures("slow_python")
+def test_after_a_reader_that_died_none_waits_for_a_start():
+    """The next one is forked as the first one was."""
+
+    async def check(served, _replica):
+        reader = served.server.reader
+        await until(lambda: reader.nursery.is_ready)
+        for _ in range(3):
+            assert (await served.predict(LONG))[1]["output"] == SUM
+            os.kill(reader.quick._process.pid, signal.SIGKILL)
+            await until(lambda: reader.quick._process is None)
+
+    with_app(check, deploy={"slo_ms": SHORT_OF_IT_MS}, settings=WARM)
+
+
+@pytest.mark.parametrize("is_broken", [True, False])
+def test_a_body_that_is_known_to_be_broken_after_the_deadline(is_broken):
+    """It is told as that; one that is known to be JSON by then gets the default at once."""
+
+    async def check(served, replica):
+        assert (await served.predict(LONG))[1]["output"] == SUM
+        reader = served.server.reader.quick
+        os.kill(reader._process.pid, signal.SIGSTOP)
+        answer = asyncio.create_task(served.predict(LONG[:-2] if is_broken else LONG))
+        await until(lambda: reader._current and reader._current.when_known)
+        assert not answer.done()
+        os.kill(reader._process.pid, signal.SIGCONT)
+        status, told = await answer
+        if is_broken:
+            assert (status, told["error"]) == (400, "Json error")
+        else:
+            assert (status, told["output"], told["default"]) == (200, -1, True)
+        assert len(replica.batches) == 1
+
+    with_app(check, deploy={"slo_ms": 700})
+
+
+def test_what_readers_are_forked_from_is_replaced(caplog):
+    """Its end costs no body anything; that of a reader which it forked is not waited for."""
+
+    async def check(served, _replica):
+        reader = served.server.reader
+        await until(lambda: reader.nursery.is_ready)
+        first = reader.nursery._process
+        assert (await served.predict(LONG))[1]["output"] == SUM
+        first.kill()
+        await until(lambda: reader.nursery._process is not first)
+        assert (await served.predict(LONG))[1]["output"] == SUM
+        os.kill(reader.quick._process.pid, signal.SIGKILL)
+        await until(lambda: reader.quick._process is None)
+        reader.nursery._process.kill()
+        assert (await served.predict(LONG))[1]["output"] == SUM
+
+    with_app(check, settings=WARM)
+    assert "forked from ended" in caplog.text
+
+
+def test_no_process_is_left():
+    """The readers end with the server, also one that hangs, and ended ones are waited for."""
+
+    async def check(served, _replica):
+        reader = served.server.reader
+        before = psutil.Process().children(recursive=True)
+        for _ in range(3):
+            assert (await served.predict(LONG))[1]["output"] == SUM
+            os.kill(reader.quick._process.pid, signal.SIGKILL)
+            await until(lambda: reader.quick._process is None)
+        assert (await served.predict(LONG))[1]["output"] == SUM
+        await until(lambda: len(psutil.Process().children(recursive=True)) == len(before) + 2)
+        processes.extend(psutil.Process().children(recursive=True)[len(before) :])
+        os.kill(reader.quick._process.pid, signal.SIGSTOP)
+
+    processes = []
+    with_app(check)
+    assert processes
+    psutil.wait_procs(processes, timeout=5)
+    assert not any(process.is_running() for process in processes)
+
+
+def test_no_room_for_a_reader(monkeypatch):
+    """Where no process can be started, a long body is asked to come again later."""
+
+    async def check(served, _replica):
+        monkeypatch.setattr(sys, "executable", "/nowhere/python")
+        status, answer = await served.predict(LONG)
+        assert (status, answer["error"]) == (503, "Internal error")
+        assert "No such file" in answer["cause"]
+        assert (await served.predict({"input": [1]}))[1]["output"] == 1
+        monkeypatch.undo()
+        assert (await served.predict(LONG))[1]["output"] == SUM
+
+    with_app(check)
+
+
+class Turns:
+    """The most processor time that this thread took between two turns of the loop."""
+
+    def __init__(self):
+        self.worst_s = 0.0
+        self._before_s = time.thread_time()
+
+    def look(self):
+        """Look once a millisecond, or as soon as the loop comes to it."""
+        now_s = time.thread_time()
+        self.worst_s = max(self.worst_s, now_s - self._before_s)
+        self._before_s = now_s
+        asyncio.get_running_loop().call_later(0.001, self.look)
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7])
+def test_a_long_body_in_tiny_pieces_holds_nobody_up(piece):
+    """Each costs little, and what is held of them is counted as it comes."""
+    body = b'{"input":[1%b]}' % (b" " * 300_000)
+    pieces = [body[at : at + piece] for at in range(0, len(body), piece)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in pieces)
+    head = b"POST /app/predict HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def check(served, _replica):
+        turns = Turns()
+        client = await served.client()
+        turns.look()
+        client.send(head + chunks)
+        held = served.server.reader.held
+        await until(lambda: held.held == len(body))
+        client.send(b"0\r\n\r\n")
+        assert (await client.answer()).json["output"] == 1
+        assert turns.worst_s < 0.05
+
+    with_app(check)
 
 
 def test_a_batch_of_many_inputs_is_submitted_in_turns():

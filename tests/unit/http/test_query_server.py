@@ -569,6 +569,15 @@ def test_an_oversize_body_is_a_413(is_chunked):
         b"POST /app/predict HTTP/9.9\r\n\r\n",
         b"\r\n\r\nnonsense\r\n\r\n",
         b"GET / HTTP/1.1\r\nA B\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET /\r\nHost: h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nX: y\r\nhost:\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost: h\r\nHost: i\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h i\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: http://h/\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: x\r\nConnection: upgrade\r\nHost: h\r\n\r\n",
+        post("/app/predict", {"input": [1]}, "Host: other"),
     ],
 )
 def test_what_is_not_http_is_a_400(data):
@@ -587,6 +596,49 @@ def test_what_is_not_http_is_a_400(data):
         assert await client.is_closed()
 
     with_app(check, is_holding=True)
+
+
+def test_another_version_of_http_is_told():
+    """Also where the connection began with the right one."""
+
+    async def check(served, _replica):
+        client = await served.client()
+        client.send(post("/app/predict", {"input": [1]}) + b"GET / HTTP/2.0\r\nHost: h\r\n\r\n")
+        assert (await client.answer()).status == 200
+        answer = await client.answer()
+        assert (answer.status, answer.json["cause"]) == (
+            505,
+            "this server speaks HTTP/1.1, not HTTP/2.0",
+        )
+        assert await client.is_closed()
+
+    with_app(check)
+
+
+@pytest.mark.parametrize("host", ["h", "", "127.0.0.1:1337", "[::1]:1337", "a_b.c-d~e"])
+def test_one_host_is_taken(host):
+    """Whatever its name; none at all as well, which simple probers leave out."""
+
+    async def check(served, _replica):
+        request = post("/app/predict", {"input": [1]})
+        for line in (f"Host: {host}\r\n".encode(), b""):
+            answer = await served.send(request.replace(b"Host: h\r\n", line))
+            assert answer.json["output"] == 1.0
+
+    with_app(check)
+
+
+def test_headers_that_are_there_twice_count_twice():
+    """A body that was packed twice is not taken for one that was packed once."""
+
+    async def check(served, _replica):
+        packed = gzip.compress(b'{"input":[1]}')
+        lines = ["Content-Encoding: gzip"] * 2
+        answer = await served.post("/app/predict", packed, *lines)
+        assert answer.status == 415
+        assert (await served.post("/app/predict", packed, *lines[:1])).json["output"] == 1.0
+
+    with_app(check)
 
 
 def test_the_content_type_is_not_trusted():
@@ -640,6 +692,27 @@ def test_off_loopback_a_token_is_asked_for():
             allowed = await served.post("/app/predict", body, "Authorization: Bearer secret")
             assert allowed.json["output"] == 1.0
         assert (await served.post("/app/predict", body)).status == 401
+
+    with_app(check, settings={"bind": "0.0.0.0", "token": "secret"})
+
+
+def test_a_token_is_read_as_on_the_admin_port():
+    """In any case of its scheme and with any blanks; twice it is none."""
+
+    async def check(served, _replica):
+        for lines, status in (
+            (["Authorization: bearer secret"], 200),
+            (["authorization:BEARER   secret  "], 200),
+            (["Authorization: Bearer \tsecret"], 200),
+            (["Authorization: Bearersecret"], 401),
+            (["Authorization: Basic secret"], 401),
+            (["Authorization: Bearer"], 401),
+            (["Authorization: secret"], 401),
+            (["Authorization: Bearer sec ret"], 401),
+            (["Authorization: Bearer secret"] * 2, 401),
+        ):
+            answer = await served.post("/app/predict", {"input": [1]}, *lines)
+            assert answer.status == status, lines
 
     with_app(check, settings={"bind": "0.0.0.0", "token": "secret"})
 
