@@ -129,9 +129,10 @@ class Nursery:
     def run(self) -> int:
         """Do as asked until the server hangs up; in a reader, return its channel's descriptor."""
         signal.signal(signal.SIGCHLD, self._reap)
-        self._asked.send(READY)
+        with suppress(ConnectionError):  # it has hung up: that is read next
+            self._asked.send(READY)
         while True:
-            message, descriptors, _, _ = socket.recv_fds(self._asked, MESSAGE_BYTES, 1)
+            message, descriptors = self._next()
             if not message:
                 self._end()
                 return -1
@@ -144,6 +145,14 @@ class Nursery:
                 return descriptors[0]
             self._pids[number] = pid
             os.close(descriptors[0])
+
+    def _next(self) -> tuple[bytes, list[int]]:
+        """Return what is asked next; nothing where the server has hung up."""
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self._asked, MESSAGE_BYTES, 1)
+        except ConnectionError:
+            return b"", []
+        return message, descriptors
 
     def _fork(self) -> int:
         """Return 0 in the child; -1 where there is no room for one: its channel closes then."""

@@ -181,10 +181,12 @@ class Reading:
 
     It `is_in_question` while the reader has it and has not said yet that it is JSON. Then
     `when_known` is called, unless it is refused. It is given to a reader once again (`is_again`)
-    where the first one ended before it ran.
+    where the first one ended before it ran. `abandon` is called where it is cancelled while the
+    reader has it.
     """
 
     __slots__ = (
+        "abandon",
         "body",
         "is_again",
         "is_cancelled",
@@ -204,6 +206,7 @@ class Reading:
         self.is_cancelled = False
         self.is_in_question = False
         self.when_known: Callable[[], None] | None = None
+        self.abandon: Callable[[], None] | None = None
 
     def refuse(self, refused: Refused) -> None:
         """Say that it will not be read."""
@@ -215,6 +218,9 @@ class Reading:
         self.is_cancelled = True
         self.when_known = None
         self.body.close()
+        abandon, self.abandon = self.abandon, None
+        if abandon is not None:
+            abandon()
 
     def on_json(self) -> None:
         """Take the news that it is JSON."""
@@ -277,9 +283,9 @@ class BodyReader:
 
     def close(self) -> None:
         """End the process."""
-        for reading in (*self._waiting, *([self._current] if self._current else [])):
+        waiting, self._waiting = self._waiting, deque()
+        for reading in (*waiting, *([self._current] if self._current else [])):
             reading.cancel()
-        self._waiting.clear()
         self._end()
 
     def _go_on(self) -> None:
@@ -297,6 +303,7 @@ class BodyReader:
                 loop.add_reader(self._process.channel.fileno(), self._on_reply)
             self._current = reading
             reading.is_in_question = True
+            reading.abandon = self._abandon
             message = msgspec.json.encode(reading.job)
             with suppress(OSError):  # it has ended: reading says so next
                 socket.send_fds(self._process.channel, [message], [reading.body.descriptor])
@@ -347,6 +354,8 @@ class BodyReader:
 
     def _finish(self, reply: Done | Refused, descriptors: list[int]) -> None:
         reading, self._current = self._current, None
+        if reading is not None:
+            reading.abandon = None
         if self._timer is not None:
             self._timer.cancel()
         try:
@@ -358,6 +367,12 @@ class BodyReader:
         if reading is not None and not reading.is_cancelled:
             reading.body.close()
             reading.on_read(read)
+
+    def _abandon(self) -> None:
+        """End a reader whose body nobody waits for any more: others do, and a new one is cheap."""
+        self._current = None
+        self._end()
+        self._go_on()
 
     def _kill(self) -> None:
         if self._process is not None:

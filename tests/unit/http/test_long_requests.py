@@ -295,6 +295,30 @@ def test_a_body_that_is_known_to_be_broken_after_the_deadline(is_broken):
     with_app(check, deploy={"slo_ms": 700})
 
 
+def test_a_body_that_nobody_waits_for_holds_no_other_up():
+    """Its reader is ended when its caller hangs up; the next one has a new one."""
+
+    async def check(served, _replica):
+        reader = served.server.reader.quick
+        for _ in range(2):
+            assert (await served.predict(LONG))[1]["output"] == SUM
+        first = reader._process
+        os.kill(first.pid, signal.SIGSTOP)
+        client = await served.client()
+        client.send(post("/app/predict", LONG))
+        await until(lambda: reader._current)
+        waiting = asyncio.create_task(served.predict(LONG))
+        await until(lambda: reader._waiting)
+        sock = client.writer.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.writer.transport.abort()
+        assert (await waiting)[1]["output"] == SUM
+        assert reader._process.pid != first.pid
+        await until(lambda: not psutil.pid_exists(first.pid))
+
+    with_app(check)
+
+
 def test_what_readers_are_forked_from_is_replaced(caplog):
     """Its end costs no body anything; that of a reader which it forked is not waited for."""
 
