@@ -60,23 +60,17 @@ class Assembler:
             ProtocolError: a length is beyond all sense; the stream cannot be read any further.
         """
         messages: list[list[Any]] = []
-        if self._incoming is not None:
-            rest = self._incoming.take(memoryview(piece))
-            if not self._incoming.is_whole:
+        if self._rest or self._incoming is not None:
+            whole = self._go_on(piece, messages)
+            if whole is None:
                 return messages
-            messages.append(self._incoming.frames())
-            self._incoming = None
-            piece = bytes(rest)
-        elif self._rest:
-            self._rest += piece
-            if len(self._rest) < self._needed:
-                return messages
-            piece = bytes(self._rest)
-            self._rest.clear()
+            piece = whole
         at = 0
         while len(piece) - at >= _PREFIX_BYTES:
-            sizes = _sizes(piece, at)
-            after = at + _PREFIX_BYTES + sum(sizes)
+            sizes = header, data, lengths = _prefix.unpack_from(piece, at)
+            if not 0 < header <= MAX_HEADER_BYTES or max(data, lengths) > MAX_PAYLOAD_BYTES:
+                raise ProtocolError("a message on the stream has no sensible length")
+            after = at + _PREFIX_BYTES + header + data + lengths
             if after > len(piece):
                 self._begin(piece, at, sizes)
                 return messages
@@ -86,6 +80,22 @@ class Assembler:
         if at < len(piece):
             self._rest += memoryview(piece)[at:]
         return messages
+
+    def _go_on(self, piece: bytes, messages: list[list[Any]]) -> bytes | None:
+        """Take more of a message; return what is still to be read once that is whole."""
+        if self._incoming is not None:
+            rest = self._incoming.take(memoryview(piece))
+            if not self._incoming.is_whole:
+                return None
+            messages.append(self._incoming.frames())
+            self._incoming = None
+            return bytes(rest)
+        self._rest += piece
+        if len(self._rest) < self._needed:
+            return None
+        piece = bytes(self._rest)
+        self._rest.clear()
+        return piece
 
     def _begin(self, piece: bytes, at: int, sizes: tuple[int, int, int]) -> None:
         """Keep the beginning of a message whose end is still to come."""
@@ -169,14 +179,6 @@ class _Pieces:
 
     def getvalue(self) -> list[memoryview]:
         return self._pieces
-
-
-def _sizes(piece: bytes, at: int) -> tuple[int, int, int]:
-    """Return the lengths of the three frames of the message that begins at `at`."""
-    header, data, lengths = _prefix.unpack_from(piece, at)
-    if not 0 < header <= MAX_HEADER_BYTES or max(data, lengths) > MAX_PAYLOAD_BYTES:
-        raise ProtocolError("a message on the stream has no sensible length")
-    return header, data, lengths
 
 
 def _frames(piece: bytes, at: int, sizes: tuple[int, int, int]) -> list[bytes]:

@@ -150,14 +150,12 @@ class Dispatcher:
             else:
                 queries = self._take(slot, now_s)
             if queries:
-                self._send(slot.connection, Batch(queries, now_s))
-
-    def _send(self, connection: ReplicaConnection, batch: Batch) -> None:
-        try:
-            connection.send_batch(batch, self._type_code)
-        except Exception as error:  # noqa: BLE001 - the queries behind it are others'
-            connection.forget(batch)
-            self.on_fault(batch, error)
+                batch = Batch(queries, now_s)
+                try:
+                    slot.connection.send_batch(batch, self._type_code)
+                except Exception as error:  # noqa: BLE001 - the queries behind it are others'
+                    slot.connection.forget(batch)
+                    self.on_fault(batch, error)
 
     def _take(self, slot: Slot, now_s: float) -> list[Query]:
         """Remove and return the most urgent queries, without those that cannot be in time."""

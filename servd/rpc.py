@@ -149,7 +149,7 @@ class ReplicaConnection:
         if self.in_flight and self.handler is not None:
             self.handler.on_lost(self)
 
-    def _on_frames(self, frames: list[bytes]) -> None:
+    def _on_frames(self, frames: list[Any]) -> None:
         self.last_heard_s = self._clock()
         try:
             self._on_message(frames)
@@ -158,11 +158,15 @@ class ReplicaConnection:
         except Exception as error:  # noqa: BLE001 - what else has come is still to be heard
             faults.report(f"a message from {self.address} could not be taken", error)
 
-    def _on_message(self, frames: list[bytes]) -> None:
+    def _on_message(self, frames: list[Any]) -> None:
         header = protocol.unpack_header(frames[0])
         kind = header[0]
         if kind == protocol.RESULT:
-            self._on_result(header, frames)
+            text = frames[1] if len(frames) > 1 else None
+            if isinstance(text, bytes):
+                self._on_outputs(header, len(text), text.split(b"\n"))
+            else:
+                self._on_unusual_result(header, text)
         elif kind == protocol.FAILURE:
             reason = str(header[2]) if len(header) > 2 else "no reason given"
             batch = self.in_flight.pop(header[1], None)
@@ -174,19 +178,16 @@ class ReplicaConnection:
         elif kind == protocol.LONG:
             self._carrier.expect(int(header[2]))
 
-    def _on_result(self, header: list[Any], frames: list[Any]) -> None:
-        text = frames[1] if len(frames) > 1 else None
-        if isinstance(text, list):
-            size = sum(map(len, text))
-            if size > LONG_BYTES:
-                # Not taken from `in_flight` yet: it may be given to another replica meanwhile.
-                split_long(text, lambda outputs: self._on_outputs(header, size, outputs))
-                return
-            text = b"".join(text)
+    def _on_unusual_result(self, header: list[Any], text: list[Any] | None) -> None:
+        """Take a result that is in pieces, or has none: no output for no input."""
+        size = sum(map(len, text or ()))
         if text is None:
             self._on_outputs(header, 0, [])
+        elif size > LONG_BYTES:
+            # Not taken from `in_flight` yet: it may be given to another replica meanwhile.
+            split_long(text, lambda outputs: self._on_outputs(header, size, outputs))
         else:
-            self._on_outputs(header, len(text), text.split(b"\n"))
+            self._on_outputs(header, size, b"".join(text).split(b"\n"))
 
     def _on_outputs(self, header: list[Any], size: int, outputs: list[Any]) -> None:
         batch = self.in_flight.pop(header[1], None)
