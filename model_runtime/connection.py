@@ -140,10 +140,12 @@ class ReplicaSocket:
             self._send(work.frontend, protocol.pack_header(coming))
         self._send(work.frontend, header, text)
 
-    def fail(self, work: Work, reason: str) -> None:
-        """Answer that the model raised on a batch."""
-        header = protocol.pack_header([protocol.FAILURE, work.batch_id, reason[:500]])
-        self._send(work.frontend, header)
+    def fail(self, work: Work, reason: str, *, is_output: bool = False) -> None:
+        """Answer that the model raised on a batch, or (`is_output`) returned what is no output."""
+        header = [protocol.FAILURE, work.batch_id, reason[:500]]
+        if is_output:
+            header.append(protocol.BAD_OUTPUT)
+        self._send(work.frontend, protocol.pack_header(header))
 
     def has_frontend(self) -> bool:
         """Whether anybody has said HELLO yet."""

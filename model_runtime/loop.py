@@ -24,6 +24,7 @@ from model_runtime.health import HealthServer
 from model_runtime.inputs import Batch
 from model_runtime.loaders import load
 from model_runtime.loaders.base import LoadedModel
+from model_runtime.outputs import OutputError
 from model_runtime.selftest import test_call
 
 if TYPE_CHECKING:
@@ -224,15 +225,19 @@ class Replica:
         socket.reply(work, outputs, 0)
 
     def _fail(self, socket: ReplicaSocket, work: Work, error: BaseException) -> None:
-        text = message_of(error)
-        socket.fail(work, text)
+        is_output = isinstance(error, OutputError)
+        text = " ".join(str(error).split()) if is_output else message_of(error)
+        socket.fail(work, text, is_output=is_output)
         if (now_s := time.monotonic()) >= self._logged_until_s:
             self._logged.clear()
             self._logged_until_s = now_s + 1
         is_new = text not in self._logged and len(self._logged) < TRACEBACKS_PER_S
         if work.batch.count == 1 and is_new:
             self._logged.add(text)
-            traceback.print_exception(error)
+            if is_output:
+                sys.stderr.write(f"no output: {text}\n")
+            else:
+                traceback.print_exception(error)
             sys.stderr.flush()
 
 

@@ -9,16 +9,42 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-A_SPAN: Final = (
-    "a span of time (timedelta), which JSON does not have: return seconds, for example, as a number"
-)
-_COMPLEX: Final = (
-    "a value of type complex, which JSON does not have: return its parts or its magnitude"
-)
+_MAX_PATH: Final = 8
+"""So many steps of the way to a value are told."""
+_MAX_STEP: Final = 40
 
 
-class UnlikeJsonError(Exception):
-    """JSON has no such value; the text says what it is and goes on after "holds"."""
+class UnlikeJsonError(ValueError):
+    """JSON has no such value.
+
+    `what` is it, `why` JSON does not have it, `instead` is what to return. `path` leads there from
+    the output: keys and places, the outermost first; whoever looked inside something adds its own.
+    """
+
+    def __init__(self, what: str, instead: str, why: str = "which JSON cannot say") -> None:
+        super().__init__(what)
+        self._told = (what, why, instead)
+        self.path: list[Any] = []
+
+    @property
+    def told(self) -> str:
+        """What the model did, in one line."""
+        what, why, instead = self._told
+        steps = [_step(key) for key in self.path[:_MAX_PATH]]
+        if len(self.path) > _MAX_PATH:
+            steps.append("[…]")
+        place = f" at {''.join(steps)}" if steps else ""
+        return f"the model returned {what}{place}, {why}: return {instead} instead"
+
+
+def _step(key: Any) -> str:
+    """Return a step of a path, as code would have it; a key may be long, or print as it likes."""
+    return f"[{' '.join(repr(key).split())[:_MAX_STEP]}]"
+
+
+def a_span() -> UnlikeJsonError:
+    """Return the refusal of a span of time, of whichever library."""
+    return UnlikeJsonError("a span of time (timedelta)", "seconds, for example, as a number")
 
 
 def is_scalar(kind: type) -> bool:
@@ -55,7 +81,7 @@ def listed(array: Any) -> Any:
     values = array.tolist()
     if kind in ("M", "m") and _has_number(values):
         # pandas gives its own types, which are told as what they are; others may not.
-        raise UnlikeJsonError("dates or spans of time: return texts or numbers that say the same")
+        raise UnlikeJsonError("dates or spans of time", "texts or numbers that say the same")
     return values
 
 
@@ -65,7 +91,9 @@ def _float(scalar: Any) -> Any:
         return None
     number = float(scalar)
     if math.isinf(number) and number != scalar:
-        raise UnlikeJsonError(f"{scalar!s}, which is too large for a float of 64 bits")
+        raise UnlikeJsonError(
+            f"the number {scalar!s}", "a text of it", "which is too large for a float of 64 bits"
+        )
     return number
 
 
@@ -117,14 +145,16 @@ def _zipped(fields: Mapping[str, Any], depth: int) -> Any:
     return [_zipped(dict(zip(fields, column, strict=True)), depth - 1) for column in columns]
 
 
-def _refusal(what: str) -> Callable[[Any], Any]:
-    """Return what refuses a value and says that it is `what`."""
+def _refuse_span(value: Any) -> Any:
+    del value
+    raise a_span()
 
-    def refuse(value: Any) -> Any:
-        del value
-        raise UnlikeJsonError(what)
 
-    return refuse
+def _refuse_complex(value: Any) -> Any:
+    del value
+    raise UnlikeJsonError(
+        "a value of type complex", "its parts ([z.real, z.imag]) or its magnitude (abs(z))"
+    )
 
 
 def _each(values: Any, convert: Callable[[Any], Any]) -> Any:
@@ -142,8 +172,8 @@ def _has_number(values: Any) -> bool:
 
 _UNLIKE: Final = {
     "M": _dates,
-    "m": _refusal(A_SPAN),
-    "c": _refusal(_COMPLEX),
+    "m": _refuse_span,
+    "c": _refuse_complex,
     "V": _records,
 }
 """What is made of the kinds of dtype that Python has no equal of."""

@@ -3,22 +3,21 @@
 The rules: one output for each input. A text that is strict JSON by itself is pasted as it is
 (a function that returns "6.6" answers the number 6.6, as Clipper did); inside lists and dicts a
 text stays a text. numpy values are their Python equals, NaN and infinities are the texts "NaN",
-"Infinity", "-Infinity", bytes are base64 text. No output holds a raw newline. What numpy's `tolist`
-and `item` make of a value is not trusted where it may stand for another (numpy_values.py).
+"Infinity", "-Infinity", bytes are base64 text, and so on (values.py). No output holds a raw
+newline. What numpy's `tolist` and `item` make of a value is not trusted where it may stand for
+another (numpy_values.py).
 """
 
-import base64
-import datetime as dt
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import chain
 from json.encoder import encode_basestring
 from typing import Any, Final, NoReturn
 
 from model_runtime import numpy_values
 from model_runtime.numpy_values import UnlikeJsonError, is_scalar
+from model_runtime.values import clean, plain
 
 _PLAIN_NUMBERS: Final = (frozenset({float}), frozenset({int}), frozenset({int, float}))
 _SLICE_ITEMS: Final = 1 << 16
@@ -27,7 +26,6 @@ _SLICE_ITEMS: Final = 1 << 16
 _JSON_HEADS: Final = frozenset(' \t\n\r-0123456789"[{tfn')
 _NUMPY_FLOATS: Final = ("float64", "float32", "float16")
 _LITERALS: Final = {True: b"true", False: b"false", None: b"null"}
-_DATES: Final = (dt.date, dt.time)
 _TOO_DEEP: Final = "an output is nested too deep, or contains itself"
 
 
@@ -182,7 +180,7 @@ def _converted(convert: Callable[[Any], Any], value: Any) -> Any:
     try:
         return convert(value)
     except UnlikeJsonError as error:
-        raise OutputError(f"an output is, or holds, {error}") from error
+        raise OutputError(error.told) from error
 
 
 def _scalars(outputs: list[Any], kinds: frozenset[type]) -> list[Any]:
@@ -207,46 +205,26 @@ def _one(output: Any) -> bytes:
         return _encode(_checked(_dump(output)))
     except RecursionError:
         raise OutputError(_TOO_DEEP) from None
-    except OutputError:
-        raise
     except (ValueError, TypeError):
-        # NaN, infinities and odd keys: rebuilt value by value, then it is plain JSON.
+        # NaN, infinities, odd keys, keys that are one name and what is refused: the encoder does
+        # not know the place of it. Rebuilt value by value, then it is plain JSON.
         return _dump_slowly(output)
 
 
 def _dump_slowly(output: Any) -> bytes:
     """Return the text of an output that the JSON encoder refused as it was."""
     try:
-        return _encode(_checked(_dump(_clean(output))))
+        return _encode(_dump(clean(output)))
     except RecursionError:
         raise OutputError(_TOO_DEEP) from None
-    except OutputError:
-        raise
-    except ValueError as error:
+    except UnlikeJsonError as error:
+        raise OutputError(error.told) from error
+    except (ValueError, TypeError) as error:
         raise OutputError(f"an output cannot be written as JSON: {error}") from error
 
 
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold for a value it cannot; the encoder's hook."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return base64.b64encode(value).decode()
-    if is_scalar(type(value)):
-        return _converted(numpy_values.plain, value)
-    if hasattr(value, "tolist"):
-        return _converted(numpy_values.listed, value)
-    if isinstance(value, _DATES):
-        return value.isoformat()
-    if isinstance(value, dt.timedelta):
-        raise OutputError(f"an output is, or holds, {numpy_values.A_SPAN}")
-    name = type(value).__name__
-    raise OutputError(
-        f"an output is, or holds, a value of type {name}, which JSON does not have: "
-        "return numbers, texts, booleans, None, or lists and dicts of them"
-    )
-
-
 _dump = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=plain
 ).encode
 
 
@@ -255,6 +233,9 @@ def _checked(text: str) -> str:
 
     JSON's names are texts, so that of 1 is that of "1"; who reads both keeps one of them. Only
     where a key was no text can that be, and so it is looked for only where one looks like that.
+
+    Raises:
+        ValueError: one has.
     """
     if _MAY_BE_NO_TEXT.search(text):
         _parse_named(text)
@@ -267,57 +248,8 @@ _MAY_BE_NO_TEXT: Final = re.compile(r'"(?:[-\d][^"]*|true|false|null|NaN|Infinit
 def _names_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     named = dict(pairs)
     if len(named) < len(pairs):
-        raise _twice(name for name, _ in pairs)
+        raise ValueError
     return named
 
 
-def _twice(names: Iterable[Any]) -> OutputError:
-    """Return the refusal of names of which one is there twice."""
-    name, _ = Counter(map(str, names)).most_common(1)[0]
-    return OutputError(
-        f"an output has a dict with two keys that are {json.dumps(name)} in JSON, "
-        "whose keys are texts: return one of them"
-    )
-
-
 _parse_named: Final = json.JSONDecoder(object_pairs_hook=_names_once).decode
-
-
-def _clean(value: Any) -> Any:
-    """Return a value made of plain dicts, lists, texts and finite numbers."""
-    if isinstance(value, dict):
-        cleaned = {_key(key): _clean(item) for key, item in value.items()}
-        if len(cleaned) < len(value):
-            raise _twice(map(_key, value))
-        return cleaned
-    if isinstance(value, (list, tuple)):
-        return [_clean(item) for item in value]
-    if isinstance(value, float):
-        return _finite(float(value))
-    if value is None or isinstance(value, (str, int)):
-        return value
-    return _clean(_plain(value))
-
-
-def _finite(number: float) -> float | str:
-    """Return a number, or the word for one that JSON does not have."""
-    text = repr(number)
-    return number if "n" not in text else _NON_FINITE[text]
-
-
-_NON_FINITE: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-
-
-def _key(key: Any) -> Any:
-    """Return a dict's key as one that the JSON encoder takes."""
-    if is_scalar(type(key)):
-        key = _converted(numpy_values.plain, key)
-    if isinstance(key, _DATES):
-        return key.isoformat()
-    if isinstance(key, float):
-        return _finite(float(key))
-    if key is None or isinstance(key, (str, int)):
-        return key
-    raise OutputError(
-        f"an output has a dict with a key of type {type(key).__name__}: JSON's keys are texts"
-    )

@@ -16,6 +16,9 @@ RESULT: Final = 5
 FAILURE: Final = 6
 LONG: Final = 7
 
+BAD_OUTPUT: Final = "output"
+"""Ends a FAILURE: the model did not raise, what it returned is no output."""
+
 LOADING: Final = "loading"
 TESTING: Final = "testing"
 READY: Final = "ready"

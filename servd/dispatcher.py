@@ -23,6 +23,7 @@ from servd.query import (
     Query,
     Why,
     answer_all,
+    bad_output,
     count_answers,
     miss,
     prune,
@@ -220,14 +221,18 @@ class Dispatcher:
         answer_all(batch.queries, outputs, now_s, is_counted=is_counted)
         prune(batch.queries[-1].route.waiting)
 
-    def on_failure(self, connection: ReplicaConnection, batch: Batch, reason: str) -> None:
-        """Halve a batch that the model raised on, so that one bad input fails alone."""
-        del reason  # the model's log has it; what it took says nothing of a size
-        queries = batch.queries
+    def on_failure(
+        self, connection: ReplicaConnection, batch: Batch, reason: str, *, is_output: bool = False
+    ) -> None:
+        """Halve a batch that the model raised on, so that one bad input fails alone.
+
+        What it raised is for the model's log. What is wrong with its output (`is_output`) is told.
+        """
+        queries = batch.queries  # what it took says nothing of a size
         connection.tally.add(len(queries), self._clock() - batch.sent_s)
         if len(queries) == 1:
             self.counters.failures += 1
-            self._miss(queries[0], Miss.MODEL_FAILED)
+            self._miss(queries[0], bad_output(reason) if is_output else Miss.MODEL_FAILED)
         else:
             self._halve(queries)
         self._dispatch()

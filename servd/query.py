@@ -26,6 +26,8 @@ class Miss(enum.Enum):
     """The objective passed before an output came. Clipper's words."""
     MODEL_FAILED = "The model raised an error on this input; its log has the traceback"
     """The model raised on this input alone."""
+    BAD_OUTPUT = "The model returned what is no output; its log says what"
+    """The model answered with what JSON cannot say, or not with one output for each input."""
     OVERLOADED = "Too many queries are waiting for this model; try again later"
     """The queue was full, or what waits could not be answered in time."""
     WRONG_SIZE = "The input does not have the number of values that the model takes"
@@ -52,6 +54,11 @@ class Because:
 Why = Miss | Because
 
 
+def bad_output(reason: str) -> Because:
+    """Return the miss for a model's value that is no output; `reason` says what it is."""
+    return Because(Miss.BAD_OUTPUT, f"No output: {reason}")
+
+
 class Lost:
     """What a query has cost so far: how many replicas ended with it, and how the last did."""
 
@@ -76,6 +83,9 @@ class Lost:
         """The objective passed before another replica could answer."""
         return Because(Miss.TIMED_OUT, f"{Miss.TIMED_OUT.value}: the replica {self.how}")
 
+
+OF_THE_MODEL = frozenset({Miss.MODEL_FAILED, Miss.BAD_OUTPUT})
+"""What the daemon's log names by the query's id: the model's own log has more."""
 
 _ALWAYS_ERRORS = frozenset({Miss.WRONG_SIZE, Miss.FAULT})
 """What is answered with an error although the application has a default output."""

@@ -36,8 +36,13 @@ class BatchHandler(Protocol):
     ) -> None:
         """Take one JSON text per query of the batch."""
 
-    def on_failure(self, connection: "ReplicaConnection", batch: Batch, reason: str) -> None:
-        """Take the news that the model raised on the batch."""
+    def on_failure(
+        self, connection: "ReplicaConnection", batch: Batch, reason: str, *, is_output: bool = False
+    ) -> None:
+        """Take the news that the model raised on the batch.
+
+        `is_output`: it did not, but returned what is no output; the reason is for the caller, too.
+        """
 
     def on_lost(self, connection: "ReplicaConnection") -> None:
         """Take the news that nothing in flight will be answered, though the replica lives."""
@@ -172,7 +177,8 @@ class ReplicaConnection:
             batch = self.in_flight.pop(header[1], None)
             if batch is not None and self.handler is not None:
                 self.counters.failures += 1
-                self._fail(self.handler, batch, reason)
+                is_output = len(header) > 3 and header[3] == protocol.BAD_OUTPUT
+                self._fail(self.handler, batch, reason, is_output=is_output)
         elif kind == protocol.STATE:
             self._on_state(header)
         elif kind == protocol.LONG:
@@ -197,7 +203,7 @@ class ReplicaConnection:
         batch.is_long |= size > LONG_BYTES
         if len(outputs) != len(batch.queries):
             reason = f"{len(outputs)} outputs for {len(batch.queries)} inputs"
-            self._fail(self.handler, batch, reason)
+            self._fail(self.handler, batch, reason, is_output=True)
             return
         if len(header) > 3 and isinstance(header[3], int):
             batch.compute_s = header[3] / 1e6
@@ -207,9 +213,11 @@ class ReplicaConnection:
         except Exception as error:  # noqa: BLE001 - what else has come is still to be heard
             handler.on_fault(batch, error)
 
-    def _fail(self, handler: BatchHandler, batch: Batch, reason: str) -> None:
+    def _fail(
+        self, handler: BatchHandler, batch: Batch, reason: str, *, is_output: bool = False
+    ) -> None:
         try:
-            handler.on_failure(self, batch, reason)
+            handler.on_failure(self, batch, reason, is_output=is_output)
         except Exception as error:  # noqa: BLE001 - what else has come is still to be heard
             handler.on_fault(batch, error)
 

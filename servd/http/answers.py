@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from servd.http.codecs import clipper
 from servd.long_bytes import LONG_BYTES, Piece, pieces_of
-from servd.query import Miss, Query, Why
+from servd.query import OF_THE_MODEL, Query, Why
 
 if TYPE_CHECKING:
     from servd.engine import Engine
@@ -48,7 +48,7 @@ class BatchAnswer:
     def on_miss(self, query: Query, miss: Why) -> None:
         """Keep one default, or one error object where there is no default."""
         query_id = self._first_id + query.index
-        if miss.kind is Miss.MODEL_FAILED:
+        if miss.kind in OF_THE_MODEL:
             self._connection.note_failed(query, miss, query_id)
         status, part = clipper.miss_object(query_id, query.route, miss, query.row)
         # An answer with at least one prediction or default is a 200; the rest say so themselves.

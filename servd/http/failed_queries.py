@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 _MAX_NAMED: Final = 1000
 """Ids in one line; of a model that fails on every query the others are counted."""
 
+_MAX_LINES: Final = 100
+"""Each has its own reason, and a reason may quote what a model returned."""
+
 
 class FailedQueries:
     """The ids of queries that failed since the last line, by application and reason."""
@@ -26,7 +29,11 @@ class FailedQueries:
 
     def note(self, route: "Route", why: "Why", query_id: int) -> None:
         """Take one that failed. Called where its caller is told so."""
-        ids = self._ids.setdefault((route.name, route.model, why.value), [])
+        key = (route.name, route.model, why.value)
+        if key not in self._ids and len(self._ids) >= _MAX_LINES:
+            self._more += 1
+            return
+        ids = self._ids.setdefault(key, [])
         if len(ids) < _MAX_NAMED:
             ids.append(query_id)
         else:

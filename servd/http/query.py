@@ -31,7 +31,7 @@ from servd.http.parsing import Request
 from servd.http.reading import RequestReader
 from servd.http.wire import JSON
 from servd.long_bytes import Piece
-from servd.query import Miss, Query, Why
+from servd.query import OF_THE_MODEL, Miss, Query, Why
 
 if TYPE_CHECKING:
     from servd.dispatcher import Dispatcher
@@ -299,7 +299,7 @@ class QueryConnection(RequestReader):
 
     def on_miss(self, query: Query, miss: Why) -> None:
         """Write the default output or an error."""
-        if miss.kind is Miss.MODEL_FAILED:
+        if miss.kind in OF_THE_MODEL:
             self.note_failed(query, miss, self._query_id)
         self._answer_miss(*clipper.miss_object(self._query_id, query.route, miss, query.row))
 

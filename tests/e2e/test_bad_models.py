@@ -13,6 +13,11 @@ from tests.load import Load
 BAD = [-1.0, 0.0]
 GOOD = [2.0, 3.0]
 MODEL_FAILED = "The model raised an error on this input; its log has the traceback"
+SAID = {
+    "unserialisable_on_negative": "No output: the model returned a value of type object, which",
+    "drops_on_negative": "No output: the model returned 0 outputs for 1 input",
+}
+"""What is told of models that raise nothing."""
 TIMED_OUT = "Failed to retrieve a prediction response within the specified latency SLO"
 PREDICT_TIMEOUT_S = 2.0
 
@@ -62,7 +67,9 @@ def test_one_bad_input_of_a_batch_fails_alone(daemon: Daemon, model: str) -> Non
     assert [part["output"] for part in good] == [sum(row) for row in rows[:-1]]
     assert not any(part["default"] for part in good)
     assert (bad["output"], bad["default"]) == (-1, True)
-    assert bad["default_explanation"] == MODEL_FAILED
+    assert bad["default_explanation"].startswith(SAID.get(model, MODEL_FAILED))
+    log = daemon.cli("logs", model, "-n", "50").stdout
+    assert ("Traceback" in log) == (model not in SAID)
     assert [row["restarts"] for row in replicas(daemon, model)] == [0]
 
 

@@ -1,6 +1,7 @@
 """A dispatcher by itself, with stand-ins for its replicas: what it counts, admits and chooses."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -361,6 +362,22 @@ def test_followers_hear_of_a_failure_too():
         world.fail(0)
         assert world.heard == {0: Miss.MODEL_FAILED, 2: Miss.MODEL_FAILED}
         assert not world.dispatcher.cache.pending
+
+    played(story)
+
+
+def test_a_wrong_output_is_told_and_not_called_an_exception():
+    """Its reason reaches the caller, once the batch has been taken apart to the input at fault."""
+
+    async def story(world):
+        world.ask(0, 7)
+        await turn()
+        carrier, batch = world.oldest(0)
+        world.dispatcher.on_failure(carrier, batch, "the model returned a set", is_output=True)
+        why = world.heard[0]
+        assert why.kind is Miss.BAD_OUTPUT
+        assert why.value == "No output: the model returned a set"
+        assert json.loads(why.json) == why.value
 
     played(story)
 

@@ -40,6 +40,7 @@ class Handler:
     def __init__(self):
         self.outputs = []
         self.failures = []
+        self.of_output = []
         self.batches = []
 
     def on_outputs(self, _connection, batch, outputs):
@@ -47,9 +48,10 @@ class Handler:
         self.batches.append(batch)
         self.outputs.append(outputs)
 
-    def on_failure(self, _connection, _batch, reason):
+    def on_failure(self, _connection, _batch, reason, *, is_output=False):
         """Take a failure."""
         self.failures.append(reason)
+        self.of_output.append(is_output)
 
 
 def batch_of(*rows):
@@ -124,26 +126,33 @@ def result(batch_id, rows, *payload):
 
 
 def test_wrong_results_are_failures():
-    """Too few outputs, no outputs at all and a FAILURE without a reason lose no batch."""
+    """Too few outputs, no outputs at all, a FAILURE without a reason or with more: none is lost."""
 
     async def main():
         with ScriptedReplica(is_holding=True) as replica:
             async with serving() as served:
                 connection = await connect(served, replica, Owner())
-                for _ in range(3):
+                for _ in range(5):
                     connection.send_batch(batch_of(doubles(1.0), doubles(2.0)), 3)
                 first = min(connection.in_flight)
-                await until(lambda: len(replica.batches) == 3)
+                await until(lambda: len(replica.batches) == 5)
                 replica.send(*result(first, 2, b"1.0"))
                 replica.send(*result(first + 1, 2))
                 replica.send(protocol.pack_header([protocol.FAILURE, first + 2]))
+                refused = [protocol.FAILURE, first + 3, "it returned a set", protocol.BAD_OUTPUT]
+                replica.send(protocol.pack_header(refused))
+                replica.send(protocol.pack_header([protocol.FAILURE, first + 4, "raised", "new"]))
                 failures = connection.handler.failures
-                await until(lambda: len(failures) == 3)
+                await until(lambda: len(failures) == 5)
                 assert failures == [
                     "1 outputs for 2 inputs",
                     "0 outputs for 2 inputs",
                     "no reason given",
+                    "it returned a set",
+                    "raised",
                 ]
+                # Only a model that raised is said to have raised.
+                assert connection.handler.of_output == [True, True, False, True, False]
 
     run(main())
 

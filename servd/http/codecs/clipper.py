@@ -256,6 +256,7 @@ _STATUS = {
     Miss.NO_MODEL: 503,
     Miss.TIMED_OUT: 504,
     Miss.MODEL_FAILED: 500,
+    Miss.BAD_OUTPUT: 500,
     Miss.OVERLOADED: 503,
     Miss.WRONG_SIZE: 400,
     Miss.FAULT: 500,

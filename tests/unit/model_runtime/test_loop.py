@@ -174,6 +174,22 @@ def test_a_batch_that_raises_is_a_failure(capfd):
     assert "negative number -2.0" in log
 
 
+def test_an_output_that_is_none_is_no_exception(capfd):
+    """What the model returned is told as that, to the frontend and once in the log."""
+    said = "the model returned a value of type object, which JSON cannot say: return numbers"
+    with running("unserialisable_on_negative") as replica, frontend(replica) as (dealer, wait_for):
+        wait_for(protocol.STATE, protocol.READY)
+        for batch_id in range(1, 4):
+            ask(dealer, batch_id, doubles(-1.0))
+            header, _ = wait_for(protocol.FAILURE)
+            assert header[2].startswith(said)
+            assert header[3:] == [protocol.BAD_OUTPUT]
+        replica.end()
+    log = capfd.readouterr().err
+    assert log.count(f"no output: {said}") == 1
+    assert "Traceback" not in log
+
+
 def test_a_model_that_does_not_load_says_why(monkeypatch):
     """The first frontend hears of the failure, and the exit status is 3."""
     monkeypatch.setattr(loop, "REPORT_S", TIMEOUT_S)
@@ -252,7 +268,8 @@ def test_batches_of_two_frontends_are_merged():
             def reply(self, work, outputs, _compute_us):
                 heard.append((work.batch_id, outputs))
 
-            def fail(self, work, reason):
+            def fail(self, work, reason, *, is_output):
+                assert not is_output
                 heard.append((work.batch_id, reason))
 
         def predict(batch):
