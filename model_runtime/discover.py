@@ -2,8 +2,9 @@
 
 The CLI runs it in a fresh process, in the user's folder, before it makes a bundle: the file is
 loaded as a replica will load it. JSON lines go to standard output, written as soon as they are
-known, as the file may end the process: `{"opened": [path]}` for a file that it reads, `written`
-and `listed` in the same way, and what it holds. What the file prints goes to standard error.
+known, as the file may end the process: `{"opened": [path]}` for a file that it reads, `written`,
+`listed` and `entered` (a folder) in the same way, and what it holds. What the file prints goes to
+standard error.
 """
 
 import argparse
@@ -18,13 +19,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from model_runtime import annotations, failure
+from model_runtime import annotations, failure, uris
 from model_runtime.failure import MODEL_ERRORS
 from model_runtime.loaders import pickle as pickle_loader
 from model_runtime.loaders import python as loader
 from model_runtime.loaders.base import LoadError
 
 _OWN_PACKAGE: Final = (__package__ or "model_runtime").partition(".")[0]
+IN_REPLICAS: Final = frozenset({"msgpack", "zmq"})
+"""What a replica imports before its model beside what this process does: of other libraries."""
 _MAX_TOLD: Final = 100_000
 """Opened paths that are told; a program that opens more opens them one after the other."""
 
@@ -35,14 +38,15 @@ def discover(file: Path, name: str | None) -> tuple[dict[str, Any], ModuleType |
     Without `name`: `functions` and `classes` that the file defines. With it: `kind` (function or
     class), `input_type` and `as_lists` as the annotations say (None: unknown), `max_params`,
     `required_params`. Both: `modules` (name to file of what was imported), `packages` (versions),
-    `python`. A failure gives `error` (message, traceback, hint; `missing`, a module's name, or
-    `is_file`: a file was not found) and, where the file could be loaded, `names`.
+    `before` (top-level modules that are there before the file's), `python`. A failure gives `error`
+    (message, traceback, hint; `missing`, a module's name, or `is_file`: a file was not found) and,
+    where the file could be loaded, `names`.
     """
     before = set(sys.modules)
     try:
         module = loader.import_file(file)
     except MODEL_ERRORS as error:  # the file's own code may raise anything
-        return {"error": _described(error)}, None
+        return {"error": _described(error) | {"before": _tops(before)}}, None
     try:
         found = _listed(module) if name is None else _object(module, name, file.name)
     except LoadError as error:
@@ -104,8 +108,14 @@ def surroundings(before: set[str]) -> dict[str, Any]:
     return {
         "modules": _files_of(loaded),
         "packages": packages_of(new),
+        "before": _tops(before),
         "python": platform.python_version(),
     }
+
+
+def _tops(before: set[str]) -> list[str]:
+    """Return the top-level modules that a replica has imported before its model."""
+    return sorted({name.partition(".")[0] for name in before} | IN_REPLICAS)
 
 
 def _files_of(loaded: dict[str, ModuleType]) -> dict[str, str]:
@@ -147,14 +157,19 @@ class _Teller:
 
         Called by Python for every such thing; what is raised here would be raised in the model.
         """
+        if event not in _HEARD:
+            return
+        path = _text_of(arguments[0])
+        if path is None:
+            return
         if event == "open":
-            path, _mode, flags = arguments
-            if isinstance(path, str) and not path.endswith(".pyc"):
-                self._note("written" if _is_written(path, flags) else "opened", path)
-        elif event in ("os.listdir", "os.scandir") and isinstance(arguments[0], str):
-            self._note("listed", arguments[0])
-        elif event == "sqlite3.connect" and isinstance(arguments[0], str):
-            self._note("opened", arguments[0])
+            if not path.endswith(".pyc"):
+                self._note("written" if _is_written(path, arguments[2]) else "opened", path)
+        elif event == "sqlite3.connect":
+            path = uris.path_of(path) or path
+            self._note("opened" if os.path.exists(path) else "written", path)  # noqa: PTH110
+        else:
+            self._note(_HEARD[event], path)
 
     def _note(self, what: str, path: str) -> None:
         if (what, path) in self._told or len(self._told) > _MAX_TOLD or "\0" in path:
@@ -166,7 +181,23 @@ class _Teller:
 
 
 _HOME: Final = os.getcwd()  # noqa: PTH109 - where this process began
+_HEARD: Final = {
+    "open": "opened",
+    "sqlite3.connect": "opened",
+    "os.listdir": "listed",
+    "os.scandir": "listed",
+    "os.chdir": "entered",
+}
+"""Events of https://docs.python.org/3/library/audit_events.html, and what is told of each."""
 _ACCESS: Final = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+
+
+def _text_of(path: Any) -> str | None:
+    """Return a path as a text: some are told as bytes or as what stands for a path."""
+    try:
+        return os.fsdecode(path)
+    except TypeError:  # a descriptor, or None for the present folder
+        return None
 
 
 def _is_written(path: str, flags: Any) -> bool:

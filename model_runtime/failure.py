@@ -22,6 +22,10 @@ _MAX_MESSAGE: Final = 500
 _MAX_LINE: Final = 2000
 _NOT_INSTALLED: Final = "not installed"
 _OWN_FOLDER: Final = str(Path(__file__).parent)
+_NO_FILE: Final = re.compile(
+    r"No such file|(?:unable to|cannot|could not) open|file (?:\S+ )?(?:does not|doesn't) exist",
+    re.IGNORECASE,
+)
 _MACHINERY: Final = re.compile(r"<frozen (importlib|runpy|zipimport)|/importlib/__init__\.py$")
 _DISTRIBUTIONS: Final = {
     "attr": "attrs",
@@ -164,8 +168,8 @@ def missing_module_hint(module: str) -> str:
 
 
 def _file_hint(error: BaseException) -> str:
-    """Return the hint for a data file that was not found."""
-    if isinstance(error, FileNotFoundError):
+    """Return the hint for a data file that was not found; libraries in C have their own words."""
+    if isinstance(error, FileNotFoundError) or _NO_FILE.search(message_of(error)):
         return (
             "is it a file of the project? servd deploy … --include NAME takes it along; it is then "
             "found by the name it has there, relative to the working directory or to __file__"

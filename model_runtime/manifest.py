@@ -21,10 +21,11 @@ _MAX_BYTES: Final = 1 << 20
 class Manifest:
     """The content of model.json.
 
-    `file`, `sys_path` and `cwd` are relative to the bundle's `files/`; `cwd` is the folder in which
-    the model runs, for what it opens by a relative name. `object` is the name in the file (None
-    for a pickle). `example` is one input as a JSON value. `python` and `packages` are the versions
-    the model was made with.
+    `file`, `sys_path`, `cwd` and `folders` are relative to the bundle's `files/`; `cwd` is the
+    folder in which the model runs, for what it opens by a relative name, `folders` are made, as a
+    bundle has files only and a model may go to, list or write to a folder without any. `object` is
+    the name in the file (None for a pickle). `example` is one input as a JSON value. `python` and
+    `packages` are the versions the model was made with.
     """
 
     loader: str
@@ -40,6 +41,7 @@ class Manifest:
     packages: dict[str, str] = field(default_factory=dict)
     sys_path: tuple[str, ...] = (".",)
     cwd: str = "."
+    folders: tuple[str, ...] = ()
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -59,6 +61,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "packages": (dict,),
     "sys_path": (tuple,),
     "cwd": (str,),
+    "folders": (tuple,),
     "format": (int,),
 }
 
@@ -109,8 +112,9 @@ def parse(content: Any) -> Manifest:
         if name not in content:
             raise BundleFormatError(f"{MANIFEST_NAME} has no '{name}'")
     known = {f.name: content[f.name] for f in fields(Manifest) if f.name in content}
-    if isinstance(known.get("sys_path"), list):
-        known["sys_path"] = tuple(known["sys_path"])
+    for name in ("sys_path", "folders"):
+        if isinstance(known.get(name), list):
+            known[name] = tuple(known[name])
     return Manifest(**known)
 
 
@@ -121,7 +125,10 @@ def write(manifest: Manifest, folder: Path) -> None:
 
 def encode(manifest: Manifest) -> bytes:
     """Return the content of model.json; equal manifests give equal bytes."""
-    text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False)
+    content = asdict(manifest)
+    if not manifest.folders:
+        del content["folders"]  # bundles that were made before there were any keep their digests
+    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
     return f"{text}\n".encode()
 
 
@@ -139,7 +146,7 @@ def _check(manifest: Manifest) -> None:
         raise BundleFormatError(f"{MANIFEST_NAME}: no object of '{manifest.file}' is named")
     if manifest.input_type not in INPUT_TYPE_CODES:
         raise BundleFormatError(f"{MANIFEST_NAME}: no input type '{manifest.input_type}'")
-    for path in (manifest.file, manifest.cwd, *manifest.sys_path):
+    for path in (manifest.file, manifest.cwd, *manifest.sys_path, *manifest.folders):
         _check_path(path)
     if not all(type(v) is str for pair in manifest.packages.items() for v in pair):
         raise BundleFormatError(f"{MANIFEST_NAME}: packages are names and versions as texts")

@@ -117,6 +117,7 @@ def _manifest(
         packages=packages,
         sys_path=found.sys_path,
         cwd=found.cwd,
+        folders=found.folders,
     )
 
 

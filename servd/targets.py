@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from servd.errors import TargetError, did_you_mean
-from servd.finding.hints import module_hint
+from servd.finding.hints import module_hint, target_hint
 from servd.finding.installed import is_installed
 from servd.finding.layout import Layout
 from servd.finding.needs import Needs, Place, installed_version, versions_of
@@ -36,8 +36,8 @@ class Found:
     """What a target turned out to be.
 
     `files` are absolute paths, under the names by which they were found; `layout` says where they
-    lie in the bundle. `sys_path` and `cwd` are folders of the bundle. `project` is the folder that
-    the target belongs to.
+    lie in the bundle. `sys_path`, `cwd` and `folders` (which may be empty) are folders of the
+    bundle. `project` is the folder that the target belongs to.
     """
 
     project: Path
@@ -47,6 +47,7 @@ class Found:
     object: str | None
     sys_path: tuple[str, ...] = (".",)
     cwd: str = "."
+    folders: tuple[str, ...] = ()
     input_type: str | None = None
     as_lists: bool = False
     row_items: int | None = None
@@ -123,6 +124,7 @@ def find(
         object=name,
         sys_path=needs.sys_path(layout),
         cwd=needs.cwd(layout),
+        folders=needs.folders(layout),
         input_type=found["input_type"],
         as_lists=found["as_lists"],
         python=found["python"],
@@ -159,10 +161,11 @@ def _checked(found: dict[str, Any], path: Path, needs: Needs, place: Place) -> d
     if hint.startswith("did you mean "):
         name = hint.removeprefix("did you mean ").rstrip("?")
         hint += f"   servd deploy {path.name}:{name}"
-    if problem.get("missing"):
-        hint = module_hint(problem["missing"], needs.root, place.cwd) or hint
+    message = problem["message"]
+    told = needs.name_hint(message, problem.get("before") or ())
+    hint = told or target_hint(message, needs.root, place.cwd, needs.files()) or hint
     traceback = (problem.get("traceback") or "").replace(f'File "{needs.root}/', 'File "')
-    raise TargetError(problem["message"], hint=hint, traceback=traceback)
+    raise TargetError(message, hint=hint, traceback=traceback)
 
 
 def _find_pickle(path: Path, place: Place, timeout_s: float) -> Found:
@@ -190,6 +193,7 @@ def _find_pickle(path: Path, place: Place, timeout_s: float) -> Found:
         object=None,
         sys_path=needs.sys_path(layout) or (layout.name_of(path.parent),),
         cwd=needs.cwd(layout),
+        folders=needs.folders(layout),
         row_items=scanned.row_items,
         packages=packages,
         remarks=(*_remarks(path.name, scanned), *needs.remarks()),

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -33,7 +34,15 @@ def load(bundle_dir: Path) -> LoadedModel:
     """
     manifest = manifests.read(bundle_dir)
     files = (bundle_dir / FILES_NAME).resolve()
+    _make_folders(files, manifest)
     sys.path[:0] = [str(files / folder) for folder in manifest.sys_path]
     os.chdir(files / manifest.cwd)
     model = _LOADERS[manifest.loader](manifest, files)
     return replace(model, bundle_dir=bundle_dir)
+
+
+def _make_folders(files: Path, manifest: Manifest) -> None:
+    """Make the folders that the model expects; where nothing can be made, it finds none."""
+    with suppress(OSError):
+        for folder in (manifest.cwd, *manifest.folders):
+            (files / folder).mkdir(parents=True, exist_ok=True)

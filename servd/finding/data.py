@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from model_runtime.uris import path_of
 from servd.finding.hints import shown_path
 from servd.finding.installed import is_left_out
 from servd.finding.modules import Modules
@@ -28,15 +29,20 @@ _SETTINGS: Final = frozenset({".json", ".yaml", ".yml", ".toml", ".ini", ".cfg"}
 _SETTINGS_BYTES: Final = 1 << 20
 _PATH: Final = re.compile(r"[\w./-]{0,200}[\w-]\.\w{1,12}")
 """What may be the name of a file in a text."""
+_NO_COMPANIONS: Final = (".py", ".pyc", ".bak", ".old", ".orig", ".tmp", ".lock", ".md")
 _LINKED_FILES: Final = 20_000
 """So many files of a project are looked at for links."""
 
 
 @dataclass(slots=True)
 class Data:
-    """What was found. `hits` counts relative paths by the folder in which they were found."""
+    """What was found. `hits` counts relative paths by the folder in which they were found.
+
+    `folders` have to be there, whatever is in them: a model goes there, lists them, writes there.
+    """
 
     files: set[Path] = field(default_factory=set)
+    folders: set[Path] = field(default_factory=set)
     hits: dict[Path, int] = field(default_factory=dict)
     too_large: dict[Path, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -57,20 +63,28 @@ class DataFinder:
         self._area = area
         self._bases = list(dict.fromkeys(bases))
         self._modules = modules
+        self._entered: dict[Path, list[Path]] = {}
         self._links: dict[str, set[Path]] | None = None
         self.found = Data()
 
     def add_named(self, readings: Mapping[Path, Reading]) -> None:
         """Take along what the code names."""
         for file, reading in sorted(readings.items()):
+            self._add_named_folders(file, reading)
             for text in dict.fromkeys(reading.files):
                 for path in self._places(text, file):
-                    if path.is_file():
-                        self._add_named_file(path)
+                    self._add_named_file(path)
             for text in dict.fromkeys(reading.opened_folders):
-                for path in self._places(text, file):
-                    if path.is_dir():
-                        self._add_folder(path)
+                self._add_folders(list(filter(_is_folder, self._places(text, file))))
+
+    def _add_named_folders(self, file: Path, reading: Reading) -> None:
+        """Note the folders that code goes to, which are places for its names, and writes to."""
+        for text in dict.fromkeys(reading.entered):
+            places = [path for path in self._places(text, file) if _is_folder(path)]
+            self.found.folders.update(places)
+            self._entered.setdefault(file, []).extend(places)
+        for text in dict.fromkeys(map(os.path.dirname, reading.written)):
+            self.found.folders.update(filter(_is_folder, self._places(text, file)))
 
     def add_resources(self) -> None:
         """Take along the files in packages that are asked for by the package's name."""
@@ -82,10 +96,9 @@ class DataFinder:
         """Take along the files that settings name which come along: weights in a config.json."""
         for file in sorted(self.found.files):
             if file.suffix in _SETTINGS and file.stat().st_size <= _SETTINGS_BYTES:
-                for text in set(_PATH.findall(file.read_text("utf-8", "replace"))):
+                for text in sorted(set(_PATH.findall(file.read_text("utf-8", "replace")))):
                     for path in self._places(text, file):
-                        if path.is_file():
-                            self._add_named_file(path)
+                        self._add_named_file(path)
 
     def add_opened(self, paths: Iterable[str], cwd: Path) -> None:
         """Take along what was opened while the model loaded in the folder `cwd`.
@@ -122,10 +135,23 @@ class DataFinder:
 
     def add_listed(self, paths: Iterable[str], cwd: Path) -> None:
         """Take along small folders that the model listed."""
-        for text in paths:
-            path = Path(os.path.normpath(cwd / text))
-            if self._is_data(path) and path.is_dir():
-                self._add_folder(path)
+        self._add_folders(self._folders_of(paths, cwd))
+
+    def add_used(self, paths: Iterable[str], cwd: Path) -> None:
+        """Note folders that the model went to, or wrote to."""
+        self.found.folders.update(self._folders_of(paths, cwd))
+
+    def _folders_of(self, paths: Iterable[str], cwd: Path) -> list[Path]:
+        """Return the folders of the project among paths."""
+        given = (Path(os.path.normpath(cwd / text)) for text in islice(paths, _FOLDER_FILES))
+        return [path for path in given if self._is_data(path) and _is_folder(path)]
+
+    def _add_folders(self, folders: Iterable[Path]) -> None:
+        for folder in folders:
+            self._add_folder(folder)
+            # An empty one in place of one that is large would be found, and nothing in it.
+            if folder not in self.found.too_large:
+                self.found.folders.add(folder)
 
     def best_base(self) -> Path | None:
         """Return the folder in which most relative paths were found; None for no such path."""
@@ -135,6 +161,7 @@ class DataFinder:
 
     def _places(self, text: str, file: Path) -> Iterator[Path]:
         """Give where a named path may lie, and count where a relative one does."""
+        text = path_of(text) or text
         if not text or "\0" in text or text.startswith("~"):
             return
         if os.path.isabs(text):  # noqa: PTH117
@@ -142,10 +169,12 @@ class DataFinder:
             if self._is_data(path):
                 yield path
             return
-        for base in dict.fromkeys([*self._bases, file.parent]):
+        entered = self._entered.get(file, [])
+        for base in dict.fromkeys([*self._bases, file.parent, *entered]):
             path = Path(os.path.normpath(base / text))
-            if self._is_data(path) and _exists(path):
-                if path not in self._modules.files:
+            # What is not there may be how the names of some files begin.
+            if self._is_data(path) and _exists(path.parent if "/" in text else path):
+                if base not in entered and path not in self._modules.files and _exists(path):
                     self._hit(base)
                 yield path
 
@@ -170,11 +199,17 @@ class DataFinder:
         return self._links.get(os.path.realpath(path), set()) | {path}
 
     def _add_named_file(self, path: Path) -> None:
-        size = path.stat().st_size
-        if size <= _NAMED_BYTES:
-            self.found.files.add(path)
-        elif path not in self.found.files:
-            self.found.too_large[path] = shown_bytes(size)
+        """Take a file along and those that go with it, or the folder of one that may be made."""
+        if not _exists(path) and _is_folder(path.parent) and self._is_data(path.parent):
+            self.found.folders.add(path.parent)
+        for each in [path, *_companions(path)]:
+            size = each.stat().st_size if _is_file(each) and self._is_data(each) else None
+            if size is None:
+                continue
+            if size <= _NAMED_BYTES:
+                self.found.files.add(each)
+            elif each not in self.found.files:
+                self.found.too_large[each] = shown_bytes(size)
 
     def _add_folder(self, folder: Path) -> None:
         """Take a folder's files along unless they are many, or the folder is one of code."""
@@ -202,11 +237,38 @@ class DataFinder:
         ]
 
 
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises for a text too long for a name
+
+
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
     except OSError:
         return False
+
+
+def _companions(path: Path) -> Iterator[Path]:
+    """Give the files beside one whose names go on where its own ends.
+
+    Weights of an ONNX or gensim model, the log of a SQLite database, the arrays of a joblib file.
+    What is but the beginning of names, as of a checkpoint, is no file itself.
+    """
+    is_file = _is_file(path)
+    if (_exists(path) and not is_file) or path.suffix == ".py":
+        return
+    marks = "._-" if is_file else "."
+    for beside in sorted(_names_in(path.parent)):
+        is_further = beside.startswith(path.name) and beside[len(path.name) :][:1] in (*marks,)
+        if is_further and not beside.endswith(_NO_COMPANIONS):
+            yield path.with_name(beside)
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names are what is looked at
+    except (OSError, ValueError):
+        return []
 
 
 def _exists(path: Path) -> bool:

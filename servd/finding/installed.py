@@ -12,6 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+import model_runtime
+
+RUNTIME: Final = "model_runtime"
+"""A replica has imported it before it comes to the model: no file of a model can have its name."""
+_OWN_PACKAGES: Final = ("servd", RUNTIME, "k8s_adapter")
 _INSTALLED_FOLDERS: Final = frozenset({"site-packages", "dist-packages"})
 _NEVER: Final = frozenset({"node_modules", "__pycache__", ".git", ".hg", ".svn", ".tox"})
 _BUILT_IN: Final = frozenset({"built-in", "frozen", None})
@@ -26,6 +31,23 @@ def _folders() -> tuple[Path, ...]:
 
 
 @functools.cache
+def _own_folders() -> tuple[Path, ...]:
+    """Return the folders of the packages that run here.
+
+    By where they lie, not by name: in an editable clone they are files of a project, and another
+    project may have a module of the same name.
+    """
+    parents = {Path(__file__).parents[2], Path(model_runtime.__file__).parents[1]}
+    parents |= {parent.resolve() for parent in parents}
+    return tuple(parent / name for parent in parents for name in _OWN_PACKAGES)
+
+
+def is_own(path: Path) -> bool:
+    """Tell whether a file or folder is servd's, of which a replica has what it needs."""
+    return any(path.is_relative_to(folder) for folder in _own_folders())
+
+
+@functools.cache
 def _distributed() -> frozenset[str]:
     """Return the top-level modules that distributions brought, wherever they lie."""
     return frozenset(importlib.metadata.packages_distributions())
@@ -34,6 +56,8 @@ def _distributed() -> frozenset[str]:
 def is_environment(path: Path) -> bool:
     """Tell whether a file or folder is of an environment or a tool, and not of a project."""
     if _INSTALLED_FOLDERS.intersection(path.parts) or _NEVER.intersection(path.parts):
+        return True
+    if is_own(path):
         return True
     # Debian's Python says that its packages lie in /usr/local/lib, as may a project.
     return any(path.is_relative_to(folder) for folder in _folders())
@@ -45,6 +69,8 @@ def is_left_out(path: Path, root: Path, *, is_opened: bool = False) -> bool:
     A hidden file that the model was seen to open (`is_opened`) is not left out.
     """
     inner = path.relative_to(root)
+    if is_own(path):
+        return True
     if not is_opened and any(part.startswith(".") for part in inner.parts):
         return True
     if _NEVER.intersection(inner.parts) or _INSTALLED_FOLDERS.intersection(inner.parts):
@@ -70,6 +96,21 @@ def is_installed(name: str) -> bool:
     if any(is_environment(Path(place)) for place in places if place not in _BUILT_IN):
         return True
     return name in _distributed()
+
+
+def is_built_in(name: str) -> bool:
+    """Tell whether Python has a module in itself: it looks for that in no folder."""
+    importers = (importlib.machinery.BuiltinImporter, importlib.machinery.FrozenImporter)
+    return any(importer.find_spec(name) is not None for importer in importers)
+
+
+def is_installed_from(name: str, place: Path) -> bool:
+    """Tell whether a top-level module that is installed lies in a place: of an editable install."""
+    spec = _spec(name)
+    places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
+    real = Path(os.path.realpath(place))
+    found = (Path(os.path.realpath(each)) for each in places if each not in _BUILT_IN)
+    return any(real in (each, each.parent) for each in found)
 
 
 def _spec(name: str) -> importlib.machinery.ModuleSpec | None:

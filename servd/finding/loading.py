@@ -22,7 +22,7 @@ from servd.finding.watching import OpenWatch
 _LOAD_S: Final = 10
 """How long a class may take to make its instance here; what it has opened until then counts."""
 _LOOK_S: Final = 0.25
-_EVENTS: Final = frozenset({"opened", "listed", "written"})
+_EVENTS: Final = ("opened", "listed", "written", "entered")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +52,18 @@ class Heard:
     opened: list[str] = field(default_factory=list)
     listed: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
+    entered: list[str] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
 
     @property
     def modules(self) -> dict[str, str]:
         """Name and file of what was imported."""
         return {**((self.found or {}).get("modules") or {}), **(self.loaded.get("modules") or {})}
+
+    @property
+    def before(self) -> list[str]:
+        """Top-level modules that a replica has imported before it comes to the model."""
+        return (self.loaded or self.found or {}).get("before") or []
 
     @property
     def packages(self) -> dict[str, dict[str, str]]:
@@ -153,14 +159,13 @@ def _understood(output: bytes) -> Heard:
             told: dict[str, Any] = json.loads(line)
         except ValueError:
             continue
-        heard.opened += told.get("opened", ())
-        heard.listed += told.get("listed", ())
-        heard.written += told.get("written", ())
+        for event in _EVENTS:
+            getattr(heard, event).extend(told.get(event, ()))
         if "loaded" in told:
             heard.loaded = told["loaded"]
         elif "load_error" in told:
             heard.load_error = told["load_error"]
-        elif not _EVENTS.intersection(told):
+        elif told.keys().isdisjoint(_EVENTS):
             heard.found = told
     return heard
 

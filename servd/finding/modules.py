@@ -14,9 +14,12 @@ from typing import Final
 
 from model_runtime.local_modules import import_folder, package_folder
 from servd.finding.installed import (
+    RUNTIME,
     extra_folders,
+    is_built_in,
     is_environment,
     is_installed,
+    is_installed_from,
     is_left_out,
     is_too_high,
 )
@@ -38,6 +41,14 @@ class Modules:
     folders: list[Path] = field(default_factory=list)
     installed: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
+    tops: dict[str, Path] = field(default_factory=dict)
+    """Where the top-level modules lie that are imported by name."""
+    clashes: set[Path] = field(default_factory=set)
+    """What has the name of the runtime, which a replica imports first."""
+    hidden: set[Path] = field(default_factory=set)
+    """What has the name of something installed, which Python finds first."""
+    doubles: dict[Path, list[Path]] = field(default_factory=dict)
+    """What was taken of several of one name, and the others."""
     readings: dict[Path, Reading] = field(default_factory=dict)
     resources: set[Path] = field(default_factory=set)
     """Folders of packages whose other files the code asks for."""
@@ -50,17 +61,20 @@ class ModuleFinder:
         file: the target, under the name by which it was asked for.
         root: the project's folder.
         cwd: where the user is.
-        further: folders of modules that the user named, which Python would not look in.
+        included: modules that the user named, which may lie where Python would not look.
     """
 
-    def __init__(self, file: Path, root: Path, cwd: Path, further: Iterable[Path] = ()) -> None:
+    def __init__(self, file: Path, root: Path, cwd: Path, included: Iterable[Path] = ()) -> None:
         self._file = file
         self._root = root
         self._cwd = cwd
         self.found = Modules()
         real = Path(os.path.realpath(file)).parent
         self._front = list(dict.fromkeys([file.parent, real, root]))
-        others = [root / "src", *further, *extra_folders()]
+        self._included = sorted(path for path in included if path.suffix == ".py")
+        self.further = list(dict.fromkeys(map(_folder_of, self._included)))
+        self._chosen: list[Path] = []
+        others = [root / "src", *self.further, *extra_folders()]
         if file.is_relative_to(cwd):
             others.insert(0, cwd)
         self._others = list(dict.fromkeys(others))
@@ -70,8 +84,17 @@ class ModuleFinder:
     @property
     def search(self) -> tuple[list[Path], list[Path]]:
         """The folders that go before Python's own on sys.path, and those that go behind."""
-        found = [folder for folder in self.found.folders if folder not in self._front]
-        return self._front, list(dict.fromkeys([*found, *self._existing(self._others)]))
+        first = list(dict.fromkeys([*self._front, *self._chosen]))
+        found = [folder for folder in self.found.folders if folder not in first]
+        return first, list(dict.fromkeys([*found, *_existing(self._others)]))
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders that modules of the bundle are imported from, in the order of the search."""
+        order = [*self._front, *self._chosen, *self._others, *self._last]
+        places = {folder: number for number, folder in reversed([*enumerate(order)])}
+        found = sorted(self.found.folders, key=lambda folder: places.get(folder, len(order)))
+        return list(dict.fromkeys([*found, *self.further]))
 
     def add_file(self, path: Path) -> None:
         """Take a file along, and what it imports."""
@@ -140,31 +163,93 @@ class ModuleFinder:
     def _find(self, one: Import) -> bool:
         """Find an absolute import where Python would; tell whether it is local."""
         top = one.name.partition(".")[0]
-        if not top.isidentifier() or _is_python(top):
+        if not top.isidentifier() or is_built_in(top):
             return False
-        for folders in (self._front, self._others, self._last):
-            if folders is not self._front and is_installed(top):
-                break
-            for folder in self._existing(folders):
-                if self._take(folder, one):
-                    return True
-        (self.found.installed if is_installed(top) else self.found.missing).add(top)
-        return False
+        if self._take_regular(self._front, one) or self._take_included(one):
+            return True
+        if top in sys.stdlib_module_names:
+            return False
+        near = [*self._front, *self._others]
+        if is_installed(top):
+            self._note_hidden(top)
+            if not self._take_spread(near, one):
+                self.found.installed.add(top)
+                return False
+        elif not (
+            self._take_regular(self._others, one)
+            or self._take_spread(near, one)
+            or self._take_regular(self._last, one)
+            or self._take_spread(self._last, one)
+        ):
+            self.found.missing.add(top)
+            return False
+        return True
 
-    def _take(self, folder: Path, one: Import) -> bool:
-        """Take a module along that lies below a folder; False where there is none."""
-        parts = one.name.split(".")
-        top = folder / parts[0]
-        is_regular = (top / "__init__.py").is_file() or _module_file(top) is not None
-        if not is_regular and (is_installed(parts[0]) or not _is_namespace(top)):
+    def _take_regular(self, folders: list[Path], one: Import) -> bool:
+        """Take a module or a package with __init__.py along from the first folder that has it."""
+        top, *_ = parts = one.name.split(".")
+        there = [folder for folder in folders if _is_regular(folder / top, folder)]
+        if not there:
             return False
-        if is_left_out(top, folder) or is_environment(top):
-            return False
+        folder = there[0]
+        if folders is not self._front and len(there) > 1:
+            self.found.doubles[_place(folder / top)] = [_place(at / top) for at in there[1:]]
+        self.found.tops[top] = _place(folder / top)
+        if top == RUNTIME:
+            self.found.clashes.add(_place(folder / top))
         self._use(folder)
-        if top.is_dir() and (top / "__init__.py").is_file():
-            self._add_package(top)
+        if _is_package(folder / top):
+            self._add_package(folder / top)
         self._add_chain(folder, parts, is_whole=one.is_prefix)
         return True
+
+    def _take_spread(self, folders: list[Path], one: Import) -> bool:
+        """Take a module along of a package without __init__.py, which may lie in several folders.
+
+        Python looks in all of them. Where it has such a package installed, too, only what is found
+        here is local.
+        """
+        top, *parts = one.name.split(".")
+        spread = [folder for folder in folders if _is_namespace(folder / top, folder)]
+        is_found = self._follow_spread([folder / top for folder in spread], parts, one.is_prefix)
+        if not spread or (is_installed(top) and not is_found):
+            return False
+        for folder in spread:
+            self._use(folder)
+        return True
+
+    def _follow_spread(self, places: list[Path], parts: list[str], is_whole: bool) -> bool:  # noqa: FBT001
+        """Add the files of a module below a package that lies in some places; False for none."""
+        for at, part in enumerate(parts):
+            for place in places:
+                if _is_package(place / part) or _module_file(place / part) is not None:
+                    self._add_chain(place, parts[at:], is_whole)
+                    return True
+            places = [place / part for place in places if (place / part).is_dir()]
+        for place in places if is_whole else ():
+            self._add_package(place)
+        return is_whole and bool(places)
+
+    def _take_included(self, one: Import) -> bool:
+        """Take a module that the user has named, under the name that the code has for it."""
+        for name in (one.name, one.name.rpartition(".")[0]):
+            for path in self._included if name else ():
+                folder = import_folder(name, path)
+                if folder is None or _is_package(folder):
+                    continue
+                self._use(folder)
+                if is_installed(name.partition(".")[0]):
+                    self._chosen.append(folder)
+                self._enqueue(path)
+                return True
+        return False
+
+    def _note_hidden(self, top: str) -> None:
+        """Note a module of the user's that an installed one of the same name comes before."""
+        for folder in self._others:
+            place = _place(folder / top)
+            if _is_regular(folder / top, folder) and not is_installed_from(top, place):
+                (self.found.clashes if top == RUNTIME else self.found.hidden).add(place)
 
     def _find_relative(self, file: Path, one: Import) -> None:
         """Find `from ..b import c`: by folders, whatever the package is called."""
@@ -180,7 +265,7 @@ class ModuleFinder:
         for part in parts:
             at = at / part
             file = _module_file(at)
-            if (at / "__init__.py").is_file():
+            if _is_package(at):
                 self._enqueue(at / "__init__.py")
             elif file is not None:
                 self._enqueue(file)
@@ -192,7 +277,7 @@ class ModuleFinder:
 
     def _add_package(self, folder: Path) -> None:
         """Take a package along whole unless it is large; then what is imported of it."""
-        if (folder / "__init__.py").is_file():
+        if _is_package(folder):
             self._enqueue(folder / "__init__.py")
         files = list(package_files(folder))
         if len(files) <= _WHOLE_FILES and sum(f.stat().st_size for f in files) <= _WHOLE_BYTES:
@@ -210,13 +295,33 @@ class ModuleFinder:
         if folder not in self.found.folders:
             self.found.folders.append(folder)
 
-    def _existing(self, folders: Iterable[Path]) -> list[Path]:
-        return [folder for folder in folders if folder.is_dir()]
+
+def _existing(folders: Iterable[Path]) -> list[Path]:
+    return [folder for folder in folders if folder.is_dir()]
 
 
-def _is_python(top: str) -> bool:
-    """Tell whether a module is Python's own: those are there before a model's folder is."""
-    return top in sys.stdlib_module_names
+def _folder_of(path: Path) -> Path:
+    """Return the folder from which an included module is imported by its own name."""
+    folder = path.parent
+    while _is_package(folder):
+        folder = folder.parent
+    return folder
+
+
+def _place(path: Path) -> Path:
+    """Return the file of a module, or the folder of a package."""
+    return path if _is_package(path) else _module_file(path) or path
+
+
+def _is_package(path: Path) -> bool:
+    return (path / "__init__.py").is_file()
+
+
+def _is_regular(path: Path, folder: Path) -> bool:
+    """Tell whether there is a module, or a package with __init__.py, of the user's own."""
+    if not (_is_package(path) or _module_file(path) is not None):
+        return False
+    return not (is_left_out(path, folder) or is_environment(path))
 
 
 def _above(folder: Path, root: Path) -> Iterator[Path]:
@@ -240,9 +345,11 @@ def _module_file(path: Path) -> Path | None:
     return next((found for found in sorted(compiled) if found.suffix in endings), None)
 
 
-def _is_namespace(folder: Path) -> bool:
+def _is_namespace(path: Path, folder: Path) -> bool:
     """Tell whether a folder without __init__.py is a package: it has modules, here or below."""
-    return folder.is_dir() and next(package_files(folder), None) is not None
+    if _is_package(path) or not path.is_dir() or next(package_files(path), None) is None:
+        return False
+    return not (is_left_out(path, folder) or is_environment(path))
 
 
 def package_files(folder: Path) -> Iterator[Path]:

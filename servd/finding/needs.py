@@ -7,13 +7,14 @@ only a run tells, and then what is new is read in turn.
 import importlib.metadata
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from model_runtime.local_modules import import_folder
 from servd.errors import TargetError
+from servd.finding.clashes import name_remarks, refuse_clashes, taken_name_hint
 from servd.finding.data import DataFinder
 from servd.finding.installed import is_environment, is_installed, is_left_out, is_too_high
 from servd.finding.layout import Layout, plan_layout
@@ -44,21 +45,21 @@ class Needs:
         self._place = place
         self.root = project_root(file)
         self.area = _area(self.root, place.cwd)
-        further = [_import_folder(path) for path in sorted(place.included) if path.suffix == ".py"]
-        self._further = list(dict.fromkeys(further))
-        self.modules = ModuleFinder(file, self.root, place.cwd, self._further)
+        self.modules = ModuleFinder(file, self.root, place.cwd, place.included)
         self._bases = list(dict.fromkeys([place.cwd, file.parent, self.root]))
         reach = _reach(self.area, self.root)
         self.data = DataFinder(reach, self.area, self._bases, self.modules.found)
         self._read: set[Path] = set()
         self._own: set[str] = set()
+        self._before: Collection[str] = ()
 
     def load(self, what: Load, timeout_s: float) -> Heard:
         """Load the target in the first folder in which it finds the files that it opens.
 
         Raises:
-            TargetError: it did not end in time, or ended the process.
+            TargetError: it did not end in time, ended the process, or has a name that is taken.
         """
+        refuse_clashes(self.modules.found, self._place.cwd)
         heard: list[Heard] = []
         bases = [self.data.best_base() or self._bases[0], *self._bases]
         for cwd in dict.fromkeys(bases):
@@ -93,6 +94,7 @@ class Needs:
 
     def _learn(self, heard: Heard, cwd: Path) -> None:
         """Take along what a run has imported and opened."""
+        self._before = heard.before
         for name, text in sorted(heard.modules.items()):
             path = Path(text)
             if path == self._file or self._is_own(name, path):
@@ -105,6 +107,8 @@ class Needs:
         self.data.add_seen(heard.seen - written, self._place.included)
         listed = (t for t in heard.listed if Path(os.path.normpath(cwd / t)) not in searched)
         self.data.add_listed(listed, cwd)
+        self.data.add_used(heard.entered, cwd)
+        self.data.add_used(map(os.path.dirname, heard.written), cwd)
 
     def _is_own(self, name: str, path: Path) -> bool:
         """Tell whether an imported module is the user's own, and not of an environment."""
@@ -125,9 +129,14 @@ class Needs:
         found = {self._file, *self.modules.found.files, *self.data.found.files}
         return found | self._place.included
 
+    def name_hint(self, message: str, before: Collection[str]) -> str:
+        """Return what to say of a failure for a name that is another's in a replica."""
+        return taken_name_hint(message, self.modules.found, before, self._place.cwd)
+
     def remarks(self) -> tuple[str, ...]:
-        """Return what was not taken along and may be needed."""
-        return tuple(self.data.remarks(self.files()))
+        """Return what was not taken along and may be needed, or may not be what was meant."""
+        names = name_remarks(self.modules.found, self._before, self._place.cwd)
+        return (*names, *self.data.remarks(self.files()))
 
     def layout(self) -> Layout:
         """Return where it lies in the bundle.
@@ -135,7 +144,7 @@ class Needs:
         Raises:
             TargetError: something that was to be included is not of the project.
         """
-        folders = [*self.modules.found.folders, *self._further, self._cwd()]
+        folders = [*self.modules.folders, *sorted(self._folders())]
         layout = plan_layout(self.root, folders, self.files())
         for path in sorted(self._place.included):
             if path.suffix != ".py" and not path.is_relative_to(layout.root):
@@ -148,13 +157,19 @@ class Needs:
 
     def sys_path(self, layout: Layout) -> tuple[str, ...]:
         """Return the folders of the bundle that modules are imported from."""
-        folders = list(self.modules.found.folders)
-        folders += [folder for folder in self._further if folder not in folders]
-        return tuple(layout.name_of(folder) for folder in folders)
+        return tuple(layout.name_of(folder) for folder in self.modules.folders)
 
     def cwd(self, layout: Layout) -> str:
         """Return the folder of the bundle in which the model runs."""
         return layout.name_of(self._cwd())
+
+    def folders(self, layout: Layout) -> tuple[str, ...]:
+        """Return the folders of the bundle that have to be there, where it has no file in them."""
+        filled = {folder for path in self.files() for folder in path.parents}
+        return tuple(sorted(layout.name_of(folder) for folder in self._folders() - filled))
+
+    def _folders(self) -> set[Path]:
+        return {*self.data.found.folders, self._cwd()}
 
     def _cwd(self) -> Path:
         found = self.data.best_base()
@@ -220,11 +235,3 @@ def _reach(area: Path, root: Path) -> Path:
             break
         area = folder if area.is_relative_to(folder) else area
     return area
-
-
-def _import_folder(path: Path) -> Path:
-    """Return the folder from which an included module is imported."""
-    folder = path.parent
-    while (folder / "__init__.py").is_file():
-        folder = folder.parent
-    return folder

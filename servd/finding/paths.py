@@ -136,7 +136,9 @@ class Evaluator:
 
 
 def _changed(name: str, path: Path, values: list[str]) -> str | None:
-    """Return a path with another name or ending."""
+    """Return a path with another name or ending, or as a URI."""
+    if name == "as_uri":
+        return f"file://{path}"
     try:
         if name == "with_name" and values:
             return str(path.with_name(values[0]))

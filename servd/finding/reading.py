@@ -6,7 +6,7 @@ fresh process that loads the file (model_runtime/discover.py).
 
 import ast
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -63,6 +63,10 @@ class Reading:
     folders: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     opened_folders: list[str] = field(default_factory=list)
+    entered: list[str] = field(default_factory=list)
+    """Folders that the code makes its working directory: names may be relative to them."""
+    written: list[str] = field(default_factory=list)
+    """Files that are made: their folders have to be there."""
     resources: list[str] = field(default_factory=list)
     """Packages whose files are asked for by importlib.resources and its like; "" is its own."""
 
@@ -204,8 +208,11 @@ class _Reader(ast.NodeVisitor):
             self.reading.folders += self._folders(node.args)
             return
         elif name in _WRITES or (name == "open" and self._is_written(node)):
+            self.reading.written += self._texts([_receiver(node), *node.args[:1]])
             self._visit_computed([node.func, *node.args])
             return
+        elif name == "chdir":
+            self.reading.entered += self._texts(node.args[:1])
         elif name in _OPENS_FOLDERS:
             self.reading.opened_folders += self._opened(node)
         elif name in _RESOURCES and node.args and _owner(node.func) in _RESOURCE_OWNERS:
@@ -282,6 +289,13 @@ class _Reader(ast.NodeVisitor):
             elif (text := self._text(value)) is not None:
                 yield text
 
+    def _texts(self, nodes: Iterable[ast.expr | None]) -> Iterator[str]:
+        """Give the texts that expressions make, where reading tells."""
+        for node in nodes:
+            text = None if node is None else self._text(node)
+            if text:
+                yield text
+
     def _opened(self, node: ast.Call) -> Iterator[str]:
         """Give the folders that a call may read."""
         candidates = node.args[:1]
@@ -292,6 +306,11 @@ class _Reader(ast.NodeVisitor):
             if text is not None:
                 # `glob("texts/*.txt")` reads what stands before the first pattern.
                 yield os.path.dirname(text.partition("*")[0]) if "*" in text else text  # noqa: PTH120
+
+
+def _receiver(node: ast.Call) -> ast.expr | None:
+    """Return what a method is called of."""
+    return node.func.value if isinstance(node.func, ast.Attribute) else None
 
 
 def _owner(function: ast.expr) -> str:

@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pytest
 
+from model_runtime.manifest import encode
 from servd.finding.installed import is_left_out
 
 HEAD = "import os\nfrom pathlib import Path\n"
@@ -314,3 +315,155 @@ def test_a_link_that_leads_nowhere_is_named(projects):
     for pattern in ("weights", "weights/*", "weights/gone.bin"):
         with pytest.raises(Exception, match=r"gone\.bin is a link to \.\./store/abc, which is not"):
             projects.plan("model.py:predict", pattern)
+
+
+DATABASES = {
+    "relative": "'file:data/t.db?mode=ro'",
+    "absolute": "f'file:{HERE}/data/t.db?mode=ro&immutable=1'",
+    "with a host": "f'file://localhost{HERE}/data/t.db?mode=ro'",
+    "escaped": "'file:data%2Ft.db'",
+    "by pathlib": "Path(HERE, 'data', 't.db').as_uri() + '?mode=ro'",
+    "added": "'file:' + str(FOLDER / 't.db') + '?mode=ro'",
+}
+
+
+def database(path, journal="delete"):
+    """Make a database with a number in it; of one in WAL mode the number is in the log alone."""
+    path.parent.mkdir(exist_ok=True)
+    connection = sqlite3.connect(path)
+    connection.execute(f"pragma journal_mode = {journal}")
+    connection.executescript("create table t (n); insert into t values (4)")
+    connection.commit()
+    return connection
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+@pytest.mark.parametrize("how", DATABASES)
+def test_a_database_that_is_opened_by_a_uri_comes_along(projects, how, is_made):
+    """When the model is made, and when only its code says so."""
+    database(projects.root / "data" / "t.db").close()
+    ask = (
+        f"str(sqlite3.connect({DATABASES[how]}, uri=True).execute('select n from t').fetchone()[0])"
+    )
+    head = "import sqlite3\nHERE = __import__('os').path.dirname(__file__)\n"
+    head += "FOLDER = __import__('pathlib').Path(HERE) / 'data'\n"
+    projects.write({"model.py": head + (model_of(ask) if is_made else function_of(ask))})
+    plan = projects.plan("model.py:Model" if is_made else "model.py:predict")
+    assert projects.answers(plan, [1]) == [4]
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_what_a_database_has_in_its_log_comes_along(projects, names, is_made):
+    """A database that was not closed has it beside itself."""
+    connection = database(projects.root / "t.db", "wal")
+    ask = "str(sqlite3.connect('t.db').execute('select n from t').fetchone()[0])"
+    projects.write(
+        {"model.py": "import sqlite3\n" + (model_of(ask) if is_made else function_of(ask))}
+    )
+    plan = projects.plan("model.py:Model" if is_made else "model.py:predict")
+    assert "t.db-wal" in names(plan)
+    connection.close()
+
+
+def test_paths_that_are_no_texts_are_noticed(projects, names):
+    """Bytes, and what stands for a path, also of a database."""
+    database(projects.root / "t.db").close()
+    code = (
+        "import sqlite3\nfrom pathlib import Path\n\nclass Model:\n    def __init__(self):\n"
+        "        sqlite3.connect(Path('bd.t'[::-1])).close()\n"
+        "        open(b'txt.a'[::-1]).close()\n"
+        "    def predict(self, xs):\n        return xs\n"
+    )
+    projects.write({"model.py": code, "a.txt": ""})
+    assert names(projects.plan("model.py:Model")) == ["a.txt", "model.py", "t.db"]
+
+
+GOING = {
+    "to a folder without files": "os.chdir('data/w'); text = open('../words.txt').read()",
+    "to a folder of the file's": "os.chdir(Path(__file__).parent / 'data' / 'w'); "
+    "text = open('../words.txt').read()",
+    "and back": "os.chdir('data/w'); os.chdir('..'); text = open('words.txt').read()",
+    "by descriptor": "os.fchdir(os.open('data', os.O_RDONLY)); text = open('words.txt').read()",
+    "for a while": "\nwith contextlib.chdir('data'):\n    text = open('words.txt').read()",
+}
+
+
+ONLY_A_RUN_TELLS = {"and back", "by descriptor"}
+
+
+@pytest.mark.parametrize(
+    ("how", "is_late"),
+    [
+        *((how, False) for how in GOING),
+        *((how, True) for how in sorted(GOING.keys() - ONLY_A_RUN_TELLS)),
+    ],
+)
+def test_a_model_may_go_elsewhere(projects, how, is_late):
+    """To a folder that is there in its bundle, too, and from which its names are right."""
+    lines = GOING[how].replace("; ", "\n").strip().split("\n")
+    at = "    " if is_late else ""
+    code = f"import contextlib\n{HEAD}" + "def predict(xs):\n" * is_late
+    code += "".join(f"{at}{line}\n" for line in lines)
+    code += "" if is_late else "def predict(xs):\n"
+    code += "    return [text.strip() for _ in xs]\n"
+    projects.write({"model.py": code, "data/words.txt": "hello\n"})
+    (projects.root / "data" / "w").mkdir()
+    assert projects.answers(projects.plan("model.py:predict"), [1]) == ["hello"]
+
+
+WRITING = {
+    "a log": "logging.FileHandler('out/log.txt').close()",
+    "a file": "open('out/new.txt', 'w').close()",
+    "a path": "Path('out', 'new.txt').write_text('x')",
+    "an array": "np.save('out/a.npy', np.ones(1))",
+    "a database": "sqlite3.connect('out/new.db').close()",
+    "beside the file": "(Path(__file__).parent / 'out' / 'new.txt').write_text('x')",
+    "what is listed": "os.listdir('out')",
+}
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize("how", WRITING)
+def test_folders_that_a_model_writes_to_are_there(projects, names, how, is_late):
+    """Without what lies in them."""
+    head = f"import logging, sqlite3, numpy as np\n{HEAD}"
+    at = "    " if is_late else ""
+    code = f"{at}{WRITING[how]}\n" if not is_late else ""
+    code += f"def predict(xs):\n{f'    {WRITING[how]}' if is_late else ''}\n    return xs\n"
+    projects.write({"model.py": head + code})
+    (projects.root / "out").mkdir()
+    plan = projects.plan("model.py:predict", input_type="any")
+    for path in (projects.root / "out").iterdir():
+        path.unlink()
+    assert names(plan) == ["model.py"]
+    assert plan.manifest.folders == ("out",)
+    assert projects.answers(plan, 1) == [1]
+
+
+def test_a_manifest_without_such_folders_is_as_it_was(projects):
+    """What is deployed again unchanged keeps its digest."""
+    projects.write({"model.py": "def predict(xs):\n    return xs\n"})
+    assert b"folders" not in encode(projects.plan("model.py:predict").manifest)
+
+
+COMPANIONS = {
+    "net.onnx": ["net.onnx.data", "net.onnx_data"],
+    "words.model": ["words.model.wv.vectors.npy"],
+    "old.joblib": ["old.joblib_01.npy"],
+    "ckpt/model": ["ckpt/model.index", "ckpt/model.data-00000-of-00001"],
+}
+
+
+@pytest.mark.parametrize("name", COMPANIONS)
+def test_files_that_go_with_one_that_is_named_come_along(projects, names, name):
+    """Libraries open them by names of their own; copies and code stay."""
+    projects.write(
+        {
+            "model.py": f"def predict(xs):\n    load({name!r})\n    return xs\n",
+            **dict.fromkeys(COMPANIONS[name], ""),
+            **{f"{name}{ending}": "" for ending in (".bak", ".py", "2.txt")},
+            **({} if "/" in name else {name: ""}),
+        }
+    )
+    wanted = {"model.py", *COMPANIONS[name], *([] if "/" in name else [name])}
+    assert set(names(projects.plan("model.py:predict"))) == wanted

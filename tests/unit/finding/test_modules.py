@@ -4,12 +4,16 @@ import importlib
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
 
+import servd
+from model_runtime.discover import IN_REPLICAS
 from servd.errors import TargetError
+from servd.finding.installed import is_installed, is_left_out, is_own
 from servd.pickle_scan import scan
 
 PREDICT = "def predict(inputs):\n    return [scale(sum(x)) for x in inputs]\n"
@@ -423,3 +427,181 @@ def test_a_pickle_without_own_modules_is_not_loaded(projects):
     """Reading is enough, and what it would do is not done here."""
     (projects.root / "m.pkl").write_bytes(pickle.dumps(range(3)))
     assert projects.plan("m.pkl").found.files == (projects.root / "m.pkl",)
+
+
+SPREAD = {
+    "model.py": (
+        "def predict(xs):\n    from ns.deep.b import scale\n    return [scale(x) for x in xs]\n"
+    ),
+    "ns/a.py": "",
+    "ns/deep/a.py": "",
+    "lib/ns/deep/b.py": "def scale(x):\n    from ns.a import __name__ as n\n    return len(n)\n",
+}
+
+
+@pytest.mark.parametrize("is_pickle", [False, True])
+@pytest.mark.parametrize("how", ["environment", "code", "include"])
+def test_a_package_without_init_may_lie_in_several_folders(projects, monkeypatch, is_pickle, how):
+    """Python looks in all of them; so does a replica, for what a function imports later as well."""
+    files = dict(SPREAD)
+    if how == "code":
+        head = "import sys\nfrom pathlib import Path\n"
+        head += "sys.path.append(str(Path(__file__).parent / 'lib'))\n"
+        files["model.py"] = head + files["model.py"]
+    projects.write(files)
+    if how == "environment":
+        monkeypatch.setenv("PYTHONPATH", ".:lib")
+        monkeypatch.setattr(sys, "path", ["", str(projects.root), str(projects.root / "lib")])
+    if is_pickle:
+        (projects.root / "m.pkl").write_bytes(b"\x80\x02cmodel\npredict\n.")
+    included = ["lib/ns/deep/b.py"] if how == "include" else []
+    plan = projects.plan("m.pkl" if is_pickle else "model.py:predict", *included)
+    monkeypatch.undo()
+    monkeypatch.chdir(projects.root)
+    assert projects.answers(plan, [1.0]) == [4]
+
+
+def test_a_package_of_the_users_may_share_its_name_with_an_installed_one(projects, monkeypatch):
+    """What is not in the folder is left to the environment, what is there comes along."""
+    elsewhere = projects.root.parent / "site-packages"
+    (elsewhere / "corp").mkdir(parents=True)
+    (elsewhere / "corp" / "core.py").write_text("def one():\n    return 1\n")
+    monkeypatch.syspath_prepend(str(elsewhere))
+    projects.write(
+        {
+            "model.py": (
+                "def predict(xs):\n    from corp.mine import two\n    import corp.core\n"
+                "    return [two() for _ in xs]\n"
+            ),
+            "corp/mine.py": "def two():\n    return 2\n",
+        }
+    )
+    is_installed.cache_clear()
+    try:
+        plan = projects.plan("model.py:predict")
+    finally:
+        is_installed.cache_clear()
+    assert {"corp/mine.py", "model.py"} == {entry["name"] for entry in plan.contents}
+
+
+def test_servds_own_packages_are_told_by_where_they_lie(projects, names, monkeypatch):
+    """An editable clone is a project: its own packages stay, whoever imports them."""
+    clone = Path(servd.__file__).parents[1]
+    code = (
+        "from servd import client\nimport model_runtime.outputs\ndef predict(xs):\n    return xs\n"
+    )
+    projects.write({"model.py": code})
+    monkeypatch.setenv("PYTHONPATH", str(clone))
+    monkeypatch.syspath_prepend(str(clone))
+    assert names(projects.plan("model.py:predict")) == ["model.py"]
+    assert is_own(clone / "servd" / "cli" / "main.py")
+    assert is_left_out(clone / "model_runtime" / "loop.py", clone, is_opened=True)
+    assert not is_own(clone / "examples")
+    assert not is_own(projects.root / "servd" / "main.py")
+
+
+@pytest.mark.parametrize("name", ["servd", "k8s_adapter", "utils", "profile", "statistics"])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_module_of_the_users_may_have_the_name_of_another(projects, name, is_late):
+    """Beside the file it comes first, as Python has it: of servd's packages, of Python's own."""
+    at = "    " if is_late else ""
+    code = f"{at}from {name} import scale\n"
+    body = PREDICT.replace("\n", f"\n{code}", 1) if is_late else code + PREDICT
+    projects.write({"model.py": body, f"{name}.py": SCALE})
+    assert projects.answers(projects.plan("model.py:predict"), [1, 2]) == [6.0]
+
+
+@pytest.mark.parametrize("target", ["servd", "model_runtime", "json", "msgpack"])
+def test_a_target_may_have_any_name(projects, target):
+    """It is loaded by its path."""
+    projects.write({f"{target}.py": SCALE + PREDICT})
+    assert projects.answers(projects.plan(f"{target}.py:predict"), [1, 2]) == [6.0]
+
+
+@pytest.mark.parametrize("place", ["model_runtime.py", "model_runtime/__init__.py"])
+@pytest.mark.parametrize("is_late", [False, True])
+def test_the_runtimes_name_is_taken(projects, place, is_late):
+    """A replica has imported it: that is said before anything is loaded, with what to do."""
+    at = "    " if is_late else ""
+    code = f"{at}from model_runtime import scale\n"
+    body = PREDICT.replace("\n", f"\n{code}", 1) if is_late else code + PREDICT
+    projects.write({"model.py": body, place: SCALE})
+    shown = place.removesuffix("/__init__.py")
+    with pytest.raises(TargetError, match=f"{shown} cannot be imported in a replica") as caught:
+        projects.plan("model.py:predict")
+    assert "rename it" in caught.value.hint
+
+
+def test_names_that_a_replica_has_imported_before_are_said(projects):
+    """Of Python's and of other libraries; what is there is not what a model of that name gets."""
+    projects.write(
+        {
+            "model.py": "def predict(xs):\n    import json, zmq, lonely\n    return xs\n",
+            **dict.fromkeys(["json.py", "zmq.py", "lonely.py"], ""),
+        }
+    )
+    remarks = projects.plan("model.py:predict").found.remarks
+    assert [remark.partition(" in a replica")[0] for remark in remarks] == [
+        "json.py is not what `import json` gives",
+        "zmq.py is not what `import zmq` gives",
+    ]
+    assert all("rename it" in remark for remark in remarks)
+    projects.write({"model.py": "from json import scale\n" + PREDICT})
+    with pytest.raises(TargetError, match="cannot import name 'scale' from 'json'") as caught:
+        projects.plan("model.py:predict")
+    assert caught.value.hint == remarks[0]
+
+
+def test_what_a_replica_imports_is_known():
+    """The modules that are there before a model's are those that the finder believes to be."""
+    code = "import sys, model_runtime.__main__; print(*{n.partition('.')[0] for n in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    code = code.replace("__main__", "discover")
+    known = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    more = set(done.stdout.split()) - set(known.stdout.split()) - sys.stdlib_module_names
+    assert {name for name in more if not name.startswith("_")} <= IN_REPLICAS
+
+
+def test_a_module_behind_an_installed_one_is_said(projects, monkeypatch, names):
+    """In a folder that Python looks in last; --include takes it in place of the other."""
+    monkeypatch.syspath_prepend(str(projects.root.parent / "site-packages"))
+    projects.write(
+        {
+            "models/model.py": "from shared_utils import scale\n" + PREDICT,
+            "shared_utils.py": SCALE,
+            "../site-packages/shared_utils.py": "def scale(x):\n    return -1\n",
+        }
+    )
+    monkeypatch.setenv("PYTHONPATH", str(projects.root.parent / "site-packages"))
+    plan = projects.plan("models/model.py:predict")
+    assert names(plan) == ["models/model.py"] or names(plan) == ["model.py"]
+    (remark,) = plan.found.remarks
+    assert remark.startswith("shared_utils.py is not what `import shared_utils` gives")
+    plan = projects.plan("models/model.py:predict", "shared_utils.py")
+    assert plan.found.remarks == ()
+    assert projects.answers(plan, [1, 2]) == [6.0]
+
+
+def test_of_several_modules_of_a_name_it_is_said_which_is_taken(projects):
+    """Where Python alone would look in neither of the folders; --include chooses."""
+    projects.write(
+        {
+            "app/deep/model.py": "def scale(x):\n    from pre import scale\n    return scale(x)\n"
+            + PREDICT,
+            "app/pre.py": SCALE,
+            "pre.py": "def scale(x):\n    return -x\n",
+            "app/setup.py": "",
+        }
+    )
+    plan = projects.plan("deep/model.py:predict", cwd="app")
+    assert plan.found.remarks == ()  # the project's own folder is not doubtful
+    (projects.root / "app/setup.py").unlink()
+    plan = projects.plan("model.py:predict", cwd="app/deep")
+    (remark,) = plan.found.remarks
+    assert remark == (
+        "`import pre` was taken to mean ../pre.py; of that name is also "
+        f"{projects.root / 'pre.py'}. --include chooses"
+    )
+    assert projects.answers(plan, [1, 2]) == [6.0]
+    plan = projects.plan("model.py:predict", "../../pre.py", cwd="app/deep")
+    assert projects.answers(plan, [1, 2]) == [-3.0]
