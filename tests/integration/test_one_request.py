@@ -1,4 +1,4 @@
-"""No single request holds up the others: fifty makers of heavy ones against a running daemon."""
+"""No single request holds up the others: sixty makers of heavy ones against a running daemon."""
 
 import contextlib
 import gzip
@@ -65,7 +65,10 @@ APPLICATIONS = {
 
 @dataclass(frozen=True)
 class Heavy:
-    """A heavy request: `unpacked` is how long its body, or its answer, is unpacked."""
+    """A heavy request: `unpacked` is how long its body, or its answer, is unpacked.
+
+    Where `chunk` is given, the body is sent in chunks of so many bytes.
+    """
 
     app: str
     body: bytes
@@ -73,6 +76,7 @@ class Heavy:
     encoding: str = ""
     verb: str = "predict"
     unpacked: int = 0
+    chunk: int = 0
 
     @property
     def size(self) -> int:
@@ -90,6 +94,12 @@ def repeated(app: str, item: bytes, last: bytes = b"", *, batch: bool = False) -
     del app
     key = b"input_batch" if batch else b"input"
     return one(b'{"%b":[' % key, item + b",", (last or item) + b"]}")
+
+
+def chunked(body: bytes, size: int) -> bytes:
+    """Return a body in chunks of a size."""
+    pieces = (body[at : at + size] for at in range(0, len(body), size))
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
 
 
 def packed(body: bytes) -> bytes:
@@ -193,6 +203,55 @@ def makers() -> dict[str, Callable[[], Heavy]]:
             "gzip",
             unpacked=SIZE,
         ),
+        "chunks of a byte": lambda: Heavy(
+            "doubles", b'{"input":[1%b]}' % (b" " * (SIZE // 8)), OK, chunk=1
+        ),
+        "chunks of two bytes that are no JSON": lambda: Heavy(
+            "strings", b"[" * (SIZE // 8), REFUSED, chunk=2
+        ),
+        "short body in chunks of a byte": lambda: Heavy(
+            "doubles", b'{"input":[1%b]}' % (b" " * 131_000), OK, chunk=1
+        ),
+        "feedback in chunks of three bytes": lambda: Heavy(
+            "doubles",
+            b'{"uid":1,"label":1,"input":[1%b]}' % (b" " * (SIZE // 8)),
+            OK,
+            verb="update",
+            chunk=3,
+        ),
+        "members of nothing": lambda: Heavy(
+            "doubles",
+            gzip.compress(b"") * (SIZE // 40) + gzip.compress(b'{"input":[1]}'),
+            OK,
+            "gzip",
+        ),
+        "members of a byte": lambda: Heavy(
+            "doubles",
+            gzip.compress(b'{"input":[1')
+            + gzip.compress(b" ") * (SIZE // 42)
+            + gzip.compress(b"]}"),
+            OK,
+            "gzip",
+        ),
+        "short members": lambda: Heavy(
+            "doubles",
+            gzip.compress(b'{"input":[1') + gzip.compress(b" ") * 6000 + gzip.compress(b"]}"),
+            OK,
+            "gzip",
+        ),
+        "members and something else": lambda: Heavy(
+            "doubles",
+            gzip.compress(b"") * (SIZE // 40) + gzip.compress(b'{"input":[1]}') + b"x",
+            REFUSED,
+            "gzip",
+        ),
+        "members in chunks of a byte": lambda: Heavy(
+            "doubles",
+            gzip.compress(b"") * (SIZE // 400) + gzip.compress(b'{"input":[1]}'),
+            OK,
+            "gzip",
+            chunk=1,
+        ),
         "a long output": lambda: Heavy("text", b'{"input":[200000000]}', OK, unpacked=200_000_000),
         "a very long output": lambda: Heavy(
             "text", b'{"input":[500000000]}', OK, unpacked=500_000_000
@@ -238,8 +297,12 @@ class Watched:
             "127.0.0.1", self.daemon.query_port, timeout=ANSWER_TIMEOUT_S
         )
         headers = {"Content-Encoding": heavy.encoding} if heavy.encoding else {}
+        body = heavy.body
+        if heavy.chunk:
+            headers["Transfer-Encoding"] = "chunked"
+            body = chunked(body, heavy.chunk)
         try:
-            client.request("POST", f"/{heavy.app}/{heavy.verb}", heavy.body, headers)
+            client.request("POST", f"/{heavy.app}/{heavy.verb}", body, headers)
             answer = client.getresponse()
             length = 0
             while piece := answer.read(1 << 20):
