@@ -115,6 +115,7 @@ class ReaderNursery:
                     [sys.executable, "-P", "-m", "servd.http.body_reader", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
+                    process_group=0,  # what a terminal sends is for the server
                     env=os.environ | _SPAWN_ENVIRONMENT,
                 )
             except OSError:

@@ -326,6 +326,7 @@ def test_what_readers_are_forked_from_is_replaced(caplog):
         reader = served.server.reader
         await until(lambda: reader.nursery.is_ready)
         first = reader.nursery._process
+        assert os.getpgid(first.pid) == first.pid
         assert (await served.predict(LONG))[1]["output"] == SUM
         first.kill()
         await until(lambda: reader.nursery._process is not first)
