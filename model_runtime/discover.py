@@ -133,11 +133,27 @@ def packages_of(modules: set[str]) -> dict[str, dict[str, str]]:
     wanted = modules - sys.stdlib_module_names
     if not wanted:
         return {}
-    owners = importlib.metadata.packages_distributions()
-    return {
-        module: {name: importlib.metadata.version(name) for name in sorted(set(owners[module]))}
-        for module in sorted(wanted.intersection(owners))
-    }
+    with _looking_around:
+        owners = importlib.metadata.packages_distributions()
+        return {
+            module: {name: importlib.metadata.version(name) for name in sorted(set(owners[module]))}
+            for module in sorted(wanted.intersection(owners))
+        }
+
+
+class _LookingAround:
+    """Is on while this program itself opens files: what the model has is not told of then."""
+
+    is_on = False
+
+    def __enter__(self) -> None:
+        self.is_on = True
+
+    def __exit__(self, *error: object) -> None:
+        self.is_on = False
+
+
+_looking_around = _LookingAround()
 
 
 class _Teller:
@@ -157,7 +173,7 @@ class _Teller:
 
         Called by Python for every such thing; what is raised here would be raised in the model.
         """
-        if event not in _HEARD:
+        if event not in _HEARD or _looking_around.is_on:
             return
         path = _text_of(arguments[0])
         if path is None:

@@ -125,3 +125,20 @@ def test_names_and_errors(tmp_path):
     error = discover(tmp_path, "bad.py", "f")["error"]
     assert error["message"].startswith("SyntaxError")
     assert 'bad.py", line 2' in error["traceback"]
+
+
+def test_what_the_program_itself_opens_is_not_told(tmp_path):
+    """It asks which packages were imported; in an editable clone their files are a project's."""
+    info = tmp_path / "ours.egg-info"
+    info.mkdir()
+    (info / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: ours\nVersion: 1\n")
+    (info / "top_level.txt").write_text("ours\n")
+    (tmp_path / "ours.py").write_text("")
+    (tmp_path / "words.txt").write_text("")
+    (tmp_path / "m.py").write_text(
+        "import ours\nclass Model:\n    def __init__(self):\n        open('words.txt').close()\n"
+        "    def predict(self, xs):\n        return xs\n"
+    )
+    opened = opened_by(tmp_path, "--load-for=5", str(tmp_path / "m.py"), "Model")
+    assert "words.txt" in opened
+    assert not [path for path in opened if "egg-info" in path]
