@@ -7,12 +7,18 @@ import time
 from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
+
+from servd.printable import on_lines, on_one_line
 
 _FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ")
 _MAX_BYTES = 10 * 1024 * 1024
 _KEEP = 3
 _TAIL_BYTES = 64 * 1024
+_MAX_LENGTH = 8192
+"""Of one message, in characters."""
+_INDENT = "    "
 
 log = logging.getLogger("servd")
 """The root of the daemon's loggers."""
@@ -41,11 +47,38 @@ def to_stderr(level: str) -> list[logging.Handler]:
 
 
 class _Formatter(logging.Formatter):
-    """Times as `stamp` writes them."""
+    """Times as `stamp` writes them; a record is one line, and below it an indented traceback.
+
+    What begins with a time is servd's, whatever names and messages hold that clients sent.
+    """
 
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text; called by logging."""
+        record.exc_text = None  # which another formatter may have left there
+        return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the record's line; called by logging, before it adds a traceback."""
+        record.message = _bounded(on_one_line(record.message))
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """Return a traceback; called by logging, which puts it below the record."""
+        return _INDENT + on_lines(super().formatException(ei), _INDENT)
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802 - logging's name
+        """Return where the record was made; called by logging like `formatException`."""
+        return _INDENT + on_lines(super().formatStack(stack_info), _INDENT)
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= _MAX_LENGTH:
+        return text
+    return f"{text[:_MAX_LENGTH]} [... {len(text) - _MAX_LENGTH:,} more characters]"
 
 
 def _add(handlers: list[logging.Handler], level: str) -> list[logging.Handler]:
@@ -86,7 +119,7 @@ def note(path: Path, text: str) -> None:
         size = file.seek(0, 2)
         file.seek(max(size - 1, 0))
         is_begun = file.read(1) not in (b"", b"\n")
-        line = stamp(time.time()) + text.encode(errors="replace") + b"\n"
+        line = stamp(time.time()) + _bounded(on_one_line(text)).encode() + b"\n"
         file.write(b"\n" * is_begun + line)
 
 

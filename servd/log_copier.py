@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from servd.log import log
 from servd.log_reader import LogReader
+from servd.printable import in_colour
 
 EVERY_S = 0.25
 
@@ -28,6 +29,7 @@ class LogCopier:
         self._folder = folder
         self._target: BinaryIO | None = target or sys.stdout.buffer
         self._is_labelled = is_labelled
+        self._is_terminal = self._target.isatty()
         self._readers: dict[Path, LogReader] = {}
         for reader in self._all():
             reader.tail(0)
@@ -45,6 +47,8 @@ class LogCopier:
         try:
             for reader in self._all():
                 lines = reader.more()
+                if self._is_terminal:
+                    lines = [_for_terminal(line) for line in lines]
                 self._target.write(reader.labelled(lines, is_labelled=self._is_labelled))
             self._target.flush()
         except OSError as error:
@@ -58,3 +62,7 @@ class LogCopier:
                 label = f"{path.parent.name}:{version}/{replica}"
                 self._readers[path] = LogReader(path, label)
         return list(self._readers.values())
+
+
+def _for_terminal(line: bytes) -> bytes:
+    return f"{in_colour(line.decode(errors='replace').rstrip(chr(10)))}\n".encode()

@@ -110,7 +110,7 @@ class Daemon:
         """Insist that no log of servd's own tells of an error that nobody provoked."""
         for path in sorted((self.data_dir / "logs").glob("*.*")):
             for line in path.read_text(errors="replace").splitlines():
-                is_error = " ERROR " in line[:40] or line.startswith("Traceback")
+                is_error = " ERROR " in line[:40] or line.lstrip().startswith("Traceback")
                 is_expected = any(re.search(each, line) for each in self.expected_errors)
                 assert not is_error or is_expected, f"{path.name} has an error:\n{line}"
 

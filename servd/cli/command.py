@@ -47,11 +47,11 @@ def global_options() -> list[click.Parameter]:
 
 
 class UnknownVerbError(click.UsageError):
-    """A verb that does not exist, with the nearest one that does."""
+    """A verb that does not exist, with the one that is meant, or else the nearest."""
 
-    def __init__(self, word: str, known: Sequence[str], ctx: click.Context) -> None:
+    def __init__(self, word: str, hint: str, ctx: click.Context) -> None:
         super().__init__(f"unknown command '{word}'", ctx=ctx)
-        self.hint = did_you_mean(word, known)
+        self.hint = hint
 
 
 class Verb(click.Command):
@@ -79,10 +79,17 @@ class Verb(click.Command):
 class LazyGroup(click.Group):
     """A group whose verbs are imported when they are run, so that each starts fast.
 
-    `verbs` maps a name to the module (its attribute `command` is the verb) and a line of help.
+    `verbs` maps a name to the module (its attribute `command` is the verb) and a line of help,
+    `meant` words that are no verbs to the hint for them.
     """
 
     command_class = Verb
+    meant: Mapping[str, str] = {
+        **dict.fromkeys(("list", "lists", "all"), "did you mean ls?"),
+        **dict.fromkeys(("delete", "remove", "del"), "did you mean rm?"),
+        **dict.fromkeys(("info", "describe", "get", "inspect"), "did you mean show?"),
+        **dict.fromkeys(("add", "new", "make"), "did you mean create?"),
+    }
 
     def __init__(
         self, *args: Any, verbs: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any
@@ -107,9 +114,25 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb that the arguments name, or raise with the nearest; called by click."""
-        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            raise UnknownVerbError(args[0], self.list_commands(ctx), ctx)
+        word, *rest = args
+        if self.get_command(ctx, word) is None and not word.startswith("-"):
+            if word == "help":
+                return self._help(ctx, rest)
+            known = self.list_commands(ctx)
+            hint = self.meant.get(word, "").format(word=word)
+            if hint.startswith("did you mean ") and hint[13:-1] not in known:
+                hint = ""
+            raise UnknownVerbError(word, hint or did_you_mean(word, known), ctx)
         return super().resolve_command(ctx, args)
+
+    def _help(
+        self, ctx: click.Context, words: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Take `help VERB` for `VERB --help`, and `help` alone for `--help`."""
+        if not words:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return self.resolve_command(ctx, [*words, "--help"])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of verbs without importing them; called by click."""

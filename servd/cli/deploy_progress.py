@@ -10,6 +10,7 @@ from servd.cli.predict import Query, longer_slo, query_base
 from servd.cli.session import Session
 from servd.client import ApiError
 from servd.errors import ServdError
+from servd.printable import in_json
 
 if TYPE_CHECKING:
     from servd.bundling import BundlePlan
@@ -126,7 +127,7 @@ class Progress:
             return
         url = urlsplit(event["query_url"])
         base = query_base(f"{url.scheme}://{url.netloc}", self._session.admin_url)
-        body = json.dumps({"input": value}, separators=(",", ":"), ensure_ascii=False)
+        body = in_json(json.dumps({"input": value}, separators=(",", ":"), ensure_ascii=False))
         query = Query(f"{base}{url.path}", body, self._session.config.token)
         try:
             status = query.reach(_REACH_TIMEOUT_S)

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, Any, Final
 
-import click
-
 from servd.cli.command import verb
 from servd.cli.export_options import place_of, place_options
 from servd.cli.session import Session, pass_session
@@ -69,4 +67,4 @@ def _write(output: "Output", changes: "list[Change]", lines: list[str], edited: 
     output.line("")
     for line in lines:
         color = None if line.startswith(("+++", "---")) else _COLORS.get(line[:1])
-        output.line(click.style(line, fg=color) if color and output.has_color else line)
+        output.line(line, color)

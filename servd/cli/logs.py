@@ -46,7 +46,7 @@ def command(session: Session, name: str, *, follow: bool, count: int, replica: i
         if output.is_json:
             output.record({"line": line})
         else:
-            output.answer(line)
+            output.logged(line)
 
 
 def _lines(client: "AdminClient", name: str, values: dict[str, object]) -> Iterator[str]:

@@ -16,12 +16,14 @@ from servd import __version__
 from servd.cli.command import LazyGroup
 from servd.cli.session import Session
 from servd.errors import DaemonNotRunningError, ServdError, did_you_mean
+from servd.printable import in_json, on_lines
 
 FAILED: Final = 1
 USAGE: Final = 2
 NOT_RUNNING: Final = 3
 NOT_FOUND: Final = 4
 INTERRUPTED: Final = 130
+_INDENT: Final = "       "
 
 _USAGE_CODES: Final = frozenset(
     {"usage", "bad_config", "invalid_name", "invalid_value", "unknown_input_type"}
@@ -51,8 +53,33 @@ _VERBS: Final = {
 }
 
 
+_MEANT: Final = {
+    **dict.fromkeys(
+        ("ls", "list", "show", "get"),
+        "servd ps lists replicas, servd app ls applications, servd model ls models",
+    ),
+    **dict.fromkeys(("apps", "applications"), "servd app ls"),
+    **dict.fromkeys(("models", "versions"), "servd model ls"),
+    **dict.fromkeys(("replicas", "top"), "servd ps"),
+    **dict.fromkeys(("restart", "reload"), "servd stop, then servd start; models come back up"),
+    **dict.fromkeys(("serve", "up"), "servd deploy FILE serves a model; servd start, the daemon"),
+    **dict.fromkeys(("down", "kill", "shutdown", "quit", "exit"), "servd stop"),
+    **dict.fromkeys(("undeploy", "delete", "remove", "del"), "servd rm NAME"),
+    **dict.fromkeys(("update", "upgrade", "redeploy"), "servd deploy FILE makes the next version"),
+    **dict.fromkeys(("undo", "revert"), "servd rollback MODEL"),
+    **dict.fromkeys(("query", "curl", "call", "test"), "servd predict APP JSON"),
+    **dict.fromkeys(("link", "unlink", "create"), "servd app {word} --help"),
+    **dict.fromkeys(("info", "health", "ping"), "servd status"),
+    **dict.fromkeys(("export", "k8s", "kubernetes"), "servd export-k8s"),
+    **dict.fromkeys(("config", "settings"), "servd start --help lists them"),
+}
+"""What those mean who are used to the verbs of other tools."""
+
+
 class Servd(LazyGroup):
     """The group at the top; its `main` is the one error handler."""
+
+    meant = _MEANT
 
     def main(  # type: ignore[override]  # click's overloads also offer to return
         self, args: Sequence[str] | None = None, **_: Any
@@ -94,14 +121,14 @@ def report(error: ServdError | click.ClickException, *, is_json: bool) -> int:
             "hint": problem.hint,
             "traceback": problem.traceback,
         }
-        click.echo(json.dumps({"error": fields}, ensure_ascii=False), err=True)
+        click.echo(in_json(json.dumps({"error": fields}, ensure_ascii=False)), err=True)
     else:
-        click.echo(f"error: {problem.message}", err=True)
+        click.echo(f"error: {on_lines(problem.message, _INDENT)}", err=True)
         # A failure without frames of the model's own has nothing to add to its message.
         if problem.traceback and problem.traceback.strip() != problem.message.strip():
-            click.echo(problem.traceback.rstrip("\n"), err=True)
+            click.echo(on_lines(problem.traceback.rstrip("\n")), err=True)
         if problem.hint:
-            click.echo(f"hint:  {problem.hint}", err=True)
+            click.echo(f"hint:  {on_lines(problem.hint, _INDENT)}", err=True)
     return exit_code(problem)
 
 
@@ -162,7 +189,7 @@ def _nearest_option(error: click.NoSuchOption, context: click.Context | None) ->
     verbs=_VERBS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, message="servd %(version)s")
+@click.version_option(__version__, "-V", "--version", message="servd %(version)s")
 def cli() -> None:
     """Deploy Python models and get predictions over HTTP, with a latency promise."""
 

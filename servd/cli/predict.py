@@ -49,7 +49,7 @@ def command(session: Session, app: str, value: str, *, is_batch: bool, is_curl: 
     if status >= 400:
         raise _refusal(session, app, status, answer)
     if not is_curl:
-        session.output.answer(answer)
+        session.output.answer_json(answer)
     elif session.output.is_json:
         session.output.document({"curl": query.curl_line()})
     else:
@@ -164,7 +164,7 @@ def _hint(session: Session, application: dict[str, Any], status: int, cause: str
         return f"{name} takes {application['input_type']}; servd app show {name}    says more"
     if status == 504:
         return _late_hint(session, application)
-    if cause.startswith("No connected models"):
+    if status == 503 and ("No connected models" in cause or "is still loading" in cause):
         return _absent_hint(session, models[0])
     return f"servd logs {models[0]}    shows what the model said"
 

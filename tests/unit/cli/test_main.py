@@ -111,6 +111,68 @@ def test_the_help_of_a_verb_ends_with_examples(run, verb):
     assert all(line.strip().startswith("servd ") for line in examples)
 
 
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (("ls",), "servd ps lists replicas, servd app ls applications, servd model ls models"),
+        (("restart",), "servd stop, then servd start; models come back up"),
+        (("serve",), "servd deploy FILE serves a model; servd start, the daemon"),
+        (("undeploy",), "servd rm NAME"),
+        (("link",), "servd app link --help"),
+        (("app", "list"), "did you mean ls?"),
+        (("app", "delete", "x"), "did you mean rm?"),
+        (("model", "describe"), "did you mean show?"),
+        (("app", "add"), "did you mean create?"),
+        (("model", "add"), "servd model --help"),
+    ],
+)
+def test_a_verb_of_other_tools_has_a_hint(run, args, hint):
+    """What it would be here; not the verb that is spelt most alike."""
+    done = run(*args)
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[1] == f"hint:  {hint}"
+
+
+@pytest.mark.parametrize(
+    ("args", "usage"),
+    [
+        (("help",), "Usage: servd [OPTIONS] COMMAND"),
+        (("help", "deploy"), "Usage: servd deploy [OPTIONS]"),
+        (("help", "app"), "Usage: servd app [OPTIONS] COMMAND"),
+        (("help", "app", "create"), "Usage: servd app create [OPTIONS] NAME"),
+        (("app", "help"), "Usage: servd app [OPTIONS] COMMAND"),
+        (("app", "help", "create"), "Usage: servd app create [OPTIONS] NAME"),
+    ],
+)
+def test_help_is_a_verb_too(run, args, usage):
+    """`servd help VERB` is `servd VERB --help`."""
+    done = run(*args)
+    assert done.exit_code == 0
+    assert done.stdout.startswith(usage)
+
+
+def test_help_of_a_verb_that_there_is_not_names_the_nearest(run):
+    """As the verb itself would."""
+    done = run("help", "deply")
+    assert done.exit_code == 2
+    assert "did you mean deploy?" in done.stderr
+
+
+def test_an_error_of_several_lines_is_one_error(capsys):
+    """What a model or a client wrote begins no line, and steers no terminal."""
+    error = ServdError("boom\nerror: none\x1b[2J", hint="mend\nhint: x", traceback="a\n\tb\x9b1m")
+    report(error, is_json=False)
+    assert capsys.readouterr().err.split("\n") == [
+        "error: boom",
+        "       error: none\\x1b[2J",
+        "a",
+        "\tb\\x9b1m",
+        "hint:  mend",
+        "       hint: x",
+        "",
+    ]
+
+
 def test_no_daemon_exits_with_3(run, data_dir):
     """The hint starts one."""
     done = run("ps", "--data-dir", str(data_dir))
@@ -127,6 +189,7 @@ def test_global_options_stand_before_and_after_the_verb(run, admin):
 def test_the_version_is_told(run):
     """As a verb and as an option."""
     assert run("--version").stdout.startswith("servd 0")
+    assert run("-V").stdout == run("--version").stdout
     assert "python" in json.loads(run("version", "--json").stdout)
 
 
