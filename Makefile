@@ -71,7 +71,7 @@ clean: ## remove the environment and what tools left behind
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(STAMP): requirements.lock setup.cfg scripts/make-env.sh
-	@echo "Making the environment in $(VENV) (once)"
+	@echo "Making the environment in $(VENV) (once, about half a minute)"
 	@scripts/make-env.sh $(PYTHON) $(VENV)
 	@touch $@
 

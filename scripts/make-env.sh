@@ -39,6 +39,7 @@ command -v "$python" >/dev/null ||
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$("$python" --version) is too old" "servd needs Python 3.11 or newer: make PYTHON=python3.11"
 
+echo "  [1/3] $("$python" --version) with pip"
 if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     "$python" -m venv --clear "$venv"
 elif "$python" -c 'import venv' 2>/dev/null; then
@@ -49,7 +50,9 @@ else
     fail "this Python has no venv module" "apt install python3-venv"
 fi
 
+echo "  [2/3] packages of requirements.lock: $(grep -c '==' requirements.lock)"
 # --no-deps: the lock is complete, so there is nothing to resolve. --no-compile: byte code is made as
 # modules are first imported, which is far less than all of them.
 "$venv/bin/python" -m pip install -qq --no-deps --no-compile --require-hashes -r requirements.lock
+echo "  [3/3] servd itself"
 "$venv/bin/python" -m pip install -qq --no-deps --no-build-isolation -e .

@@ -17,7 +17,7 @@ from servd.finding.data import files_below, leads_back
 from servd.finding.hints import failure_hint
 from servd.finding.needs import Place
 from servd.packing import Packed
-from servd.quantities import shown_bytes
+from servd.quantities import counted, shown_bytes
 from servd.targets import PICKLE_ENDINGS, Found, Target, find, packages_of_pickle
 
 _RESERVED: Final = names.RESERVED_APPLICATIONS | names.RESERVED_MODELS
@@ -66,12 +66,12 @@ class BundlePlan:
         if self.found.summary:
             text += f" ({self.found.summary})"
         if modules:
-            text += f" + {_count(modules, 'local module')} ({_listing(modules)})"
+            text += f" + {counted(len(modules), 'local module')} ({_listing(modules)})"
         data = [path for path in others if path.suffix != ".py"]
         if data:
             size = shown_bytes(sum(map(_size, data)))
             names = [path.name for path in data]
-            text += f" + {_count(names, 'file')} ({_listing(names)}; {size})"
+            text += f" + {counted(len(names), 'file')} ({_listing(names)}; {size})"
         return text
 
 
@@ -232,10 +232,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0  # the copy will say so
-
-
-def _count(names: Sequence[str], noun: str) -> str:
-    return f"{len(names)} {noun}" if len(names) == 1 else f"{len(names)} {noun}s"
 
 
 def _listing(names: Sequence[str]) -> str:

@@ -223,7 +223,7 @@ class AdminClient:
                 connection.request(method, API + path, body, headers)
             response = connection.getresponse()
             if response.status >= 400:
-                raise _api_error(response.status, response.read())
+                raise self._error(response.status, response.read())
             yield response
         except TimeoutError as error:
             raise ServdError(
@@ -236,6 +236,16 @@ class AdminClient:
             ) from error
         finally:
             connection.close()
+
+    def _error(self, status: int, content: bytes) -> ApiError:
+        error = _api_error(status, content)
+        if error.status == 401:
+            error.hint = (
+                "SERVD_TOKEN is not the daemon's token"
+                if self._token
+                else "set SERVD_TOKEN to the daemon's token"
+            )
+        return error
 
     def _connected(self) -> http.client.HTTPConnection:
         connection = self._connection()

@@ -7,6 +7,7 @@ directory, then in the data directory), the default.
 import hashlib
 import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -185,6 +186,21 @@ def _text(value: object) -> str:
     return value
 
 
+def _token(value: object) -> str:
+    """Return a token that a header can carry, and that every client writes into it alike.
+
+    What surrounds it is no part of it: files and secrets often end with a newline, and HTTP drops
+    blanks at the ends of a header. The error does not show it.
+    """
+    token = _text(value).strip()
+    if not token or not all(" " <= character <= "~" for character in token):
+        raise ValueError(
+            "a token has letters, digits and signs of ASCII only, as every client writes these "
+            "alike into an HTTP header; this one is blank or has others"
+        )
+    return token
+
+
 def _folder(value: object) -> Path:
     try:
         return Path(_text(value)).expanduser()
@@ -218,7 +234,7 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "predict_timeout": ("predict_timeout_s", _time_limit),
     "warm_versions": ("warm_versions", _warm_versions),
     "public_queries": ("public_queries", _flag),
-    "token": ("token", _text),
+    "token": ("token", _token),
     "base_image": ("base_image", _text),
     "requirements": ("requirements", lambda value: Path(_text(value)).absolute()),
     "extra_index": ("extra_index", _texts),
@@ -228,9 +244,7 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
 """Setting name (flag, variable and servd.toml key) → field of Config and parser of its value."""
 
 SETTING_NAMES: Final = tuple(_SETTINGS)
-_UNTOLD: Final = frozenset(
-    {"data_dir", "token", "requirements", "extra_index", "wheel", "apt"}  # an index has a password
-)
+_UNTOLD: Final = frozenset({"data_dir", "token"})
 
 
 def load_config(
@@ -276,10 +290,17 @@ def asked_settings(
 def settings_of(config: Config) -> dict[str, Any]:
     """Return the settings by their names, without any secret. `GET /status` shows them."""
     return {
-        name: getattr(config, field)
+        name: told(getattr(config, field))
         for name, (field, _) in _SETTINGS.items()
         if name not in _UNTOLD
     }
+
+
+def told(value: Any) -> Any:
+    """Return a setting's value as JSON has it, without the names and passwords of indexes."""
+    if isinstance(value, tuple):
+        return [re.sub(r"(?<=://)[^/]*@", "", str(each)) for each in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def differing(asked: Mapping[str, Any], running: Mapping[str, Any]) -> list[str]:
@@ -292,7 +313,7 @@ def differing(asked: Mapping[str, Any], running: Mapping[str, Any]) -> list[str]
         for name, (field, _) in _SETTINGS.items()
         if field in asked
         and name in running
-        and asked[field] != running[name]
+        and told(asked[field]) != running[name]
         and not (name.endswith("_port") and asked[field] == 0)
     ]
 

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from servd import __version__, descriptors, log
+from servd.aftermath import aftermath
 from servd.answering import Door, begin_answering
 from servd.bundles import BundleStore
 from servd.clock import monotonic, wall_s
@@ -39,6 +40,7 @@ from servd.log_copier import LogCopier
 from servd.offspring import offspring
 from servd.orphans import Orphans
 from servd.ports import base_url, resolve_ports
+from servd.quantities import counted
 from servd.registry import Registry
 from servd.replica_image import additions_of, ensure_image
 from servd.store import Store
@@ -130,13 +132,14 @@ class Daemon:
             )
             stack.callback(log.release, handlers)
             stack.callback(log.log.info, "stopped")
+            stack.enter_context(aftermath(self._config.run_dir))
             stack.callback(offspring.end_all)
             close_folders(self._config)
             self._config = resolve_ports(self._config)
             await asyncio.to_thread(self._end_orphans)
             stack.callback(self._config.info_file.unlink, missing_ok=True)
             door, deployer = await self._build(stack)
-            if not deployer.to_load():
+            if not deployer.await_loads():
                 self._on_loaded(door)
             self._announce()
             await self._serve(door, deployer)
@@ -207,7 +210,8 @@ class Daemon:
     def _end_orphans(self) -> None:
         count = Orphans(self._config.run_dir).end_all()
         if count:
-            log.log.warning("ended %d replicas that a killed daemon left behind", count)
+            which = counted(count, "process", "processes")
+            log.log.warning("ended %s that a killed daemon left behind", which)
         clear_leftovers(self._config)
 
     def _announce(self) -> None:

@@ -25,6 +25,7 @@ from servd.datatypes import (
 )
 from servd.deploy_plan import (
     Plan,
+    changes_beside,
     check_container,
     check_replicas,
     find_runnable,
@@ -83,6 +84,7 @@ class Deployer:
         self._engine = engine
         self._bundles = bundles
         self._config = config
+        self._loading: set[VersionId] = set()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def apply(self) -> None:
@@ -250,6 +252,23 @@ class Deployer:
             if (found := state.versions.get(version_id)) and found.is_runnable and found.replicas
         }
 
+    @property
+    def loading(self) -> list[str]:
+        """The current versions that this daemon's start has not brought up yet."""
+        return sorted(map(str, self._loading))
+
+    def await_loads(self) -> bool:
+        """Note what a start has to bring up first, and tell queries; return whether anything is."""
+        self._loading = self.to_load()
+        for version_id in self._loading:
+            self._mark_loading(version_id, is_loading=True)
+        return bool(self._loading)
+
+    def _mark_loading(self, version_id: VersionId, *, is_loading: bool) -> None:
+        version = self._registry.state.versions.get(version_id)
+        if version is not None:  # it may be removed meanwhile
+            self._engine.prepare(version).mark_loading(self, is_loading=is_loading)
+
     async def restore(self, on_loaded: Callable[[], None]) -> None:
         """Bring up the replicas that the registry wants. Runs beside the serving daemon.
 
@@ -258,7 +277,8 @@ class Deployer:
         """
         places = asyncio.Semaphore(_RESTORE_AT_ONCE)
         state = self._registry.state
-        awaited = self.to_load()
+        self.await_loads()
+        awaited = self._loading
         # What is queried most likely comes first.
         wanted = sorted(state.versions, key=lambda v: state.current.get(v.model) != v.version)
 
@@ -266,6 +286,7 @@ class Deployer:
             await self._restore_one(version_id, places)
             if version_id in awaited:
                 awaited.remove(version_id)
+                self._mark_loading(version_id, is_loading=False)
                 if not awaited:
                     on_loaded()
 
@@ -316,7 +337,8 @@ class Deployer:
             return None
         await self._show()
         listed = ", ".join(f"{model}:{name}" for name in names)
-        log.info("%s stopped: the last %d versions of a model stay up", listed, warm)
+        kept = "versions of a model stay up" if warm > 1 else "version of a model stays up"
+        log.info("%s stopped: the last %d %s", listed, warm, kept)
         return f"{listed} stopped; servd rollback {model} {names[-1]}    starts it again"
 
     async def _scale(self, found: ModelVersion, count: int) -> None:
@@ -332,14 +354,16 @@ class Deployer:
         app, version = plan.app, plan.version
         if plan.is_current:
             await self._scale(version, plan.replicas or max(1, version.replicas))
+        changed = changes_beside(self._registry.state, plan)
         if app is not None:
             state = self._registry.state
             is_linked = plan.version.model in state.links.get(app.name, ())
             if not is_linked or state.applications.get(app.name) != app:
                 await self._registry.put_application(app, plan.version.model)
                 await self._show()
-        message = f"already deployed as {version.id}: the same files and options"
-        return self._last_event("unchanged", plan, self._not_current(version.id) or message)
+        known = f"already deployed as {version.id}: the same files and options"
+        message = self._not_current(version.id) or known
+        return self._last_event("unchanged", plan, "; ".join([message, *changed]))
 
     def _last_event(self, event: str, plan: Plan, message: str | None) -> DeployEvent:
         app = plan.app.name if plan.app else None

@@ -22,6 +22,7 @@ from servd.datatypes import (
 )
 from servd.errors import ConflictError, InvalidValueError, TypeMismatchError, VersionExistsError
 from servd.limits import check_limits
+from servd.quantities import counted
 
 DEFAULT_SLO_US = 100_000
 MAX_REPLICAS = 256
@@ -111,6 +112,26 @@ def to_retire(state: RegistryState, model: str, before: str | None, warm: int) -
     order = dict.fromkeys(name for name in (*first, *newest) if name is not None)
     running = [name for name in order if state.versions[VersionId(model, name)].replicas]
     return sorted(running[warm:], key=newest.index, reverse=True)
+
+
+def changes_beside(state: RegistryState, plan: Plan) -> list[str]:
+    """Return in words what the deployment of a known version changes all the same, if anything."""
+    app, version = plan.app, plan.version
+    words = []
+    if plan.is_current and plan.replicas not in (None, version.replicas):
+        words.append(f"it has {counted(plan.replicas or 0, 'replica')} now")
+    known = None if app is None else state.applications.get(app.name)
+    if app is None or known is None:
+        return [*words, f"the application {app.name} is new"] if app is not None else words
+    if version.model not in state.links.get(app.name, ()):
+        words.append(f"the application {app.name} is answered by it now")
+    if app.default_output != known.default_output:
+        before = "there was none" if known.default_output is None else f"was {known.default_output}"
+        words.append(f"the default output of {app.name} is {app.default_output} now ({before})")
+    if app.slo_us != known.slo_us:
+        objectives = f"{app.slo_us / 1000:g} ms now (was {known.slo_us / 1000:g} ms)"
+        words.append(f"the objective of {app.name} is {objectives}")
+    return words
 
 
 def check_replicas(count: int, *, lowest: int = 0) -> None:

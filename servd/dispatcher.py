@@ -17,8 +17,10 @@ from servd.datatypes import GONE, SILENT, End, ModelVersion
 from servd.deadlines import drop_answered, take_by_deadline
 from servd.delay import BatchDelay
 from servd.metrics import Counters, Tally
+from servd.quantities import counted
 from servd.query import (
     Batch,
+    Loading,
     Miss,
     Query,
     Why,
@@ -45,11 +47,11 @@ DEFAULT_SLO_S = 0.1
 class Dispatcher:
     """The queue of one version and the replicas that serve it.
 
-    `slots` are the replicas that get new batches; while there are none it is not `is_live`.
-    `bodies` are the known answers by body; None while not live or if none are known. `queued`
-    counts queries not sent yet; from `admit_limit` on, more could not be answered in time.
-    `tick` is what the event loop is reading. `row_bytes` is the length that a row must have, if
-    known.
+    `slots` are the replicas that get new batches; while there are none it is not `is_live`, and
+    queries are told of its `absence`. `bodies` are the known answers by body; None while not live
+    or if none are known. `queued` counts queries not sent yet; from `admit_limit` on, more could
+    not be answered in time. `tick` is what the event loop is reading. `row_bytes` is the length
+    that a row must have, if known.
     """
 
     def __init__(self, version: ModelVersion, cache: VersionCache | None, clock: Clock) -> None:
@@ -73,6 +75,8 @@ class Dispatcher:
         self._late: list[Query] = []
         self._slot_of: dict[ReplicaConnection, Slot] = {}
         self._misfits: set[object] = set()
+        self._loading: set[object] = set()
+        self.absence: Why = Miss.NO_MODEL
         self.tick = Tick(clock, self._dispatch, self._on_look)
 
     @property
@@ -92,6 +96,11 @@ class Dispatcher:
     def mark_misfit(self, link: object, *, is_misfit: bool) -> None:
         """Count a replica as one of those, or no more. Called by the link to it (remote.py)."""
         (self._misfits.add if is_misfit else self._misfits.discard)(link)
+
+    def mark_loading(self, who: object, *, is_loading: bool) -> None:
+        """Note that a replica is being brought up, or no more (`servd.surroundings.Routes`)."""
+        (self._loading.add if is_loading else self._loading.discard)(who)
+        self.absence = Loading(str(self.id)) if self._loading else Miss.NO_MODEL
 
     # --- the query's way in, called by the engine ---
 
@@ -356,7 +365,8 @@ class Dispatcher:
 
     def on_fault(self, batch: Batch, error: Exception) -> None:
         """Answer what a fault of ours has left of a batch; the replica has no part in it."""
-        faults.report(f"{len(batch.queries)} queries of {self.id} could not be handled", error)
+        which = counted(len(batch.queries), "query", "queries")
+        faults.report(f"{which} of {self.id} could not be handled", error)
         for query in batch.queries:
             self._miss(query, Miss.FAULT)
 

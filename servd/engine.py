@@ -75,7 +75,7 @@ class Engine:
         """
         if dispatcher is None or not dispatcher.is_live:
             query = Query(route, row, sink, index, self.clock())
-            miss(query, Miss.NO_MODEL)
+            miss(query, Miss.NO_MODEL if dispatcher is None else dispatcher.absence)
             return query
         # One look at the clock for all that a tick reads.
         tick = dispatcher.tick

@@ -8,6 +8,7 @@ import logging
 from typing import Final
 
 from servd.clock import Clock, monotonic
+from servd.quantities import counted
 
 logger = logging.getLogger("servd.faults")
 
@@ -35,7 +36,7 @@ class FaultLog:
             return
         self._written += 1
         more, self._dropped = self._dropped, 0
-        also = f" ({more:,} faults before it were not written)" if more else ""
+        also = f" (and {counted(more, 'fault')} before it, not written)" if more else ""
         logger.error("%s: %s%s", what, type(error).__name__, also, exc_info=error)
 
 

@@ -66,14 +66,16 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
 class Snapshot(msgspec.Struct, frozen=True, tag="snapshot"):
     """Everything to follow. `prepared` are versions with replicas that are not registered yet.
 
-    `is_ready` is what probers are told.
-    `ends` says of replicas that are not there any more how they ended, by address, once.
+    `loading` are versions ("model:version") of which a replica is being brought up. `is_ready` is
+    what probers are told. `ends` says of replicas that are not there any more how they ended, by
+    address, once.
     """
 
     number: int
     registry: Registered
     prepared: list[ModelVersion] = []
     replicas: list[ReplicaSeat] = []
+    loading: list[str] = []
     is_ready: bool = True
     ends: dict[str, End] = {}
 

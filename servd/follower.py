@@ -47,6 +47,9 @@ class Follower:
         for seat in seats.values():
             self._seat(seat)
         engine.apply(state)
+        loading = set(snapshot.loading)
+        for version_id, dispatcher in engine.dispatchers.items():
+            dispatcher.mark_loading(self, is_loading=str(version_id) in loading)
         prepared = {version.id for version in snapshot.prepared}
         for gone in self._known - prepared - state.versions.keys():
             engine.forget(gone)

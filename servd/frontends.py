@@ -55,6 +55,7 @@ class Rotation:
     def __init__(self, version: ModelVersion, frontends: "Frontends") -> None:
         self.version = version
         self.members: dict[str, Watched] = {}
+        self._loading: set[object] = set()
         self._frontends = frontends
 
     def attach(self, connection: Watched) -> None:
@@ -72,6 +73,18 @@ class Rotation:
         self.members.pop(connection.address, None)
         self._frontends.ends[connection.address] = end
         self._frontends.publish()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a replica is being brought up."""
+        return bool(self._loading)
+
+    def mark_loading(self, who: object, *, is_loading: bool) -> None:
+        """Have queries that no replica can answer told that one is being brought up, or no more."""
+        was_loading = self.is_loading
+        (self._loading.add if is_loading else self._loading.discard)(who)
+        if self.is_loading is not was_loading:
+            self._frontends.publish()
 
     def seats(self) -> list[feed.ReplicaSeat]:
         """Return the members as the feed shows them."""
@@ -225,6 +238,7 @@ class Frontends:
             registry=feed.pack_state(self._state),
             prepared=[r.version for r in rotations if r.version.id not in self._state.versions],
             replicas=[seat for rotation in rotations for seat in rotation.seats()],
+            loading=[str(r.version.id) for r in rotations if r.is_loading],
             is_ready=self._is_ready,
             ends=self.ends,
         )

@@ -1,7 +1,7 @@
 """Records of running replica processes, so that a killed daemon's leftovers can be ended.
 
-A record is a file RUN_DIR/replicas/<pid>.json. Called by servd/replica.py (record, forget) and
-by servd/daemon.py at the start (end_orphans).
+A record is a file RUN_DIR/replicas/<pid>.json. Called by servd/replica.py (record, forget), by
+aftermath.py when the daemon was killed, and by servd/daemon.py at the next start.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from servd.identity import folder_id, is_of
+from servd.identity import folder_id, is_of, process_id
 from servd.launchers.cgroups import PREFIX, end_group, group_of
 
 _WAIT_S = 5.0
@@ -28,6 +28,7 @@ class _Record:
     created_s: float
     name: str
     group: str
+    daemon: str
 
 
 class Orphans:
@@ -46,7 +47,7 @@ class Orphans:
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         record = {"pid": pid, "create_time": created, "folder_id": folder_id(self._folder)}
-        record |= _traces(pid)
+        record |= _traces(pid) | {"daemon": process_id(os.getpid()) or ""}
         self._path(pid).write_text(json.dumps(record))
 
     def forget(self, pid: int | None) -> None:
@@ -54,19 +55,24 @@ class Orphans:
         if pid is not None:
             self._path(pid).unlink(missing_ok=True)
 
-    def end_all(self) -> int:
+    def end_all(self, of: str | None = None) -> int:
         """Kill what is left of recorded replicas, wait for it, return how many processes it was.
 
         That includes processes that their models started. Records that came here with a copy of
-        the folder are of the original's replicas, which live on. Blocks for at most five seconds.
+        the folder are of the original's replicas, which live on. With `of` only the replicas of the
+        daemon of that identity are meant: another may have started meanwhile. Blocks for at most
+        five seconds.
         """
         paths = list(self._folder.glob("*.json"))
-        records = list(filter(None, map(self._read, paths)))
+        read = {path: self._read(path) for path in paths}
+        if of is not None:
+            read = {path: one for path, one in read.items() if one is not None and one.daemon == of}
+        records = list(filter(None, read.values()))
         living = [process for process in _members(records) if _kill(process)]
         psutil.wait_procs(living, timeout=_WAIT_S)
         for record in records:
             end_group(record.group)
-        for path in paths:
+        for path in read:
             path.unlink(missing_ok=True)
         return len(living)
 
@@ -83,6 +89,7 @@ class Orphans:
                 created_s=float(record["create_time"]),
                 name=str(record.get("name") or ""),
                 group=str(record.get("group") or ""),
+                daemon=str(record.get("daemon") or ""),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None

@@ -55,3 +55,8 @@ def shown_bytes(size: int) -> str:
         shown /= 1000
         units.pop(0)
     return f"{shown:.1f} {units[0]}" if shown < 9.95 else f"{shown:.0f} {units[0]}"
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return how many there are, in words: "1 replica", "2 queries"."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"

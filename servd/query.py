@@ -51,6 +51,16 @@ class Because:
         self.json = json.dumps(text).encode()
 
 
+class Loading(Because):
+    """No replica can answer yet. Who has a default output reads Clipper's words for it."""
+
+    __slots__ = ()
+
+    def __init__(self, version: str) -> None:
+        super().__init__(Miss.NO_MODEL, f"{version} is still loading; try again later")
+        self.json = Miss.NO_MODEL.json
+
+
 Why = Miss | Because
 
 

@@ -54,6 +54,7 @@ class Replica:
         self._ready_since_s: float | None = None
         self._deaths = 0
         self._fruitless_deaths = 0
+        self._waited_s = 0.0
         self._has_answered = False
         self._killed_for = ""
         self._how = ""
@@ -190,18 +191,22 @@ class Replica:
         self._killed_for = self._how = ""
         self._oldest_batch = None
         self._attempt.begin()
+        self._around.routes.mark_loading(self, is_loading=True)
         try:
             code = await self._run_process()
         except (OSError, ServdError) as error:
             self._attempt.on_launch_error(error)
             code = _EXIT_LOAD_FAILED
+        finally:
+            self._around.routes.mark_loading(self, is_loading=False)
         if self._stop.is_set():
             return False
         self._on_death(code)
         if self.state is ReplicaState.FAILED:
             return False
+        self._waited_s = self._times.backoff_s(self._deaths)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), self._times.backoff_s(self._deaths))
+            await asyncio.wait_for(self._stop.wait(), self._waited_s)
         return not self._stop.is_set()
 
     async def _run_process(self) -> int:
@@ -267,6 +272,7 @@ class Replica:
             self._has_been_ready = True
             self.failure = None
             self.load_s = self._attempt.age_s
+            self._around.routes.mark_loading(self, is_loading=False)
             log.info("%s is ready after %.2f s", self._name, self.load_s)
         self.state = ReplicaState.READY
         self._settled.set()
@@ -283,8 +289,7 @@ class Replica:
             self.failure = self._attempt.failure or self._attempt.died(code, self._how)
         else:
             self.failure = self._attempt.died_serving(f"{self._how} while serving")
-            if self._around.clock() - ready_s >= self._times.stable_s:
-                self._deaths = self._fruitless_deaths = 0
+            self._forget_deaths(self._around.clock() - ready_s)
         self._deaths += 1
         # Queries that kill it must not end it for good: what answers others is worth its restarts.
         # Nor must what the machine lacks, which may be there again.
@@ -300,6 +305,15 @@ class Replica:
         else:
             self.state = ReplicaState.BACKOFF
         self._settled.set()
+
+    def _forget_deaths(self, served_s: float) -> None:
+        """Begin anew with the backoff after a life that was worth its start."""
+        if served_s >= self._times.stable_s:
+            self._deaths = self._fruitless_deaths = 0
+        elif self._has_answered and served_s >= self._waited_s + self.load_s:
+            # It answered for longer than it was away. One that dies of each query that comes, and
+            # so is away for longer than it answers, goes on to wait ever longer.
+            self._deaths = 0
 
     def _detach(self, end: End) -> None:
         if self._is_attached:

@@ -16,6 +16,7 @@ from servd.clock import Clock
 from servd.curve import CurveKeys
 from servd.long_bytes import LONG_BYTES, pieces_of, split_long
 from servd.metrics import Counters, Tally
+from servd.quantities import counted
 from servd.query import Batch
 
 logger = logging.getLogger(__name__)
@@ -202,7 +203,7 @@ class ReplicaConnection:
         batch.bytes_moved += size - len(outputs) + 1
         batch.is_long |= size > LONG_BYTES
         if len(outputs) != len(batch.queries):
-            reason = f"{len(outputs)} outputs for {len(batch.queries)} inputs"
+            reason = f"{counted(len(outputs), 'output')} for {counted(len(batch.queries), 'input')}"
             self._fail(self.handler, batch, reason, is_output=True)
             return
         if len(header) > 3 and isinstance(header[3], int):

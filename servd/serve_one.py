@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from servd import __version__, descriptors, log
+from servd.aftermath import aftermath
 from servd.clock import monotonic
 from servd.config import Config
 from servd.datatypes import Application, ModelVersion, RegistryState, ReplicaState
@@ -88,6 +89,7 @@ class _Server:
             path = config.logs_dir / "daemon.log"
             stack.callback(log.release, log.configure(path, config.log_level, to_stderr=True))
             stack.callback(log.log.info, "stopped")
+            stack.enter_context(aftermath(config.run_dir))
             stack.callback(offspring.end_all)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):

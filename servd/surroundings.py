@@ -21,7 +21,8 @@ class Timings:
     """Every time and limit of a replica's life, in seconds where not a count.
 
     `silent_s` and one heartbeat add up to the 2 s within which silence takes it out of rotation.
-    `max_deaths` is how many deaths in a row without one answer make it failed.
+    `max_deaths` is how many deaths in a row without one answer make it failed. A life of `stable_s`
+    makes the count of them, and the backoff, begin anew.
     `stuck_s` is how long one batch may be computed: heartbeats go on during a call of the model, so
     silence does not tell of one that never returns. `contact_s` is within which time of its start
     something in a container must speak the protocol.
@@ -95,6 +96,10 @@ class Routes(Protocol):
 
     def drain(self, connection: Any) -> None:
         """Give it none; those in flight stay."""
+        ...
+
+    def mark_loading(self, who: object, *, is_loading: bool) -> None:
+        """Note that a replica is being brought up, or no more: queries meanwhile are told."""
         ...
 
 

@@ -70,6 +70,7 @@ class Stage:
         self.owners = []
         self.attached = []
         self.ends = []
+        self.loading = set()
         self.log = []
         self.now_s = 100.0
 
@@ -124,6 +125,9 @@ class Stage:
     def detach(self, connection, end):
         self.attached.remove(connection)
         self.ends.append(end)
+
+    def mark_loading(self, who, *, is_loading):
+        (self.loading.add if is_loading else self.loading.discard)(who)
 
     def drain(self, connection):
         self.log.append(("drain", connection))

@@ -7,7 +7,7 @@ import click
 from servd.cli.command import LazyGroup
 from servd.cli.ps import slow_lines
 from servd.cli.session import Session, pass_session
-from servd.cli.values import Duration
+from servd.cli.values import Duration, default_remark
 from servd.client import segment
 
 
@@ -55,6 +55,8 @@ def create(
         "slo_us": max(1, round(slo_s * 1e6)),
     }
     created = session.client().post("/applications", body)
+    if remark := default_remark(default_output):
+        session.output.warning(remark)
     session.output.result(created, f"created the application {name}")
 
 

@@ -10,7 +10,7 @@ import click
 from servd.cli.command import verb
 from servd.cli.containers import check_image_only, container_options, container_settings
 from servd.cli.session import Session, pass_session
-from servd.cli.values import BatchSize, Duration, WholeNumber
+from servd.cli.values import BatchSize, Duration, WholeNumber, default_remark
 from servd.errors import TargetError
 
 if TYPE_CHECKING:
@@ -89,6 +89,8 @@ def command(session: Session, /, target: str | None, **flags: Any) -> None:
 
     settings = _deployment_settings(flags) | container_settings(flags)
     progress = Progress(session)
+    if remark := default_remark(flags["default_output"]):
+        progress.on_warning(remark)
     if target is None:
         check_image_only(flags)
         request = _image_request(flags)

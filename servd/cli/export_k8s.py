@@ -9,6 +9,7 @@ from servd.cli.additions import addition_options, take_additions
 from servd.cli.command import verb
 from servd.cli.export_options import place_of, place_options, setting_options, settings_of
 from servd.cli.session import Session, pass_session
+from servd.quantities import counted
 
 if TYPE_CHECKING:
     from servd.cli.output import Output
@@ -108,8 +109,7 @@ def _check(plan: "Plan", place: "Place") -> None:
     faults = check_files(named, plan.options.kube_version)
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
-        noun = "fault" if len(faults) == 1 else "faults"
-        raise CheckFailedError(f"{len(faults)} {noun} in {place.path}\n{lines}")
+        raise CheckFailedError(f"{counted(len(faults), 'fault')} in {place.path}\n{lines}")
 
 
 class Report:
@@ -146,7 +146,7 @@ class Report:
 
     def _lines(self, removed: list[str], steps: list[str], wants: Mapping[str, bool]) -> None:
         plan, output = self._plan, self._output
-        output.step("wrote", f"{self._place.path} ({len(plan.objects)} objects)")
+        output.step("wrote", f"{self._place.path} ({counted(len(plan.objects), 'object')})")
         for name in removed:
             output.step("removed", f"{self._place.path / name}")
         if wants["check"]:

@@ -5,6 +5,7 @@ import click
 from servd.cli.command import verb
 from servd.cli.session import Session, pass_session
 from servd.cli.values import WholeNumber
+from servd.quantities import counted
 
 
 @verb("scale", examples=("servd scale feature_sum 4", "servd scale feature_sum:1 0"))
@@ -22,6 +23,5 @@ def command(session: Session, model: str, count: int) -> None:
     answer = session.client(timeout_s=300.0).put(f"{path}/replicas", {"replicas": count})
     document = answer if isinstance(answer, dict) else {"model": name, "replicas": count}
     shown = f"{name}:{version or document.get('version', '')}".rstrip(":")
-    noun = "replica" if count == 1 else "replicas"
     none = "; queries for it get the default output or 503" if not count else ""
-    session.output.result(document, f"{shown} has {count} {noun}{none}")
+    session.output.result(document, f"{shown} has {counted(count, 'replica')}{none}")

@@ -1,11 +1,20 @@
 """`servd start`."""
 
 import os
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from servd.cli.command import verb
 from servd.cli.session import Session, pass_session
 from servd.cli.settings import daemon_settings, force_option
+
+if TYPE_CHECKING:
+    from servd.cli.output import Output
+    from servd.client import AdminClient
+    from servd.config import Config
+
+_LOADED_WITHIN_S: Final = 10.0
+_POLL_S: Final = 0.05
 
 
 @verb("start", examples=("servd start", "servd start --query-port 8000 --data-dir ./serving"))
@@ -15,14 +24,50 @@ from servd.cli.settings import daemon_settings, force_option
 def command(session: Session, /, *, is_forced: bool, **flags: Any) -> None:
     """Start the daemon in the background. Returns when it answers, or says why it does not.
 
-    Where one runs already, exits with 0 if it has the settings that were given, else with 1.
+    Waits for the models too, for ten seconds at most, and says which are not up by then. Where a
+    daemon runs already, exits with 0 if it has the settings that were given, else with 1.
     """
     from servd.cli.spawn import start_daemon  # noqa: PLC0415 - help does without
 
-    status, is_new = start_daemon(session.load_config(flags), flags, is_forced=is_forced)
+    config = session.load_config(flags)
+    status, is_new = start_daemon(config, flags, is_forced=is_forced)
     if not is_new:
-        _check_settings(status, flags)
+        _check_settings(config, status, flags)
+    rows: list[dict[str, Any]] = []
+    if is_new:
+        client = session.client()
+        status = _loaded(client, status, session.output)
+        rows = client.get("/replicas") if status.get("replicas") else []
     session.output.result({**status, "started": is_new}, running_line(status, is_new=is_new))
+    for text in _not_up(status, rows):
+        session.output.warning(text)
+
+
+def _loaded(client: "AdminClient", status: dict[str, Any], output: "Output") -> dict[str, Any]:
+    """Wait until the models that the daemon began with are up; return its status then."""
+    deadline_s = time.monotonic() + _LOADED_WITHIN_S
+    if status.get("loading"):
+        output.working(f"loading {', '.join(status['loading'])}")
+    while status.get("loading") and time.monotonic() < deadline_s:
+        time.sleep(_POLL_S)
+        status = client.get("/status")
+    output.settle()
+    return status
+
+
+def _not_up(status: dict[str, Any], rows: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each model that is still loading, and for each replica that could not."""
+    lines = [
+        f"{name} is still loading: servd ps    shows when it is ready"
+        for name in status.get("loading", ())
+    ]
+    lines += [
+        f"{row['model']}:{row['version']} replica {row['replica']} is not up: {row['last_error']}; "
+        f"servd logs {row['model']}    shows more"
+        for row in rows
+        if row.get("last_error") and row["state"] != "ready"
+    ]
+    return lines
 
 
 def running_line(status: dict[str, Any], *, is_new: bool) -> str:
@@ -34,17 +79,19 @@ def running_line(status: dict[str, Any], *, is_new: bool) -> str:
     )
 
 
-def _check_settings(status: dict[str, Any], flags: dict[str, Any]) -> None:
+def _check_settings(config: "Config", status: dict[str, Any], flags: dict[str, Any]) -> None:
     """Refuse where a flag or a variable gives what the running daemon does not have.
 
     Raises:
-        ConflictError: the message names what differs, and both values.
+        ConflictError: the message names what differs, and both values; of a token none.
     """
     from servd.config import asked_settings, differing  # noqa: PLC0415 - help does without
     from servd.errors import ConflictError  # noqa: PLC0415
 
     asked, running = asked_settings(flags, os.environ), status.get("settings") or {}
-    words = [_difference(name, running, flags) for name in differing(asked, running)]
+    words = [_difference(name, asked, running, flags) for name in differing(asked, running)]
+    if os.environ.get("SERVD_TOKEN"):
+        words += _token_difference(config, status)
     if words:
         raise ConflictError(
             f"a servd daemon runs already (pid {status['pid']}), with other settings: "
@@ -53,8 +100,33 @@ def _check_settings(status: dict[str, Any], flags: dict[str, Any]) -> None:
         )
 
 
-def _difference(name: str, running: dict[str, Any], flags: dict[str, Any]) -> str:
-    is_flag = flags.get(name) is not None
-    place = f"--{name.replace('_', '-')}" if is_flag else f"SERVD_{name.upper()}"
-    value = flags[name] if is_flag else os.environ[f"SERVD_{name.upper()}"]
-    return f"{place} is {value} here and {running[name]} there"
+def _difference(
+    name: str, asked: dict[str, Any], running: dict[str, Any], flags: dict[str, Any]
+) -> str:
+    from servd.config import told  # noqa: PLC0415 - help does without
+
+    if flags.get(name) is not None:
+        return f"--{name.replace('_', '-')} is {flags[name]} here and {running[name]} there"
+    value: Any = os.environ[f"SERVD_{name.upper()}"]
+    if name in asked and isinstance(asked[name], tuple):  # an index may have a password
+        value = told(asked[name])
+    return f"SERVD_{name.upper()} is {value} here and {running[name]} there"
+
+
+def _token_difference(config: "Config", status: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the token that this command was given, if anything.
+
+    The daemon never tells its own, and asks nobody for it on the socket: its port is asked.
+    """
+    from servd.client import AdminClient, ApiError, parse_address  # noqa: PLC0415
+    from servd.errors import ServdError  # noqa: PLC0415
+
+    if not status.get("has_token", True):
+        return ["SERVD_TOKEN is set here, and the daemon has no token"]
+    try:
+        AdminClient(parse_address(status["admin_url"]), config.token).get("/status")
+    except ApiError as error:
+        return ["SERVD_TOKEN is not the daemon's token"] if error.status == 401 else []
+    except ServdError:
+        return []  # its port cannot be reached from here
+    return []

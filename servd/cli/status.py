@@ -3,6 +3,7 @@
 from servd.cli.command import verb
 from servd.cli.output import duration, size
 from servd.cli.session import Session, pass_session
+from servd.quantities import counted
 
 
 @verb("status", examples=("servd status", "servd status --json | jq -r .query_url"))
@@ -30,4 +31,5 @@ def command(session: Session) -> None:
 
 def serving(status: dict[str, object]) -> str:
     """Return the counts of what is served, in words."""
-    return ", ".join(f"{status[noun]} {noun}" for noun in ("applications", "models", "replicas"))
+    nouns = ("application", "model", "replica")
+    return ", ".join(counted(int(str(status[f"{noun}s"])), noun) for noun in nouns)

@@ -1,10 +1,32 @@
 """The kinds of value that options and arguments take, with errors in words. Used by the verbs."""
 
-from typing import Any
+import json
+from typing import Any, Final
 
 import click
 
 from servd.quantities import parse_duration, parse_size
+
+_NO_JSON: Final = frozenset({"NaN", "Infinity", "-Infinity", "None", "True", "False"})
+"""What other languages write for values that JSON has not, or writes in another way."""
+
+
+def default_remark(text: str | None) -> str | None:
+    """Return what to say of a default output that was meant to be JSON and is none, if it was.
+
+    A text that is no JSON is a good default output, and is answered as a text.
+    """
+    if text is None or not (text.lstrip()[:1] in tuple('{["') or text.strip() in _NO_JSON):
+        return None
+    try:
+        json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        return f"the default output {text} is not JSON ({error}): it is answered as a text"
+    return None
+
+
+def _refuse(token: str) -> None:
+    raise ValueError(f"JSON has no {token}")
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # older clicks have no type argument

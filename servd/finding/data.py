@@ -106,9 +106,12 @@ class DataFinder:
         A path is as it was given to open: relative, or absolute.
         """
         found = set()
+        code = {os.path.realpath(path) for path in self._modules.files}
         for text in paths:
             path = Path(os.path.normpath(cwd / text))
-            here = {one for one in self._names_of(path) if self._is_data(one, is_opened=True)}
+            # A module that was imported is no data under another name that leads to it.
+            names = self._names_of(path) if os.path.realpath(path) not in code else {path}
+            here = {one for one in names if self._is_data(one, is_opened=True)}
             here -= self._modules.files
             found |= here
             if here and not os.path.isabs(text):  # noqa: PTH117 - a text, as the model gave it

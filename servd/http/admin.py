@@ -22,9 +22,10 @@ from servd.http.deployments import Deployments
 from servd.http.exposition import prometheus_metrics
 from servd.http.guard import Guard
 from servd.http.metrics_page import MetricsPage
-from servd.http.problems import Handler, RequestRefusedError, answer_errors
+from servd.http.problems import QUERY_URL, Handler, RequestRefusedError, answer_errors
 from servd.http.services import Services
 from servd.kept_socket import KeptSocket
+from servd.ports import base_url
 
 MAX_JSON_BYTES: Final = 1024 * 1024
 _FIRST_REQUEST_S: Final = 30.0
@@ -84,6 +85,7 @@ class AdminServer(Services):
             return await guard.check(request, handler)
 
         app = web.Application(middlewares=[answer_errors, check], client_max_size=MAX_JSON_BYTES)
+        app[QUERY_URL] = base_url(self.config.bind, self.config.query_port)
         app.router.add_get("/", _root)
         app.router.add_get("/healthz", _healthy)
         app.router.add_get("/readyz", self._readiness)

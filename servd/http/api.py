@@ -112,6 +112,8 @@ class Api:
                 models=len(rules.model_names(state)),
                 replicas=len(self._services.supervisor.statuses()),
                 memory_bytes=psutil.Process().memory_info().rss,
+                loading=self._services.deployer.loading,
+                has_token=config.token is not None,
                 settings=settings_of(config),
             )
         )

@@ -38,8 +38,10 @@ class ProblemAnswer(msgspec.Struct, frozen=True):
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon. The counts are of what is registered, and of replicas that exist.
 
+    `loading` are the current versions that its start is still bringing up.
+
     `settings` are those that it runs with, by the names that flags and servd.toml have; durations
-    in seconds, sizes in bytes.
+    in seconds, sizes in bytes. The token is not among them, only whether there is one.
     """
 
     version: str
@@ -53,7 +55,9 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     models: int
     replicas: int
     memory_bytes: int
-    settings: dict[str, str | int | float | bool | None]
+    has_token: bool
+    loading: list[str]
+    settings: dict[str, str | int | float | bool | list[str] | None]
 
 
 class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,6 +23,10 @@ BODY_TIMEOUT_S: Final = 30.0
 _LONGEST_DETAIL: Final = 300
 
 
+QUERY_URL: Final = web.AppKey("query_url", str)
+"""Where the application's daemon answers queries."""
+
+
 class RequestRefusedError(ServdError):
     """A request that is refused for what it is as HTTP, before it is looked at."""
 
@@ -152,12 +156,25 @@ def broken_answer(status: int, detail: str) -> web.Response:
 
 def _of_http(request: web.Request, error: web.HTTPException) -> RequestRefusedError:
     if error.status == 404:
-        return RequestRefusedError(404, f"there is nothing at {request.path[:200]}")
+        return RequestRefusedError(
+            404, f"there is nothing at {request.path[:200]}", hint=_elsewhere(request)
+        )
     if error.status == 405:
         return RequestRefusedError(405, f"{request.path[:200]} does not take {request.method}")
     if error.status == 413:
         return RequestRefusedError(413, "the body is too large")
     return RequestRefusedError(error.status, error.reason)
+
+
+def _elsewhere(request: web.Request) -> str:
+    """Return where what was asked for may be: this is the admin port."""
+    path = request.path.rstrip("/")
+    if path.startswith(("/api/", "/admin/")):
+        return "GET /api/v1/openapi.json lists what there is"
+    url = request.app.get(QUERY_URL)
+    if url and (path.endswith(("/predict", "/update")) or path in ("/healthz", "/readyz")):
+        return f"this is the admin port; queries are answered at {url}"
+    return ""
 
 
 def _answer(request: web.Request, error: ServdError, headers: dict[str, str]) -> web.Response:

@@ -54,6 +54,8 @@ SAY_EVERY_S = 60
 
 BACKLOG = 4096
 
+_ADMIN_PLACE = "the admin API is on the daemon's other port, by default 1338"
+
 Answer = tuple[int, bytes, bytes, bytes, bool]
 """Status, body, kind, headers, and whether the body is sent."""
 
@@ -242,6 +244,8 @@ class QueryServer:
             cause = f"No application with name '{text}' exists"
             return 404, clipper.error_object("Unknown application", cause), JSON, b"", True
         cause = "There is nothing at this path; predictions are at /<application>/predict"
+        if name in (b"admin", b"api"):
+            cause = f"This is the query port; {_ADMIN_PLACE}"
         return 404, clipper.error_object("Not found", cause), JSON, b"", request.method != b"HEAD"
 
     def on_turned_away(self) -> None:

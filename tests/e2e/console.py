@@ -35,6 +35,9 @@ def commands_of(page: Path) -> list[Command]:
     for block in _BLOCK.findall(page.read_text()):
         for chunk in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             line, _, shown = chunk.partition("\n")
+            if "<<'END'" in line:  # what it writes is a part of the command
+                text, _, shown = shown.partition("\nEND")
+                line = f"{line}\n{text}\nEND"
             found.append(Command(line, shown.strip()))
     return found
 
@@ -77,20 +80,21 @@ def _run_curl(words: list[str], command: Command, daemon: Daemon) -> int:
     if not command.shown:
         return 0
     expected = json.loads(command.shown)
-    _assert_alike(answer, expected, f"$ {command.line}\n{answer}")
+    assert_alike(answer, expected, f"$ {command.line}\n{answer}")
     return 1
 
 
-def _assert_alike(answer: Any, expected: Any, where: str) -> None:
+def assert_alike(answer: Any, expected: Any, where: str) -> None:
+    """Insist that an answer is the one shown: query ids aside, numbers roughly."""
     assert type(answer) is type(expected), where
     if isinstance(expected, dict):
         assert answer.keys() == expected.keys(), where
         for key in expected.keys() - {"query_id"}:
-            _assert_alike(answer[key], expected[key], where)
+            assert_alike(answer[key], expected[key], where)
     elif isinstance(expected, list):
         assert len(answer) == len(expected), where
         for one, other in zip(answer, expected, strict=True):
-            _assert_alike(one, other, where)
+            assert_alike(one, other, where)
     elif isinstance(expected, float):
         assert answer == pytest.approx(expected, abs=0.05), where
     else:

@@ -1,4 +1,4 @@
-"""Every example's README, and the demo of the project's own, run command by command."""
+"""Every example's README, run command by command."""
 
 import math
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import Daemon
-from tests.e2e.console import commands_of, run_page
+from tests.e2e.console import run_page
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(page.parent.name for page in (ROOT / "examples").glob("*/README.md"))
@@ -35,13 +35,6 @@ def test_example_works_as_its_readme_says(idle_daemon: Daemon, example_dir: Path
 def test_there_is_a_readme_for_each_example() -> None:
     """All four examples are found, so none is silently left out of the test above."""
     assert EXAMPLES == ["clipper_tutorial", "credit_course", "iris", "kidney"]
-
-
-def test_demo_of_the_readme_works_as_printed(idle_daemon: Daemon) -> None:
-    """The three lines at the top of README.md give the answer that they show."""
-    demo = commands_of(ROOT / "README.md")
-    assert [command.line.split()[0] for command in demo[:3]] == ["servd", "servd", "curl"]
-    assert run_page(ROOT / "README.md", idle_daemon, ROOT) > 0
 
 
 def test_answer_is_a_number_though_the_function_returns_text(daemon: Daemon) -> None:

@@ -151,13 +151,49 @@ def test_nothing_outlives_a_stopped_daemon() -> None:
         until(_gone(left), "everything is ended")
 
 
-def test_the_next_start_ends_what_a_killed_daemon_left() -> None:
-    """Replicas end by themselves; what they had started is found by their records."""
+def _waits_beside(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.ZombieProcess):
+        return "servd.aftermath" in process.cmdline()
+    return False
+
+
+def test_nothing_outlives_a_killed_daemon() -> None:
+    """Whatever a model had started ends with a kill -9 of the daemon, and no start is needed."""
     with fresh_daemon(SETTINGS) as daemon:
         daemon.start()
         deploy(daemon, f"{MODELS}/daemonises.py:predict", *OPTIONS)
         left = _start(daemon, *WAYS)
         assert daemon.pid is not None
+        os.kill(daemon.pid, signal.SIGKILL)
+        until(_gone(left), "everything is ended")
+
+
+def test_a_daemon_that_follows_a_killed_one_at_once_keeps_its_own() -> None:
+    """What ends the leftovers of the one before takes nothing of its successor's."""
+    with fresh_daemon(SETTINGS) as daemon:
+        daemon.start()
+        deploy(daemon, f"{MODELS}/daemonises.py:predict", *OPTIONS)
+        for _ in range(3):
+            left = _start(daemon, *WAYS)
+            assert daemon.pid is not None
+            os.kill(daemon.pid, signal.SIGKILL)
+            daemon.start()
+            until(lambda: bool(ready(daemon, "d")), "the replica is back", 30.0)
+            own = _start(daemon, *WAYS)
+            until(_gone(left), "everything of the one before is ended")
+            assert all(process.is_running() for process in own)
+            assert [row["restarts"] for row in replicas(daemon, "d")] == [0]
+
+
+def test_the_next_start_ends_what_a_killed_daemon_left() -> None:
+    """Where nothing beside it was left to do so: by the records of its replicas."""
+    with fresh_daemon(SETTINGS) as daemon:
+        daemon.start()
+        deploy(daemon, f"{MODELS}/daemonises.py:predict", *OPTIONS)
+        left = _start(daemon, *WAYS)
+        assert daemon.pid is not None
+        [shell] = filter(_waits_beside, psutil.Process(daemon.pid).children())
+        shell.kill()
         os.kill(daemon.pid, signal.SIGKILL)
         daemon.start()
         until(_gone(left), "everything is ended")

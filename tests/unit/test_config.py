@@ -1,11 +1,19 @@
 """Where settings come from and what they may be."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from servd.config import Config, is_loopback, load_config
+from servd.config import (
+    SETTING_NAMES,
+    Config,
+    differing,
+    is_loopback,
+    load_config,
+    settings_of,
+)
 from servd.errors import ConfigError
 from servd.quantities import parse_duration, parse_size
 
@@ -125,6 +133,47 @@ def test_queries_need_the_token_wherever_one_is_set(bind):
     assert Config(data_dir=Path("/d"), bind=bind).query_token is None
     public = Config(data_dir=Path("/d"), bind=bind, token="t", public_queries=True)
     assert public.query_token is None
+
+
+@pytest.mark.parametrize(
+    "token", ["pässword", "пароль", "a\nb", "a\0b", "\t", " ", "a\x7f", "\udce4"], ids=ascii
+)
+def test_a_token_that_clients_would_write_differently_is_refused(tmp_path, token):
+    """Where it is set, and without showing it: in a header it would lock its owner out."""
+    spelled = "".join(f"\\u{ord(character):04x}" for character in token)
+    places = [({"SERVD_TOKEN": token}, tmp_path / "elsewhere")]
+    if token != "\udce4":  # which no file of the kind can hold
+        (tmp_path / "servd.toml").write_text(f'token = "{spelled}"')
+        places.append(({}, tmp_path))
+    for environ, cwd in places:
+        with pytest.raises(ConfigError, match="a token has letters, digits and signs") as caught:
+            load_config({"data_dir": "d"}, environ, cwd)
+        assert token.strip() == "" or token not in caught.value.message
+
+
+@pytest.mark.parametrize("token", ["secret", " secret", "secret\n", "\tsecret \r\n"])
+def test_what_surrounds_a_token_is_no_part_of_it(tmp_path, token):
+    """Files and secrets end with a newline, and HTTP drops what stands around a header's value."""
+    environ = {"SERVD_TOKEN": token, "SERVD_DATA_DIR": str(tmp_path)}
+    assert load_config({}, environ, tmp_path).token == "secret"
+
+
+def test_no_setting_is_silently_left_out_of_what_a_running_daemon_is_compared_by():
+    """But for those that say which daemon it is and who may talk to it; no password is told."""
+    index = "https://me:pass@packages.example/simple"
+    config = Config(
+        data_dir=Path("/d"),
+        token="t",
+        requirements=Path("/r.txt"),
+        extra_index=(index,),
+        apt=("g",),
+    )
+    told = settings_of(config)
+    assert set(SETTING_NAMES) - told.keys() == {"data_dir", "token"}
+    assert "pass" not in json.dumps(told)
+    assert told["extra_index"] == ["https://packages.example/simple"]
+    asked = {"requirements": Path("/r.txt"), "extra_index": (index,), "apt": ("h",)}
+    assert differing(asked, told) == ["apt"]
 
 
 @pytest.mark.parametrize(

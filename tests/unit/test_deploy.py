@@ -284,8 +284,10 @@ def test_a_start_is_over_when_the_current_versions_have_loaded_or_failed(tmp_pat
         d.stage.owners[2].on_replica_state("ready", {})
         await until(lambda: d.supervisor.ready_count(VersionId("o", "1")))
         assert told == []
+        await until(lambda: d.deployer.loading == ["n:1"])
         d.stage.handles[1].end(3)
         await until(lambda: told)
+        assert d.deployer.loading == []
         await until(lambda: len(d.stage.connections) >= 4)
         assert not restoring.done()
         d.stage.owners[3].on_replica_state("ready", {})
@@ -311,6 +313,29 @@ def test_the_same_content_again_is_no_new_version(tmp_path):
         assert d.registry.state.versions[VersionId("m", "1")].replicas == 2
         other = await d.deploy(d.one, max_batch=4)
         assert (other.event, other.version) == ("live", "2")
+
+    play(tmp_path, story)
+
+
+def test_the_same_content_again_says_what_it_changes_all_the_same(tmp_path):
+    """An objective, a default output, a number of replicas, a link; else nothing."""
+
+    async def story(d):
+        await d.deploy(d.one, app="a")
+        known = "already deployed as m:1: the same files and options"
+        assert (await d.deploy(d.one, app="a")).message == known
+        changed = await d.deploy(d.one, app="a", default_output="-1", slo_us=7000, replicas=2)
+        assert changed.message == (
+            f"{known}; it has 2 replicas now; "
+            "the default output of a is -1 now (there was none); "
+            "the objective of a is 7 ms now (was 100 ms)"
+        )
+        again = await d.deploy(d.one, app="a", default_output="-2")
+        assert again.message == f"{known}; the default output of a is -2 now (was -1)"
+        assert (await d.deploy(d.one, app="b")).message == f"{known}; the application b is new"
+        await d.deployer.unlink("b", "m")
+        linked = await d.deploy(d.one, app="b")
+        assert linked.message == f"{known}; the application b is answered by it now"
 
     play(tmp_path, story)
 

@@ -370,6 +370,44 @@ def test_deaths_in_a_row_are_counted_for_the_backoff(config, monkeypatch):
     asyncio.run(story())
 
 
+@pytest.mark.parametrize(
+    ("served_s", "answered", "expected"),
+    [
+        (1.0, 5, [1, 1, 1, 1, 1]),  # each life answers for longer than it was away
+        (0.0005, 5, [1, 2, 4, 8, 16]),  # away for longer than it answers
+        (1.0, 0, [1, 2, 4, 8, 16]),  # nobody knows what it is good for
+    ],
+)
+def test_the_backoff_begins_anew_after_a_life_that_was_worth_it(
+    config, monkeypatch, served_s, answered, expected
+):
+    """Deaths that are far apart do not keep one that answers out of use for half of the time."""
+    delays_s = []
+    real = Timings.backoff_s
+
+    def noted(timings, deaths):
+        delays_s.append(real(timings, deaths))
+        return delays_s[-1]
+
+    monkeypatch.setattr(Timings, "backoff_s", noted)
+    timings = replace(FAST, max_deaths=100, backoff_first_s=0.001)
+
+    async def story():
+        stage = Stage()
+        async with stage.supervisor(config, timings) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            for number in range(5):
+                await until(lambda lives=number + 1: len(stage.handles) == lives)
+                await until(lambda: state_of(supervisor) is ReplicaState.READY)
+                stage.connections[-1].counters.queries = answered
+                stage.now_s += served_s
+                stage.handles[-1].end(1)
+            await until(lambda: len(delays_s) == 5)
+            assert [delay_s * 1000 for delay_s in delays_s] == expected
+
+    asyncio.run(story())
+
+
 def test_how_long_it_took_to_load_is_kept(config):
     """From the launch to the first READY, by the clock."""
 

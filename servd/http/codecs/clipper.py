@@ -15,6 +15,7 @@ import simdjson
 from servd.datatypes import InputType
 from servd.http.codecs.json_faults import EXPLAINED_BYTES, encoding_fault, read_strictly
 from servd.http.codecs.refusals import RequestError, explain, json_error, no_input
+from servd.quantities import counted
 from servd.query import Miss, Why
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ def _cause(route: "Route", why: Why, row: bytes) -> str:
     size = route.input_type.item_bytes
     if why is Miss.WRONG_SIZE and dispatcher is not None and dispatcher.row_bytes and size:
         wanted, found = dispatcher.row_bytes // size, len(row) // size
-        return f"Model {dispatcher.id} takes {wanted} numbers, the input has {found}"
+        return f"Model {dispatcher.id} takes {counted(wanted, 'number')}, the input has {found}"
     return why.value
 
 

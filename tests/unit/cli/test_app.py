@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 APP = {
     "name": "sums",
     "input_type": "doubles",
@@ -25,6 +27,39 @@ def test_create_sends_what_the_options_say(run, admin):
         "slo_us": 20000,
     }
     assert json.loads(run("app", "create", "sums", "--json").stdout) == APP
+
+
+@pytest.mark.parametrize(
+    ("default", "said"),
+    [
+        ('{"a":NaN}', "is not JSON (JSON has no NaN)"),
+        ("{'a': 1}", "is not JSON"),
+        ("[1,", "is not JSON"),
+        ("NaN", "is not JSON"),
+        ("True", "is not JSON"),
+        ('{"a":1}', None),
+        ("nobody knows", None),
+        ("-1.0", None),
+        ("null", None),
+    ],
+)
+def test_a_default_that_was_meant_to_be_json_is_told(run, admin, default, said):
+    """It is answered as a text then; a text that is no JSON is as good as any."""
+    admin.answers["POST /applications"] = (201, APP)
+    done = run("app", "create", "sums", f"--default={default}")
+    assert done.exit_code == 0
+    assert admin.requests[-1][2]["default_output"] == default
+    if said is None:
+        assert done.stderr == ""
+    else:
+        assert f"warning: the default output {default} {said}" in done.stderr
+        assert "it is answered as a text" in done.stderr
+
+
+def test_what_was_registered_breaks_no_table(run, admin):
+    """A default output of several lines is one cell of one line."""
+    admin.answers["GET /applications"] = (200, [APP | {"default_output": "a\nb\x1b[2J"}])
+    assert run("app", "ls").stdout.splitlines()[1].split()[3] == r"a\nb\x1b[2J"
 
 
 def test_ls_is_a_table_or_the_list(run, admin):

@@ -54,7 +54,7 @@ def test_status_says_where_it_answers(run, admin):
     """For people in lines, for programs as the daemon says it."""
     shown = run("status").stdout
     assert "query    http://127.0.0.1:1337" in shown
-    assert "1 applications, 1 models, 2 replicas" in shown
+    assert "1 application, 1 model, 2 replicas" in shown
     assert json.loads(run("status", "--json").stdout) == STATUS
     assert len(admin.requests) == 2
 

@@ -67,6 +67,39 @@ def test_start_beside_a_daemon_with_the_same_settings_is_no_error(run, admin, ar
     assert run("start", *args).exit_code == 0
 
 
+def test_start_beside_a_daemon_shows_no_password_of_an_index(run, admin, monkeypatch):
+    """The variable holds one; the difference is told without."""
+    running = settings_of(Config(data_dir=Path("any")))
+    admin.answers["GET /status"] = (200, STATUS | {"settings": running})
+    monkeypatch.setenv("SERVD_EXTRA_INDEX", "https://me:pass@packages.example/simple")
+    done = run("start")
+    assert done.exit_code == 1
+    assert "https://packages.example/simple" in done.stderr
+    assert "pass@" not in done.stderr
+
+
+def test_start_says_what_does_not_come_up(data_dir, run, admin, monkeypatch):
+    """It waits for a while, then names what still loads, and what could not."""
+    row = {"model": "m", "version": "2", "replica": 1, "state": "backoff", "last_error": "boom"}
+    loading = STATUS | {"loading": ["slow:1"]}
+    admin.answers |= {
+        "GET /status": (200, loading),
+        "GET /replicas": (200, [row, row | {"replica": 0, "state": "ready"}]),
+    }
+    monkeypatch.setattr("servd.cli.start._LOADED_WITHIN_S", 0.1)
+    monkeypatch.setattr("servd.cli.spawn.start_daemon", lambda *_, **__: (loading, True))
+    done = run("start")
+    assert done.exit_code == 0
+    assert done.stderr.splitlines() == [
+        "warning: slow:1 is still loading: servd ps    shows when it is ready",
+        "warning: m:2 replica 1 is not up: boom; servd logs m    shows more",
+    ]
+    assert len([each for each in admin.requests if each[1] == "/status"]) >= 2
+    monkeypatch.undo()
+    monkeypatch.setenv("SERVD_DATA_DIR", str(data_dir))
+    assert "slow:1 is still loading" in run("start").stderr
+
+
 def test_start_below_a_file_says_what_cannot_be_written(run, tmp_path):
     """Exit code 1 and another folder as the hint."""
     (tmp_path / "file").write_text("")

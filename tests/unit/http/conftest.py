@@ -37,6 +37,7 @@ class StandInDeployer:
         self.gate = asyncio.Event()
         self.gate.set()
         self.failure = None
+        self.loading = []
 
     async def _change(self, change):
         await change

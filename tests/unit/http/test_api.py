@@ -35,6 +35,27 @@ def test_status(scenario, tmp_path):
         assert answer["admin_url"] == parts.base
         assert answer["memory_bytes"] > 1_000_000
         assert (answer["applications"], answer["models"], answer["replicas"]) == (0, 0, 0)
+        assert (answer["has_token"], answer["loading"]) == (False, [])
+
+    scenario(tmp_path, steps)
+
+
+def test_what_belongs_to_the_query_port_is_sent_there(scenario, tmp_path):
+    """A path of the query API names the other port, one of this API its list of calls."""
+
+    async def steps(parts):
+        for path in ("/sums/predict", "/sums/update/", "/readyz", "/healthz"):
+            status, text = await parts.call("POST", path, {"input": [1]})
+            assert status == 404
+            assert json.loads(text)["error"]["hint"].startswith(
+                "this is the admin port; queries are answered at http://127.0.0.1:"
+            )
+        status, answer = await parts.call("GET", f"{API}/statuses")
+        assert (status, answer["error"]["hint"]) == (
+            404,
+            "GET /api/v1/openapi.json lists what there is",
+        )
+        assert json.loads((await parts.call("GET", "/x"))[1])["error"]["hint"] == ""
 
     scenario(tmp_path, steps)
 

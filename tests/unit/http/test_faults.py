@@ -219,7 +219,7 @@ def test_a_fault_in_carrying_a_batch(monkeypatch, written, part, method, error):
         assert answer.status == 500
         assert answer.json["cause"] == Miss.FAULT.value
         (entry,) = written()
-        assert "1 queries of model:1" in entry
+        assert "1 query of model:1" in entry
         for body in ({"input": [1]}, {"input": [2]}, {"input_batch": [[3], [4]]}):
             client.send(post("/app/predict", body))
             assert (await client.answer()).status == 200

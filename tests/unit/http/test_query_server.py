@@ -12,6 +12,7 @@ import pytest
 from servd.datatypes import InputType
 from servd.http import server as server_module
 from servd.http.reading import MAX_AHEAD_BYTES, MAX_HEAD_BYTES
+from servd.query import Miss
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import post, run, serving, until
 
@@ -159,6 +160,41 @@ def test_an_application_without_a_model():
             assert len(answer["batch_predictions"]) == 2
 
     run(main())
+
+
+@pytest.mark.parametrize("default", [None, "-1"])
+def test_a_model_that_is_still_loading(default):
+    """A caller without a default output is told so; one with it reads Clipper's explanation."""
+
+    async def main():
+        async with serving() as served:
+            dispatcher = served.deploy(default=default)
+            for change in (("one", True), ("other", True), ("one", False), ("other", False)):
+                dispatcher.mark_loading(change[0], is_loading=change[1])
+                is_loading = change != ("other", False)
+                loading = "model:1 is still loading; try again later"
+                status, answer = await served.predict({"input": [1]})
+                if default is not None:
+                    assert (status, answer["default_explanation"]) == (200, Miss.NO_MODEL.value)
+                else:
+                    told = loading if is_loading else Miss.NO_MODEL.value
+                    assert (status, answer["cause"]) == (503, told)
+
+    run(main())
+
+
+@pytest.mark.parametrize("path", ["/admin/add_app", "/api/v1/status", "/admin", "/api/"])
+def test_what_belongs_to_the_admin_port_is_sent_there(path):
+    """The query port says that there is another."""
+
+    async def check(served, _replica):
+        client = await served.client()
+        client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        answer = await client.answer()
+        assert answer.status == 404
+        assert answer.json["cause"].startswith("This is the query port; the admin API is on the")
+
+    with_app(check)
 
 
 @pytest.mark.parametrize(
