@@ -172,7 +172,7 @@ def _elsewhere(request: web.Request) -> str:
     if path.startswith(("/api/", "/admin/")):
         return "GET /api/v1/openapi.json lists what there is"
     url = request.app.get(QUERY_URL)
-    if url and (path.endswith(("/predict", "/update")) or path in ("/healthz", "/readyz")):
+    if url and path.endswith(("/predict", "/update")):
         return f"this is the admin port; queries are answered at {url}"
     return ""
 

@@ -44,7 +44,7 @@ def test_what_belongs_to_the_query_port_is_sent_there(scenario, tmp_path):
     """A path of the query API names the other port, one of this API its list of calls."""
 
     async def steps(parts):
-        for path in ("/sums/predict", "/sums/update/", "/readyz", "/healthz"):
+        for path in ("/sums/predict", "/sums/update/"):
             status, text = await parts.call("POST", path, {"input": [1]})
             assert status == 404
             assert json.loads(text)["error"]["hint"].startswith(
