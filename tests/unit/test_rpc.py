@@ -145,7 +145,7 @@ def test_wrong_results_are_failures():
                 failures = connection.handler.failures
                 await until(lambda: len(failures) == 5)
                 assert failures == [
-                    "1 outputs for 2 inputs",
+                    "1 output for 2 inputs",
                     "0 outputs for 2 inputs",
                     "no reason given",
                     "it returned a set",
