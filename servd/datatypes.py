@@ -281,10 +281,12 @@ class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of a deployment's progress (NDJSON).
 
-    `event` is one of starting, loaded, live, unchanged, error. The last line is live, unchanged
-    or error; error carries `error`, the problem object of docs (code, message, hint, traceback).
+    `event` is one of pulling, starting, loaded, live, unchanged, error. The last line is live,
+    unchanged or error, which carries `error`, the problem object of docs (code, message, hint,
+    traceback).
     loaded carries `test`, what the replica says of its test call (docs/protocol.md, STATE); live
-    and unchanged carry the objective of the application in `slo_ms`.
+    and unchanged carry the objective of the application in `slo_ms`. pulling, with the image in
+    `message`, comes before starting, which knows the version, where the image is not here.
     """
 
     event: str

@@ -5,6 +5,7 @@ engine and the supervisor are shown the registry's new state.
 """
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -99,8 +100,8 @@ class Deployer:
     async def deploy(self, request: DeployRequest, report: Report) -> DeployEvent:
         """Make a new version live; return the last event, which is live or unchanged.
 
-        `report` hears of starting (which carries the version's number) and of each loaded
-        replica. Nothing is changed where an error is raised.
+        `report` hears of pulling, of starting (which carries the version's number) and of each
+        loaded replica. Nothing is changed where an error is raised.
 
         Raises:
             ServdError: a rule refuses it, or LoadFailedError: a replica could not be loaded.
@@ -116,7 +117,7 @@ class Deployer:
     async def _deploy(
         self, request: DeployRequest, report: Report, told: audit.Described
     ) -> DeployEvent:
-        image = await self._image(request)
+        image = await self._image(request, report)
         declared = await self._declared_type(request, image)
         digest = image.digest if image else None
         plan = plan_deploy(self._registry.state, request, declared, digest)
@@ -294,12 +295,14 @@ class Deployer:
             for version_id in wanted:
                 tasks.create_task(bring_up(version_id))
 
-    async def _image(self, request: DeployRequest) -> ImageFacts | None:
+    async def _image(self, request: DeployRequest, report: Report) -> ImageFacts | None:
         """Return which image the name in a request stands for now: it may be given to another."""
         if request.image is None:
             return None
         check_container(request)
-        return await self._supervisor.describe_image(request.runtime, request.image)
+        event = DeployEvent(event="pulling", model=request.model, message=request.image)
+        on_pull = functools.partial(report, event)
+        return await self._supervisor.describe_image(request.runtime, request.image, on_pull)
 
     async def _declared_type(self, request: DeployRequest, image: ImageFacts | None) -> str | None:
         """Return the input type that what is deployed says it takes."""

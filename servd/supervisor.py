@@ -4,7 +4,7 @@ Callers see to it that calls for one version do not overlap (deploy.py has a loc
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -177,9 +177,11 @@ class Supervisor:
         name = f"{version_id.version}.{replica}.log"
         return self._config.logs_dir / "models" / version_id.model / name
 
-    async def describe_image(self, runtime: str, image: str) -> ImageFacts:
-        """Return what an image's name stands for now."""
-        return await self._launcher(runtime).describe_image(image)
+    async def describe_image(
+        self, runtime: str, image: str, on_pull: Callable[[], None]
+    ) -> ImageFacts:
+        """Return what an image's name stands for now; `on_pull` hears where it is pulled first."""
+        return await self._launcher(runtime).describe_image(image, on_pull)
 
     def statuses(self) -> list[ReplicaStatus]:
         """Return one row for each replica, by model, version and number."""

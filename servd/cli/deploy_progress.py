@@ -57,7 +57,7 @@ class Progress:
 
     def on_accepted(self, answer: dict[str, Any]) -> None:
         """Say that it goes on without us."""
-        name = f"{answer['model']}:{answer['version']}"
+        name = _name(answer)
         self._output.result(
             {"event": "accepted", **answer, "bundle": self._bundle, "warnings": self._warnings},
             f"{name} is being deployed: servd ps    shows it",
@@ -74,8 +74,10 @@ class Progress:
         if kind == "error":
             raise self._failure(event)
         if event.get("model"):
-            self._name = f"{event['model']}:{event.get('version', '')}"
-        if kind == "loaded":
+            self._name = _name(event)
+        if kind == "pulling":
+            self._output.working(f"pulling {event.get('message', 'the image')}")
+        elif kind == "loaded":
             self._on_loaded(event)
         elif kind in ("live", "unchanged"):
             self._on_live(event)
@@ -185,6 +187,11 @@ class Progress:
             if self._curl:
                 document["curl"] = self._curl
             self._output.document(document | {"warnings": self._warnings})
+
+
+def _name(told: dict[str, Any]) -> str:
+    """Return model:version; the model alone while an image is pulled, as which version is open."""
+    return f"{told['model']}:{told['version']}" if told.get("version") else str(told["model"])
 
 
 def _tested(test: dict[str, Any]) -> str:

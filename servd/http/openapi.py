@@ -151,7 +151,7 @@ CALLS: Final = (
         200,
         DeployRequest,
         (Parameter("wait", "boolean", "false: answer at once; it goes on in the background."),),
-        also=((202, "With wait=false: the version that is being brought up.", VersionName),),
+        also=((202, "With wait=false: the version; none while an image is pulled.", VersionName),),
     ),
     Call("listReplicas", "GET", "/replicas", "All replicas (servd ps).", list[ReplicaStatus]),
     Call(

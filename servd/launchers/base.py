@@ -4,6 +4,7 @@ Processes and containers differ only here. `servd/replica.py` calls every method
 """
 
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -101,8 +102,10 @@ class Launcher(Protocol):
         """
         ...
 
-    async def describe_image(self, image: str) -> ImageFacts:
+    async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:
         """Return what an image's name stands for now. Called when a version is deployed with it.
+
+        `on_pull` is called before it is fetched from a registry, which may take long.
 
         Raises:
             ServdError: this runtime has no images, or cannot get this one.

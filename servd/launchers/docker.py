@@ -95,13 +95,17 @@ class DockerLauncher:
         handle.watch()
         return handle
 
-    async def describe_image(self, image: str) -> ImageFacts:
+    async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:
         """Return what an image's name stands for now; it is pulled where it is not here.
+
+        `on_pull` is called before that, in the event loop.
 
         Raises:
             ServdError: there is no engine, or no such image.
         """
-        found: ImageFacts = await in_thread(functools.partial(self._describe_image, image))
+        loop = asyncio.get_running_loop()
+        in_loop = functools.partial(loop.call_soon_threadsafe, on_pull)
+        found: ImageFacts = await in_thread(functools.partial(self._describe_image, image, in_loop))
         return found
 
     def _submit(self, call: Callable[[], object]) -> None:
@@ -143,9 +147,9 @@ class DockerLauncher:
         with self._building:
             return self._ensure_image(engine.client, version, spec.bundle_dir)
 
-    def _describe_image(self, image: str) -> ImageFacts:
+    def _describe_image(self, image: str, on_pull: Callable[[], object]) -> ImageFacts:
         engine, _ = self._prepare()
-        description = engine.find_image(image)
+        description = engine.find_image(image, on_pull)
         labels = (description.get("Config") or {}).get("Labels") or {}
         return ImageFacts(labels.get(_INPUT_TYPE_LABEL) or None, digest_of(image, description))
 

@@ -6,7 +6,7 @@ first container is wanted.
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -109,8 +109,12 @@ class Engine:
                 return None
             return found
 
-    def find_image(self, reference: str) -> dict[str, Any]:
+    def find_image(
+        self, reference: str, on_pull: Callable[[], object] = lambda: None
+    ) -> dict[str, Any]:
         """Return the description of an image, which is pulled where it is not here.
+
+        `on_pull` is called before that.
 
         Raises:
             ImageError: it can be had nowhere; the message has the registry's words.
@@ -119,6 +123,7 @@ class Engine:
             try:
                 found: dict[str, Any] = self._api.inspect_image(reference)
             except ImageNotFound:
+                on_pull()
                 self._pull(reference)
                 found = self._api.inspect_image(reference)
             return found

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,8 +192,9 @@ class ProcessLauncher:
             traces.group.add(process.pid)
         return ProcessHandle(process, socket, scratch, traces)
 
-    async def describe_image(self, image: str) -> ImageFacts:
+    async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:
         """Refuse: processes have no images."""
+        del on_pull
         raise InvalidValueError(
             f"the image {image} cannot be run as a process", hint="--runtime docker"
         )

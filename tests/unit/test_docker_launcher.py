@@ -112,7 +112,7 @@ def test_without_an_engine_leftovers_wait_for_the_next_start(config, monkeypatch
     async def story():
         async with DockerLauncher(config, build_nothing) as launcher:
             with pytest.raises(EngineError, match="no container engine answers"):
-                await launcher.describe_image("x")
+                await launcher.describe_image("x", lambda: None)
 
     asyncio.run(story())
     assert leftover.read_text() == "abc"
