@@ -19,12 +19,15 @@ help: ## list the targets
 quickstart: $(STAMP) ## start a daemon, deploy an example, query it
 	@$(BIN)/python examples/quickstart.py
 
-# Three workers on two processors: the tests wait for processes more than they compute.
+# Three workers on two processors: the tests wait for processes more than they compute. What takes
+# longest is told, as it is what keeps everybody waiting.
+WORKERS := -n 3 --dist worksteal --durations=12 --durations-min=4
+
 ifdef COVERAGE
 test: coverage
 else
 test: $(STAMP) ## run all tests; with COVERAGE=yes as `make coverage` does
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest $(WORKERS)
 endif
 
 # Processes that tests start are measured too; the file's path is whole, as they have other folders.
@@ -32,8 +35,8 @@ endif
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: $(STAMP) ## run all tests, most of them measured; fail where too little of the code was run
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -n 3 --dist worksteal $(MEASURED)
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(MEASURED:%=--ignore=%)
+	$(BIN)/coverage run -m pytest $(WORKERS) $(MEASURED)
+	$(BIN)/python -m pytest $(WORKERS) $(MEASURED:%=--ignore=%)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --fail-under=$(FLOOR)
 
