@@ -155,7 +155,7 @@ def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(word)
 
 
-_SUSPICIOUS: Final = re.compile(r"[eE]\+?\d{3}|\d{300}|\\u[dD][89a-fA-F]")
+_SUSPICIOUS: Final = re.compile(r"[eE]\+?\d{3}|\d{300}|\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 _parse = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
@@ -164,7 +164,8 @@ def _is_json(text: str) -> bool:
     """Tell whether a text is strict JSON, and every reader of JSON can read it.
 
     Python takes two kinds of text that others refuse: numbers that it reads as infinity, and
-    escapes that are half of a character. Both are rare, and known by how they look.
+    escapes (or what some codecs make of bytes) that are half of a character. Both are rare, and
+    known by how they look.
     """
     try:
         value = _parse(text)
@@ -237,10 +238,13 @@ def _checked(text: str) -> str:
     Raises:
         ValueError: one has.
     """
-    if _MAY_BE_NO_TEXT.search(text):
+    if _MAY_END_NO_TEXT.search(text) and _MAY_BE_NO_TEXT.search(text):
         _parse_named(text)
     return text
 
+
+_MAY_END_NO_TEXT: Final = re.compile(r'[\delNy]":')
+"""Passes over what is no name ten times as fast."""
 
 _MAY_BE_NO_TEXT: Final = re.compile(r'"(?:[-\d][^"]*|true|false|null|NaN|Infinity)":')
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model_runtime import outputs as outputs_module
@@ -55,6 +55,7 @@ JSONISH = st.lists(
 )
 
 
+@example(['"\ud800"'])
 @given(JSONISH | st.lists(st.text(), min_size=1))
 def test_texts_are_pasted_or_quoted_each_by_itself(texts):
     """A text is pasted exactly if it alone is strict JSON, whatever its neighbours are."""
