@@ -30,11 +30,17 @@ _INSTEAD: Final = {
     "filter": "list(…) of it",
     "zip": "list(…) of it",
     "coroutine": "what it gives: await it",
-    "DataFrame": 'its rows: .to_dict("records")',
-    "EagerTensor": "its values: .numpy()",
     "Image": "its bytes, which become base64, or its pixels: numpy.asarray(…)",
 }
 """What to return in place of a value, by the name of its type."""
+_METHODS: Final = {
+    "to_dicts": "its rows: .to_dicts()",
+    "to_dict": 'its rows: .to_dict("records")',
+    "to_list": "its values: .to_list()",
+    "toarray": "its values: .toarray().tolist()",
+    "numpy": "its values: .numpy().tolist()",
+}
+"""The same by a method that it has: tables, tensors and the like of many libraries."""
 _OTHERWISE: Final = "numbers, texts, booleans, None, or lists and dicts of them"
 
 
@@ -170,7 +176,10 @@ def _fields(value: Any) -> Any:
         names += [field.name for field in dataclasses.fields(value)]
     elif not names:
         name = kind.__name__
-        raise UnlikeJsonError(f"a value of type {name}", _INSTEAD.get(name, _OTHERWISE))
+        known = (_METHODS[method] for method in _METHODS if callable(getattr(kind, method, None)))
+        raise UnlikeJsonError(
+            f"a value of type {name}", _INSTEAD.get(name) or next(known, _OTHERWISE)
+        )
     return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
@@ -218,7 +227,7 @@ _SINGLE_BY_NAME: Final[dict[str, Callable[[Any], Any]]] = {
     "collections.UserString": str,
     "ipaddress.IPv4Address": str,
     "ipaddress.IPv6Address": str,
-    "pandas._libs.missing.NAType": _nothing,
+    "pandas._libs.missing.C_NAType": _nothing,
 }
 _HOLDERS: Final[tuple[tuple[Any, Callable[[Any], Any]], ...]] = (
     (Mapping, dict),

@@ -91,8 +91,15 @@ class Progress:
         self._output.step("loaded", detail, event.get("duration_ms"))
         if not self._test:
             self._test = test
-            for text in _remarks(test):
+            for text in [*_remarks(test), *self._lacked(test.get("reasons") or [])]:
                 self.on_warning(text)
+
+    def _lacked(self, reasons: list[str]) -> list[str]:
+        """Return what lies in the project that the model missed on the inputs that were guessed."""
+        if self._plan is None:
+            return []
+        hints = (self._plan.failure_hint(reason, Path.cwd()) for reason in reasons)
+        return [*dict.fromkeys(filter(None, hints))]
 
     def _on_live(self, event: dict[str, Any]) -> None:
         app = event.get("app")

@@ -106,6 +106,17 @@ def test_what_the_guesses_raised_is_told_with_what_helps(run, events, queries):
     assert len(warnings) == 2
 
 
+def test_what_the_guesses_missed_is_looked_for_in_the_project(run, events, queries, tmp_path):
+    """No input would have helped; where the file lies is said, once."""
+    (tmp_path / "nets").mkdir()
+    (tmp_path / "nets" / "w.bin").write_text("")
+    missed = "FileNotFoundError: [Errno 2] No such file or directory: 'nets/w.bin'"
+    test = {"state": "unproven", "reasons": [missed, f"LoadError: {missed}", "KeyError: 'age'"]}
+    events(LOADED | {"test": test}, live(queries))
+    shown = run("deploy", "func.py").stderr
+    assert shown.count("nets/w.bin is there and was not taken along: --include nets/w.bin") == 1
+
+
 def test_a_curl_line_that_would_not_arrive_is_not_printed(run, events, queries):
     """What came in its place is told."""
     events(LOADED, live(queries))

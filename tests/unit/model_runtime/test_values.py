@@ -148,6 +148,11 @@ def test_what_a_value_becomes(value, wanted):
     ]
 
 
+def table(*methods):
+    """Return a value of a library's own kind, which has some methods."""
+    return type("Table", (), dict.fromkeys(methods, len))()
+
+
 class Thing:
     """A value that says nothing of itself."""
 
@@ -171,6 +176,11 @@ REFUSED = [
     (dt.timedelta(1), "a span of time (timedelta)", "seconds"),
     ((x for x in "ab"), "a value of type generator", "list"),
     (map(int, "12"), "a value of type map", "list"),
+    (table("to_dict"), "a value of type Table", '.to_dict("records")'),
+    (table("to_dicts", "to_dict"), "a value of type Table", ".to_dicts()"),
+    (table("to_list"), "a value of type Table", ".to_list()"),
+    (table("toarray"), "a value of type Table", ".toarray().tolist()"),
+    (table("numpy"), "a value of type Table", ".numpy().tolist()"),
     (print, "a value of type builtin_function_or_method", "numbers"),
     (Number("1e400"), "the number 1E+400", "a text of it"),
     (fractions.Fraction(10**400, 3), "a fraction", "a text of it"),
@@ -235,7 +245,8 @@ def test_what_the_models_own_code_raises_is_the_models():
 
 def test_missing_values_of_pandas_are_null():
     """A column of whole numbers has its own word for none."""
-    kind = type("NAType", (), {"__module__": "pandas._libs.missing"})
+    base = type("C_NAType", (), {"__module__": "pandas._libs.missing"})
+    kind = type("NAType", (base,), {"__module__": "pandas.api.typing"})
     assert render([[1, kind()], [kind()]], 2) == [b"[1,null]", b"[null]"]
 
 
