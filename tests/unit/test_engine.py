@@ -207,12 +207,13 @@ def test_an_objective_of_nothing_is_a_default(slo_ms):
             async with serving() as served:
                 served.deploy("other", slo_ms=1000)
                 dispatcher = served.deploy(slo_ms=slo_ms)
+                served.deploy("third", slo_ms=500)
                 await served.attach(replica, dispatcher)
                 status, answer = await served.predict({"input": [1]})
                 route = served.engine.by_name["app"]
                 assert (route.counters.refused, route.shed) == (0, 0)
                 assert route.counters.latency.total == 0
-                assert dispatcher._slo_s == 1.0
+                assert dispatcher._slo_s == 0.5
         assert status == 200
         assert answer["default"]
         assert answer["default_explanation"] == TIMED_OUT
@@ -390,8 +391,30 @@ def test_an_engine_ticks_from_its_start_to_its_end():
             ticker = engine._ticker
             assert ticker is not None
             assert not ticker.cancelled()
+            left_s = ticker.when() - asyncio.get_running_loop().time()
+            assert left_s == pytest.approx(1.0, abs=0.5)
         assert ticker.cancelled()
         assert engine.context.closed
+
+    run(main())
+
+
+def test_what_is_due_now_is_answered_now():
+    """A deadline is passed when the clock shows it, not when it shows more."""
+
+    async def main():
+        now = [100.0]
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                served.engine.clock = lambda: now[0]
+                dispatcher = served.deploy(slo_ms=500)
+                await served.attach(replica, dispatcher)
+                caller = Caller()
+                route = served.engine.by_name["app"]
+                query = served.engine.submit(route, dispatcher, doubles(1.0), caller)
+                now[0] = query.deadline_s
+                served.engine._on_deadline(route)
+                assert [*caller.misses] == [0]
 
     run(main())
 
