@@ -80,7 +80,8 @@ class AdminServer(Services):
             if request.path in _PROBES:
                 return await handler(request)
             actor.set(actor_of(request))
-            if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            coding = ", ".join(request.headers.getall("Content-Encoding", ["identity"]))
+            if coding.lower() != "identity":
                 raise RequestRefusedError(415, "a packed body is not taken here: send it unpacked")
             return await guard.check(request, handler)
 

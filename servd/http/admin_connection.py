@@ -11,7 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from servd import faults
-from servd.http.problems import RequestRefusedError, broken_answer
+from servd.http.problems import RequestRefusedError, broken_answer, http_answer
 from servd.http.wire import refused_version
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -65,6 +65,14 @@ class AdminConnection(RequestHandler):
         """Answer what did not get as far as a handler, in the form that all else has."""
         super().handle_error(request, status, exc, message)
         return broken_answer(status, message or "")
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; what aiohttp refuses before any handler has its own form (417)."""
+        if isinstance(resp, web.HTTPException) and isinstance(request, web.Request):
+            resp = resp if resp.status < 400 else http_answer(request, resp)
+        return await super().finish_response(request, resp, start_time)
 
     def log_exception(self, *_args: Any, **named: Any) -> None:
         """Log what aiohttp could not do, but for requests that are not HTTP or broke off."""

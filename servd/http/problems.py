@@ -83,8 +83,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return _answer(request, _of_http(request, error), headers)
+        return http_answer(request, error)
     except ConnectionError:
         raise
     except Exception as error:  # noqa: BLE001 - the boundary of a request
@@ -143,6 +142,12 @@ def json_answer(value: Any, status: int = 200) -> web.Response:
     return web.Response(
         body=msgspec.json.encode(value), status=status, content_type="application/json"
     )
+
+
+def http_answer(request: web.Request, error: web.HTTPException) -> web.Response:
+    """Return the answer for what aiohttp refuses, in the form that all else has."""
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+    return _answer(request, _of_http(request, error), headers)
 
 
 def broken_answer(status: int, detail: str) -> web.Response:

@@ -97,6 +97,31 @@ def test_what_is_not_http_is_told_as_all_else(scenario, tmp_path, errors, data):
     assert not errors()
 
 
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("Expect: more", 417),
+        ("Content-Encoding: gzip", 415),
+        ("Content-Encoding: identity\r\nContent-Encoding: gzip", 415),
+    ],
+)
+def test_what_is_not_done_is_told_as_all_else(scenario, tmp_path, errors, line, status):
+    """Also what aiohttp refuses before any handler is asked; the connection goes on."""
+
+    async def steps(parts):
+        async with connected(parts) as client:
+            head = f"POST /api/v1/applications HTTP/1.1\r\nHost: localhost\r\n{line}\r\n"
+            client.send(head.encode() + b"Content-Length: 2\r\n\r\n{}")
+            answer = await client.answer()
+            assert answer.status == status
+            assert answer.json["error"]["code"] == "request_refused"
+            client.send(GET)
+            assert (await client.answer()).status == 200
+
+    scenario(tmp_path, steps)
+    assert not errors()
+
+
 @pytest.mark.parametrize("settings", [{}, {"bind": "0.0.0.0", "token": "t"}], ids=["open", "token"])
 def test_probers_need_no_token(scenario, tmp_path, settings):
     """Whatever name they ask by, on the admin port as on the query port."""
