@@ -103,6 +103,7 @@ class RequestParser(asyncio.Protocol):
         if self._is_refused:
             return
         self._request = Request()
+        self.is_reading_head = True
         self._body_bytes = 0
         self.began = self._server.tick
 
@@ -112,9 +113,12 @@ class RequestParser(asyncio.Protocol):
             self._request.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; only few are of interest, and their lengths tell most others."""
+        """Take a header; only few are of interest, and their lengths tell most others.
+
+        What stands behind a body in chunks is no header (RFC 9110 §6.5.1).
+        """
         request = self._request
-        if request is None or len(name) not in (4, 6, 7, 13, 14, 16):
+        if request is None or len(name) not in (4, 6, 7, 13, 14, 16) or not self.is_reading_head:
             return
         name = name.lower()
         if name == b"host":

@@ -677,6 +677,23 @@ def test_headers_that_are_there_twice_count_twice():
     with_app(check)
 
 
+def test_trailers_are_no_headers():
+    """What stands behind the body neither says how to read it nor who sent it."""
+    body = b'{"input":[1]}'
+    chunk = b"%x\r\n%b\r\n0\r\n" % (len(body), body)
+    head = b"POST /app/predict HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+    token = b"Authorization: Bearer secret\r\n"
+
+    async def check(served, _replica):
+        trailers = b"Host: i\r\nContent-Encoding: gzip\r\nExpect: 100-continue\r\nUpgrade: x\r\n"
+        answer = await served.send(head + token + b"\r\n" + chunk + trailers + b"\r\n")
+        assert answer.json["output"] == 1.0
+        answer = await served.send(head + b"\r\n" + chunk + token + b"\r\n")
+        assert answer.status == 401
+
+    with_app(check, settings={"token": "secret"})
+
+
 def test_the_content_type_is_not_trusted():
     """`curl -d` calls JSON a form; it is read as what the route takes."""
 
