@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
@@ -102,6 +103,8 @@ class Servd(LazyGroup):
         except OSError as error:
             _drop_output()
             code = report(_system_problem(error), is_json=session.is_json)
+        except ImportError as error:
+            code = report(_import_problem(error), is_json=session.is_json)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -152,6 +155,25 @@ def _system_problem(error: OSError) -> ServdError:
     """Return what the system refused: a full disk, a file that may not be read."""
     where = f"{error.filename}: " if error.filename else ""
     return ServdError(f"{where}{error.strerror or error}")
+
+
+def _import_problem(error: ImportError) -> ServdError:
+    """Return what to say where a file on PYTHONPATH is in the place of a module that servd needs.
+
+    Raises:
+        ImportError: that is not why.
+    """
+    top = (error.name or "").partition(".")[0]
+    file = Path(getattr(sys.modules.get(top), "__file__", None) or error.path or "/").absolute()
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    is_there = any(file.is_relative_to(Path(folder).absolute()) for folder in named)
+    if not is_there or file.is_relative_to(Path(__file__).parents[2] / top):
+        raise error
+    return ServdError(
+        f"PYTHONPATH has {file} before the {top} that servd itself needs",
+        hint="rename it, or leave its folder out of PYTHONPATH: what a model imports from beside "
+        "its file, or from its project, is found without",
+    )
 
 
 def _usage_problem(error: click.ClickException) -> UsageProblem:

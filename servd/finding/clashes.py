@@ -33,7 +33,7 @@ def name_remarks(modules: Modules, before: Collection[str], cwd: Path) -> list[s
     `before` are the top-level modules that a replica has imported before it comes to the model.
     """
     remarks = []
-    for path in sorted(modules.hidden):
+    for path in sorted(modules.hidden - modules.files):
         shown = shown_path(path, cwd)
         remarks.append(
             f"{shown} is not what `import {path.stem}` gives: a package that is installed has that "

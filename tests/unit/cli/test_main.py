@@ -1,13 +1,16 @@
 """Errors become one message and an exit code; global options stand anywhere."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import servd
 from servd.cli import main
-from servd.cli.main import exit_code, report
+from servd.cli.main import _import_problem, exit_code, report
 from servd.errors import (
     ConfigError,
     ConflictError,
@@ -17,6 +20,8 @@ from servd.errors import (
     ServdError,
     TargetError,
 )
+
+ROOT = Path(servd.__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -221,3 +226,27 @@ def test_an_interrupt_exits_with_130(run, monkeypatch):
 
     monkeypatch.setattr(main.click.Group, "main", interrupted)
     assert run("ps").exit_code == 130
+
+
+def test_a_file_in_the_place_of_what_servd_needs_is_named(tmp_path):
+    """PYTHONPATH comes before installed packages; a traceback of servd's own explains nothing."""
+    file = tmp_path / "model_runtime.py"
+    file.write_text("")
+    (tmp_path / "func.py").write_text("def total(inputs):\n    return inputs\n")
+    code = "import sys; sys.path.append(sys.argv.pop(1)); import servd.cli.main as m; m.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT), "deploy", "func.py"],
+        cwd=tmp_path, timeout=60, check=False, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": ".", "SERVD_DATA_DIR": str(tmp_path / "data")},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert f"PYTHONPATH has {file} before the model_runtime that servd itself" in done.stderr
+    assert "hint:  rename it" in done.stderr
+
+
+def test_another_module_that_is_missed_is_a_fault_of_servds(monkeypatch):
+    """Its traceback is needed."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with pytest.raises(ImportError, match="no_such_page"):
+        _import_problem(ImportError("no_such_page", name="servd.cli.no_such_page"))
