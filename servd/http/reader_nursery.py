@@ -88,6 +88,8 @@ class ReaderNursery:
         self._end()
         if process is None:
             return
+        if not self._count:
+            process.kill()  # it has forked nothing, and may still be loading
         try:
             await asyncio.to_thread(process.wait, _END_S)
         except subprocess.TimeoutExpired:
