@@ -35,6 +35,9 @@ READ_TIMEOUT_S: Final = 60.0
 _WRITTEN_BYTES: Final = 1 << 16
 """Less is not written alone: a body may come a byte at a time."""
 
+IDLE_S: Final = 60.0
+"""A reader that has had nothing to read for so long ends, and gives its memory back."""
+
 QUICK_BYTES: Final = 4 * 1024 * 1024
 _UNMAPPED_BESIDE_BYTES: Final = 1 << 23
 _UNMAP_TRIES: Final = 100
@@ -307,7 +310,7 @@ class BodyReader:
             message = msgspec.json.encode(reading.job)
             with suppress(OSError):  # it has ended: reading says so next
                 socket.send_fds(self._process.channel, [message], [reading.body.descriptor])
-            self._timer = asyncio.get_running_loop().call_later(READ_TIMEOUT_S, self._kill)
+            self._set_timer(READ_TIMEOUT_S, self._kill)
 
     def _refuse_unread(self, reading: Reading, error: OSError) -> None:
         """Refuse a body that cannot be read now: the machine has no room for a process."""
@@ -356,8 +359,7 @@ class BodyReader:
         reading, self._current = self._current, None
         if reading is not None:
             reading.abandon = None
-        if self._timer is not None:
-            self._timer.cancel()
+        self._set_timer(IDLE_S, self._end)
         try:
             read = LongRows(descriptors[0], reply, self.held) if isinstance(reply, Done) else reply
         finally:
@@ -367,6 +369,11 @@ class BodyReader:
         if reading is not None and not reading.is_cancelled:
             reading.body.close()
             reading.on_read(read)
+
+    def _set_timer(self, delay_s: float, do: Callable[[], None]) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(delay_s, do)
 
     def _abandon(self) -> None:
         """End a reader whose body nobody waits for any more: others do, and a new one is cheap."""

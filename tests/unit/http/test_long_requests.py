@@ -319,6 +319,19 @@ def test_a_body_that_nobody_waits_for_holds_no_other_up():
     with_app(check)
 
 
+def test_a_reader_without_work_ends(monkeypatch, caplog):
+    """It gives its memory back, without a word; the next body has a new one."""
+    monkeypatch.setattr(long_bodies, "IDLE_S", 0.05)
+
+    async def check(served, _replica):
+        for _ in range(2):
+            assert (await served.predict(LONG))[1]["output"] == SUM
+            await until(lambda: served.server.reader.quick._process is None)
+
+    with_app(check)
+    assert not caplog.records
+
+
 def test_what_readers_are_forked_from_is_replaced(caplog):
     """Its end costs no body anything; that of a reader which it forked is not waited for."""
 
