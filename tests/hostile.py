@@ -4,6 +4,7 @@ A maker takes a source of chance and what is asked, and returns bytes with the s
 right for them. A status is that of the first answer; 0 is a connection that is closed without one.
 """
 
+import gzip
 import json
 import random
 from collections.abc import Callable
@@ -190,6 +191,36 @@ def packed(chance: random.Random, asked: Asked) -> Hostile:
     return hostile(data, known if coding else asked.wrong)
 
 
+def members(chance: random.Random, asked: Asked) -> Hostile:
+    """Return a body of several gzip members, of which the last is none, or is broken."""
+    right = [gzip.compress(b'{"input":'), gzip.compress(b"[1.0]}")]
+    last = chance.choice(
+        (b"x", bytes(4), b"\x1f\x8b", gzip.compress(b" ")[:-1], gzip.compress(b"x"), right[0])
+    )
+    many = [gzip.compress(b"")] * chance.choice((0, 3, 20))
+    data = _request(asked, b"".join([*many, *right, last]), "Content-Encoding: gzip")
+    # Of many members nobody looks at what nobody asked to be read.
+    return hostile(data, 415 if asked.is_admin else 400, asked.wrong)
+
+
+def two_hosts(chance: random.Random, asked: Asked) -> Hostile:
+    """Return a request that is for two hosts, or for none that could be one."""
+    lines = ["Host: localhost", "X: y", chance.choice(("Host: localhost", "HOST: other", "host:"))]
+    if chance.random() < 0.5:
+        chance.shuffle(lines)
+    head = "\r\n".join((f"POST {asked.path} HTTP/1.1", *lines, "Content-Length: 13"))
+    return hostile(f'{head}\r\n\r\n{{"input":[1]}}'.encode(), 400)
+
+
+def no_version(chance: random.Random, asked: Asked) -> Hostile:
+    """Return a request whose first line says no version, or one that there is not."""
+    versions = ("", " ", " HTTP/0.9", " HTTP/2.0", " HTTP/1.2", " HTTP/11", " http/1.1")
+    version = chance.choice(versions)
+    head = f"{chance.choice(('GET', 'POST'))} {asked.path}{version}\r\nHost: localhost\r\n"
+    statuses = (400, 505) if "2" in version else (400,)
+    return hostile(f"{head}Content-Length: 0\r\n\r\n".encode(), *statuses)
+
+
 def odd_path(chance: random.Random, _asked: Asked) -> Hostile:
     """Return a request for a path that is none."""
     paths = ("/../../etc/passwd", "/%00/predict", "/" + "a" * 2000, "//", "*", "/\xff/predict", "x")
@@ -219,6 +250,9 @@ MAKERS: tuple[Maker, ...] = (
     long_head,
     oversize,
     packed,
+    members,
+    two_hosts,
+    no_version,
     odd_path,
     behind_a_right_one,
 )
