@@ -278,6 +278,7 @@ def test_a_body_that_is_known_to_be_broken_after_the_deadline(is_broken):
     """It is told as that; one that is known to be JSON by then gets the default at once."""
 
     async def check(served, replica):
+        await until(lambda: served.server.reader.nursery.is_ready)
         assert (await served.predict(LONG))[1]["output"] == SUM
         reader = served.server.reader.quick
         os.kill(reader._process.pid, signal.SIGSTOP)
@@ -292,7 +293,7 @@ def test_a_body_that_is_known_to_be_broken_after_the_deadline(is_broken):
             assert (status, told["output"], told["default"]) == (200, -1, True)
         assert len(replica.batches) == 1
 
-    with_app(check, deploy={"slo_ms": 700})
+    with_app(check, deploy={"slo_ms": 700}, settings=WARM)
 
 
 def test_a_body_that_nobody_waits_for_holds_no_other_up():
