@@ -4,6 +4,8 @@ What the model was seen to open is needed. What its code only names, and what is
 along where it is small; where it is large it is said.
 """
 
+import fnmatch
+import glob
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -76,6 +78,18 @@ class DataFinder:
                     self._add_named_file(path)
             for text in dict.fromkeys(reading.opened_folders):
                 self._add_folders(list(filter(_is_folder, self._places(text, file))))
+            for text in dict.fromkeys(reading.patterns):
+                self._add_matching(text, file)
+
+    def _add_matching(self, pattern: str, file: Path) -> None:
+        """Take along the files that match a pattern, also in a folder of code."""
+        folder = os.path.dirname(pattern.partition("*")[0])  # noqa: PTH120
+        rest = os.path.relpath(pattern, folder or ".")
+        places = [Path(folder)] if folder.startswith("/") else self._places(folder or ".", file)
+        for place in places:
+            if place == self._reach or self._is_data(place):
+                found = [path for path in _matching(place, rest) if path.suffix != ".py"]
+                self._add_small(place / rest, found)
 
     def _add_named_folders(self, file: Path, reading: Reading) -> None:
         """Note the folders that code goes to, which are places for its names, and writes to."""
@@ -236,7 +250,7 @@ class DataFinder:
             f"taken along, as it is large: --include {shown_path(path, self._bases[0])} takes "
             "it along"
             for path, size in self.found.too_large.items()
-            if not any(one.is_relative_to(path) for one in taken)
+            if not any(one.is_relative_to(path) or one.match(str(path)) for one in taken)
         ]
 
 
@@ -265,6 +279,17 @@ def _companions(path: Path) -> Iterator[Path]:
         is_further = beside.startswith(path.name) and beside[len(path.name) :][:1] in (*marks,)
         if is_further and not beside.endswith(_NO_COMPANIONS):
             yield path.with_name(beside)
+
+
+def _matching(folder: Path, pattern: str) -> Iterator[Path]:
+    """Give the files below a folder that match a pattern; of a large tree those found first."""
+    if "**" in pattern:
+        name = pattern.rpartition("/")[2]
+        found = islice(files_below(folder), _LINKED_FILES)
+        return (path for path in found if fnmatch.fnmatch(path.name, name))
+    # Not Path.glob, which lists hidden files as well.
+    names = islice(glob.iglob(pattern, root_dir=folder), _LINKED_FILES)  # noqa: PTH207
+    return (folder / name for name in sorted(names))
 
 
 def _names_in(folder: Path) -> list[str]:

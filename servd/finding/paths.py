@@ -42,12 +42,16 @@ class Evaluator:
         file: the file, absolute.
         cwd: the folder that a relative path starts from when it is made absolute.
         names: what names and attributes (`self.folder`) were assigned in the file.
+        unknown: stands for what only a run would tell in the rest of a path.
     """
 
-    def __init__(self, file: Path, cwd: Path, names: Mapping[str, ast.expr]) -> None:
+    def __init__(
+        self, file: Path, cwd: Path, names: Mapping[str, ast.expr], unknown: str | None = None
+    ) -> None:
         self._file = file
         self._cwd = cwd
         self._names = names
+        self._unknown = unknown
 
     def text(self, node: ast.expr, depth: int = 0) -> str | None:
         """Return the text that an expression makes."""
@@ -56,6 +60,11 @@ class Evaluator:
             return None
         found = evaluate(self, node, depth + 1)
         return found if found is not None and len(found) <= _MAX_TEXT else None
+
+    def _rest(self, node: ast.expr, depth: int) -> str | None:
+        """Return the text of what follows in a path."""
+        text = self.text(node, depth)
+        return self._unknown if text is None else text
 
     def _constant(self, node: ast.Constant, _depth: int) -> str | None:
         return node.value if isinstance(node.value, str) else None
@@ -94,7 +103,7 @@ class Evaluator:
         return self._parent(node.value.value, index + 1, depth)  # type: ignore[attr-defined]
 
     def _operation(self, node: ast.BinOp, depth: int) -> str | None:
-        left, right = self.text(node.left, depth), self.text(node.right, depth)
+        left, right = self.text(node.left, depth), self._rest(node.right, depth)
         if left is None or right is None:
             return None
         if isinstance(node.op, ast.Div):
@@ -103,7 +112,7 @@ class Evaluator:
 
     def _joined(self, node: ast.JoinedStr, depth: int) -> str | None:
         parts = [
-            self.text(part.value if isinstance(part, ast.FormattedValue) else part, depth)
+            self._rest(part.value if isinstance(part, ast.FormattedValue) else part, depth)
             for part in node.values
         ]
         return None if None in parts else "".join(map(str, parts))
@@ -112,7 +121,8 @@ class Evaluator:
         name = called(node)
         if name in _WORKING and not node.args:
             return str(self._cwd)
-        values = [self.text(argument, depth) for argument in node.args]
+        rest = self._rest if name in _JOINERS else self.text
+        values = [rest(argument, depth) for argument in node.args]
         is_method = name not in _MAKERS and isinstance(node.func, ast.Attribute)
         if is_method and last_name(node.func.value) not in _MODULES:  # type: ignore[attr-defined]
             values.insert(0, self.text(node.func.value, depth))  # type: ignore[attr-defined]

@@ -23,6 +23,7 @@ _OPENS_FOLDERS: Final = frozenset(
     }
 )
 """Calls that read a folder: the folder that they are given, or are a method of, is needed."""
+_LISTS: Final = frozenset({"listdir", "scandir", "iterdir"})
 _WRITES: Final = frozenset(
     {
         *("write_text", "write_bytes", "touch", "mkdir", "makedirs", "unlink", "remove", "rmtree"),
@@ -67,6 +68,8 @@ class Reading:
     """Folders that the code makes its working directory: names may be relative to them."""
     written: list[str] = field(default_factory=list)
     """Files that are made: their folders have to be there."""
+    patterns: list[str] = field(default_factory=list)
+    """What files are listed by, or what is known of a path whose name only a run tells."""
     resources: list[str] = field(default_factory=list)
     """Packages whose files are asked for by importlib.resources and its like; "" is its own."""
 
@@ -79,7 +82,8 @@ def read(file: Path, cwd: Path) -> Reading:
         tree = ast.parse(file.read_bytes())
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
         return Reading()
-    reader = _Reader(Evaluator(file, cwd, _assigned(tree)))
+    names = _assigned(tree)
+    reader = _Reader(Evaluator(file, cwd, names), Evaluator(file, cwd, names, unknown="*"))
     try:
         for statement in tree.body:
             reader.visit(statement)
@@ -131,9 +135,10 @@ def _target_name(target: ast.expr | None) -> str:
 class _Reader(ast.NodeVisitor):
     """Collects what one file says while it walks over its statements."""
 
-    def __init__(self, evaluator: Evaluator) -> None:
+    def __init__(self, evaluator: Evaluator, with_gaps: Evaluator) -> None:
         self.reading = Reading()
         self._text = evaluator.text
+        self._pattern = with_gaps.text
 
     def visit(self, node: ast.AST) -> None:
         """Note the path that an expression makes, or look inside."""
@@ -145,6 +150,10 @@ class _Reader(ast.NodeVisitor):
             folder = self._begun(node)
             if folder:
                 self.reading.opened_folders.append(folder)
+            pattern = self._pattern(node)
+            # A relative one is as often no path.
+            if pattern is not None and pattern.startswith("/"):
+                self.reading.patterns.append(pattern)
         super().visit(node)
 
     def _begun(self, node: ast.expr) -> str:
@@ -215,6 +224,7 @@ class _Reader(ast.NodeVisitor):
             self.reading.entered += self._texts(node.args[:1])
         elif name in _OPENS_FOLDERS:
             self.reading.opened_folders += self._opened(node)
+            self.reading.patterns += self._listed(name, node)
         elif name in _RESOURCES and node.args and _owner(node.func) in _RESOURCE_OWNERS:
             self.reading.resources.append(self._package(node.args[0]))
         self.generic_visit(node)
@@ -295,6 +305,19 @@ class _Reader(ast.NodeVisitor):
             text = None if node is None else self._text(node)
             if text:
                 yield text
+
+    def _listed(self, name: str, node: ast.Call) -> Iterator[str]:
+        """Give the patterns by which a call lists files."""
+        owner = _receiver(node)
+        folder = None if owner is None else self._text(owner)
+        given = self._text(node.args[0]) if node.args else None
+        if name in _LISTS:
+            place = folder if name == "iterdir" else given
+            if place is not None:
+                yield os.path.join(place, "*")  # noqa: PTH118
+        elif "*" in (given or ""):
+            inner = f"**/{given}" if name == "rglob" else str(given)
+            yield inner if folder is None else os.path.join(folder, inner)  # noqa: PTH118
 
     def _opened(self, node: ast.Call) -> Iterator[str]:
         """Give the folders that a call may read."""

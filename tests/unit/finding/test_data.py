@@ -467,3 +467,43 @@ def test_files_that_go_with_one_that_is_named_come_along(projects, names, name):
     )
     wanted = {"model.py", *COMPANIONS[name], *([] if "/" in name else [name])}
     assert set(names(projects.plan("model.py:predict"))) == wanted
+
+
+LISTING = {
+    "glob": "sorted(glob.glob('*.txt'))",
+    "glob in the folder of the code": "sorted(glob.glob(os.path.join(HERE, '*.txt')))",
+    "a path's": "sorted(Path(__file__).parent.glob('*.txt'))",
+    "through folders": "sorted(Path(HERE).rglob('w*.txt'))",
+    "listdir": "[p for p in sorted(os.listdir(HERE)) if p.endswith('.txt')]",
+    "iterdir": "[p for p in sorted(Path(HERE).iterdir()) if p.suffix == '.txt']",
+    "a name that an input makes": "[Path(__file__).parent / f'{x}.txt' for x in xs]",
+    "joined": "[os.path.join(HERE, x + '.txt') for x in xs]",
+    "formatted": "[f'{HERE}/{x}.txt' for x in xs]",
+}
+
+
+@pytest.mark.parametrize("how", LISTING)
+def test_files_beside_the_code_may_be_listed_when_it_is_called(projects, names, how):
+    """What matches comes along, not all that lies there."""
+    code = (
+        f"import glob\n{HEAD}HERE = os.path.dirname(os.path.abspath(__file__))\n"
+        f"def predict(xs):\n    return [open(at).read() for at in {LISTING[how]}]\n"
+    )
+    projects.write({"model.py": code, "words.txt": "hello", "train.py": "", ".env": "secret"})
+    plan = projects.plan("model.py:predict", input_type="strings")
+    assert names(plan) == ["model.py", "words.txt"]
+    assert projects.answers(plan, "words") == ["hello"]
+
+
+def test_what_matches_and_is_large_is_said(projects, names):
+    """With the pattern that takes it along."""
+    code = f"{HEAD}def predict(xs):\n    return [*Path(__file__).parent.glob('*.bin')]\n"
+    projects.write({"model.py": code})
+    with (projects.root / "huge.bin").open("wb") as file:
+        file.truncate(100 << 20)
+    plan = projects.plan("model.py:predict")
+    assert names(plan) == ["model.py"]
+    (remark,) = plan.found.remarks
+    assert remark.startswith("'*.bin' (1 files, 105 MB) is named in the code")
+    assert "--include '*.bin' takes it along" in remark
+    assert projects.plan("model.py:predict", "*.bin").found.remarks == ()

@@ -178,6 +178,8 @@ REFUSED = [
     (map(int, "12"), "a value of type map", "list"),
     (table("to_dict"), "a value of type Table", '.to_dict("records")'),
     (table("to_dicts", "to_dict"), "a value of type Table", ".to_dicts()"),
+    (table("dict"), "a value of type Table", "numbers, texts"),
+    (table("__fields__"), "a value of type Table", "numbers, texts"),
     (table("to_list"), "a value of type Table", ".to_list()"),
     (table("toarray"), "a value of type Table", ".toarray().tolist()"),
     (table("numpy"), "a value of type Table", ".numpy().tolist()"),
