@@ -188,6 +188,7 @@ def test_garbage_is_ignored(caplog):
 
     run(main())
     assert "version 2 of the protocol" in caplog.text
+    assert "could not be taken" not in caplog.text  # none of it is a fault of this side
 
 
 def test_a_closed_connection_sends_nothing():
@@ -336,6 +337,48 @@ def test_each_message_is_a_sign_of_life():
     run(main())
 
 
+def test_a_batch_that_is_forgotten_is_not_expected():
+    """What could not be sent has no reply; the others still have theirs."""
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                batches = [batch_of(doubles(float(number))) for number in range(3)]
+                for batch in batches:
+                    connection.send_batch(batch, 3)
+                connection.forget(batches[1])
+                assert [*connection.in_flight.values()] == [batches[0], batches[2]]
+                connection.in_flight.clear()
+
+    run(main())
+
+
+def test_an_owner_that_cannot_take_a_state_is_told_of(caplog):
+    """What the replica says next is heard all the same."""
+
+    class Confused(Owner):
+        """Fails where the replica drains."""
+
+        def on_replica_state(self, state, info):
+            """Take a state."""
+            super().on_replica_state(state, info)
+            if state == protocol.DRAINING:
+                raise LookupError("which replica is this?")
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                owner = Confused()
+                await connect(served, replica, owner)
+                replica.announce(protocol.DRAINING)
+                replica.announce(protocol.READY)
+                await until(lambda: owner.states[-2:] == [protocol.DRAINING, protocol.READY])
+
+    run(main())
+    assert f"is '{protocol.DRAINING}': this could not be taken: LookupError" in caplog.text
+
+
 def test_an_input_in_pieces_arrives_whole():
     """Rows that are not copied to be sent reach the replica as those that are, and are counted."""
     rows = [LongBytes([b"ab", b"cd"]), b"", b"xyz"]
@@ -348,6 +391,7 @@ def test_an_input_in_pieces_arrives_whole():
                 await until(lambda: connection.handler.batches)
                 assert connection.handler.outputs == [[b"4", b"0", b"3"]]
                 assert connection.handler.batches[0].bytes_moved == 7 + 3
+                assert connection.handler.batches[0].is_long
         assert replica.batches == [[b"abcd", b"", b"xyz"]]
 
     run(main())
