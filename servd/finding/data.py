@@ -120,11 +120,15 @@ class DataFinder:
         A path is as it was given to open: relative, or absolute.
         """
         found = set()
-        code = {os.path.realpath(path) for path in self._modules.files}
+        homes = {os.path.realpath(path.parent) for path in self._modules.files}
         for text in paths:
             path = Path(os.path.normpath(cwd / text))
-            # A module that was imported is no data under another name that leads to it.
-            names = self._names_of(path) if os.path.realpath(path) not in code else {path}
+            names = {
+                one
+                for one in self._names_of(path)
+                # A folder of code has its own name in the bundle: no link to it is needed.
+                if one == path or one.is_symlink() or os.path.realpath(one.parent) not in homes
+            }
             here = {one for one in names if self._is_data(one, is_opened=True)}
             here -= self._modules.files
             found |= here

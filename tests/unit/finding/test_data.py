@@ -308,6 +308,22 @@ def test_a_linked_folder_is_included_whole(projects, tmp_path, names):
         assert names(projects.plan("model.py:predict", pattern)) == expected, pattern
 
 
+@pytest.mark.parametrize("through", ["src", "link", "sub/deep", "outside"])
+def test_a_link_to_the_folder_of_the_target_adds_nothing(projects, tmp_path, names, through):
+    """Neither its modules nor its data have another name in the bundle, whichever was asked for."""
+    text = "(Path(__file__).parent / 'words.txt').read_text()"
+    code = f"from helper import TEXT\n{model_of(f'{text} + TEXT')}"
+    files = {"src/model.py": code, "src/helper.py": "TEXT = '!'\n", "src/words.txt": "hello"}
+    projects.write(files | {"pyproject.toml": "", "sub/other.txt": ""})
+    (projects.root / "link").symlink_to("src")
+    (projects.root / "sub" / "deep").symlink_to("../src")
+    (tmp_path / "outside").symlink_to(projects.root / "src")
+    folder = tmp_path / "outside" if through == "outside" else projects.root / through
+    plan = projects.plan(f"{folder}/model.py:Model")
+    assert names(plan) == ["src/helper.py", "src/model.py", "src/words.txt"]
+    assert projects.answers(plan, [1]) == ["hello!"]
+
+
 def test_a_link_that_leads_nowhere_is_named(projects):
     """With what it leads to: a store of data may not have fetched it."""
     projects.write({"model.py": "def predict(xs):\n    return xs\n", "weights/x.txt": ""})
