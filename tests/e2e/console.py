@@ -1,7 +1,7 @@
 """Runs the ```console blocks of a Markdown page against a daemon, as a reader would.
 
 A line that begins with `$ ` is a command; the lines below it are what it prints. Answers of curl
-are compared as JSON (query ids aside, numbers roughly: trained models differ between versions);
+are compared as JSON (query ids aside, the last digits of numbers too: processors differ);
 of other commands only the exit code counts, as times and process ids differ.
 """
 
@@ -85,7 +85,7 @@ def _run_curl(words: list[str], command: Command, daemon: Daemon) -> int:
 
 
 def assert_alike(answer: Any, expected: Any, where: str) -> None:
-    """Insist that an answer is the one shown: query ids aside, numbers roughly."""
+    """Insist that an answer is the one shown, but for query ids and last digits."""
     assert type(answer) is type(expected), where
     if isinstance(expected, dict):
         assert answer.keys() == expected.keys(), where
@@ -96,6 +96,6 @@ def assert_alike(answer: Any, expected: Any, where: str) -> None:
         for one, other in zip(answer, expected, strict=True):
             assert_alike(one, other, where)
     elif isinstance(expected, float):
-        assert answer == pytest.approx(expected, abs=0.05), where
+        assert answer == pytest.approx(expected, rel=1e-6), where
     else:
         assert answer == expected, where

@@ -27,7 +27,7 @@ with urllib.request.urlopen(url, sys.argv[2].encode(), timeout=30) as answer:
 
 
 def needs_docker(command: Command) -> bool:
-    """Whether a command wants a container engine; those run in tests/docker/test_images.py."""
+    """Whether a command wants an engine; tests/docker/test_readme_containers.py runs those."""
     return command.line.startswith("servd build") or "--runtime docker" in command.line
 
 
