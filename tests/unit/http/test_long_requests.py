@@ -376,11 +376,13 @@ def test_no_process_is_left():
     assert not any(process.is_running() for process in processes)
 
 
-def test_no_room_for_a_reader(monkeypatch):
-    """Where no process can be started, a long body is asked to come again later."""
+@pytest.mark.parametrize("is_lazy", [True, False])
+def test_no_room_for_a_reader(monkeypatch, caplog, is_lazy):
+    """Where no process can be started, all else is served, and a long body asked to come later."""
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
     async def check(served, _replica):
-        monkeypatch.setattr(sys, "executable", "/nowhere/python")
+        assert ("can be started" in caplog.text) == (not is_lazy)
         status, answer = await served.predict(LONG)
         assert (status, answer["error"]) == (503, "Internal error")
         assert "No such file" in answer["cause"]
@@ -388,7 +390,7 @@ def test_no_room_for_a_reader(monkeypatch):
         monkeypatch.undo()
         assert (await served.predict(LONG))[1]["output"] == SUM
 
-    with_app(check)
+    with_app(check, settings={"is_lazy": is_lazy})
 
 
 class Turns:
