@@ -34,6 +34,19 @@ pip_from_debian() {
     return "$rc"
 }
 
+# Shows on a terminal how far pip is, whose own words would fill it.
+show_progress() {
+    local total=$1 count=0 word
+    while read -r word _; do
+        [ -t 1 ] || continue
+        case $word in
+        Collecting) count=$((count + 1)) && printf '\r        %d of %d fetched' "$count" "$total" ;;
+        Installing) printf '\r        %d fetched, installing them' "$total" ;;
+        Successfully) printf '\r%40s\r' '' ;;
+        esac
+    done
+}
+
 command -v "$python" >/dev/null ||
     fail "there is no '$python'" "install Python 3.11 or newer, or say which: make PYTHON=/path/to/python3"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -50,9 +63,11 @@ else
     fail "this Python has no venv module" "apt install python3-venv"
 fi
 
-echo "  [2/3] packages of requirements.lock: $(grep -c '==' requirements.lock)"
+packages=$(grep -c '==' requirements.lock)
+echo "  [2/3] packages of requirements.lock: $packages"
 # --no-deps: the lock is complete, so there is nothing to resolve. --no-compile: byte code is made as
 # modules are first imported, which is far less than all of them.
-"$venv/bin/python" -m pip install -qq --no-deps --no-compile --require-hashes -r requirements.lock
+"$venv/bin/python" -m pip install --no-deps --no-compile --require-hashes -r requirements.lock |
+    show_progress "$packages"
 echo "  [3/3] servd itself"
 "$venv/bin/python" -m pip install -qq --no-deps --no-build-isolation -e .

@@ -131,7 +131,7 @@ def report(error: ServdError | click.ClickException, *, is_json: bool) -> int:
         if problem.traceback and problem.traceback.strip() != problem.message.strip():
             click.echo(on_lines(problem.traceback.rstrip("\n")), err=True)
         if problem.hint:
-            click.echo(f"hint:  {on_lines(problem.hint, _INDENT)}", err=True)
+            click.echo(f"hint:  {on_lines(problem.hint)}", err=True)  # it may be pasted
     return exit_code(problem)
 
 

@@ -63,11 +63,14 @@ class Output:
         click.echo(in_colour(line) if self.is_terminal else line)
 
     def warning(self, text: str) -> None:
-        """Write a warning to stderr; in JSON mode it is part of the document instead."""
+        """Write a warning to stderr; in JSON mode it is part of the document instead.
+
+        It may have several lines, as code that is to be pasted has.
+        """
         if not self.is_json:
             self.settle()
             word = self._paint("warning", "yellow", stream=sys.stderr)
-            click.echo(f"{word}: {on_one_line(text)}", err=True)
+            click.echo(f"{word}: {on_lines(text)}", err=True)
 
     def step(self, word: str, detail: str, duration_ms: float | None = None) -> None:
         """Write one line of progress that went well: with a mark and its time on a terminal."""

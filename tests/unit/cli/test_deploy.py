@@ -94,6 +94,17 @@ def test_only_a_call_that_returned_is_called_a_test(run, events, queries, test, 
     assert bool(queries.requests) == (test is TESTED)
 
 
+def test_a_default_that_was_meant_to_be_json_is_told(run, events, queries):
+    """It is deployed as the text that it is."""
+    events(LOADED, live(queries))
+    done = run("deploy", "func.py", "--default", '{"a":NaN}')
+    assert done.exit_code == 0
+    assert '{"a":NaN} is not JSON (JSON has no NaN): it is answered as a text' in done.stderr
+    document = json.loads(run("deploy", "func.py", "--default", "{'a'}", "--json").stdout)
+    assert "is not JSON" in document["warnings"][0]
+    assert run("deploy", "func.py", "--default", '{"a":1}').stderr == ""
+
+
 def test_what_the_guesses_raised_is_told_with_what_helps(run, events, queries):
     """Once, whatever the number of replicas."""
     reasons = ["KeyError: 'age'", "TypeError: no"]

@@ -164,7 +164,7 @@ def test_help_of_a_verb_that_there_is_not_names_the_nearest(run):
 
 
 def test_an_error_of_several_lines_is_one_error(capsys):
-    """What a model or a client wrote begins no line, and steers no terminal."""
+    """What somebody wrote begins no line and steers no terminal; a hint can be pasted."""
     error = ServdError("boom\nerror: none\x1b[2J", hint="mend\nhint: x", traceback="a\n\tb\x9b1m")
     report(error, is_json=False)
     assert capsys.readouterr().err.split("\n") == [
@@ -173,7 +173,7 @@ def test_an_error_of_several_lines_is_one_error(capsys):
         "a",
         "\tb\\x9b1m",
         "hint:  mend",
-        "       hint: x",
+        "hint: x",
         "",
     ]
 

@@ -66,6 +66,15 @@ def test_quiet_leaves_answers_and_warnings(capsys):
     assert shown.err == "warning: careful\n"
 
 
+def test_a_warning_may_have_lines_that_are_pasted(capsys):
+    """Code stays as it is, but for what steers a terminal."""
+    made().warning("put this around it:\ncat > f.py <<'END'\n\tx\x1b[2J\nEND")
+    made().line("one\ntwo")
+    shown = capsys.readouterr()
+    assert shown.err == "warning: put this around it:\ncat > f.py <<'END'\n\tx\\x1b[2J\nEND\n"
+    assert shown.out == "one\\ntwo\n"
+
+
 def test_a_table_is_never_cut(capsys, terminal):
     """A process id with an ellipsis helps nobody, however narrow the terminal is."""
     terminal()
