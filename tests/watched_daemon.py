@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -36,11 +37,11 @@ class Watch:
 
     def tell(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Write what was seen, and begin again."""
-        readers = [
-            child.pid
-            for child in psutil.Process().children(recursive=True)
-            if "servd.http.body_reader" in child.cmdline()
-        ]
+        readers = []
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # one that has had nothing to read ends
+                if "servd.http.body_reader" in child.cmdline():
+                    readers.append(child.pid)
         told = {"turn_ms": self._worst_s * 1e3, "peak_kb": _peak_kb(os.getpid())}
         told["reader_kb"] = max(map(_peak_kb, readers), default=0)
         writer.write(json.dumps(told).encode())
@@ -51,10 +52,12 @@ class Watch:
 
 def _peak_kb(pid: int) -> int:
     """Return the most memory that a process had at a time, and let the count begin again."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    peak_kb = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): resets the peak
-    return peak_kb
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        Path(f"/proc/{pid}/clear_refs").write_text("5")  # proc(5): resets the peak
+    except OSError:  # it has ended
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 async def main() -> int:
