@@ -27,10 +27,13 @@ def refuse_clashes(modules: Modules, cwd: Path) -> None:
         )
 
 
-def name_remarks(modules: Modules, before: Collection[str], cwd: Path) -> list[str]:
+def name_remarks(
+    modules: Modules, before: Collection[str], included: Collection[Path], cwd: Path
+) -> list[str]:
     """Return what to say of names that stand for several modules.
 
-    `before` are the top-level modules that a replica has imported before it comes to the model.
+    `before` are the top-level modules that a replica has imported before it comes to the model,
+    `included` what the user has named.
     """
     remarks = []
     for path in sorted(modules.hidden - modules.files):
@@ -39,12 +42,7 @@ def name_remarks(modules: Modules, before: Collection[str], cwd: Path) -> list[s
             f"{shown} is not what `import {path.stem}` gives: a package that is installed has that "
             f"name and comes first. --include {shown} takes yours"
         )
-    for path, others in sorted(modules.doubles.items()):
-        remarks.append(
-            f"`import {path.stem}` was taken to mean {shown_path(path, cwd)}; of that name "
-            f"{'is' if len(others) == 1 else 'are'} also "
-            f"{', '.join(shown_path(other, cwd) for other in others)}. --include chooses"
-        )
+    remarks += [_double(path, modules, included, cwd) for path in sorted(modules.doubles)]
     remarks += [_taken(name, modules, cwd) for name in sorted(modules.tops.keys() & set(before))]
     return remarks
 
@@ -59,4 +57,17 @@ def _taken(name: str, modules: Modules, cwd: Path) -> str:
     return (
         f"{shown_path(modules.tops[name], cwd)} is not what `import {name}` gives in a replica, "
         "which has imported another module of that name before: rename it"
+    )
+
+
+def _double(path: Path, modules: Modules, included: Collection[Path], cwd: Path) -> str:
+    """Return what to say of a module that was taken where others have its name."""
+    others = modules.doubles[path]
+    shown = ", ".join(shown_path(other, cwd) for other in others)
+    is_are = "is" if len(others) == 1 else "are"
+    is_all_there = set(others) <= set(included)
+    how = "Rename one of them" if is_all_there else "--include chooses"
+    return (
+        f"`import {path.stem}` was taken to mean {shown_path(path, cwd)}; of that name {is_are} "
+        f"also {shown}. {how}"
     )

@@ -192,8 +192,10 @@ class ModuleFinder:
         if not there:
             return False
         folder = there[0]
-        if folders is not self._front and len(there) > 1:
-            self.found.doubles[_place(folder / top)] = [_place(at / top) for at in there[1:]]
+        # Of the folders beside the file the first is meant, as for any script; but an included file
+        # was meant, too.
+        others = [] if folders is self._front else [_place(at / top) for at in there[1:]]
+        self._note_doubles(_place(folder / top), [*others, *self._included_as(top)])
         self.found.tops[top] = _place(folder / top)
         if top == RUNTIME:
             self.found.clashes.add(_place(folder / top))
@@ -233,16 +235,33 @@ class ModuleFinder:
     def _take_included(self, one: Import) -> bool:
         """Take a module that the user has named, under the name that the code has for it."""
         for name in (one.name, one.name.rpartition(".")[0]):
-            for path in self._included if name else ():
-                folder = import_folder(name, path)
-                if folder is None or _is_package(folder):
-                    continue
-                self._use(folder)
-                if is_installed(name.partition(".")[0]):
-                    self._chosen.append(folder)
-                self._enqueue(path)
-                return True
+            found = self._included_as(name)
+            if not found:
+                continue
+            path, *others = found
+            folder = found[path]
+            self._note_doubles(path, others)
+            self._use(folder)
+            if is_installed(name.partition(".")[0]):
+                self._chosen.append(folder)
+            self._enqueue(path)
+            return True
         return False
+
+    def _included_as(self, name: str) -> dict[Path, Path]:
+        """Return the files that the user named which a module's name can mean, with its folder."""
+        found = {path: import_folder(name, path) for path in self._included if name}
+        return {
+            path: folder
+            for path, folder in found.items()
+            if folder is not None and not _is_package(folder)
+        }
+
+    def _note_doubles(self, place: Path, others: Iterable[Path]) -> None:
+        """Note which others have the name of a module that is taken."""
+        rest = [other for other in others if other not in (place, place / "__init__.py")]
+        if rest:
+            self.found.doubles[place] = rest
 
     def _note_hidden(self, top: str) -> None:
         """Note a module of the user's that an installed one of the same name comes before."""

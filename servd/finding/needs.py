@@ -135,7 +135,8 @@ class Needs:
 
     def remarks(self) -> tuple[str, ...]:
         """Return what was not taken along and may be needed, or may not be what was meant."""
-        names = name_remarks(self.modules.found, self._before, self._place.cwd)
+        place = self._place
+        names = name_remarks(self.modules.found, self._before, place.included, place.cwd)
         return (*names, *self.data.remarks(self.files()))
 
     def layout(self) -> Layout:

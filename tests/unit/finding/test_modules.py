@@ -605,3 +605,20 @@ def test_of_several_modules_of_a_name_it_is_said_which_is_taken(projects):
     assert projects.answers(plan, [1, 2]) == [6.0]
     plan = projects.plan("model.py:predict", "../../pre.py", cwd="app/deep")
     assert projects.answers(plan, [1, 2]) == [-3.0]
+
+
+def test_an_included_module_whose_name_is_taken_is_said(projects):
+    """Beside the file it comes first, and of two that are included the first."""
+    projects.write({"model.py": "from pre import scale\n" + PREDICT, "pre.py": SCALE})
+    projects.write({f"{folder}/pre.py": "def scale(x):\n    return x\n" for folder in "ab"})
+    (remark,) = projects.plan("model.py:predict", "b/pre.py").found.remarks
+    assert remark == (
+        "`import pre` was taken to mean pre.py; of that name is also b/pre.py. Rename one of them"
+    )
+    (projects.root / "pre.py").unlink()
+    plan = projects.plan("model.py:predict", "a/pre.py", "b/pre.py")
+    (remark,) = plan.found.remarks
+    assert remark == (
+        "`import pre` was taken to mean a/pre.py; of that name is also b/pre.py. Rename one of them"
+    )
+    assert projects.plan("model.py:predict", "b/pre.py").found.remarks == ()
