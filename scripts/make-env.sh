@@ -34,16 +34,20 @@ pip_from_debian() {
     return "$rc"
 }
 
-# Shows on a terminal how far pip is, whose own words would fill it.
+# Shows on a terminal how far pip is, and anywhere what it says from its first error on.
 show_progress() {
-    local total=$1 count=0 word
-    while read -r word _; do
-        [ -t 1 ] || continue
-        case $word in
-        Collecting) count=$((count + 1)) && printf '\r        %d of %d fetched' "$count" "$total" ;;
-        Installing) printf '\r        %d fetched, installing them' "$total" ;;
-        Successfully) printf '\r%40s\r' '' ;;
-        esac
+    local total=$1 count=0 has_failed= line
+    while IFS= read -r line; do
+        case $line in ERROR:*) has_failed=yes ;; esac
+        if [ -n "$has_failed" ]; then
+            printf '%s\n' "$line" >&2
+        elif [ -t 1 ]; then
+            case $line in
+            Collecting* | Processing*) count=$((count + 1)) && printf '\r        %d of %d fetched' "$count" "$total" ;;
+            Installing*) printf '\r        %d fetched, installing them' "$total" ;;
+            Successfully*) printf '\r%40s\r' '' ;;
+            esac
+        fi
     done
 }
 
@@ -67,7 +71,7 @@ packages=$(grep -c '==' requirements.lock)
 echo "  [2/3] packages of requirements.lock: $packages"
 # --no-deps: the lock is complete, so there is nothing to resolve. --no-compile: byte code is made as
 # modules are first imported, which is far less than all of them.
-"$venv/bin/python" -m pip install --no-deps --no-compile --require-hashes -r requirements.lock |
+"$venv/bin/python" -m pip install --no-deps --no-compile --require-hashes -r requirements.lock 2>&1 |
     show_progress "$packages"
 echo "  [3/3] servd itself"
 "$venv/bin/python" -m pip install -qq --no-deps --no-build-isolation -e .

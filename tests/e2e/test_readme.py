@@ -121,3 +121,4 @@ def test_the_environment_is_made_with_a_line_for_each_step(tmp_path: Path) -> No
     assert done.returncode != 0
     lines = done.stdout.splitlines()
     assert [line[:7] for line in lines] == ["  [1/3]", "  [2/3]"], done.stdout + done.stderr
+    assert "ERROR: No matching distribution found for no-such==1" in done.stderr
