@@ -237,7 +237,7 @@ def test_stop_answers_what_is_open_and_leaves_no_process() -> None:
     with running_daemon(SETTINGS) as daemon:
         deploy(daemon, "sleeps_as_told.py", "--name", "slow", "--slo", "20s")
         family = psutil.Process(daemon.pid).children()
-        assert len(family) == 3  # with the replica
+        assert len(family) == 4  # with the replica, and what waits for a kill of the daemon
         answers: list[int] = []
 
         def ask(number: int) -> None:
@@ -281,9 +281,13 @@ def test_killed_daemon_leaves_no_frontend_and_starts_again() -> None:
 
 
 def test_one_frontend_is_the_daemon_itself() -> None:
-    """With one, which is the default, nothing else answers; beside it is what reads long bodies."""
+    """With one, which is the default, nothing else answers.
+
+    Beside it are what reads long bodies and what waits for a kill of the daemon.
+    """
     with running_daemon("frontends = 1") as daemon:
         assert daemon.pid is not None
-        others = psutil.Process(daemon.pid).children()
-        assert all("servd.http.body_reader" in other.cmdline() for other in others)
-        assert len(others) == 1
+        others = [child.cmdline() for child in psutil.Process(daemon.pid).children()]
+        assert sum("servd.http.body_reader" in words for words in others) == 1
+        assert sum("servd.aftermath" in words for words in others) == 1
+        assert len(others) == 2
