@@ -3,8 +3,8 @@
 The CLI runs it in a fresh process, in the user's folder, before it makes a bundle: the file is
 loaded as a replica will load it. JSON lines go to standard output, written as soon as they are
 known, as the file may end the process: `{"opened": [path]}` for a file that it reads, `written`,
-`listed` and `entered` (a folder) in the same way, and what it holds. What the file prints goes to
-standard error.
+`listed` and `entered` (a folder) in the same way, `own` for what this program opens itself, and
+what the file holds. What the file prints goes to standard error.
 """
 
 import argparse
@@ -142,7 +142,7 @@ def packages_of(modules: set[str]) -> dict[str, dict[str, str]]:
 
 
 class _LookingAround:
-    """Is on while this program itself opens files: what the model has is not told of then."""
+    """Is on while this program itself opens files, which are none that the model needs."""
 
     is_on = False
 
@@ -173,10 +173,13 @@ class _Teller:
 
         Called by Python for every such thing; what is raised here would be raised in the model.
         """
-        if event not in _HEARD or _looking_around.is_on:
+        if event not in _HEARD:
             return
         path = _text_of(arguments[0])
         if path is None:
+            return
+        if _looking_around.is_on:
+            self._note("own", path)
             return
         if event == "open":
             if not path.endswith(".pyc"):

@@ -22,7 +22,7 @@ from servd.finding.watching import OpenWatch
 _LOAD_S: Final = 10
 """How long a class may take to make its instance here; what it has opened until then counts."""
 _LOOK_S: Final = 0.25
-_EVENTS: Final = ("opened", "listed", "written", "entered")
+_EVENTS: Final = ("opened", "listed", "written", "entered", "own")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,7 @@ class Heard:
     listed: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     entered: list[str] = field(default_factory=list)
+    own: list[str] = field(default_factory=list)
     seen: set[Path] = field(default_factory=set)
 
     @property

@@ -103,8 +103,8 @@ class Needs:
         first, last = self.modules.search
         searched = {*first, *last}
         self.data.add_opened(heard.opened, cwd)
-        written = {Path(os.path.normpath(cwd / text)) for text in heard.written}
-        self.data.add_seen(heard.seen - written, self._place.included)
+        told = {Path(os.path.normpath(cwd / text)) for text in (*heard.written, *heard.own)}
+        self.data.add_seen(heard.seen - told, self._place.included)
         listed = (t for t in heard.listed if Path(os.path.normpath(cwd / t)) not in searched)
         self.data.add_listed(listed, cwd)
         self.data.add_used(heard.entered, cwd)

@@ -523,3 +523,16 @@ def test_what_matches_and_is_large_is_said(projects, names):
     assert remark.startswith("'*.bin' (1 files, 105 MB) is named in the code")
     assert "--include '*.bin' takes it along" in remark
     assert projects.plan("model.py:predict", "*.bin").found.remarks == ()
+
+
+def test_what_is_opened_to_learn_of_packages_stays(projects, names):
+    """An editable install has its files in a project; the kernel tells of these as of any."""
+    projects.write(
+        {
+            "ours.egg-info/PKG-INFO": "Metadata-Version: 2.1\nName: ours\nVersion: 1\n",
+            "ours.egg-info/top_level.txt": "ours\n",
+            "ours.py": "",
+            "model.py": "import ours, numpy\n" + model_of("'hello'"),
+        }
+    )
+    assert names(projects.plan("model.py:Model")) == ["model.py", "ours.py"]
