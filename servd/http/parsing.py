@@ -68,6 +68,7 @@ class RequestParser(asyncio.Protocol):
         "_body_left",
         "_body_rest",
         "_head_bytes",
+        "_host",
         "_is_old",
         "_is_refused",
         "_parser",
@@ -86,6 +87,7 @@ class RequestParser(asyncio.Protocol):
         self._whole: Request | None = None
         self._body_rest = bytearray()
         self._head_bytes = 0
+        self._host = b""  # the last that was found to be one
         self._body_bytes = 0
         self._body_left = 0
         self._is_old = False
@@ -122,7 +124,9 @@ class RequestParser(asyncio.Protocol):
             return
         name = name.lower()
         if name == b"host":
-            self._take_host(request, value)
+            if request.has_host or value != self._host:
+                self._take_host(request, value)
+            request.has_host = True
         elif name == b"content-length":
             request.length = int(value)
         elif name == b"content-encoding":
@@ -141,7 +145,8 @@ class RequestParser(asyncio.Protocol):
             self.refuse(400, "the request has two Host headers")
         elif _NO_HOST.search(value):
             self.refuse(400, "the Host header does not name a host")
-        request.has_host = True
+        else:
+            self._host = value
 
     def on_headers_complete(self) -> None:
         """Go on from the head to the body."""
