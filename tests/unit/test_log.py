@@ -26,7 +26,7 @@ def written(tmp_path):
 def test_a_record_is_one_line_whatever_a_message_holds(written):
     """A name cannot end it and begin another, nor steer a terminal; it is written out."""
     token = actor.set(FORGED)
-    with pytest.raises(NotFoundError), change(f"remove the application {FORGED}"):
+    with pytest.raises(NotFoundError, match="no x"), change(f"remove the application {FORGED}"):
         raise NotFoundError(f"no {FORGED}")
     actor.reset(token)
     log.log.info("plain")
