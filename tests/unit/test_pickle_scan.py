@@ -22,7 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import PolynomialFeatures
 
 from servd.errors import TargetError
-from servd.pickle_scan import scan
+from servd.pickle_scan import _ZlibReader, scan
 
 
 @pytest.fixture(scope="module")
@@ -294,3 +294,11 @@ def test_lines_count_for_the_limit_too(tmp_path, monkeypatch):
     path = tmp_path / "m.joblib"
     path.write_bytes(zlib.compress(b"(cone\nA\nctwo\nB\n" + b"V" * 3000 + b"\ncthree\nC\nt."))
     assert scan(path).modules == ("one", "two")
+
+
+def test_the_end_of_a_zlib_stream_is_nothing_more():
+    """What was packed, then no byte however often one asks."""
+    reader = _ZlibReader(io.BytesIO(zlib.compress(b"abcde")))
+    buffer = bytearray(3)
+    assert [reader.readinto(buffer) for _ in range(4)] == [3, 2, 0, 0]
+    assert bytes(buffer) == b"dec"
