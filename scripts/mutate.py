@@ -293,12 +293,13 @@ def tests_of(path: str, tree: Path, *, is_wide: bool) -> list[str]:
     """Return the unit tests of a file: first those of its name, then the others that import it."""
     package, _, module = _module(path).rpartition(".")
     unit = tree / "tests" / "unit"
-    # servd/http/x.py has tests/unit/http/test_x.py, model_runtime/x.py its own folder.
-    mirrored = unit / Path(path.removeprefix("servd/")).with_name(f"test_{module}.py")
+    # servd/http/x.py has tests/unit/http/test_x.py and test_x_more.py, model_runtime/x.py its own
+    # folder.
+    folder = (unit / Path(path.removeprefix("servd/"))).parent
     found = []
     for test in sorted(unit.rglob("test_*.py")):
         name = str(test.relative_to(tree))
-        named = test == mirrored
+        named = test.parent == folder and f"{test.stem}_".startswith(f"test_{module}_")
         imported = _imports(test, tree, is_wide=is_wide)
         if named or _module(path) in imported or (package, module) in imported:
             found.append((not named, test.stat().st_size, name))
