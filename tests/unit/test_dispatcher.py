@@ -130,7 +130,7 @@ def test_a_batch_wait_gathers():
     async def main():
         with ScriptedReplica() as replica:
             async with serving() as served:
-                dispatcher = served.deploy(max_batch=3, batch_wait_us=10_000_000)
+                dispatcher = served.deploy(max_batch=3, batch_wait_us=60_000_000)
                 await served.attach(replica, dispatcher)
                 first = asyncio.create_task(served.predict({"input": [1]}))
                 await until(lambda: dispatcher.queued == 1 and dispatcher._delay._timer)

@@ -423,6 +423,22 @@ def test_what_a_dead_replica_had_is_tried_oldest_first_in_halves():
     played(story, limit=4)
 
 
+def test_what_a_dead_replica_had_goes_on_at_once_where_another_is_free():
+    """No later event is needed for it."""
+
+    async def story(world):
+        world.attach(0)
+        for number in range(2):
+            world.ask(0, number)
+        await turn()
+        busy = next(carrier for carrier in world.carriers if carrier.in_flight)
+        world.carriers.remove(busy)
+        world.dispatcher.detach(busy, End("ended (exit 7)"))
+        assert in_flight(world) == [[0], [1]]
+
+    played(story, limit=4)
+
+
 def test_an_input_that_ends_its_replicas_is_one_failure():
     """However many replicas it cost; it is counted when it is given up."""
 

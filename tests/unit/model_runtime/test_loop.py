@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from model_runtime import __main__ as entry
 from model_runtime import loop, manifest, protocol
 from model_runtime.connection import ReplicaSocket, Work
+from model_runtime.content import Content
 from model_runtime.inputs import Batch
 from model_runtime.loop import EXIT_LOAD_FAILED, Options, Replica, merge, take_mergeable
 from model_runtime.manifest import Manifest
@@ -50,7 +51,7 @@ class Running:
     """A replica in a thread."""
 
     def __init__(self, folder, model, **options):
-        bundle = folder / "bundle"
+        self.bundle = bundle = folder / "bundle"
         (bundle / "files").mkdir(parents=True)
         shutil.copy(MODELS / f"{model}.py", bundle / "files")
         manifest.write(
@@ -127,6 +128,7 @@ def test_a_model_is_loaded_tested_and_answers():
         assert state == protocol.READY
         assert info["input_type"] == "doubles"
         assert info["pid"] == os.getpid()
+        assert info["bundle"] == Content(replica.bundle).digest()
         ask(dealer, 1, doubles(1.0, 2.0), doubles(3.0))
         header, payload = wait_for(protocol.RESULT)
         assert header[:3] == [protocol.RESULT, 1, 2]
