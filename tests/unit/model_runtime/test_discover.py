@@ -21,7 +21,7 @@ def discover(folder, *arguments):
     file, *others = arguments
     (found,) = [
         line for line in lines_of(folder, f"--first={folder}", str(folder / file), *others)
-        if not {"opened", "listed", "own"}.intersection(line)
+        if not {"opened", "written", "listed", "entered", "own"}.intersection(line)
     ]  # fmt: skip
     return found
 
