@@ -7,7 +7,6 @@ deployed with a batch wait.
 """
 
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING
 
 from servd import faults
 from servd.batching import new_controller
@@ -20,6 +19,7 @@ from servd.metrics import Counters, Tally
 from servd.quantities import counted
 from servd.query import (
     Batch,
+    Lane,
     Loading,
     Miss,
     Query,
@@ -33,9 +33,6 @@ from servd.query import (
 from servd.rpc import ReplicaConnection
 from servd.slot import UNLIMITED, Slot, next_slot, room
 from servd.tick import Tick
-
-if TYPE_CHECKING:
-    from servd.route import Route
 
 MAX_DEATHS = 2
 """A query that was alone when its replica ended is the cause if that made so many."""
@@ -60,7 +57,7 @@ class Dispatcher:
         self.cache = cache
         self.body_hits = 0
         self.bodies: Table | None = None
-        self._counters = Counters()
+        self.counters = Counters()
         self.slots: list[Slot] = []
         self.is_live = False
         self.queued = 0
@@ -70,7 +67,7 @@ class Dispatcher:
         self._type_code = version.input_type.code
         self._slo_s = DEFAULT_SLO_S
         self._delay = BatchDelay(version.batch_wait_us / 1e6, self._dispatch)
-        self._queues: defaultdict[Route, deque[Query]] = defaultdict(deque)
+        self._queues: defaultdict[Lane, deque[Query]] = defaultdict(deque)
         self._again: deque[list[Query]] = deque()
         self._late: list[Query] = []
         self._slot_of: dict[ReplicaConnection, Slot] = {}
@@ -79,14 +76,15 @@ class Dispatcher:
         self.absence: Why = Miss.NO_MODEL
         self.tick = Tick(clock, self._dispatch, self._on_look)
 
-    @property
-    def counters(self) -> Counters:
-        """What it has done, with the hits by body, which the query path only counts up."""
+    def fold(self) -> None:
+        """Count the hits by body and the batches that came back, which the path only notes.
+
+        Called once a second, and before figures are made.
+        """
         hits, self.body_hits = self.body_hits, 0
-        self._counters.cache_hits += hits
+        self.counters.cache_hits += hits
         for connection in self._slot_of:
             connection.tally.fold()
-        return self._counters
 
     @property
     def misfits(self) -> int:
@@ -106,7 +104,7 @@ class Dispatcher:
 
     def enqueue(self, query: Query) -> None:
         """Queue a query; all that the event loop reads in one tick so joins one batch."""
-        self._queues[query.route].append(query)
+        self._queues[query.lane].append(query)
         self.queued += 1
         tick = self.tick
         if not tick.is_on:
@@ -124,10 +122,10 @@ class Dispatcher:
         """
         if self.cache is not None and query.row in self.cache.pending:
             return False
-        slo_s = query.route.slo_s
-        if slo_s == self._slo_s and [*self._queues] == [query.route]:
+        slo_s = query.lane.slo_s
+        if slo_s == self._slo_s and [*self._queues] == [query.lane]:
             return True
-        ahead = sum(len(queue) for route, queue in self._queues.items() if route.slo_s <= slo_s)
+        ahead = sum(len(queue) for lane, queue in self._queues.items() if lane.slo_s <= slo_s)
         return ahead >= room(self.slots, slo_s)
 
     def _on_look(self) -> None:
@@ -142,7 +140,7 @@ class Dispatcher:
         # After the batches have left: an answer may bring the connection's next query.
         while self._late:
             query = self._late.pop()
-            query.route.counters.refused += 1
+            query.lane.counters.refused += 1
             self._miss(query, Miss.OVERLOADED)
 
     def _fill_slots(self) -> None:
@@ -174,7 +172,7 @@ class Dispatcher:
         queues = [queue for queue in self._queues.values() if queue]
         if len(queues) == 1 and queues[0][0].deadline_s > back_s:
             # Of one queue the head is due first, and it has time: no look at each deadline.
-            queue, route = queues[0], queues[0][0].route
+            queue, lane = queues[0], queues[0][0].lane
             is_emptied = len(queue) <= limit
             if is_emptied:
                 taken = list(queue)
@@ -182,9 +180,9 @@ class Dispatcher:
             else:
                 taken = [queue.popleft() for _ in range(limit)]
             self.queued -= len(taken)
-            if not route.lost:
+            if not lane.lost:
                 return taken
-            route.lost *= not is_emptied
+            lane.lost *= not is_emptied
             return [q for q in taken if not q.is_done or self._is_wanted(q, now_s, now_s)]
         taken, removed = take_by_deadline(queues, limit, back_s, now_s, self._is_wanted)
         self.queued -= removed
@@ -228,7 +226,7 @@ class Dispatcher:
         if is_counted:
             count_answers(batch.queries, now_s)
         answer_all(batch.queries, outputs, now_s, is_counted=is_counted)
-        prune(batch.queries[-1].route.waiting)
+        prune(batch.queries[-1].lane.waiting)
 
     def on_failure(
         self, connection: ReplicaConnection, batch: Batch, reason: str, *, is_output: bool = False
@@ -252,7 +250,7 @@ class Dispatcher:
         """Give a ready replica work from now on."""
         if connection in self._slot_of:
             return
-        connection.tally = Tally(self._counters, connection.counters)
+        connection.tally = Tally(self.counters, connection.counters)
         slot = Slot(connection, new_controller(self.version, self._slo_s))
         self.admit_limit = UNLIMITED
         self._slot_of[connection] = slot
@@ -344,10 +342,10 @@ class Dispatcher:
             for slot in self._slot_of.values():
                 slot.controller = new_controller(self.version, slo_s)
 
-    def forget_route(self, route: "Route") -> None:
+    def forget_lane(self, lane: Lane) -> None:
         """Drop the queue of an application that is gone: one is dispatched faster than two."""
-        if not self._queues.get(route, True):
-            del self._queues[route]
+        if not self._queues.get(lane, True):
+            del self._queues[lane]
 
     def limits(self) -> list[int]:
         """Return each replica's present batch limit, for metrics."""

@@ -15,8 +15,7 @@ from servd.clock import Clock, monotonic
 from servd.datatypes import ModelVersion, RegistryState, VersionId, is_another
 from servd.dispatcher import DEFAULT_SLO_S, Dispatcher
 from servd.log import log
-from servd.metrics import Counters
-from servd.query import Miss, Query, Sink, answer, miss, prune, time_out
+from servd.query import Lane, Miss, Query, Sink, answer, miss, prune, time_out
 from servd.route import Route
 
 MAX_WAITING = 65_536
@@ -42,7 +41,6 @@ class Engine:
         self.cache = PredictionCache(cache_bytes)
         self.clock = clock
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.counters = Counters()
         self.routes: dict[bytes, Route] = {}
         self.by_name: dict[str, Route] = {}
         self.dispatchers: dict[VersionId, Dispatcher] = {}
@@ -62,25 +60,25 @@ class Engine:
     # --- the story ---
 
     def submit(
-        self, route: Route, dispatcher: Dispatcher | None, row: bytes, sink: Sink, index: int = 0
+        self, lane: Lane, dispatcher: Dispatcher | None, row: bytes, sink: Sink, index: int = 0
     ) -> Query:
         """Start a query: `sink` hears its output or its miss, now or by the deadline at the latest.
 
         Args:
-            route: the application that was asked.
+            lane: whose query it is: the application that was asked.
             dispatcher: the version to compute with; None where the application has none.
             row: the input as docs/protocol.md sends it.
             sink: who waits.
             index: the input's place in its request.
         """
         if dispatcher is None or not dispatcher.is_live:
-            query = Query(route, row, sink, index, self.clock())
+            query = Query(lane, row, sink, index, self.clock())
             miss(query, Miss.NO_MODEL if dispatcher is None else dispatcher.absence)
             return query
         # One look at the clock for all that a tick reads.
         tick = dispatcher.tick
         now_s = tick.now_s if tick.is_on else self.clock()
-        query = Query(route, row, sink, index, now_s)
+        query = Query(lane, row, sink, index, now_s)
         if dispatcher.row_bytes is not None and len(row) != dispatcher.row_bytes:
             miss(query, Miss.WRONG_SIZE)
             return query
@@ -90,9 +88,9 @@ class Engine:
             output = known.young.get(row) or (known.old and known.get(row))
             if output:
                 return self._answer_hit(dispatcher, query, output)
-        waiting = route.waiting
+        waiting = lane.waiting
         if (
-            dispatcher.queued >= dispatcher.admit_limit or len(waiting) >= route.watch_from
+            dispatcher.queued >= dispatcher.admit_limit or len(waiting) >= lane.watch_from
         ) and not self._watch(query, dispatcher):
             return query
         waiting.append(query)
@@ -105,53 +103,53 @@ class Engine:
     def _answer_hit(self, dispatcher: Dispatcher, query: Query, output: bytes) -> Query:
         query.is_hit = True
         dispatcher.counters.cache_hits += 1
-        query.route.counters.cache_hits += 1
+        query.lane.counters.cache_hits += 1
         answer(query, output, query.started_s)
         return query
 
     def _watch(self, query: Query, dispatcher: Dispatcher) -> bool:
-        """Arm the application's deadline timer; refuse the query where too many wait already."""
-        route = query.route
+        """Arm the lane's deadline timer; refuse the query where too many wait already."""
+        lane = query.lane
         if (dispatcher.queued >= dispatcher.admit_limit and dispatcher.is_full_for(query)) or (
-            len(route.waiting) >= MAX_WAITING and not _make_room(route, query.started_s)
+            len(lane.waiting) >= MAX_WAITING and not _make_room(lane, query.started_s)
         ):
-            route.counters.refused += 1
+            lane.counters.refused += 1
             miss(query, Miss.OVERLOADED)
             return False
-        if route.timer is None:
-            self._arm(route, query.deadline_s)
+        if lane.timer is None:
+            self._arm(lane, query.deadline_s)
         return True
 
-    def _arm(self, route: Route, deadline_s: float) -> None:
+    def _arm(self, lane: Lane, deadline_s: float) -> None:
         delay_s = max(deadline_s - self.clock(), TIMER_GRAIN_S)
-        route.watch_from = MAX_WAITING
-        route.timer = asyncio.get_running_loop().call_later(delay_s, self._on_deadline, route)
+        lane.watch_from = MAX_WAITING
+        lane.timer = asyncio.get_running_loop().call_later(delay_s, self._on_deadline, lane)
 
-    def _on_deadline(self, route: Route) -> None:
+    def _on_deadline(self, lane: Lane) -> None:
         """Default every query whose deadline has passed, and wait for the next."""
         now_s = self.clock()
-        waiting = route.waiting
+        waiting = lane.waiting
         try:
             left = MISSES_A_TURN  # the rest have a turn of the loop of their own
             while left and waiting and (waiting[0].is_done or waiting[0].deadline_s <= now_s):
                 query = waiting.popleft()
                 if not query.is_done:
                     left -= 1
-                    route.lost += 1
+                    lane.lost += 1
                     time_out(query)
         finally:
             # Not before the loop: a miss may start the next query of its connection, which must
             # not arm a timer of its own.
-            route.timer = None
-            route.watch_from = 0
+            lane.timer = None
+            lane.watch_from = 0
             if waiting:
-                self._arm(route, waiting[0].deadline_s)
+                self._arm(lane, waiting[0].deadline_s)
 
     def cancel(self, query: Query) -> None:
         """Free a query's place: its caller has hung up. Its batch-mates notice nothing."""
         query.is_done = True
-        query.route.lost += 1
-        prune(query.route.waiting)
+        query.lane.lost += 1
+        prune(query.lane.waiting)
 
     def disown(self, owner: object) -> None:
         """Take back all queries of a caller that has been told of a fault instead of their answers.
@@ -231,7 +229,7 @@ class Engine:
         route = self.by_name.pop(name)
         route.is_open = False
         for dispatcher in self.dispatchers.values():
-            dispatcher.forget_route(route)
+            dispatcher.forget_lane(route)
         for path in _paths(name):
             del self.routes[path]
 
@@ -246,9 +244,17 @@ class Engine:
         for version_id, dispatcher in self.dispatchers.items():
             dispatcher.set_slo(tightest.get(version_id, DEFAULT_SLO_S))
 
+    def fold(self) -> None:
+        """Count what the query path only notes. Called once a second, and before figures."""
+        for route in self.by_name.values():
+            route.fold()
+        for dispatcher in self.dispatchers.values():
+            dispatcher.fold()
+
     def _tick(self) -> None:
         self._ticker = asyncio.get_running_loop().call_later(1.0, self._tick)
         now_s = self.clock()
+        self.fold()
         for route in self.by_name.values():
             route.counters.tick(now_s)
         for dispatcher in self.dispatchers.values():
@@ -270,19 +276,19 @@ def default_json(text: str | None) -> bytes | None:
         return json.dumps(text).encode()
 
 
-def _make_room(route: Route, now_s: float) -> bool:
+def _make_room(lane: Lane, now_s: float) -> bool:
     """Drop answered queries from a full line; False when it is full of unanswered ones.
 
     One stuck head may hold many answered queries behind it. Looking costs time in proportion to
     the line, so a line just found full is taken to be full for a moment.
     """
-    if now_s < route.full_until_s:
+    if now_s < lane.full_until_s:
         return False
-    alive = [query for query in route.waiting if not query.is_done]
-    route.waiting.clear()
-    route.waiting.extend(alive)
+    alive = [query for query in lane.waiting if not query.is_done]
+    lane.waiting.clear()
+    lane.waiting.extend(alive)
     if len(alive) > MAX_WAITING // 2:
-        route.full_until_s = now_s + FULL_FOR_S
+        lane.full_until_s = now_s + FULL_FOR_S
     return len(alive) < MAX_WAITING
 
 

@@ -89,3 +89,7 @@ class Figures(Protocol):
     def clock(self) -> Clock:
         """The clock of the rates."""
         ...
+
+    def fold(self) -> None:
+        """Bring all counters up to now. Called before they are read."""
+        ...

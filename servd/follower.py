@@ -88,6 +88,7 @@ class Follower:
     def report(self) -> Report:
         """Return what was counted since the last report."""
         engine = self.engine
+        engine.fold()
         links = self._links
         evictions, self._evictions = (
             engine.cache.evictions - self._evictions,

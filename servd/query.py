@@ -6,15 +6,13 @@ The objects here are made for each query, so they hold slots and no behaviour be
 import enum
 import json
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
 from servd import faults
 from servd.datatypes import End
-
-if TYPE_CHECKING:
-    from servd.route import Route
+from servd.metrics import Counters
 
 
 class Miss(enum.Enum):
@@ -114,16 +112,38 @@ class Sink(Protocol):
         """Take an exception of one of the calls above; who else waits must not notice it."""
 
 
+class Lane:
+    """What queries share with the others of whoever asks them: an application (route.py).
+
+    `waiting` holds the unanswered queries in the order of their deadlines, which is the order of
+    arrival because a lane has one objective; answered ones stay in it until they reach its head.
+    From a length of `watch_from` on, a new query needs a look: 0 while no timer runs for their
+    deadlines. `lost` counts those that ended without an output since a dispatcher last sent all
+    that waited. While `full_until_s` is ahead, nobody need look again whether there is room.
+    """
+
+    __slots__ = ("counters", "full_until_s", "lost", "slo_s", "timer", "waiting", "watch_from")
+
+    def __init__(self, slo_s: float) -> None:
+        self.slo_s = slo_s
+        self.counters = Counters()
+        self.waiting: deque[Query] = deque()
+        self.lost = 0
+        self.full_until_s = 0.0
+        self.timer: object | None = None
+        self.watch_from = 0
+
+
 class Query(msgspec.Struct, eq=False):
     """One input with its deadline.
 
-    `row` is the input's bytes as docs/protocol.md sends them, `index` its place in its request,
-    `started_s` on the monotonic clock. `followers` are queries for the same row that wait for
-    this one's output, `is_hit` says that it came from the cache. `lost` tells of the replicas that
-    ended while they computed it. A Struct, as it is made in C: no frame for each query.
+    `lane` is whose it is, `row` the input's bytes as docs/protocol.md sends them, `index` its
+    place in its request, `started_s` on the monotonic clock. `followers` are queries for the same
+    row that wait for this one's output, `is_hit` says that it came from the cache. `lost` tells of
+    the replicas that ended while they computed it. A Struct, as it is made in C: without a frame.
     """
 
-    route: "Route"
+    lane: Lane
     row: bytes
     sink: Sink
     index: int
@@ -136,7 +156,7 @@ class Query(msgspec.Struct, eq=False):
     @property
     def deadline_s(self) -> float:
         """When the caller is answered at the latest."""
-        return self.started_s + self.route.slo_s
+        return self.started_s + self.lane.slo_s
 
     def lose(self, end: End) -> Lost:
         """Note that the replica that was computing it has ended."""
@@ -182,7 +202,7 @@ class Batch:
 def answer(query: Query, output: bytes, now_s: float) -> None:
     """Give a query its output and count it."""
     query.is_done = True
-    query.route.counters.answered(int((now_s - query.started_s) * 1e6))
+    query.lane.counters.answered(int((now_s - query.started_s) * 1e6))
     try:
         query.sink.on_output(query, output)
     except Exception as error:  # noqa: BLE001 - others wait behind it
@@ -190,8 +210,8 @@ def answer(query: Query, output: bytes, now_s: float) -> None:
 
 
 def count_answers(queries: list[Query], now_s: float) -> None:
-    """Count the queries of one application's batch that are about to be answered, all at once."""
-    counters = queries[0].route.counters
+    """Count the queries of one lane's batch that are about to be answered, all at once."""
+    counters = queries[0].lane.counters
     started = [query.started_s for query in queries if not query.is_done]
     if started and started[0] == started[-1]:
         # They are in the order in which they came, so all came in one tick.
@@ -229,14 +249,14 @@ def time_out(query: Query) -> None:
 def miss(query: Query, why: Why) -> None:
     """Tell a query's caller why there is no output, and count it."""
     query.is_done = True
-    counters = query.route.counters
+    counters = query.lane.counters
     if why in _ALWAYS_ERRORS:
         counters.failures += 1
     else:
         counters.queries += 1
         counters.defaults += 1
     if why.kind is Miss.TIMED_OUT:
-        counters.latency.add(int(query.route.slo_s * 1e6))
+        counters.latency.add(int(query.lane.slo_s * 1e6))
     try:
         query.sink.on_miss(query, why)
     except Exception as error:  # noqa: BLE001 - others wait behind it

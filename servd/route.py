@@ -3,13 +3,11 @@
 A route outlives changes of its application's model; it is thrown away when the application is.
 """
 
-from collections import deque
 from math import inf
 
 from servd.datatypes import Application, InputType
 from servd.dispatcher import Dispatcher
-from servd.metrics import Counters
-from servd.query import Query
+from servd.query import Lane
 
 PATIENCE = 0.15
 """Share of the objective that the event loop may be behind before queries are shed.
@@ -19,64 +17,46 @@ At 0.15 the goodput at 1.2 times the peak is 85 % of the peak, at 0.2 it is 55 %
 """
 
 
-class Route:
-    """An application as the query path sees it.
+class Route(Lane):
+    """An application as the query path sees it, and the lane of its queries.
 
-    `dispatcher` is the current version's, or None. `waiting` holds the unanswered queries in the
-    order of their deadlines, which is the order of arrival because an application has one
-    objective; answered ones stay in it until they reach its head. From a length of `watch_from` on,
-    a new query needs a look: 0 while no timer runs for their deadlines. `lost` counts those that
-    ended without an output since the dispatcher last sent all that waited. While the event loop is
-    behind by more than `patience_s`, queries are shed: refused before they are read.
+    `dispatcher` is the current version's, or None. While the event loop is behind by more than
+    `patience_s`, queries are shed: refused before they are read. `body_hits` and `shed` are what
+    the query path only counts up; `fold` adds them to the counters.
     """
 
     __slots__ = (
-        "_counters",
         "application",
         "body_hits",
         "default",
         "dispatcher",
-        "full_until_s",
         "input_type",
         "is_open",
-        "lost",
         "model",
         "name",
         "patience_s",
-        "row_bytes",
         "shed",
-        "slo_s",
-        "timer",
         "versions",
-        "waiting",
-        "watch_from",
     )
 
     def __init__(self, application: Application, default: bytes | None) -> None:
+        super().__init__(0.0)
         self.body_hits = 0
         self.shed = 0
-        self._counters = Counters()
-        self.waiting: deque[Query] = deque()
         self.is_open = True
-        self.lost = 0
-        self.full_until_s = 0.0
-        self.timer: object | None = None
-        self.watch_from = 0
         self.dispatcher: Dispatcher | None = None
         self.model: str | None = None
         self.versions: dict[str, Dispatcher] = {}
         self.update(application, default)
 
-    @property
-    def counters(self) -> Counters:
-        """What it has done, with what the query path only counts up: hits by body, and shed."""
+    def fold(self) -> None:
+        """Count the hits by body and what was shed. Called once a second, and before figures."""
         hits, self.body_hits = self.body_hits, 0
         if hits:
-            self._counters.known(hits)
+            self.counters.known(hits)
         shed, self.shed = self.shed, 0
         if shed:
-            self._counters.refuse(shed)
-        return self._counters
+            self.counters.refuse(shed)
 
     def update(self, application: Application, default: bytes | None) -> None:
         """Take an application's settings; `default` is its default output as a JSON text."""

@@ -105,6 +105,9 @@ class Totals:
         else:
             self._gauges.pop(report.frontend, None)
 
+    def fold(self) -> None:
+        """Do nothing: each front end brings its own up to date for a report."""
+
     def history(self) -> Report:
         """Return all that was counted: what a new frontend has to begin with."""
         return Report(

@@ -9,6 +9,7 @@ from servd.query import OF_THE_MODEL, Query, Why
 if TYPE_CHECKING:
     from servd.engine import Engine
     from servd.http.query import QueryConnection
+    from servd.route import Route
 
 Part = bytes | list[Piece]
 """The answer to one input, in pieces where its output is long."""
@@ -24,10 +25,22 @@ class BatchAnswer:
     An input_batch of exactly one gives the bare object, as Clipper did.
     """
 
-    __slots__ = ("_connection", "_first_id", "_is_long", "_missing", "_parts", "_status", "queries")
+    __slots__ = (
+        "_connection",
+        "_first_id",
+        "_is_long",
+        "_missing",
+        "_parts",
+        "_route",
+        "_status",
+        "queries",
+    )
 
-    def __init__(self, connection: "QueryConnection", first_id: int, count: int) -> None:
+    def __init__(
+        self, connection: "QueryConnection", route: "Route", first_id: int, count: int
+    ) -> None:
         self._connection = connection
+        self._route = route
         self._first_id = first_id
         self._missing = count
         self._parts: list[Part] = [b""] * count
@@ -49,8 +62,8 @@ class BatchAnswer:
         """Keep one default, or one error object where there is no default."""
         query_id = self._first_id + query.index
         if miss.kind in OF_THE_MODEL:
-            self._connection.note_failed(query, miss, query_id)
-        status, part = clipper.miss_object(query_id, query.route, miss, query.row)
+            self._connection.note_failed(self._route, miss, query_id)
+        status, part = clipper.miss_object(query_id, self._route, miss, query.row)
         # An answer with at least one prediction or default is a 200; the rest say so themselves.
         self._status = 200 if 200 in (status, self._status) else status
         self._keep(query.index, part)

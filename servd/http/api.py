@@ -239,6 +239,7 @@ class Api:
         return response
 
     async def _list_replicas(self, _request: web.Request) -> web.Response:
+        self._services.engine.fold()
         rows = self._services.supervisor.statuses()
         return json_answer([self._with_defaults(row) for row in rows])
 

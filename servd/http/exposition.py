@@ -37,6 +37,7 @@ _SHARES = (0.0, 0.5, 0.95, 0.99)
 def clipper_metrics(figures: Figures) -> Rendering:
     """Return Clipper's metrics document; all values are texts, as there."""
     now_s = figures.clock()
+    figures.fold()
     groups = _Groups()
     lookups = hits = total = 0
     rate = 0.0
@@ -134,6 +135,7 @@ def _deviation(buckets: list[tuple[int, int]], mean: float) -> float:
 
 def prometheus_metrics(figures: Figures) -> Rendering:
     """Return the metrics in Prometheus' text format."""
+    figures.fold()
     lines: list[str] = []
     texts: list[bytes] = []
     for families in (_applications, _versions):

@@ -179,7 +179,7 @@ class LongBatch(BatchAnswer):
     def __init__(
         self, connection: "QueryConnection", engine: "Engine", first_id: int, asked: Asked
     ) -> None:
-        super().__init__(connection, first_id, asked.count)
+        super().__init__(connection, asked.route, first_id, asked.count)
         self._engine = engine
         self._asked = asked
         self._rows: Iterator[tuple[int, bytes]] = iter(enumerate(asked.rows))
@@ -228,7 +228,7 @@ class LongBatch(BatchAnswer):
     def _give_up(self, at: int) -> None:
         for query in self.queries[at : at + TURN_ROWS]:
             if not query.is_done and not self._is_ended:
-                query.route.lost += 1
+                query.lane.lost += 1
                 miss(query, Miss.TIMED_OUT)
         if at + TURN_ROWS < len(self.queries) and not self._is_ended:
             asyncio.get_running_loop().call_soon(self._give_up, at + TURN_ROWS)

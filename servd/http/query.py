@@ -52,7 +52,10 @@ _TOO_MANY = (
 class QueryConnection(RequestReader):
     """One client. It is the sink of its single queries; `BatchAnswer` is that of an input_batch."""
 
-    __slots__ = ("_is_last", "_page_form", "_pieces", "_query", "_query_id", "_unsent")
+    __slots__ = ("_asked", "_is_last", "_page_form", "_pieces", "_query", "_query_id", "_unsent")
+
+    _asked: "Route"
+    """Of the request that is answered; set before its queries are asked."""
 
     def __init__(self, server: "QueryServer") -> None:
         super().__init__(server)
@@ -139,6 +142,7 @@ class QueryConnection(RequestReader):
     def predict(self, route: "Route", body: bytes) -> None:
         """Answer a body that was seen before without reading its JSON; else submit its queries."""
         self.is_busy = True
+        self._asked = route
         server = self._server
         self._query_id = server.next_id
         dispatcher = route.dispatcher
@@ -208,7 +212,7 @@ class QueryConnection(RequestReader):
             self._query = turns = LongBatch(self, server.engine, first_id, asked)
             turns.go_on()
             return
-        self._query = batch = BatchAnswer(self, first_id, count)
+        self._query = batch = BatchAnswer(self, asked.route, first_id, count)
         submit = server.engine.submit
         for index, row in enumerate(asked.rows):
             query = submit(asked.route, asked.dispatcher, row, batch, index)
@@ -266,6 +270,7 @@ class QueryConnection(RequestReader):
             LongFeedback(self) if request.is_feedback else LongRequest(self, server.engine, route)
         )
         self._query = long
+        self._asked = route
         job = Job(
             input_type=route.input_type,
             encoding=request.encoding.decode("latin-1"),
@@ -300,12 +305,12 @@ class QueryConnection(RequestReader):
     def on_miss(self, query: Query, miss: Why) -> None:
         """Write the default output or an error."""
         if miss.kind in OF_THE_MODEL:
-            self.note_failed(query, miss, self._query_id)
-        self._answer_miss(*clipper.miss_object(self._query_id, query.route, miss, query.row))
+            self.note_failed(self._asked, miss, self._query_id)
+        self._answer_miss(*clipper.miss_object(self._query_id, self._asked, miss, query.row))
 
-    def note_failed(self, query: Query, miss: Why, query_id: int) -> None:
+    def note_failed(self, route: "Route", miss: Why, query_id: int) -> None:
         """Have the log name a query that its model failed on. Called for each place of a batch."""
-        self._server.failed.note(query.route, miss, query_id)
+        self._server.failed.note(route, miss, query_id)
 
     def _answer_miss(self, status: int, body: bytes) -> None:
         if status == 200 and self._is_plain:

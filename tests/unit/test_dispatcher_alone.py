@@ -320,11 +320,11 @@ def test_an_application_that_goes_keeps_its_queue_while_it_is_not_empty():
         for number in range(3):
             world.ask(0, number)
         await turn()
-        dispatcher.forget_route(route)
+        dispatcher.forget_lane(route)
         assert route in dispatcher._queues
         world.reply(0)
-        dispatcher.forget_route(route)
-        dispatcher.forget_route(route)
+        dispatcher.forget_lane(route)
+        dispatcher.forget_lane(route)
         assert route not in dispatcher._queues
 
     played(story)
