@@ -45,6 +45,7 @@ def test_the_third_query_is_answered_from_its_body():
         cache.rows.young.clear()
         assert (await served.predict(body))[1]["output"] == 3.0
         assert len(replica.batches) == 1
+        served.engine.fold()
         counters = served.engine.by_name["app"].counters
         assert (counters.queries, counters.cache_hits) == (5, 4)
 

@@ -27,6 +27,7 @@ def test_while_the_loop_is_behind_a_query_is_shed(default):
                     assert refused.json["default_explanation"] == Miss.OVERLOADED.value
                 status, answer = await served.predict({"input": [1]})
                 assert (status, answer["output"], answer["query_id"]) == (200, 1.0, 1)
+                served.engine.fold()
                 counters = served.engine.by_name["app"].counters
                 assert (counters.queries, counters.refused, counters.defaults) == (2, 1, 1)
 
