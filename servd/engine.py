@@ -59,6 +59,27 @@ class Engine:
 
     # --- the story ---
 
+    def ask(
+        self, route: Route, row: bytes, sink: Sink, index: int = 0, version: str | None = None
+    ) -> Query:
+        """Start a query of an application; which version answers it is decided here.
+
+        Args:
+            route: the application.
+            row: the input as docs/protocol.md sends it.
+            sink: hears the output or the miss, now or by the deadline at the latest.
+            index: the input's place in its request.
+            version: the one that is to answer, where the caller says so.
+
+        Raises:
+            NoSuchVersionError: there is no such version.
+        """
+        if version is not None:
+            return self.submit(route, route.named(version), row, sink, index)
+        if route.selection is not None:
+            return route.selection.ask(self, route, row, sink, index)
+        return self.submit(route, route.dispatcher, row, sink, index)
+
     def submit(
         self, lane: Lane, dispatcher: Dispatcher | None, row: bytes, sink: Sink, index: int = 0
     ) -> Query:
@@ -217,13 +238,13 @@ class Engine:
         else:
             route.update(application, default)
         linked = state.links.get(name, ())
-        route.model = linked[0] if linked else None
-        route.versions = {
+        model = linked[0] if linked else None
+        versions = {
             version_id.version: self.dispatchers[version_id]
             for version_id in state.versions
-            if version_id.model == route.model
+            if version_id.model == model
         }
-        route.dispatcher = route.versions.get(state.current.get(route.model or "", ""))
+        route.serve(model, versions, state.current.get(model or ""))
 
     def _remove_route(self, name: str) -> None:
         route = self.by_name.pop(name)

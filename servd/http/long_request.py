@@ -16,7 +16,6 @@ from servd.http.long_bodies import LongRows, Reading
 from servd.query import Miss, Query, Why, miss
 
 if TYPE_CHECKING:
-    from servd.dispatcher import Dispatcher
     from servd.engine import Engine
     from servd.http.query import QueryConnection
     from servd.route import Route
@@ -34,7 +33,7 @@ class Asked:
     """Several inputs for a version of an application, to be answered by `deadline_s`."""
 
     route: "Route"
-    dispatcher: "Dispatcher | None"
+    version: str | None
     rows: Iterable[bytes]
     count: int
     deadline_s: float
@@ -88,14 +87,15 @@ class LongRequest:
 
     def _submit(self, read: LongRows) -> None:
         connection, route = self._connection, self._route
-        dispatcher = clipper.dispatcher_for(route, read.version)
+        if read.version is not None:
+            route.named(read.version)
         if read.is_batch:
             self._timer.cancel()
-            connection.start_batch(Asked(route, dispatcher, read, read.count, self.deadline_s))
+            connection.start_batch(Asked(route, read.version, read, read.count, self.deadline_s))
             return
         connection.take_id()
         (row,) = read
-        query = self._engine.submit(route, dispatcher, row, self)
+        query = self._engine.ask(route, row, self, version=read.version)
         if not query.is_done:
             self._query = query
 
@@ -217,7 +217,7 @@ class LongBatch(BatchAnswer):
             query = Query(asked.route, row, self, index, self.deadline_s - asked.route.slo_s)
             miss(query, Miss.TIMED_OUT)
             return
-        query = self._engine.submit(asked.route, asked.dispatcher, row, self, index)
+        query = self._engine.ask(asked.route, row, self, index, asked.version)
         if not query.is_done:
             self.queries.append(query)
 

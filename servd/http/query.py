@@ -32,11 +32,11 @@ from servd.http.reading import RequestReader
 from servd.http.wire import JSON
 from servd.long_bytes import Piece
 from servd.query import OF_THE_MODEL, Miss, Query, Why
+from servd.route import NoSuchVersionError, Route
 
 if TYPE_CHECKING:
     from servd.dispatcher import Dispatcher
     from servd.http.server import QueryServer
-    from servd.route import Route
 
 OVERDUE_S = 5.0
 """A query without an answer so long after its deadline is one that was lost: see server.py."""
@@ -54,7 +54,7 @@ class QueryConnection(RequestReader):
 
     __slots__ = ("_asked", "_is_last", "_page_form", "_pieces", "_query", "_query_id", "_unsent")
 
-    _asked: "Route"
+    _asked: Route
     """Of the request that is answered; set before its queries are asked."""
 
     def __init__(self, server: "QueryServer") -> None:
@@ -139,7 +139,7 @@ class QueryConnection(RequestReader):
         else:
             self.predict(route, request.body)
 
-    def predict(self, route: "Route", body: bytes) -> None:
+    def predict(self, route: Route, body: bytes) -> None:
         """Answer a body that was seen before without reading its JSON; else submit its queries."""
         self.is_busy = True
         self._asked = route
@@ -166,7 +166,7 @@ class QueryConnection(RequestReader):
                 self._predict_asked(route, row)
                 return
             server.next_id += 1
-            query = server.engine.submit(route, dispatcher, row, self)
+            query = server.engine.ask(route, row, self)
             if not query.is_done:
                 self._query = query
             elif query.is_hit and dispatcher is not None:
@@ -175,23 +175,28 @@ class QueryConnection(RequestReader):
         except Exception as error:  # noqa: BLE001 - the boundary of a request
             self.on_error(error)
 
-    def _shed(self, route: "Route", dispatcher: "Dispatcher") -> None:
+    def _shed(self, route: Route, dispatcher: "Dispatcher") -> None:
         """Refuse a query that has waited for too long to be read, for as little as possible."""
         self._server.next_id += 1
         route.shed += 1
         dispatcher.tick.count()
         self._answer_miss(*clipper.miss_object(self._query_id, route, Miss.OVERLOADED))
 
-    def _predict_asked(self, route: "Route", asked: clipper.Asked) -> None:
-        """Submit several inputs, or one for a version; RequestError where there is no such."""
+    def _predict_asked(self, route: Route, asked: clipper.Asked) -> None:
+        """Ask for several inputs, or for one of a version.
+
+        Raises:
+            NoSuchVersionError: there is none; nothing has been begun then.
+        """
         rows, version = asked
-        dispatcher = clipper.dispatcher_for(route, version)
+        if version is not None:
+            route.named(version)
         if isinstance(rows, list):
             slo_s = self._server.engine.clock() + route.slo_s
-            self.start_batch(Asked(route, dispatcher, rows, len(rows), slo_s))
+            self.start_batch(Asked(route, version, rows, len(rows), slo_s))
             return
         self.take_id()
-        query = self._server.engine.submit(route, dispatcher, rows, self)
+        query = self._server.engine.ask(route, rows, self, version=version)
         if not query.is_done:
             self._query = query
 
@@ -213,9 +218,9 @@ class QueryConnection(RequestReader):
             turns.go_on()
             return
         self._query = batch = BatchAnswer(self, asked.route, first_id, count)
-        submit = server.engine.submit
+        ask = server.engine.ask
         for index, row in enumerate(asked.rows):
-            query = submit(asked.route, asked.dispatcher, row, batch, index)
+            query = ask(asked.route, row, batch, index, asked.version)
             if not query.is_done:
                 batch.queries.append(query)
 
@@ -263,7 +268,7 @@ class QueryConnection(RequestReader):
             except (BusyError, OSError):
                 raise BodyError(503, "too many long bodies are read; try again later") from None
 
-    def _read_long(self, route: "Route", request: Request, body: LongBody) -> None:
+    def _read_long(self, route: Route, request: Request, body: LongBody) -> None:
         """Have a long body read; what it holds is submitted, or answered, after that."""
         server = self._server
         long: LongRequest | LongFeedback = (
@@ -308,7 +313,7 @@ class QueryConnection(RequestReader):
             self.note_failed(self._asked, miss, self._query_id)
         self._answer_miss(*clipper.miss_object(self._query_id, self._asked, miss, query.row))
 
-    def note_failed(self, route: "Route", miss: Why, query_id: int) -> None:
+    def note_failed(self, route: Route, miss: Why, query_id: int) -> None:
         """Have the log name a query that its model failed on. Called for each place of a batch."""
         self._server.failed.note(route, miss, query_id)
 
@@ -409,6 +414,8 @@ class QueryConnection(RequestReader):
 
     def on_error(self, error: Exception) -> None:
         """Answer for what a body or its queries led to."""
+        if isinstance(error, NoSuchVersionError):
+            error = clipper.no_such_version(error)
         if isinstance(error, RequestError):
             self.respond(error.status, clipper.error_object(error.error, error.cause))
         else:

@@ -19,8 +19,7 @@ from servd.quantities import counted
 from servd.query import Miss, Why
 
 if TYPE_CHECKING:
-    from servd.dispatcher import Dispatcher
-    from servd.route import Route
+    from servd.route import NoSuchVersionError, Route
 
 LARGE_BODY_BYTES = 1024
 """From this size on, a numeric body goes through simdjson's buffer: at 784 numbers that takes
@@ -286,19 +285,7 @@ def error_object(error: str, cause: str, query_id: int | None = None) -> bytes:
     return json.dumps(body).encode()
 
 
-def dispatcher_for(route: "Route", version: str | None) -> "Dispatcher | None":
-    """Return the version that a request names, or the current one; None where no model is linked.
-
-    Raises:
-        RequestError: the linked model has no such version.
-    """
-    if version is None:
-        return route.dispatcher
-    found = route.versions.get(version)
-    if found is None and route.model is not None:
-        raise RequestError(
-            400,
-            "Query processing error",
-            f"Requested version: {version} does not exist for model: {route.model}",
-        )
-    return found
+def no_such_version(error: "NoSuchVersionError") -> RequestError:
+    """Return how a query is refused that names a version which is not there."""
+    cause = f"Requested version: {error.version} does not exist for model: {error.model}"
+    return RequestError(400, "Query processing error", cause)
