@@ -87,15 +87,15 @@ class Deployer:
         self._config = config
         self._loading: set[VersionId] = set()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        registry.subscribe(self._on_change)
 
     def apply(self) -> None:
-        """Show the registry's state to the engine and the supervisor."""
+        """Show the registry's state to the engine and the supervisor. Called at the start."""
         self._engine.apply(self._registry.state)
         self._supervisor.apply(self._registry.state)
 
-    async def _show(self) -> None:
+    def _on_change(self, _before: RegistryState, _after: RegistryState) -> None:
         self.apply()
-        await self._settled()
 
     async def deploy(self, request: DeployRequest, report: Report) -> DeployEvent:
         """Make a new version live; return the last event, which is live or unchanged.
@@ -155,32 +155,32 @@ class Deployer:
         linked = f" on {', '.join(models)}" if models else ""
         with audit.change(f"create the application {app.name}{linked}"):
             await self._registry.add_application(app, models)
-            await self._show()
+            await self._settled()
 
     async def remove_application(self, name: str) -> None:
         """Remove an application and its links."""
         with audit.change(f"remove the application {name}"):
             await self._registry.remove_application(name)
-            await self._show()
+            await self._settled()
 
     async def link(self, app: str, model: str) -> None:
         """Link a model to an application."""
         with audit.change(f"link {model} to {app}"):
             await self._registry.add_link(app, model)
-            await self._show()
+            await self._settled()
 
     async def unlink(self, app: str, model: str) -> None:
         """Remove a link."""
         with audit.change(f"unlink {model} from {app}"):
             await self._registry.remove_link(app, model)
-            await self._show()
+            await self._settled()
 
     async def register_version(self, version: ModelVersion) -> None:
         """Register a version without running it, and make it current (Clipper's add_model)."""
         with audit.change(f"register {version.id}"):
             async with self._lock(version.model):
                 await self._registry.add_version(version)
-                await self._show()
+                await self._settled()
 
     async def set_current(self, model: str, version: str) -> None:
         """Make a version current once it has a ready replica; one without files at once."""
@@ -223,7 +223,7 @@ class Deployer:
                 if not is_forced:
                     rules.check_version_unused(self._registry.state, found.id)
                 await self._registry.remove_version(model, version)
-                await self._show()
+                await self._settled()
                 await self._end(found)
 
     async def remove_model(self, model: str, *, is_forced: bool) -> None:
@@ -239,7 +239,7 @@ class Deployer:
                     rules.check_model_unused(self._registry.state, model)
                 gone = [v for v in self._registry.state.versions.values() if v.model == model]
                 await self._registry.remove_model(model)
-                await self._show()
+                await self._settled()
                 for version in gone:
                     await self._end(version)
 
@@ -320,7 +320,7 @@ class Deployer:
         finally:
             # Not by the exception: a deployment that is cancelled while it is written is live.
             if version.id in self._registry.state.versions:
-                await self._show()
+                await self._settled()
             else:
                 await self._supervisor.stop_version(version.id)
                 self._engine.forget(version.id)
@@ -338,7 +338,7 @@ class Deployer:
             return None
         if not names:
             return None
-        await self._show()
+        await self._settled()
         listed = ", ".join(f"{model}:{name}" for name in names)
         kept = "versions of a model stay up" if warm > 1 else "version of a model stays up"
         log.info("%s stopped: the last %d %s", listed, warm, kept)
@@ -349,7 +349,7 @@ class Deployer:
             # The same number too: replicas that had failed for good are launched again.
             await self._supervisor.ensure(found, count, fail_fast=True)
         await self._registry.set_replicas(found.model, found.version, count)
-        await self._show()
+        await self._settled()
         if count < found.replicas:
             await self._supervisor.scale(found.id, count)
 
@@ -363,7 +363,7 @@ class Deployer:
             is_linked = plan.version.model in state.links.get(app.name, ())
             if not is_linked or state.applications.get(app.name) != app:
                 await self._registry.put_application(app, plan.version.model)
-                await self._show()
+                await self._settled()
         known = f"already deployed as {version.id}: the same files and options"
         message = self._not_current(version.id) or known
         return self._last_event("unchanged", plan, "; ".join([message, *changed]))
@@ -398,7 +398,7 @@ class Deployer:
             if self._supervisor.ready_count(found.id) < wanted:
                 await self._supervisor.ensure(found, wanted, fail_fast=True)
         await self._registry.set_current(model, version, replicas=wanted)
-        await self._show()
+        await self._settled()
 
     async def _end(self, version: ModelVersion) -> None:
         await self._supervisor.stop_version(version.id)

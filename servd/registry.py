@@ -5,11 +5,11 @@ seen: `state` is replaced as a whole and never changed in place, so a reader nee
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from servd import names, store
+from servd import faults, names, store
 from servd import registry_rules as rules
 from servd.datatypes import Application, ModelVersion, RegistryState, VersionId
 from servd.errors import (
@@ -19,6 +19,9 @@ from servd.errors import (
 )
 from servd.store import Change, Store
 
+OnChange = Callable[[RegistryState, RegistryState], None]
+"""Takes the state before a change and the one after it."""
+
 
 class Registry:
     """The registry over a store. Mutators run one at a time and raise the errors of errors.py."""
@@ -26,11 +29,20 @@ class Registry:
     def __init__(self, database: Store) -> None:
         self._store = database
         self._lock = asyncio.Lock()
+        self._subscribers: list[OnChange] = []
         self.state = RegistryState()
 
     async def load(self) -> None:
         """Read the state from the store; the daemon calls it once at its start."""
         self.state = await self._store.load()
+
+    def subscribe(self, on_change: OnChange) -> None:
+        """Have every change told once it is kept, in the order in which they were made.
+
+        Subscribers are told before whoever made the change goes on, those first that came first.
+        What one of them raises is logged: the change stands, and the others hear of it.
+        """
+        self._subscribers.append(on_change)
 
     @property
     def bundles(self) -> set[str | None]:
@@ -195,6 +207,11 @@ class Registry:
                 # What is on the disk must be what is in memory, whoever stopped waiting for it.
                 is_cancelled = True
         writing.result()
-        self.state = new
+        before, self.state = self.state, new
+        for on_change in self._subscribers:
+            try:
+                on_change(before, new)
+            except Exception as error:  # noqa: BLE001 - the change is made, and others wait for it
+                faults.report("a change of the registry was not taken note of", error)
         if is_cancelled:
             raise asyncio.CancelledError

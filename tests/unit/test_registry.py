@@ -1,6 +1,7 @@
 """The registry over a real store: its rules, and that memory and disk agree."""
 
 import asyncio
+import itertools
 
 import msgspec
 import pytest
@@ -277,3 +278,30 @@ def test_changes_made_at_once_all_count(run):
         await asyncio.gather(*(registry.remove_application(f"a{n}") for n in range(25)))
 
     assert len(run(scenario).applications) == 25
+
+
+def test_subscribers_hear_of_each_change_in_order(run, caplog):
+    """Once, after it is kept, also of what was cancelled; not of what was refused."""
+    heard = []
+
+    def confused(_before, _after):
+        raise LookupError("what is that?")
+
+    async def scenario(registry):
+        registry.subscribe(confused)
+        registry.subscribe(lambda before, after: heard.append((before, after)))
+        states = [registry.state]
+        for number in range(3):
+            await registry.add_application(app(f"a{number}"))
+            states.append(registry.state)
+        with pytest.raises(ApplicationExistsError, match="a1"):
+            await registry.add_application(app("a1"))
+        task = asyncio.create_task(registry.remove_application("a0"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        states.append(registry.state)
+        assert heard == list(itertools.pairwise(states))
+
+    run(scenario)
+    assert "a change of the registry was not taken note of: LookupError" in caplog.text
