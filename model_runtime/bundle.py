@@ -4,7 +4,6 @@ The CLI packs, the daemon unpacks and checks; nothing here runs or reads what is
 """
 
 import hashlib
-import io
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -63,13 +62,6 @@ def _content_digest(source: Path | bytes) -> bytes:
         return hashlib.sha256(source).digest()
     with source.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
-
-
-def pack(folder: Path) -> bytes:
-    """Return the bundle as the bytes of a tar; see `pack_to`."""
-    buffer = io.BytesIO()
-    pack_to(folder, buffer)
-    return buffer.getvalue()
 
 
 def pack_to(folder: Path, target: IO[bytes]) -> None:

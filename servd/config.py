@@ -243,7 +243,6 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
 }
 """Setting name (flag, variable and servd.toml key) → field of Config and parser of its value."""
 
-SETTING_NAMES: Final = tuple(_SETTINGS)
 _UNTOLD: Final = frozenset({"data_dir", "token"})
 
 

@@ -67,17 +67,6 @@ class Registry:
                 new = rules.with_link(new, app.name, model)
             await self._commit(changes, new)
 
-    async def update_application(self, app: Application) -> None:
-        """Replace an application; its links stay."""
-        async with self._lock:
-            if app.name not in self.state.applications:
-                raise ApplicationNotFoundError(app.name, self.state.applications)
-            for model in self.state.links.get(app.name, ()):
-                rules.check_link_type(self.state, app, model)
-            await self._commit(
-                [store.put_application(app)], rules.with_application(self.state, app)
-            )
-
     async def remove_application(self, name: str) -> None:
         """Remove an application and its links."""
         async with self._lock:

@@ -3,6 +3,7 @@
 # ruff: noqa: D102 - the methods are those of the seams, described there
 
 import asyncio
+import io
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -144,12 +145,19 @@ def version_of(number="1", **changes):
     return ModelVersion(**(fields | {"replicas": 1} | changes))
 
 
+def bundle_tar(folder: Path) -> bytes:
+    """Return the tar of a bundle."""
+    buffer = io.BytesIO()
+    bundles.pack_to(folder, buffer)
+    return buffer.getvalue()
+
+
 def make_bundle(folder: Path, source: str) -> tuple[str, bytes]:
     """Return the digest and the tar of a bundle of one function f."""
     (folder / "files").mkdir(parents=True)
     (folder / "files" / "f.py").write_text(source)
     write(Manifest(loader="python", file="f.py", kind="function", object="f"), folder)
-    return bundles.digest_of(folder), bundles.pack(folder)
+    return bundles.digest_of(folder), bundle_tar(folder)
 
 
 async def until(condition):

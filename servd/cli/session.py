@@ -62,8 +62,3 @@ class Session:
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
 """Gives a verb its Session as first argument."""
-
-
-def current_session() -> Session:
-    """Return the Session of the command that runs."""
-    return click.get_current_context().ensure_object(Session)

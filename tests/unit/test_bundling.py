@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from model_runtime.bundle import digest_of, pack
+from model_runtime.bundle import digest_of
 from model_runtime.manifest import Manifest
 from servd import names
 from servd.bundling import BundleOptions, BundlePlan, build, choose_name, packed, plan_bundle
 from servd.errors import TargetError
 from servd.finding.layout import Layout, plan_layout
 from servd.targets import Found, Target, parse_target
+from tests.replicas import bundle_tar
 
 
 @pytest.fixture
@@ -78,8 +79,8 @@ def test_what_is_sent_is_what_would_be_built(project, tmp_path_factory):
     digest = build(plan, folder)
     sent = packed(plan)
     assert sent.digest() == digest
-    assert b"".join(sent.chunks()) == pack(folder)
-    assert sent.size == len(pack(folder))
+    assert b"".join(sent.chunks()) == bundle_tar(folder)
+    assert sent.size == len(bundle_tar(folder))
 
 
 def test_the_description_counts_what_comes_along(project):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from servd.config import (
-    SETTING_NAMES,
+    _SETTINGS,
     Config,
     differing,
     is_loopback,
@@ -169,7 +169,7 @@ def test_no_setting_is_silently_left_out_of_what_a_running_daemon_is_compared_by
         apt=("g",),
     )
     told = settings_of(config)
-    assert set(SETTING_NAMES) - told.keys() == {"data_dir", "token"}
+    assert set(_SETTINGS) - told.keys() == {"data_dir", "token"}
     assert "pass" not in json.dumps(told)
     assert told["extra_index"] == ["https://packages.example/simple"]
     asked = {"requirements": Path("/r.txt"), "extra_index": (index,), "apt": ("h",)}

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_runtime.bundle import digest_of, pack, unpack
+from model_runtime.bundle import digest_of, unpack
 from servd.errors import BundleError
 from servd.packing import Packed
+from tests.replicas import bundle_tar
 
 LONG = "files/" + "/".join(["a" * 90] * 3) + "/é.py"
 
@@ -31,7 +32,7 @@ def test_it_is_what_a_folder_of_the_files_would_be(tmp_path_factory, files):
     of_memory = Packed.of(files.items())
     for packed in (of_disk, of_memory):
         tar = b"".join(packed.chunks())
-        assert tar == pack(folder)
+        assert tar == bundle_tar(folder)
         assert packed.size == len(tar)
         assert packed.digest() == digest_of(folder)
     unpack(io.BytesIO(tar), folder / "again", 10**6)

@@ -43,7 +43,7 @@ def test_every_protocol_tells_framework_version_and_features(tmp_path, model, pr
     assert found.sklearn_version == sklearn.__version__
     assert found.row_items == 3
     assert found.compression is None
-    assert (found.is_python2, found.needs_main, found.is_joblib) == (False, False, False)
+    assert (found.is_python2, found.needs_main) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,6 @@ def test_every_compression_of_joblib_is_read(tmp_path, model, compress, name):
     assert found.sklearn_version == sklearn.__version__
     assert found.row_items == 3
     assert "sklearn" in found.frameworks
-    assert found.is_joblib
 
 
 def test_a_truncated_pickle_tells_what_it_has(tmp_path, model):

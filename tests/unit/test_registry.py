@@ -65,7 +65,7 @@ async def refused(kind, change, message):
 
 
 def test_applications_are_added_updated_and_removed(run):
-    """An application exists once, can be changed, and goes with its links."""
+    """An application exists once, can be put in its place, and goes with its links."""
 
     async def scenario(registry):
         await registry.add_application(app())
@@ -74,15 +74,14 @@ def test_applications_are_added_updated_and_removed(run):
             registry.add_application(app()),
             "application 'a' already exists",
         )
-        await registry.update_application(app(slo_us=5))
-        assert registry.state.applications["a"].slo_us == 5
         await registry.add_version(version())
-        await registry.add_link("a", "m")
+        await registry.put_application(app(slo_us=5), "m")
+        assert registry.state.applications["a"].slo_us == 5
+        assert registry.state.links == {"a": ("m",)}
         await registry.remove_application("a")
         assert registry.state.links == {}
         gone = "Application 'a' does not exist"
         await refused(ApplicationNotFoundError, registry.remove_application("a"), gone)
-        await refused(ApplicationNotFoundError, registry.update_application(app()), gone)
         await registry.add_application(app())
 
     assert run(scenario).links == {}
@@ -222,7 +221,7 @@ def test_a_linked_model_keeps_its_type(run):
         new = version("3", input_type=InputType.STRINGS)
         await refused(TypeMismatchError, registry.add_version(new), message)
         with pytest.raises(TypeMismatchError, match="bytes"):
-            await registry.update_application(app(input_type=InputType.BYTES))
+            await registry.put_application(app(input_type=InputType.BYTES), "m")
 
     assert run(scenario).current == {"m": "2"}
 

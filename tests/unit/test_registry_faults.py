@@ -155,10 +155,10 @@ class Faults(RuleBasedStateMachine):
         """Add an application, linked to a model or not."""
         self.change(self.registry.add_application(app_of(name, kind), models), fault)
 
-    @rule(name=NAMES, kind=TYPES, slo_us=st.integers(1, 9), fault=faults)
-    def update_application(self, name, kind, slo_us, fault):
-        """Replace an application."""
-        self.change(self.registry.update_application(app_of(name, kind, slo_us)), fault)
+    @rule(name=NAMES, kind=TYPES, slo_us=st.integers(1, 9), model=MODELS, fault=faults)
+    def put_application(self, name, kind, slo_us, model, fault):
+        """Add or replace an application that is linked to a model."""
+        self.change(self.registry.put_application(app_of(name, kind, slo_us), model), fault)
 
     @rule(name=NAMES, fault=faults)
     def remove_application(self, name, fault):

