@@ -19,8 +19,8 @@ help: ## list the targets
 quickstart: $(STAMP) ## start a daemon, deploy an example, query it
 	@$(BIN)/python examples/quickstart.py
 
-# Three workers on two processors: the tests wait for processes more than they compute. What takes
-# longest is told, as it is what keeps everybody waiting.
+# Three workers on two processors: the tests wait for processes more than they compute, those of
+# containers still more. What takes longest is told, as it is what keeps everybody waiting.
 WORKERS := -n 3 --dist worksteal --durations=12 --durations-min=4
 
 ifdef COVERAGE
@@ -36,7 +36,7 @@ coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: $(STAMP) ## run all tests, most of them measured; fail where too little of the code was run
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(WORKERS) $(MEASURED)
-	$(BIN)/python -m pytest $(WORKERS) $(MEASURED:%=--ignore=%)
+	$(BIN)/python -m pytest $(WORKERS) -n 4 $(MEASURED:%=--ignore=%)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --fail-under=$(FLOOR)
 

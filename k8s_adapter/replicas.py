@@ -50,7 +50,10 @@ _STARTUP: Final = {
 }
 _READINESS: Final = {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2}
 _LIVENESS: Final = {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3}
-_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES: Final = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *("NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +244,7 @@ def _environment(version: Version) -> list[Object]:
     threads = str(max(1, math.ceil(version.cpus or 1)))
     return [
         {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own
-        *({"name": name, "value": threads} for name in _THREADS),
+        *({"name": name, "value": threads} for name in THREAD_VARIABLES),
     ]
 
 

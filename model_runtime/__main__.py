@@ -1,9 +1,7 @@
 """`python -m model_runtime`: one replica process. Launched by servd/launchers or by an image."""
 
 import argparse
-import ctypes
 import os
-import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from model_runtime.admission import KeyFileError, ReplicaKeys, read_replica_keys
 from model_runtime.carriers import TLS_SCHEME
+from model_runtime.contract import PARENT_VARIABLE, die_with_parent
 from model_runtime.health import parse_address
 from model_runtime.init import stand_in
 from model_runtime.loop import Options, Replica
@@ -19,15 +18,15 @@ from model_runtime.signals import StopSignal
 if TYPE_CHECKING:
     from model_runtime.tls import Identity
 
-PR_SET_PDEATHSIG = 1
-
 
 def main() -> int:
     """Run a replica; return the exit status."""
     status = stand_in()
     if status is not None:
         return status
-    _die_with_parent()
+    parent = os.environ.get(PARENT_VARIABLE)
+    if parent is not None:  # none in an image
+        die_with_parent(int(parent))
     _take_users_mask()
     stop = StopSignal()
     stop.install()
@@ -110,19 +109,6 @@ def _identity(folder: str) -> "Identity":
         return read_identity(Path(folder), "replica")
     except KeyFileError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _die_with_parent() -> None:
-    """End with the daemon that launched this replica, however it ends.
-
-    The launcher puts its pid into SERVD_PARENT_PID; without it (in an image) nothing is done.
-    """
-    parent = os.environ.get("SERVD_PARENT_PID")
-    if parent is None:
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(parent):  # it died before the line above
-        sys.exit(1)
 
 
 def _take_users_mask() -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from model_runtime import manifest as manifests
 from model_runtime.bundle import FILES_NAME, BundleFormatError
+from model_runtime.contract import distribution
 
 MODEL_ERRORS: Final = BaseException
 """What a call into a model may raise that is the model's failure and not the end of the replica:
@@ -27,28 +28,6 @@ _NO_FILE: Final = re.compile(
     re.IGNORECASE,
 )
 _MACHINERY: Final = re.compile(r"<frozen (importlib|runpy|zipimport)|/importlib/__init__\.py$")
-_DISTRIBUTIONS: Final = {
-    "attr": "attrs",
-    "bs4": "beautifulsoup4",
-    "cv2": "opencv-python-headless",
-    "dateutil": "python-dateutil",
-    "dotenv": "python-dotenv",
-    "fitz": "pymupdf",
-    "google.protobuf": "protobuf",
-    "jwt": "pyjwt",
-    "mpl_toolkits": "matplotlib",
-    "nacl": "pynacl",
-    "PIL": "pillow",
-    "pkg_resources": "setuptools",
-    "psycopg2": "psycopg2-binary",
-    "serial": "pyserial",
-    "skimage": "scikit-image",
-    "sklearn": "scikit-learn",
-    "skopt": "scikit-optimize",
-    "yaml": "pyyaml",
-    "zmq": "pyzmq",
-}
-"""Distributions that are called otherwise than the module they bring."""
 
 
 class ModelFault(Exception):  # noqa: N818  (a failure of the model, told in full)
@@ -150,7 +129,7 @@ def hint_for(error: BaseException, bundle_dir: Path | None) -> str:
 def _other_version_hint(module: str) -> str:
     """Return the hint for a module that the installed version of its package does not have."""
     top = module.partition(".")[0]
-    name = _DISTRIBUTIONS.get(top, top)
+    name = distribution(top)
     version = installed_version(name)
     if top == module or version == _NOT_INSTALLED:
         return ""
@@ -160,7 +139,9 @@ def _other_version_hint(module: str) -> str:
 def missing_module_hint(module: str) -> str:
     """Return how to get a module that is not installed."""
     top = module.partition(".")[0]
-    name = _DISTRIBUTIONS.get(module) or _DISTRIBUTIONS.get(top, top)
+    name = distribution(module)
+    if name == module:
+        name = distribution(top)
     return (
         f"if {top} is a file of yours: servd deploy … --include {top}.py; if it is a package: "
         f"pip install {name} in the environment servd runs in"

@@ -19,6 +19,7 @@ from model_runtime.attention import Attention
 from model_runtime.carriers import WAKE_MS
 from model_runtime.connection import ReplicaSocket, Work
 from model_runtime.content import Content
+from model_runtime.contract import EXIT_LOAD_FAILED
 from model_runtime.failure import MODEL_ERRORS, as_json, message_of
 from model_runtime.health import HealthServer
 from model_runtime.inputs import Batch
@@ -30,7 +31,6 @@ from model_runtime.selftest import test_call
 if TYPE_CHECKING:
     from model_runtime.carriers import Keys
 
-EXIT_LOAD_FAILED = 3
 DRAIN_QUIET_S = 0.2
 """A draining replica ends when no frontend has sent work for so long."""
 

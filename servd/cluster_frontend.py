@@ -5,7 +5,6 @@ that it finds by name. It keeps nothing, so that any number of them may come and
 """
 
 import asyncio
-import gc
 import secrets
 import signal
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from servd import __version__, log
+from servd import __version__, lifecycle, log
 from servd.certificates import read_identity
 from servd.clock import monotonic
 from servd.cluster import Cluster
@@ -41,11 +40,8 @@ PATIENCE_S: Final = 5.0
 """How long the first queries wait outside for replicas that were found but do not answer yet."""
 
 SETTLE_CHECK_S: Final = 0.02
-DOOR_S: Final = 0.1
-"""Between closing the door and closing idle connections: what was on its way is still answered."""
 
-_IDS_EACH: Final = 2**40
-_ID_RANGES: Final = 2**53 // _IDS_EACH
+_ID_RANGES: Final = 2**53 // lifecycle.IDS_EACH
 """Query ids begin at a random range's start, so that those of two front ends seldom meet."""
 
 
@@ -164,9 +160,8 @@ class ClusterFrontend:
         server.is_ready = not self._stop.is_set()
 
     async def _serve(self, server: QueryServer) -> None:
-        server.next_id = secrets.randbelow(_ID_RANGES) * _IDS_EACH
-        gc.collect()
-        gc.freeze()
+        server.next_id = secrets.randbelow(_ID_RANGES) * lifecycle.IDS_EACH
+        lifecycle.freeze()
         url = base_url(self._config.bind, server.port)
         log.log.info("servd %s front end answers at %s", __version__, url)
         await self._stop.wait()
@@ -177,15 +172,8 @@ class ClusterFrontend:
         server.is_ready = False
         server.end_connections()  # clients go elsewhere
         await _wait(self._hurry, delay_s)
-        server.close_door()
-        await asyncio.sleep(DOOR_S)
-        server.stop_accepting()
-        async with asyncio.TaskGroup() as tasks:
-            draining = tasks.create_task(server.drain(drain_s))
-            forcing = tasks.create_task(self._force.wait())
-            await asyncio.wait({draining, forcing}, return_when=asyncio.FIRST_COMPLETED)
-            draining.cancel()
-            forcing.cancel()
+        await lifecycle.close(server)
+        await lifecycle.unless_forced(server.drain(drain_s), self._force)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

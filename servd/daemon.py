@@ -6,7 +6,6 @@
 import asyncio
 import errno
 import functools
-import gc
 import json
 import os
 import signal
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from servd import __version__, descriptors, log
+from servd import __version__, descriptors, lifecycle, log
 from servd.aftermath import aftermath
 from servd.answering import Door, begin_answering
 from servd.bundles import BundleStore
@@ -220,8 +219,7 @@ class Daemon:
             loop.add_signal_handler(number, self.shut_down, None)
         info = self._info()
         write_info(self._config.info_file, info)
-        gc.collect()
-        gc.freeze()
+        lifecycle.freeze()
         log.log.info("servd %s answers at %s", __version__, info["query_url"])
         self._handshake.say("ready")
 
@@ -254,11 +252,7 @@ class Daemon:
             for task in tending:
                 task.cancel()
             door.stop_accepting()
-            draining = tasks.create_task(door.drain(self._drain_s))
-            forcing = tasks.create_task(self._force.wait())
-            await asyncio.wait({draining, forcing}, return_when=asyncio.FIRST_COMPLETED)
-            draining.cancel()
-            forcing.cancel()
+            await lifecycle.unless_forced(door.drain(self._drain_s), self._force)
             self._stop_copying()
 
 

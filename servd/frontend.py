@@ -6,8 +6,6 @@ the feed (feed.py), connects to every replica itself, and ends when the daemon d
 
 import argparse
 import asyncio
-import ctypes
-import gc
 import os
 import signal
 import socket
@@ -19,7 +17,8 @@ from pathlib import Path
 import uvloop
 
 from model_runtime.attention import Attention
-from servd import feed, log
+from model_runtime.contract import PARENT_VARIABLE, die_with_parent
+from servd import feed, lifecycle, log
 from servd.clock import monotonic
 from servd.config import Config
 from servd.engine import Engine
@@ -27,17 +26,9 @@ from servd.follower import Follower
 from servd.http.server import QueryServer
 from servd.link import open_link
 
-IDS_EACH = 2**40
-"""Query ids of one frontend: the next one's begin there. 2^53 / 2^40 processes stay exact JSON."""
-
 HEARTBEAT_S = 0.5
 DRAIN_CHECK_S = 0.01
 DRAIN_STEP_S = 0.1
-
-DOOR_S = 0.1
-"""Between closing the door and closing idle connections: what was on its way is still answered."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 class FeedLostError(Exception):
@@ -87,7 +78,7 @@ class Frontend:
                 is_ready=self._is_ready,
             )
             self._server = server
-            server.next_id = self._number * IDS_EACH
+            server.next_id = self._number * lifecycle.IDS_EACH
             await stack.enter_async_context(server)
             await self._serve(server)
             self._send(self._follower.report())
@@ -109,17 +100,14 @@ class Frontend:
 
     async def _serve(self, server: QueryServer) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop.set)
-        gc.collect()
-        gc.freeze()
+        lifecycle.freeze()
         self._send(feed.Listening())
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(self._follow())
             beating = tasks.create_task(self._beat())
             await self._stop.wait()
             self._send(feed.Leaving())
-            server.close_door()
-            await asyncio.sleep(DOOR_S)
-            server.stop_accepting()
+            await lifecycle.close(server)
             began_s = monotonic()
             # In steps, as the daemon may say only now how long it may take.
             while server.connections and monotonic() < began_s + self._drain_s:
@@ -183,7 +171,7 @@ def main() -> int:
     parser.add_argument("--data-dir", required=True, type=Path)
     parser.add_argument("--fd", required=True, type=int, help="the listening socket")
     given = parser.parse_args()
-    _die_with_parent()
+    die_with_parent(int(os.environ[PARENT_VARIABLE]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the daemon's, which drains
     sock = socket.socket(fileno=given.fd)
     frontend = Frontend(given.number, given.index, given.data_dir, sock)
@@ -194,13 +182,6 @@ def main() -> int:
         except* (FeedLostError, OSError) as errors:
             log.log.error("the daemon cannot be followed any more: %s", errors.exceptions[0])
     return code
-
-
-def _die_with_parent() -> None:
-    """End with the daemon, however it ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(os.environ["SERVD_PARENT_PID"]):  # it died before the line above
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from typing import Self
 
+from model_runtime.contract import PARENT_VARIABLE
 from servd.config import Config
 from servd.errors import StartError
 from servd.frontends import Frontends, Listener
@@ -163,7 +164,7 @@ class FrontendProcesses(Listener):
             *(f"--feed={config.feed_socket}", f"--data-dir={config.data_dir}"),
             stdin=asyncio.subprocess.DEVNULL,
             pass_fds=(sock.fileno(),),
-            env={**environ, "SERVD_PARENT_PID": str(os.getpid())},
+            env={**environ, PARENT_VARIABLE: str(os.getpid())},
             # Ctrl-C at the daemon's terminal must not reach it: it drains first.
             start_new_session=True,
         )

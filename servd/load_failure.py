@@ -5,10 +5,11 @@ import re
 from contextlib import suppress
 from typing import Any, Final
 
+from model_runtime.contract import REPLICA_PORT
 from servd.clock import Clock
 from servd.errors import LACKED, LoadFailedError, ServdError
 from servd.launchers.base import LaunchSpec, describe_exit
-from servd.launchers.container_options import NO_PROTOCOL_HINT, PORT
+from servd.launchers.container_options import NO_PROTOCOL_HINT
 from servd.log import tail
 
 _TAIL_LINES = 20
@@ -111,7 +112,7 @@ class LoadAttempt:
             return False
         self.failure = LoadFailedError(
             f"{self._spec.version.id}: its container runs, but nothing in it answered servd's "
-            f"protocol on port {PORT} within {self._contact_s:g} s",
+            f"protocol on port {REPLICA_PORT} within {self._contact_s:g} s",
             traceback=self._last_lines(),
             hint=NO_PROTOCOL_HINT,
         )

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import psutil
 
+from model_runtime.contract import PARENT_VARIABLE
 from servd.identity import folder_id, is_of, process_id
 from servd.launchers.cgroups import PREFIX, end_group, group_of
 
 _WAIT_S = 5.0
-PARENT_VARIABLE = "SERVD_PARENT_PID"
 NAME_VARIABLE = "SERVD_REPLICA_ID"
 """In the environment of each replica, and of what its model starts."""
 

@@ -76,11 +76,6 @@ class PickleScan:
         """The top-level modules."""
         return tuple(dict.fromkeys(name.partition(".")[0] for name in self.modules))
 
-    @property
-    def is_joblib(self) -> bool:
-        """Whether only joblib can load it."""
-        return self.compression is not None or "joblib" in self.frameworks
-
 
 def scan(path: Path) -> PickleScan:
     """Return what the pickle at `path` says about itself.
@@ -273,17 +268,3 @@ class _Said:
         features = _FEATURES.search(content)
         if self.row_items is None and features:
             self.row_items = int.from_bytes(next(filter(None, features.groups())), "little")
-
-
-_DISTRIBUTIONS: Final = {
-    "sklearn": "scikit-learn",
-    "skimage": "scikit-image",
-    "cv2": "opencv-python",
-    "PIL": "pillow",
-    "yaml": "pyyaml",
-}
-
-
-def distribution(module: str) -> str:
-    """Return the name under which a top-level module is installed."""
-    return _DISTRIBUTIONS.get(module, module)

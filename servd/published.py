@@ -11,13 +11,13 @@ from typing import Final, Literal
 
 import msgspec
 
+from model_runtime.contract import REPLICA_PORT
 from servd import feed
 from servd.datatypes import RegistryState, VersionId
 from servd.errors import InvalidNameError, ServdError
 from servd.names import check_loose_application_name
 
 FILE_NAME: Final = "registry.json"
-REPLICA_PORT: Final = 7000
 
 
 class PublishedError(ServdError):

@@ -9,6 +9,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from model_runtime.contract import EXIT_LOAD_FAILED
 from servd.announced import other_files
 from servd.datatypes import GONE, OTHER, SILENT, End, ReplicaState
 from servd.errors import LoadFailedError, ServdError
@@ -18,7 +19,6 @@ from servd.log import log, note
 from servd.patience import patiently
 from servd.surroundings import Connection, Surroundings
 
-_EXIT_LOAD_FAILED = 3
 _DRAIN_CHECK_S = 0.01
 
 
@@ -196,7 +196,7 @@ class Replica:
             code = await self._run_process()
         except (OSError, ServdError) as error:
             self._attempt.on_launch_error(error)
-            code = _EXIT_LOAD_FAILED
+            code = EXIT_LOAD_FAILED
         finally:
             self._around.routes.mark_loading(self, is_loading=False)
         if self._stop.is_set():
@@ -223,7 +223,7 @@ class Replica:
             code = await handle.wait()
             self._how = self._killed_for or handle.end_reason or describe_exit(code)
             self._detach(End(self._how))
-            if code == _EXIT_LOAD_FAILED and self.state is ReplicaState.STARTING:
+            if code == EXIT_LOAD_FAILED and self.state is ReplicaState.STARTING:
                 # Its report may still be on the way: the exit and the socket race.
                 await self._attempt.reported(self._times.report_s)
             return code

@@ -5,7 +5,6 @@ admin API. What a standalone image runs, as process 1 of its container. Called b
 """
 
 import asyncio
-import gc
 import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from servd import __version__, descriptors, log
+from servd import __version__, descriptors, lifecycle, log
 from servd.aftermath import aftermath
 from servd.clock import monotonic
 from servd.config import Config
@@ -31,9 +30,6 @@ from servd.supervisor import Supervisor
 from servd.surroundings import Owner
 
 Result = TypeVar("Result")
-
-DOOR_S = 0.1
-"""Between closing the door and closing idle connections: what was on its way is still answered."""
 
 WATCH_EVERY_S = 0.2
 
@@ -146,7 +142,7 @@ class _Server:
                     stopping, tasks.create_task(self._watch(server, supervisor))
                 )
             if failure is None:
-                await self._drain(server, tasks)
+                await self._drain(server)
             for task in others:
                 task.cancel()
         return failure
@@ -179,8 +175,7 @@ class _Server:
         return None
 
     def _announce(self, server: QueryServer) -> None:
-        gc.collect()
-        gc.freeze()
+        lifecycle.freeze()
         base = base_url(self._config.bind, server.port)
         paths = ["/predict", *(f"/{app.name}/predict" for app in self._one.applications)]
         log.log.info(
@@ -191,17 +186,11 @@ class _Server:
             " and ".join(paths),
         )
 
-    async def _drain(self, server: QueryServer, tasks: asyncio.TaskGroup) -> None:
+    async def _drain(self, server: QueryServer) -> None:
         log.log.info("stopping: %g s to answer what is open", self._config.drain_s)
         server.is_ready = False
-        server.close_door()
-        await asyncio.sleep(DOOR_S)
-        server.stop_accepting()
-        draining = tasks.create_task(server.drain(self._config.drain_s))
-        forcing = tasks.create_task(self._force.wait())
-        await asyncio.wait({draining, forcing}, return_when=asyncio.FIRST_COMPLETED)
-        draining.cancel()
-        forcing.cancel()
+        await lifecycle.close(server)
+        await lifecycle.unless_forced(server.drain(self._config.drain_s), self._force)
 
     async def _watch(self, server: QueryServer, supervisor: Supervisor) -> ServdError:
         """Keep what probers are told true; return what ended the last replica for good."""

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from model_runtime.contract import distribution
 from servd.errors import TargetError, did_you_mean
 from servd.finding.hints import module_hint, target_hint
 from servd.finding.installed import is_installed
 from servd.finding.layout import Layout
 from servd.finding.needs import Needs, Place, installed_version, versions_of
-from servd.pickle_scan import PickleScan, distribution, scan
+from servd.pickle_scan import PickleScan, scan
 
 PICKLE_ENDINGS: Final = (".pkl", ".pickle", ".joblib")
 

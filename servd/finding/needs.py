@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from model_runtime.contract import distribution
 from model_runtime.local_modules import import_folder
 from servd.errors import TargetError
 from servd.finding.clashes import name_remarks, refuse_clashes, taken_name_hint
@@ -21,7 +22,6 @@ from servd.finding.layout import Layout, plan_layout
 from servd.finding.loading import Heard, Load, load
 from servd.finding.modules import ModuleFinder
 from servd.finding.project import is_marked, project_root
-from servd.pickle_scan import distribution
 
 _LEVELS: Final = 2
 

@@ -8,6 +8,7 @@ import json
 import shlex
 from typing import Final
 
+from model_runtime.contract import HEALTH_PORT, REPLICA_PORT, THREAD_VARIABLES
 from model_runtime.protocol import PROTOCOL_VERSION
 from servd import __version__
 from servd.datatypes import ModelVersion
@@ -16,21 +17,15 @@ from servd.imaging.spec import (
     APPLICATIONS,
     BUNDLE,
     FRONTEND_PORT,
-    HEALTH_PORT,
     HOME,
     LIBRARY,
     REGISTRY,
-    REPLICA_PORT,
     STANDALONE_PORT,
     UID,
     WHEELS,
     ImageSpec,
 )
 
-_THREADS: Final = (
-    *("MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "OMP_NUM_THREADS"),
-    *("OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
-)
 # The base image's user may be one that cannot install anything.
 _USER: Final = (
     "USER 0:0\n\n"
@@ -177,7 +172,7 @@ _DESCRIPTIONS: Final = {
 def _environment(spec: ImageSpec) -> str:
     # HOME is where libraries put their caches: the root file system may be read-only.
     values = {"HOME": "/tmp", "PYTHONPATH": LIBRARY, "PYTHONUNBUFFERED": "1"}  # noqa: S108
-    values |= dict.fromkeys(_THREADS, str(spec.threads))
+    values |= dict.fromkeys(sorted(THREAD_VARIABLES), str(spec.threads))
     lines = [f"{name}={value}" for name, value in sorted(values.items())]
     return "ENV " + " \\\n    ".join(lines)
 

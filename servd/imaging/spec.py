@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from model_runtime.contract import REPLICA_PORT
 from servd.datatypes import Application, ModelVersion
 from servd.imaging.additions import NONE, Additions
 from servd.imaging.naming import Kind
@@ -17,8 +18,6 @@ APPLICATIONS: Final = f"{HOME}/applications.json"
 REGISTRY: Final = "/etc/servd/registry"
 UID: Final = 10001
 
-REPLICA_PORT: Final = 7000
-HEALTH_PORT: Final = 7001
 STANDALONE_PORT: Final = 5000
 FRONTEND_PORT: Final = 1337
 

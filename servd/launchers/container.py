@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model_runtime.contract import REPLICA_PORT
 from servd.clock import monotonic
 from servd.errors import ServdError
 from servd.launchers.base import LaunchSpec
-from servd.launchers.container_options import PORT, end_reason, exit_code
+from servd.launchers.container_options import end_reason, exit_code
 from servd.log import log
 from servd.model_log import ModelLog
 
@@ -67,7 +68,7 @@ class ContainerHandle:
     @property
     def address(self) -> str:
         """Where it listens."""
-        return f"tcp://{self._started.ip_address}:{PORT}"
+        return f"tcp://{self._started.ip_address}:{REPLICA_PORT}"
 
     @property
     def end_reason(self) -> str:

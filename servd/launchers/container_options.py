@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from model_runtime.contract import REPLICA_PORT, THREAD_VARIABLES
 from servd.launchers.base import LaunchSpec
 from servd.limits import parse_gpus
-
-PORT: Final = 7000
-"""Where a replica in a container listens."""
 
 ORPHAN_TIMEOUT_S: Final = 30
 """A replica that has heard no frontend for so long ends by itself."""
@@ -35,10 +33,6 @@ NO_PROTOCOL_HINT: Final = (
 LABEL: Final = "io.servd"
 INSTANCE_LABEL: Final = f"{LABEL}.instance"
 
-_ONE_THREAD: Final = (
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-    *("NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
-)
 _ROOTS: Final = ("", "0", "root")
 
 
@@ -155,14 +149,14 @@ def _mebibytes(size: int) -> str:
 
 def _environment(spec: LaunchSpec, configured: list[str]) -> dict[str, str]:
     version = spec.version
-    environment = dict.fromkeys(_ONE_THREAD, "1") if version.bundle is not None else {}
+    environment = dict.fromkeys(THREAD_VARIABLES, "1") if version.bundle is not None else {}
     if _is_mounted(spec):
         path = [line.partition("=")[2] for line in configured if line.startswith("PYTHONPATH=")]
         environment["PYTHONPATH"] = ":".join([RUNTIME_DIR, *path])
     return environment | {
         "HOME": "/tmp",  # noqa: S108 - the only place where libraries can write
         "PYTHONUNBUFFERED": "1",
-        "SERVD_LISTEN": f"tcp://0.0.0.0:{PORT}",
+        "SERVD_LISTEN": f"tcp://0.0.0.0:{REPLICA_PORT}",
         "SERVD_CURVE": KEYS_DIR,
         "SERVD_MAX_BATCH": str(version.max_batch),
         "SERVD_MODEL_NAME": version.model,

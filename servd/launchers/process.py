@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_runtime.carriers import STREAM_SCHEME
+from model_runtime.contract import PARENT_VARIABLE, THREAD_VARIABLES
 from servd.errors import BundleError, InvalidValueError
 from servd.launchers.base import ImageFacts, LaunchSpec
 from servd.launchers.cgroups import Group, new_group
@@ -20,13 +21,6 @@ from servd.log_pump import LogPump, Output
 from servd.offspring import has_in_environment, offspring
 from servd.orphans import NAME_VARIABLE
 
-_ONE_THREAD = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 _PRIVATE = ("SERVD_READY_FD", "SERVD_TOKEN")
 
 
@@ -200,10 +194,10 @@ class ProcessLauncher:
         )
 
     def _env(self, spec: LaunchSpec) -> dict[str, str]:
-        env = dict.fromkeys(_ONE_THREAD, "1")
+        env = dict.fromkeys(THREAD_VARIABLES, "1")
         env.update((key, value) for key, value in self._environ.items() if key not in _PRIVATE)
         env["PYTHONUNBUFFERED"] = "1"
-        env["SERVD_PARENT_PID"] = str(os.getpid())
+        env[PARENT_VARIABLE] = str(os.getpid())
         if self._users_mask is not None:
             env["SERVD_UMASK"] = f"{self._users_mask:o}"
         env["SERVD_MODEL_NAME"] = spec.version.model

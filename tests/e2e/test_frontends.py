@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from servd.frontend import IDS_EACH
+from servd.lifecycle import IDS_EACH
 from tests.daemon import Daemon
 from tests.e2e.steps import admin, deploy, ready, replicas, running_daemon, until
 from tests.load import Kind, Load

@@ -14,9 +14,10 @@ from servd.clock import monotonic
 from servd.config import Config
 from servd.errors import StartError
 from servd.feed import Report
-from servd.frontend import IDS_EACH, FeedLostError, Frontend
+from servd.frontend import FeedLostError, Frontend
 from servd.frontend_processes import FrontendProcesses
 from servd.frontends import Frontends
+from servd.lifecycle import IDS_EACH
 from servd.ports import resolve_ports
 from tests.serving import Client, post, run, until
 

@@ -9,8 +9,8 @@ import pytest
 import sklearn
 from sklearn.linear_model import LogisticRegression
 
+from model_runtime.contract import distribution
 from servd.errors import TargetError
-from servd.pickle_scan import distribution
 from servd.targets import Target, find, parse_target
 
 MODELS = Path(__file__).parents[1] / "models"

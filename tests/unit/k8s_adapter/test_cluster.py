@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from k8s_adapter import replicas
 from k8s_adapter.check import check_files
 from k8s_adapter.cluster import cluster_objects
 from k8s_adapter.errors import NothingToExportError
@@ -15,6 +16,7 @@ from k8s_adapter.options import Options
 from k8s_adapter.render import render_directory
 from k8s_adapter.replicas import gpu_count
 from k8s_adapter.snapshot import Snapshot
+from model_runtime import contract
 from tests.unit.k8s_adapter.finding import container, names, one, pod
 
 VERSIONS = ["feature-sum-1", "feature-sum-2", "images-1", "prebuilt-9", "tags-2026-11"]
@@ -265,3 +267,10 @@ def test_an_image_that_is_a_replica_by_itself_runs_as_it_is(snapshot: Snapshot, 
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert box[probe]["tcpSocket"] == {"port": "rpc"}
         assert ("lifecycle" in box) == has_hook
+
+
+def test_what_an_export_says_of_replicas_is_what_they_do():
+    """The adapter imports nothing of servd, so what both must know is written twice."""
+    assert replicas.THREAD_VARIABLES == contract.THREAD_VARIABLES
+    assert replicas.HEALTH_PORT == contract.HEALTH_PORT
+    assert replicas.REPLICA_PORT == contract.REPLICA_PORT

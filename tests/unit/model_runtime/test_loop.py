@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_runtime import __main__ as entry
-from model_runtime import loop, manifest, protocol
+from model_runtime import contract, loop, manifest, protocol
 from model_runtime.connection import ReplicaSocket, Work
 from model_runtime.content import Content
 from model_runtime.inputs import Batch
@@ -366,13 +366,11 @@ def test_the_command_line(monkeypatch, tmp_path):
 def test_a_replica_whose_parent_is_gone_does_not_start(monkeypatch):
     """The parent that died before the death signal was set is noticed."""
     asked = []
-    monkeypatch.setattr(entry.ctypes, "CDLL", lambda *_a, **_k: Libc(asked))
-    monkeypatch.setenv("SERVD_PARENT_PID", str(os.getppid()))
-    entry._die_with_parent()
-    assert asked == [(entry.PR_SET_PDEATHSIG, signal.SIGKILL)]
-    monkeypatch.setenv("SERVD_PARENT_PID", "1" if os.getppid() != 1 else "2")
+    monkeypatch.setattr(contract.ctypes, "CDLL", lambda *_a, **_k: Libc(asked))
+    contract.die_with_parent(os.getppid())
+    assert asked == [(contract._PR_SET_PDEATHSIG, signal.SIGKILL)]
     with pytest.raises(SystemExit, match=r"^1$"):
-        entry._die_with_parent()
+        contract.die_with_parent(1 if os.getppid() != 1 else 2)
 
 
 class Libc:

@@ -1,0 +1,67 @@
+"""What a replica and whoever starts it agree on, beside the messages (protocol.py).
+
+Used by the daemon, by images and by exports too: a number that is written twice drifts.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+from typing import Final
+
+REPLICA_PORT: Final = 7000
+"""Where a replica in a container listens for front ends."""
+
+HEALTH_PORT: Final = 7001
+"""Where it answers probers."""
+
+EXIT_LOAD_FAILED: Final = 3
+"""The status of a replica whose model could not be loaded; it has told why before."""
+
+THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+"""By what numeric libraries are told how many threads they may take; each takes all otherwise."""
+
+PARENT_VARIABLE: Final = "SERVD_PARENT_PID"
+"""Has the process id of whoever a process is to end with."""
+
+_PR_SET_PDEATHSIG: Final = 1
+
+_DISTRIBUTIONS: Final = {
+    "attr": "attrs",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python-headless",  # without a display's libraries, which servers lack
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "fitz": "pymupdf",
+    "google.protobuf": "protobuf",
+    "jwt": "pyjwt",
+    "mpl_toolkits": "matplotlib",
+    "nacl": "pynacl",
+    "PIL": "pillow",
+    "pkg_resources": "setuptools",
+    "psycopg2": "psycopg2-binary",
+    "serial": "pyserial",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "skopt": "scikit-optimize",
+    "yaml": "pyyaml",
+    "zmq": "pyzmq",
+}
+
+
+def distribution(module: str) -> str:
+    """Return the name under which a module is installed, which may be another than its own."""
+    return _DISTRIBUTIONS.get(module, module)
+
+
+def die_with_parent(parent: int) -> None:
+    """End with the process that started this one, however it ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the line above
+        sys.exit(1)
