@@ -36,7 +36,7 @@ coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: $(STAMP) ## run all tests, most of them measured; fail where too little of the code was run
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest $(WORKERS) $(MEASURED)
-	$(BIN)/python -m pytest $(WORKERS) -n 4 $(MEASURED:%=--ignore=%)
+	$(BIN)/python -m pytest $(WORKERS) $(MEASURED:%=--ignore=%)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --skip-covered --fail-under=$(FLOOR)
 
