@@ -17,7 +17,7 @@ from servd.http.codecs.clipper import DECODE
 from servd.http.codecs.json_faults import EXPLAINED_BYTES, said_of_long
 from servd.http.codecs.refusals import SCHEMA, RequestError
 from servd.query import Miss
-from servd.route import Route
+from servd.route import NoSuchVersionError, Route
 from tests import strict_json
 
 DOUBLES = st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=200)
@@ -415,3 +415,18 @@ def test_what_no_number_is_called_in_a_body_that_is_not_read_again(word, body):
     assert f"holds {word.decode()}, which JSON does not have: send null" in said
     assert f"(offset {whole.index(word)})" in said
     assert said_of_long(memoryview(b"{]"), "invalid (byte 1)") == "invalid (byte 1)"
+
+
+def test_packers_of_few_lengths_are_kept():
+    """Those of long rows are made anew: a client may send any number of lengths."""
+    packers = clipper._Packers("d")
+    assert packers[3](1, 2, 3) == pack("d", [1, 2, 3])
+    assert len(packers[clipper.LARGE_BODY_BYTES](*range(clipper.LARGE_BODY_BYTES))) == 8192
+    assert [*packers] == [3]
+
+
+def test_a_version_that_is_not_there_is_told_in_clippers_words():
+    """With the status that its clients know."""
+    refused = clipper.no_such_version(NoSuchVersionError("7", "m"))
+    assert (refused.status, refused.error) == (400, "Query processing error")
+    assert refused.cause == "Requested version: 7 does not exist for model: m"
