@@ -179,9 +179,8 @@ class Daemon:
             self._copier = LogCopier(config.logs_dir / "models", is_labelled=True)
             stack.callback(self._copier.copy)
         engine = answering.engine
-        images = functools.partial(
-            ensure_image, config.base_image, additions=functools.partial(additions_of, config)
-        )
+        additions = functools.partial(additions_of, config)
+        images = functools.partial(ensure_image, config.base_image, additions=additions)
         launchers: dict[str, Launcher] = {
             PROCESS: ProcessLauncher(
                 config.run_dir, os.environ, self._users_mask, scratch_dir=config.scratch_dir
