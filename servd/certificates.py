@@ -5,13 +5,13 @@ anybody: each end knows the other's certificate itself (model_runtime/tls.py).
 """
 
 import datetime as dt
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from model_runtime import tls
 from model_runtime.admission import KeyFileError
 from servd.errors import ConfigError
+from servd.key_files import write_key_files
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -76,13 +76,7 @@ def _certificate(name: str, key: "EllipticCurvePrivateKey") -> "x509.Certificate
 
 def write_certificates(folder: Path) -> None:
     """Write four new files that only the owner may read, replacing those there are."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, text in generate().items():
-        path = folder / name
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
+    write_key_files(folder, generate())
 
 
 def read_identity(folder: Path) -> tls.Identity:

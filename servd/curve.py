@@ -4,7 +4,6 @@ Docker replicas, exported manifests and front-end mode use the same four files: 
 `replica.secret`, `frontend.public`, `frontend.secret`, each one Z85 text (rfc.zeromq.org/32).
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import zmq
 
 from model_runtime.admission import KeyFileError, read_key
 from servd.errors import ConfigError
+from servd.key_files import write_key_files
 
 REPLICA_FILES = ("replica.secret", "frontend.public")
 """What a replica needs. It never gets the frontend's secret."""
@@ -41,13 +41,7 @@ def generate() -> dict[str, str]:
 
 def write_keys(folder: Path) -> None:
     """Write four new key files that only the owner may read, replacing those there are."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, text in generate().items():
-        path = folder / name
-        path.unlink(missing_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"{text}\n")
+    write_key_files(folder, {name: f"{text}\n" for name, text in generate().items()})
 
 
 def read_keys(folder: Path) -> CurveKeys:
