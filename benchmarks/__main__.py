@@ -169,19 +169,19 @@ def compare_command(settings: Settings, options: argparse.Namespace) -> int:
 
 def frontend_command(settings: Settings, options: argparse.Namespace) -> int:
     """W1 through `servd frontend`."""
-    text = run_front_end_mode(settings)
-    print(text)
-    if options.record:
-        record("frontend", text, settings.out, ())
-    return 0
+    return tell("frontend", run_front_end_mode(settings), settings, options)
 
 
 def cluster_command(settings: Settings, options: argparse.Namespace) -> int:
     """What a query costs behind two front ends."""
-    text = run_cluster_mode(settings)
+    return tell("cluster", run_cluster_mode(settings), settings, options)
+
+
+def tell(name: str, text: str, settings: Settings, options: argparse.Namespace) -> int:
+    """Print a table, and put it into the document where that is asked."""
     print(text)
     if options.record:
-        record("cluster", text, settings.out, ())
+        record(name, text, settings.out, ())
     return 0
 
 
