@@ -262,30 +262,10 @@ def check_whole(path: Path, witness: Witness) -> None:
         with closing(_read_only(path)) as connection:
             witness.check(path, _find_tally(connection))
     except sqlite3.Error as error:
-        raise _unreadable(path, error) from error
-
-
-def read_file(path: Path) -> RegistryState:
-    """Return what a registry's file holds, without a daemon and without changing it.
-
-    Called by the CLI where no daemon runs. A file of an older servd is read once a daemon of this
-    one has brought it up to date.
-
-    Raises:
-        StoreError: it cannot be read, or a daemon has it open.
-    """
-    try:
-        with closing(_read_only(path)) as connection:
-            return _read_state(connection)
-    except (sqlite3.Error, msgspec.MsgspecError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> StoreError:
-    return StoreError(
-        f"the registry's database {path} cannot be read ({error})",
-        hint="servd start    opens it, says what is wrong or brings it up to date",
-    )
+        raise StoreError(
+            f"the registry's database {path} cannot be read ({error})",
+            hint="servd start    opens it, says what is wrong or brings it up to date",
+        ) from error
 
 
 def _read_only(path: Path) -> sqlite3.Connection:

@@ -133,12 +133,13 @@ def _specification(
         return
     if target is None:
         raise _usage("name a MODEL[:VERSION] or an APP, or say --kind frontend")
-    from servd.cli.build_state import find_state  # noqa: PLC0415
     from servd.cli.build_target import choose  # noqa: PLC0415
+    from servd.cli.bundle_source import BundleSource  # noqa: PLC0415
+    from servd.registry_reader import read_registry  # noqa: PLC0415
 
-    found = find_state(session)
-    chosen = choose(found.state, target, kind)
-    with found.bundle(chosen.version) as bundle:
+    chosen = choose(read_registry(session.config, session.admin_url), target, kind)
+    bundles = BundleSource(session.config.bundles_dir, session.client())
+    with bundles.bundle(chosen.version) as bundle:
         spec = ImageSpec(
             kind=chosen.kind,
             tag="",

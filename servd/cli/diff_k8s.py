@@ -32,7 +32,7 @@ def command(session: Session, /, **flags: Any) -> int:
     from servd.export.changes import object_changes, unified_diff  # noqa: PLC0415 - help does without
     from servd.export.plan import plan_export  # noqa: PLC0415
     from servd.export.secrets import export_secrets  # noqa: PLC0415
-    from servd.export.source import read_registry  # noqa: PLC0415
+    from servd.registry_reader import read_registry  # noqa: PLC0415
 
     _, place = place_of(flags)
     record, written = place.read_export()

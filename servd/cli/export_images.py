@@ -5,24 +5,21 @@ Used by export_k8s.py and diff_k8s.py.
 
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from model_runtime import manifest as manifests
 from model_runtime.bundle import BundleFormatError
 from servd.cli.additions import tell_packages
-from servd.cli.build_state import BuildState
+from servd.cli.bundle_source import BundleSource
 from servd.cli.output import Output
 from servd.datatypes import Application, ModelVersion, RegistryState
 from servd.errors import BundleError
 from servd.export.plan import FRONTEND_CONTENT, Plan
 from servd.export.settings import ExportSettings, Shape
-from servd.feed import Registered, unpack_state
 from servd.imaging.additions import Additions
 from servd.imaging.context import content_of, packages_of
 from servd.imaging.packages import Packages
@@ -38,17 +35,17 @@ class ExportImages:
     def __init__(
         self,
         session: "Session",
-        registry: Mapping[str, Any],
+        registry: RegistryState,
         settings: ExportSettings,
         additions: Additions | None = None,
     ) -> None:
         self._settings = settings
         # What is remembered of an export has no passwords; the images are called the same.
         self._additions = additions or _additions_of(settings)
-        self._state = unpack_state(msgspec.convert(registry, Registered))
+        self._state = registry
         config = session.config
         self._base = settings.base_image or config.base_image
-        self._bundles = BuildState(self._state, config.bundles_dir, session.client())
+        self._bundles = BundleSource(config.bundles_dir, session.client())
 
     def contents(self) -> dict[str, str]:
         """Return what is in each image, by "model:version" or `FRONTEND_CONTENT`.

@@ -41,10 +41,10 @@ def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     All applications, or those that are named, with their models. The daemon need not run.
     """
     from servd.cli.export_images import ExportImages  # noqa: PLC0415 - help does without
-    from servd.export.next_steps import next_steps  # noqa: PLC0415 - help does without
+    from servd.export.next_steps import next_steps, read_examples  # noqa: PLC0415
     from servd.export.plan import plan_export  # noqa: PLC0415
     from servd.export.secrets import export_secrets  # noqa: PLC0415
-    from servd.export.source import read_examples, read_registry  # noqa: PLC0415
+    from servd.registry_reader import read_registry  # noqa: PLC0415
 
     words = ("build", "push", "check", "force", "renew_keys")
     wants = {name: flags.pop(name) for name in words}

@@ -1,17 +1,21 @@
-"""The commands that come after an export. Pure; printed by cli/export_k8s.py."""
+"""The commands that come after an export, with an input to try. Printed by cli/export_k8s.py."""
 
 import json
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from model_runtime import manifest as manifests
+from model_runtime.bundle import BundleFormatError
+from servd.datatypes import ModelVersion, RegistryState
 from servd.export.plan import Plan
 from servd.export.settings import Form, Shape
 
 
 def next_steps(
-    plan: Plan, path: Path, registry: Mapping[str, Any], examples: Mapping[str, Any]
+    plan: Plan, path: Path, registry: RegistryState, examples: Mapping[str, Any]
 ) -> list[str]:
     """Return the commands that bring an export onto a cluster and ask it for a prediction.
 
@@ -31,6 +35,21 @@ def next_steps(
     ]
 
 
+def read_examples(registry: RegistryState, bundles_dir: Path) -> dict[str, Any]:
+    """Return the input that a model's owner gave as an example, by application.
+
+    Nothing for a model without one, and for a bundle that is not on this machine.
+    """
+    found: dict[str, Any] = {}
+    for name in registry.applications:
+        for version in _current_versions(name, registry):
+            with suppress(BundleFormatError, OSError):
+                example = manifests.read(bundles_dir / str(version.bundle)).example
+                if example is not None:
+                    found[name] = example
+    return found
+
+
 def _asked(plan: Plan) -> str:
     """Return the Deployment that answers queries."""
     if plan.settings.shape is Shape.CLUSTER:
@@ -48,9 +67,7 @@ def _apply(plan: Plan, path: Path) -> str:
     return f"kubectl apply {flag} {shlex.quote(str(path))}"
 
 
-def _curl(
-    plan: Plan, registry: Mapping[str, Any], examples: Mapping[str, Any], port: int
-) -> list[str]:
+def _curl(plan: Plan, registry: RegistryState, examples: Mapping[str, Any], port: int) -> list[str]:
     # Without an example of its owner nobody knows what the model takes.
     known = [name for name in plan.applications if name in examples]
     if not known:
@@ -62,11 +79,11 @@ def _curl(
     return [f"curl{token} -d {shlex.quote(body)} {url}"]
 
 
-def _has_replicas(name: str, registry: Mapping[str, Any]) -> bool:
-    return any(version["replicas"] for version in current_versions(name, registry))
+def _has_replicas(name: str, registry: RegistryState) -> bool:
+    return any(version.replicas for version in _current_versions(name, registry))
 
 
-def current_versions(name: str, registry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the versions, as JSON has them, that answer for an application."""
-    current = {(model, registry["current"].get(model)) for model in registry["links"].get(name, ())}
-    return [raw for raw in registry["versions"] if (raw["model"], raw["version"]) in current]
+def _current_versions(name: str, registry: RegistryState) -> list[ModelVersion]:
+    """Return the versions that answer for an application."""
+    current = {(model, registry.current.get(model)) for model in registry.links.get(name, ())}
+    return [version for version in registry.versions.values() if version.id in current]

@@ -5,7 +5,9 @@ Which image a version has is decided here; everything else is k8s_adapter's.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from k8s_adapter.cluster import cluster_objects
 from k8s_adapter.helm import cluster_chart, standalone_chart
@@ -17,11 +19,12 @@ from k8s_adapter.render import render_directory, render_kustomize, render_single
 from k8s_adapter.snapshot import Snapshot, read_snapshot, select, warnings_of
 from k8s_adapter.standalone import StandaloneApp, standalone_apps, standalone_objects
 from servd import __version__
-from servd.datatypes import VersionId
+from servd.datatypes import ModelVersion, RegistryState, VersionId
 from servd.errors import InvalidValueError
 from servd.export.errors import refusals
 from servd.export.secrets import Secrets
 from servd.export.settings import ExportSettings, Form, Shape, options_of
+from servd.feed import pack_state
 from servd.imaging.naming import image_name
 
 BUNDLE_LETTERS: Final = 12
@@ -50,7 +53,7 @@ class Plan:
 
 
 def plan_export(
-    registry: Mapping[str, Any],
+    registry: RegistryState,
     settings: ExportSettings,
     secrets: Secrets,
     contents: Mapping[str, str] | None = None,
@@ -73,38 +76,37 @@ def plan_export(
 
 
 def _snapshot(
-    registry: Mapping[str, Any], settings: ExportSettings, contents: Mapping[str, str]
+    registry: RegistryState, settings: ExportSettings, contents: Mapping[str, str]
 ) -> Snapshot:
     where = settings.image_registry
     return read_snapshot(
-        registry,
+        msgspec.to_builtins(pack_state(registry)),
         servd_version=__version__,
         frontend_image=image_name(
             "frontend", registry=where, content=contents.get(FRONTEND_CONTENT, "")
         ),
         images={
-            str(version_id): image_name("replica", version_id, where, _content(raw, contents))
-            if raw.get("bundle")
-            else _pinned(raw)
-            for raw in registry["versions"]
-            if raw.get("bundle") or raw.get("image")
-            for version_id in [VersionId(raw["model"], raw["version"])]
+            str(version.id): image_name("replica", version.id, where, _content(version, contents))
+            if version.bundle
+            else _pinned(version)
+            for version in registry.versions.values()
+            if version.bundle or version.image
         },
     )
 
 
-def _content(raw: Mapping[str, Any], contents: Mapping[str, str]) -> str:
+def _content(version: ModelVersion, contents: Mapping[str, str]) -> str:
     """Return what tells a version's image from others of its name; at least its bundle does."""
-    return contents.get(f"{raw['model']}:{raw['version']}") or str(raw["bundle"])[:BUNDLE_LETTERS]
+    return contents.get(str(version.id)) or str(version.bundle)[:BUNDLE_LETTERS]
 
 
-def _pinned(raw: Mapping[str, Any]) -> str:
+def _pinned(version: ModelVersion) -> str:
     """Return the reference of an image that is a replica by itself: by digest, where one is known.
 
     Files that were mounted into an image get an image of their own instead.
     """
-    digest = raw.get("image_digest") or ""
-    return str(digest if "@" in digest else raw["image"])
+    digest = version.image_digest or ""
+    return str(digest if "@" in digest else version.image)
 
 
 def _plan_cluster(snapshot: Snapshot, settings: ExportSettings, options: Options) -> Plan:

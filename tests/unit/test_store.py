@@ -262,36 +262,6 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path):
         assert all(f"a{n}" in stored for n in range(acknowledged[-1] + 1))
 
 
-def test_a_file_is_read_without_a_daemon_and_not_changed(tmp_path):
-    """Also what a killed daemon has left in the write-ahead log; the next one finds it there."""
-    path = tmp_path / "r.db"
-    source = (
-        "import asyncio, os, sys\n"
-        "from pathlib import Path\n"
-        "from tests.unit import test_store as t\n"
-        "async def main():\n"
-        "    async with t.Store(Path(sys.argv[1])) as store:\n"
-        "        await store.write(t.EVERYTHING)\n"
-        "        os._exit(9)\n"
-        "asyncio.run(main())"
-    )
-    killed = subprocess.run([sys.executable, "-c", source, str(path)], check=False)
-    assert killed.returncode == 9
-    found = store.read_file(path)
-    assert found.versions == {VERSION.id: VERSION}
-    assert found.links == {"a": ("m",)}
-    assert asyncio.run(load(path)) == found
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    """No file, and one that is no database."""
-    (tmp_path / "other.db").write_text("nothing of the kind" * 100)
-    for name in ("none.db", "other.db"):
-        with pytest.raises(StoreError, match=name):
-            store.read_file(tmp_path / name)
-    assert not (tmp_path / "none.db").exists()
-
-
 def own_threads():
     """Return the threads that a store has started."""
     return [thread for thread in threading.enumerate() if thread.name.startswith("store")]

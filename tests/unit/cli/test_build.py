@@ -15,15 +15,7 @@ from servd.store import Store, put_application, put_current, put_link, put_versi
 from tests.replicas import bundle_tar
 from tests.unit.imaging.specs import make_bundle
 
-APP = {
-    "name": "flowers",
-    "input_type": "doubles",
-    "slo_us": 50000,
-    "default_output": "-1",
-    "policy": "default",
-    "linked_models": ["iris"],
-    "query_url": "http://x/flowers/predict",
-}
+APP = {"name": "flowers", "input_type": "doubles", "slo_us": 50000, "default_output": "-1"}
 
 
 def _version(version="1", **changes):
@@ -216,18 +208,15 @@ def test_a_bundle_comes_over_the_admin_api_where_its_folder_is_elsewhere(
 ):
     """A daemon whose data directory cannot be read sends the tar."""
     folder, digest = bundle
-    version = {
-        "model": "iris",
-        "version": "1",
-        "input_type": "doubles",
-        "bundle": digest,
-        "ready": 1,
-        "is_current": True,
+    version = {"model": "iris", "version": "1", "input_type": "doubles", "bundle": digest}
+    registry = {
+        "applications": [APP],
+        "versions": [version],
+        "current": {"iris": "1"},
+        "links": {"flowers": ["iris"]},
     }
-    model = {"name": "iris", "current_version": "1", "versions": [version]}
     admin.answers |= {
-        "GET /applications": (200, [APP]),
-        "GET /models": (200, [model]),
+        "GET /registry": (200, registry),
         f"GET /bundles/{digest}": (200, bundle_tar(folder).decode("latin-1")),
     }
     done = run("build", "flowers", "--context-only", str(tmp_path / "c"))

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from model_runtime.bundle import digest_of
@@ -17,7 +18,7 @@ from servd.cli.export_k8s import _remembered
 from servd.cli.output import Output
 from servd.client import find_daemon
 from servd.config import Config
-from servd.datatypes import InputType, ModelVersion
+from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
 from servd.errors import BundleError
 from servd.export.plan import plan_export
 from servd.export.secrets import Secrets
@@ -37,6 +38,7 @@ def make_bundle(folder):
 
 with tempfile.TemporaryDirectory() as _folder:
     BUNDLE = make_bundle(Path(_folder, "b"))
+M_1 = VersionId("m", "1")
 OUTPUT = Output(is_json=False, is_quiet=True, no_color=True)
 HERE = ".".join(map(str, sys.version_info[:2]))
 
@@ -82,14 +84,23 @@ def stored(tmp_path):
 @pytest.fixture
 def registry():
     """Return a registry with one model, which two applications are linked to."""
-    version = {"model": "m", "version": "1", "input_type": "doubles", "bundle": BUNDLE}
-    apps = [{"name": name, "input_type": "doubles", "slo_us": 1000} for name in ("a", "b")]
-    return {
-        "applications": apps,
-        "versions": [{**version, "replicas": 1}],
-        "current": {"m": "1"},
-        "links": {"a": ["m"], "b": ["m"]},
-    }
+    version = ModelVersion(
+        model="m", version="1", input_type=InputType.DOUBLES, bundle=BUNDLE, replicas=1
+    )
+    return RegistryState(
+        applications={
+            name: Application(name=name, input_type=InputType.DOUBLES, slo_us=1000)
+            for name in ("a", "b")
+        },
+        versions={version.id: version},
+        current={"m": "1"},
+        links={"a": ("m",), "b": ("m",)},
+    )
+
+
+def change(registry, **fields):
+    """Make another version out of the one that is registered."""
+    registry.versions[M_1] = msgspec.structs.replace(registry.versions[M_1], **fields)
 
 
 def images_of(registry, data_dir, base_image=None, **settings):
@@ -161,7 +172,7 @@ def test_packages_are_in_images_and_their_names_and_passwords_are_not_kept(regis
 
 def test_files_are_built_on_the_image_that_they_were_deployed_into(registry, stored, builder):
     """What they were mounted into has what they need, whatever the setting says of others."""
-    registry["versions"][0] |= {"image": "theirs:1", "runtime": "docker"}
+    change(registry, image="theirs:1", runtime="docker")
     build(registry, stored, base_image="own:1")
     bases = {spec.kind: spec.base_image for spec in builder.built}
     assert bases == {"replica": "theirs:1", "frontend": "own:1"}
@@ -191,18 +202,19 @@ def test_a_name_is_another_one_where_what_is_inside_is(registry, stored, monkeyp
     names.append(named())
     monkeypatch.setattr("servd.imaging.context._digest_of_code", lambda _: "newer")
     names.append(named())
-    registry["versions"][0]["max_batch"] = 7
+    change(registry, max_batch=7)
     names.append(named())
     if shape is Shape.STANDALONE:
-        registry["applications"][0]["slo_us"] = 2000
+        slower = msgspec.structs.replace(registry.applications["a"], slo_us=2000)
+        registry.applications["a"] = slower
         names.append(named())
     assert len(set(names)) == len(names)
 
 
 def test_only_what_is_exported_is_asked_for(registry, stored):
     """The files of a model that stays here need not be at hand."""
-    other = {**registry["versions"][0], "model": "n", "bundle": "1" * 32}
-    registry["versions"].append(other)
+    other = msgspec.structs.replace(registry.versions[M_1], model="n", bundle="1" * 32)
+    registry.versions[other.id] = other
     images_of(registry, stored, apps=("a",))
     with pytest.raises(BundleError, match="n:1"):
         images_of(registry, stored)

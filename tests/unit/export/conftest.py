@@ -1,37 +1,40 @@
-"""A registry with two applications, as the daemon answers it, and settings of an export."""
+"""A registry with two applications, and settings of an export."""
 
 from typing import Any
 
 import pytest
 
+from servd.datatypes import Application, InputType, ModelVersion, RegistryState
 from servd.export.secrets import CERTIFICATE_FILES, KEY_FILES, Secrets
 
 
 @pytest.fixture
-def registry() -> dict[str, Any]:
-    """Return a registry in JSON's terms; the test may change it."""
+def registry() -> RegistryState:
+    """Return a registry; the test may change its maps."""
 
-    def version(model: str, number: str, **more: Any) -> dict[str, Any]:
-        return {
-            "model": model,
-            "version": number,
-            "input_type": "doubles",
-            "bundle": "0" * 32,
-            "runtime": "process",
-            "replicas": 1,
-            "created_s": float(number),
-            **more,
-        }
+    def version(model: str, number: str, **more: Any) -> ModelVersion:
+        return ModelVersion(
+            model=model,
+            version=number,
+            input_type=InputType.DOUBLES,
+            bundle="0" * 32,
+            created_s=float(number),
+            **{"replicas": 1, **more},
+        )
 
-    def app(name: str, **more: Any) -> dict[str, Any]:
-        return {"name": name, "input_type": "doubles", "slo_us": 100_000, **more}
+    def app(name: str, **more: Any) -> Application:
+        return Application(
+            name=name, **{"input_type": InputType.DOUBLES, "slo_us": 100_000, **more}
+        )
 
-    return {
-        "applications": [app("iris", default_output="-1"), app("tags", input_type="strings")],
-        "versions": [version("iris", "1"), version("iris", "2", replicas=2), version("tags", "1")],
-        "current": {"iris": "2", "tags": "1"},
-        "links": {"iris": ["iris"], "tags": ["tags"]},
-    }
+    apps = [app("iris", default_output="-1"), app("tags", input_type=InputType.STRINGS)]
+    versions = [version("iris", "1"), version("iris", "2", replicas=2), version("tags", "1")]
+    return RegistryState(
+        applications={each.name: each for each in apps},
+        versions={each.id: each for each in versions},
+        current={"iris": "2", "tags": "1"},
+        links={"iris": ("iris",), "tags": ("tags",)},
+    )
 
 
 @pytest.fixture

@@ -4,9 +4,12 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from servd.export.next_steps import next_steps
+from model_runtime.manifest import Manifest, write
+from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
+from servd.export.next_steps import next_steps, read_examples
 from servd.export.plan import plan_export
 from servd.export.settings import ExportSettings, Form, Shape
 
@@ -58,7 +61,8 @@ def test_the_example_of_the_models_owner_is_asked(registry, secrets):
 
 def test_an_application_that_nothing_answers_for_is_not_asked(registry, secrets):
     """The curl line goes to one whose current version has replicas."""
-    registry["versions"][1]["replicas"] = 0
+    key = VersionId("iris", "2")
+    registry.versions[key] = msgspec.structs.replace(registry.versions[key], replicas=0)
     steps = steps_of(registry, secrets, examples={"iris": [1], "tags": "a"})
     assert steps[-1].endswith("/tags/predict")
 
@@ -70,3 +74,26 @@ def test_a_shell_takes_the_commands_as_they_are_meant(registry, secrets):
     assert shlex.split(steps[0]) == ["kubectl", "apply", "-f", "my files/k8s"]
     assert '"Authorization: Bearer $SERVD_TOKEN"' in steps[-1]
     assert "not-a-token" not in str(steps)
+
+
+def test_examples_are_those_of_the_bundles_that_are_here(tmp_path):
+    """An application whose bundle is elsewhere, or has no example, has none."""
+    for digest, example in (("a" * 32, [1, 2]), ("b" * 32, None)):
+        (tmp_path / digest / "files").mkdir(parents=True)
+        (tmp_path / digest / "files" / "f.py").touch()
+        made = Manifest(loader="python", file="f.py", kind="function", object="f", example=example)
+        write(made, tmp_path / digest)
+    names = {"one": "a" * 32, "none": "b" * 32, "gone": "c" * 32}
+    versions = [
+        ModelVersion(model=name, version="1", input_type=InputType.DOUBLES, bundle=digest)
+        for name, digest in names.items()
+    ]
+    registry = RegistryState(
+        applications={
+            name: Application(name=name, input_type=InputType.DOUBLES, slo_us=1) for name in names
+        },
+        versions={version.id: version for version in versions},
+        current=dict.fromkeys(names, "1"),
+        links={name: (name,) for name in names},
+    )
+    assert read_examples(registry, tmp_path) == {"one": [1, 2]}

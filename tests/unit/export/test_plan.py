@@ -1,12 +1,13 @@
 """From a registry and settings to files: images, forms, what is refused."""
 
-import copy
 from dataclasses import replace
 
+import msgspec
 import pytest
 import yaml
 
 from servd import __version__
+from servd.datatypes import RegistryState, VersionId
 from servd.errors import InvalidValueError, NotFoundError, ServdError
 from servd.export.plan import SINGLE, plan_export
 from servd.export.settings import ExportSettings, Form, Shape
@@ -24,6 +25,12 @@ def images_of(plan) -> set[str]:
     }
 
 
+def change(registry, **fields):
+    """Make another version of `tags` out of the one that is registered."""
+    key = VersionId("tags", "1")
+    registry.versions[key] = msgspec.structs.replace(registry.versions[key], **fields)
+
+
 def test_every_version_has_an_image_of_the_registry(registry, secrets):
     """A version's image is called like it; the plan names all images that are needed."""
     contents = {"iris:1": "a1", "": "b2"}
@@ -38,7 +45,7 @@ def test_every_version_has_an_image_of_the_registry(registry, secrets):
 
 def test_a_version_that_was_deployed_as_an_image_keeps_it(registry, secrets):
     """Its own reference is exported, and it is not built."""
-    registry["versions"][2] |= {"image": "other.example/tags:9", "bundle": None}
+    change(registry, image="other.example/tags:9", bundle=None)
     plan = plan_export(registry, ExportSettings(image_registry="host/team"), secrets)
     assert "other.example/tags:9" in images_of(plan)
     assert "other.example/tags:9" not in plan.images
@@ -47,24 +54,26 @@ def test_a_version_that_was_deployed_as_an_image_keeps_it(registry, secrets):
 def test_an_image_of_others_is_named_by_its_digest_where_that_is_known(registry, secrets):
     """Its name may be given to another; that is said where there is nothing better."""
     image = {"image": "other.example/tags:9", "bundle": None, "runtime": "docker"}
-    registry["versions"][2] |= image
+    change(registry, **image)
     plan = plan_export(registry, ExportSettings(), secrets)
     assert any("a name that may be given to another image" in text for text in plan.warnings)
     pinned = f"other.example/tags@sha256:{'1' * 64}"
-    registry["versions"][2]["image_digest"] = pinned
+    change(registry, image_digest=pinned)
     plan = plan_export(registry, ExportSettings(), secrets)
     assert pinned in images_of(plan)
     assert not any("another image" in text for text in plan.warnings)
-    registry["versions"][2]["image_digest"] = "sha256:2"  # the engine's own, which no node knows
+    change(registry, image_digest="sha256:2")  # the engine's own, which no node knows
     assert "other.example/tags:9" in images_of(plan_export(registry, ExportSettings(), secrets))
 
 
 @pytest.mark.parametrize("shape", list(Shape))
 def test_two_data_directories_never_share_the_name_of_an_image(registry, secrets, shape):
     """Numbers of versions begin again; what is in an image tells it from others of its number."""
-    other = copy.deepcopy(registry)
-    for version in other["versions"]:
-        version["bundle"] = "f" * 32
+    versions = {
+        key: msgspec.structs.replace(version, bundle="f" * 32)
+        for key, version in registry.versions.items()
+    }
+    other = msgspec.structs.replace(registry, versions=versions)
     both = [
         {
             image
@@ -79,7 +88,7 @@ def test_two_data_directories_never_share_the_name_of_an_image(registry, secrets
 
 def test_files_that_were_mounted_into_an_image_get_one_of_their_own(registry, secrets):
     """The image that they were deployed into does not hold them, and is not to be overwritten."""
-    registry["versions"][2] |= {"image": "other.example/base:9", "runtime": "docker"}
+    change(registry, image="other.example/base:9", runtime="docker")
     plan = plan_export(registry, ExportSettings(image_registry="host/team"), secrets)
     assert "other.example/base:9" not in images_of(plan) | set(plan.images)
     assert f"host/team/tags:1-{'0' * 12}" in plan.images
@@ -87,7 +96,7 @@ def test_files_that_were_mounted_into_an_image_get_one_of_their_own(registry, se
 
 def test_a_version_that_was_only_registered_is_left_out(registry, secrets):
     """There is nothing to run; it is said."""
-    registry["versions"][2]["bundle"] = None
+    change(registry, bundle=None)
     plan = plan_export(registry, ExportSettings(), secrets)
     assert "tags:1" not in plan.images
     assert any("tags:1" in text for text in plan.warnings)
@@ -95,9 +104,11 @@ def test_a_version_that_was_only_registered_is_left_out(registry, secrets):
 
 def test_the_same_state_gives_the_same_bytes(registry, secrets):
     """Whatever the order of the registry, an export is the same."""
-    turned = copy.deepcopy(registry)
-    turned["versions"].reverse()
-    turned["applications"].reverse()
+    turned = msgspec.structs.replace(
+        registry,
+        versions=dict(reversed(registry.versions.items())),
+        applications=dict(reversed(registry.applications.items())),
+    )
     for form in Form:
         settings = ExportSettings(form=form)
         first = plan_export(registry, settings, secrets).files
@@ -204,8 +215,7 @@ def test_what_is_wrong_is_said_with_a_way_out(registry, secrets, given, kind, wo
 @pytest.mark.parametrize("shape", Shape)
 def test_nothing_deployed_is_refused(secrets, shape):
     """An export of nothing says how to deploy something."""
-    empty = {"applications": [], "versions": [], "current": {}, "links": {}}
     with pytest.raises(ServdError, match="nothing to export") as refused:
-        plan_export(empty, ExportSettings(shape=shape), secrets)
+        plan_export(RegistryState(), ExportSettings(shape=shape), secrets)
     assert "servd deploy" in refused.value.hint
     assert refused.value.code == "nothing_to_export"

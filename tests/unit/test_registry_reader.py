@@ -1,19 +1,25 @@
-"""Where the registry of an export comes from when no daemon answers."""
+"""Where the registry comes from for who is not the daemon: asked of one, or read where none is."""
 
 import asyncio
 import fcntl
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from model_runtime.manifest import Manifest, write
 from servd.config import Config
-from servd.datatypes import Application, InputType, ModelVersion
-from servd.errors import DaemonNotRunningError, StoreError
-from servd.export.source import read_examples, read_registry
+from servd.datatypes import Application, Batching, InputType, ModelVersion, VersionId
+from servd.errors import DaemonNotRunningError, ServdError, StoreError
+from servd.feed import pack_state
+from servd.registry_reader import read_registry
 from servd.store import Store, put_application, put_current, put_link, put_version
+from tests.fake_admin import FakeAdmin
+from tests.unit.test_store import EVERYTHING, VERSION, load, write
 
 
 @pytest.fixture
@@ -43,9 +49,9 @@ def test_the_database_is_read_and_left_alone(config):
     asyncio.run(fill(config))
     before = {path.name: path.read_bytes() for path in config.data_dir.iterdir()}
     found = read_registry(config)
-    assert found["current"] == {"m": "1"}
-    assert found["links"] == {"a": ["m"]}
-    assert found["applications"][0]["slo_us"] == 1000
+    assert found.current == {"m": "1"}
+    assert found.links == {"a": ("m",)}
+    assert found.applications["a"].slo_us == 1000
     assert {path.name: path.read_bytes() for path in config.data_dir.iterdir()} == before
 
 
@@ -69,7 +75,7 @@ def test_a_daemon_that_does_not_answer_yet_is_waited_for(config):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(StoreError, match="does not answer yet"):
             read_registry(config)
-    assert read_registry(config)["current"] == {"m": "1"}
+    assert read_registry(config).current == {"m": "1"}
 
 
 def test_a_damaged_database_is_named(config):
@@ -97,24 +103,50 @@ def test_a_database_of_an_older_servd_is_read(config):
     connection.commit()
     connection.close()
     before = config.database.read_bytes()
-    assert read_registry(config)["versions"][0]["batching"] == "aimd"
+    assert read_registry(config).versions[VersionId("m", "1")].batching is Batching.AIMD
     assert config.database.read_bytes() == before
 
 
-def test_examples_are_those_of_the_bundles_that_are_here(tmp_path):
-    """An application whose bundle is elsewhere, or has no example, has none."""
-    for digest, example in (("a" * 32, [1, 2]), ("b" * 32, None)):
-        (tmp_path / digest / "files").mkdir(parents=True)
-        (tmp_path / digest / "files" / "f.py").touch()
-        made = Manifest(loader="python", file="f.py", kind="function", object="f", example=example)
-        write(made, tmp_path / digest)
-    names = {"one": "a" * 32, "none": "b" * 32, "gone": "c" * 32}
-    registry = {
-        "applications": [{"name": name} for name in names],
-        "versions": [
-            {"model": name, "version": "1", "bundle": digest} for name, digest in names.items()
-        ],
-        "current": dict.fromkeys(names, "1"),
-        "links": {name: [name] for name in names},
-    }
-    assert read_examples(registry, tmp_path) == {"one": [1, 2]}
+def test_what_a_killed_daemon_left_is_read(config):
+    """Also what is in the write-ahead log only; the next daemon finds it there."""
+    config.data_dir.mkdir()
+    source = (
+        "import asyncio, os, sys\n"
+        "from pathlib import Path\n"
+        "from tests.unit import test_store as t\n"
+        "async def main():\n"
+        "    async with t.Store(Path(sys.argv[1])) as store:\n"
+        "        await store.write(t.EVERYTHING)\n"
+        "        os._exit(9)\n"
+        "asyncio.run(main())"
+    )
+    killed = subprocess.run([sys.executable, "-c", source, str(config.database)], check=False)
+    assert killed.returncode == 9
+    left = {path.name: path.read_bytes() for path in config.data_dir.iterdir()}
+    assert f"{config.database.name}-wal" in left
+    found = read_registry(config)
+    assert found.versions == {VERSION.id: VERSION}
+    assert {path.name: path.read_bytes() for path in config.data_dir.iterdir()} == left
+    assert asyncio.run(load(config.database)) == found
+
+
+def test_the_daemon_s_answer_is_what_its_database_holds(config):
+    """Whoever asks gets one typed form, limits of containers and defaults with it."""
+    config.data_dir.mkdir()
+    asyncio.run(write(config.database, EVERYTHING))
+    stored = read_registry(config)
+    told = msgspec.to_builtins(pack_state(stored))
+    with closing(FakeAdmin(config.admin_socket)) as admin:
+        admin.answers["GET /registry"] = (200, told)
+        assert read_registry(config) == stored
+    assert stored.versions[VERSION.id].memory_bytes == 2 * 1024**3
+    assert asyncio.run(load(config.database)) == stored
+
+
+def test_an_answer_that_is_no_registry_is_refused(config):
+    """A daemon of another servd may know what this one does not: it is said where."""
+    config.data_dir.mkdir()
+    with closing(FakeAdmin(config.admin_socket)) as admin:
+        admin.answers["GET /registry"] = (200, {"versions": [{"model": "m", "version": 1}]})
+        with pytest.raises(ServdError, match=r"not one that this servd knows.*versions\[0\]"):
+            read_registry(config)

@@ -1,75 +1,64 @@
-"""Where an export's registry comes from: the running daemon, or its data directory when it is down.
+"""The registry without being the daemon: asked of one that runs, or read where none does.
 
-Nothing is started and nothing is changed: a database is read as a copy.
+Used by the verbs that build and export. Nothing is started and nothing is changed: a database is
+read as a copy.
 """
 
 import asyncio
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from model_runtime import manifest as manifests
-from model_runtime.bundle import BundleFormatError
 from servd.client import find_daemon
 from servd.config import Config
-from servd.errors import DaemonNotRunningError, StoreError
-from servd.export.next_steps import current_versions
+from servd.datatypes import RegistryState
+from servd.errors import DaemonNotRunningError, ServdError, StoreError
+from servd.feed import Registered, unpack_state
 from servd.temporary import temporary_folder
 
 
-def read_registry(config: Config, admin: str | None = None) -> dict[str, Any]:
-    """Return the registry as JSON has it (servd.feed.Registered).
+def read_registry(config: Config, admin: str | None = None) -> RegistryState:
+    """Return what the daemon has registered, or what its data directory says if it is down.
 
     Raises:
         DaemonNotRunningError: no daemon answers, and there is no database to read instead.
         StoreError: the database cannot be read.
+        ServdError: the daemon's answer is no registry.
     """
-    client = find_daemon(config, admin)
     try:
-        answer: dict[str, Any] = client.get("/registry")
+        answer = find_daemon(config, admin).get("/registry")
     except DaemonNotRunningError:
         if admin or not config.database.exists():
             raise
         return _read_database(config)
-    return answer
+    try:
+        return unpack_state(msgspec.convert(answer, Registered))
+    except msgspec.ValidationError as error:
+        raise ServdError(
+            f"the daemon's registry is not one that this servd knows: {error}",
+            hint="are both of the same version? servd status, servd --version",
+        ) from error
 
 
-def read_examples(registry: Mapping[str, Any], bundles_dir: Path) -> dict[str, Any]:
-    """Return the input that a model's owner gave as an example, by application.
-
-    Nothing for a model without one, and for a bundle that is not on this machine.
-    """
-    found: dict[str, Any] = {}
-    for app in registry["applications"]:
-        for version in current_versions(app["name"], registry):
-            with suppress(BundleFormatError, OSError):
-                example = manifests.read(bundles_dir / str(version.get("bundle"))).example
-                if example is not None:
-                    found[app["name"]] = example
-    return found
-
-
-def _read_database(config: Config) -> dict[str, Any]:
-    from servd.feed import pack_state  # noqa: PLC0415 - with a daemon it is not needed
-    from servd.store import Store, check_whole  # noqa: PLC0415
+def _read_database(config: Config) -> RegistryState:
+    from servd.store import Store, check_whole  # noqa: PLC0415 - with a daemon it is not needed
     from servd.witness import Witness  # noqa: PLC0415
 
-    async def load(path: Path) -> Any:
+    async def load(path: Path) -> RegistryState:
         async with Store(path) as store:
             return await store.load()
 
     try:
-        with temporary_folder("export") as folder, _idle(config):
+        with temporary_folder("registry") as folder, _idle(config):
             copied = _copy(config.database, folder)
             with _named(copied, config.database):
                 check_whole(copied, Witness(config.registry_note, lambda: 0))
-                return _as_json(pack_state(asyncio.run(load(copied))))
+                return asyncio.run(load(copied))
     except OSError as error:
         raise StoreError(
             f"the registry's database {config.database} cannot be read: {error.strerror}",
@@ -112,8 +101,3 @@ def _idle(config: Config) -> Iterator[None]:
         ) from None
     finally:
         os.close(lock)
-
-
-def _as_json(value: Any) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(value))
-    return plain
