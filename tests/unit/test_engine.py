@@ -544,9 +544,13 @@ def test_a_sole_input_has_the_first_place():
                 dispatcher = served.deploy()
                 await served.attach(replica, dispatcher)
                 caller = Caller()
-                served.engine.submit(served.engine.by_name["app"], dispatcher, doubles(2.0), caller)
+                route = served.engine.by_name["app"]
+                served.engine.submit(route, dispatcher, doubles(2.0), caller)
                 await until(lambda: caller.outputs)
                 assert caller.outputs == {0: b"2.0"}
+                asking = Caller()
+                served.engine.ask(route, doubles(2.0), asking)
+                assert asking.outputs.keys() == {0}  # a hit or not
 
     run(main())
 

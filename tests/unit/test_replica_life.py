@@ -12,10 +12,10 @@ from servd.datatypes import ReplicaState
 from servd.engine import Engine
 from servd.errors import LoadFailedError
 from servd.launchers.base import describe_exit
+from servd.log import log
 from servd.orphans import Orphans
 from servd.rpc import ReplicaConnection
-from servd.surroundings import Timings
-from tests.replicas import FAST, FakeHandle, Stage, until, version_of
+from tests.replicas import FAST, WAIT_S, FakeHandle, Stage, until, version_of
 from tests.scripted_replica import ScriptedReplica
 from tests.serving import run
 
@@ -209,6 +209,8 @@ def test_a_fault_of_servd_ends_one_life_and_is_logged(config, caplog):
         async with stage.supervisor(config) as supervisor:
             with pytest.raises(LoadFailedError, match="replica 0 was stopped while loading"):
                 await supervisor.ensure(version_of(), 1, fail_fast=True)
+            await supervisor.ensure(version_of(), 1, fail_fast=False)
+            assert state_of(supervisor) is ReplicaState.FAILED
 
     asyncio.run(story())
     assert "the life of m:1 replica 0 ended by a fault of servd" in caplog.text
@@ -349,70 +351,19 @@ def test_a_replica_that_was_killed_says_why(config):
     asyncio.run(story())
 
 
-def test_deaths_in_a_row_are_counted_for_the_backoff(config, monkeypatch):
-    """Each waits longer than the one before; one that was stable begins anew."""
-    asked = []
-    monkeypatch.setattr(Timings, "backoff_s", lambda _self, deaths: asked.append(deaths) or 0.0)
-    timings = replace(FAST, max_deaths=10)
-
-    async def story():
-        stage = Stage()
-        async with stage.supervisor(config, timings) as supervisor:
-            await supervisor.ensure(version_of(), 1, fail_fast=True)
-            for number, stood_s in enumerate((0, 0, timings.stable_s - 0.1, timings.stable_s, 0)):
-                await until(lambda lives=number + 1: len(stage.handles) == lives)
-                await until(lambda: state_of(supervisor) is ReplicaState.READY)
-                stage.now_s += stood_s
-                stage.handles[-1].end(1)
-            await until(lambda: len(asked) == 5)
-            assert asked == [1, 2, 3, 1, 2]
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize(
-    ("served_s", "answered", "expected"),
-    [
-        (1.0, 5, [1, 1, 1, 1, 1]),  # each life answers for longer than it was away
-        (0.0005, 5, [1, 2, 4, 8, 16]),  # away for longer than it answers
-        (1.0, 0, [1, 2, 4, 8, 16]),  # nobody knows what it is good for
-    ],
-)
-def test_the_backoff_begins_anew_after_a_life_that_was_worth_it(
-    config, monkeypatch, served_s, answered, expected
-):
-    """Deaths that are far apart do not keep one that answers out of use for half of the time."""
-    delays_s = []
-    real = Timings.backoff_s
-
-    def noted(timings, deaths):
-        delays_s.append(real(timings, deaths))
-        return delays_s[-1]
-
-    monkeypatch.setattr(Timings, "backoff_s", noted)
-    timings = replace(FAST, max_deaths=100, backoff_first_s=0.001)
-
-    async def story():
-        stage = Stage()
-        async with stage.supervisor(config, timings) as supervisor:
-            await supervisor.ensure(version_of(), 1, fail_fast=True)
-            for number in range(5):
-                await until(lambda lives=number + 1: len(stage.handles) == lives)
-                await until(lambda: state_of(supervisor) is ReplicaState.READY)
-                stage.connections[-1].counters.queries = answered
-                stage.now_s += served_s
-                stage.handles[-1].end(1)
-            await until(lambda: len(delays_s) == 5)
-            assert [delay_s * 1000 for delay_s in delays_s] == expected
-
-    asyncio.run(story())
-
-
-def test_how_long_it_took_to_load_is_kept(config):
-    """From the launch to the first READY, by the clock."""
+def test_how_long_it_took_to_load_is_told(config, caplog):
+    """From the launch to the first READY, by the clock; the launch may have built an image."""
+    caplog.set_level("INFO", log.name)
 
     async def story():
         stage = Stage(())
+        launch = stage.launch
+
+        async def launch_slowly(spec):
+            stage.now_s += 1000
+            return await launch(spec)
+
+        stage.launch = launch_slowly
         async with stage.supervisor(config) as supervisor:
             wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=True))
             await until(lambda: stage.owners)
@@ -423,29 +374,7 @@ def test_how_long_it_took_to_load_is_kept(config):
             assert stage.owners[0].load_s == 2.5
 
     asyncio.run(story())
-
-
-def test_one_that_is_silent_for_too_long_is_killed(config):
-    """It is out of rotation first, and the kill says for how long nothing was heard."""
-
-    async def story():
-        stage = Stage()
-        async with stage.supervisor(config) as supervisor:
-            await supervisor.ensure(version_of(), 1, fail_fast=True)
-            stage.now_s += FAST.silent_s + 0.1
-            stage.owners[0].tick()
-            assert state_of(supervisor) is ReplicaState.UNHEALTHY
-            assert stage.attached == []
-            stage.now_s = stage.connections[0].last_heard_s + FAST.unhealthy_s
-            stage.owners[0].tick()
-            assert not stage.handles[0].calls
-            stage.now_s += 0.1
-            stage.owners[0].tick()
-            assert stage.handles[0].calls == ["kill"]
-            await until(lambda: len(stage.handles) == 2)
-            assert "was killed: it was silent for 30 s" in supervisor.statuses()[0].last_error
-
-    asyncio.run(story())
+    assert "m:1 replica 0 is ready after 2.50 s" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -462,3 +391,68 @@ def test_one_that_is_silent_for_too_long_is_killed(config):
 def test_every_exit_status_has_words(code, words):
     """Exits, signals with a usual cause, signals without, and numbers that are none."""
     assert describe_exit(code) == words
+
+
+def test_queries_are_told_that_it_loads_exactly_while_it_does(config):
+    """From each launch until it is ready, and not after a load that failed."""
+
+    async def story():
+        stage = Stage((), (), ())
+        async with stage.supervisor(config) as supervisor:
+            wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=True))
+            for number in range(2):
+                await until(lambda lives=number + 1: len(stage.owners) == lives)
+                replica = stage.owners[number]
+                assert stage.loading == {replica}
+                replica.on_replica_state("ready", {})
+                assert stage.loading == set()
+                await wait
+                stage.handles[number].end(1)
+                await until(lambda number=number: stage.handles[number].calls == ["cleanup"])
+            await until(lambda: len(stage.owners) == 3)
+            assert stage.loading == {stage.owners[2]}
+            stage.handles[2].end(1)
+            await until(lambda: state_of(supervisor) is ReplicaState.FAILED)
+            assert stage.loading == set()
+
+    asyncio.run(story())
+
+
+def test_one_that_was_forced_to_end_is_stopped_and_not_launched_again(config):
+    """Its row says so, and no death or restart is counted."""
+
+    async def story():
+        stage = Stage()
+        async with stage.supervisor(config) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            supervisor.kill()
+            await until(lambda: stage.handles[0].calls == ["kill", "cleanup"])
+            await until(lambda: state_of(supervisor) is not ReplicaState.READY)
+            [row] = supervisor.statuses()
+            assert (row.state, row.restarts, row.last_error) == (ReplicaState.STOPPED, 0, None)
+            assert len(stage.handles) == 1
+            assert stage.attached == []
+
+    asyncio.run(story())
+
+
+def test_its_row_tells_its_process_while_it_has_one(config):
+    """The process id, and a container's memory as its launcher tells it."""
+
+    async def story():
+        stage = Stage()
+        supervisor = stage.supervisor(config, replace(FAST, backoff_first_s=WAIT_S))
+        supervisor._launchers = {"docker": stage}
+        async with supervisor:
+            version = version_of(runtime="docker", image="x")
+            await supervisor.ensure(version, 1, fail_fast=True)
+            [handle] = stage.handles
+            handle.memory_bytes = 12345
+            [row] = supervisor.statuses()
+            assert (row.pid, row.memory_bytes) == (handle.pid, 12345)
+            handle.end(1)
+            await until(lambda: state_of(supervisor) is ReplicaState.BACKOFF)
+            [row] = supervisor.statuses()
+            assert (row.pid, row.memory_bytes) == (None, None)
+
+    asyncio.run(story())
