@@ -18,7 +18,7 @@ _ABSOLUTE: Final = frozenset({"abspath", "absolute"})
 _REAL: Final = frozenset({"realpath", "resolve"})
 _JOINERS: Final = frozenset({"join", "joinpath"})
 _WORKING: Final = frozenset({"getcwd", "cwd"})
-_MODULES: Final = frozenset({"os", "path", "osp", "posixpath", "fs"})
+MODULES: Final = frozenset({"os", "path", "osp", "posixpath", "fs"})
 """Names by which the functions of os.path are called; anything else before a dot is a path."""
 _WORDS: Final = {"pardir": "..", "curdir": ".", "sep": "/"}
 
@@ -124,7 +124,7 @@ class Evaluator:
         rest = self._rest if name in _JOINERS else self.text
         values = [rest(argument, depth) for argument in node.args]
         is_method = name not in _MAKERS and isinstance(node.func, ast.Attribute)
-        if is_method and last_name(node.func.value) not in _MODULES:  # type: ignore[attr-defined]
+        if is_method and last_name(node.func.value) not in MODULES:  # type: ignore[attr-defined]
             values.insert(0, self.text(node.func.value, depth))  # type: ignore[attr-defined]
         if not values or None in values or node.keywords:
             return None

@@ -8,10 +8,11 @@ import ast
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
-from servd.finding.paths import Evaluator, called, last_name
+from servd.finding.paths import MODULES, Evaluator, called, last_name
 
 _MAX_BYTES: Final = 4 << 20
 """A longer file is a table in the shape of code; parsing it would take seconds."""
@@ -161,12 +162,18 @@ class _Reader(ast.NodeVisitor):
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
             return self._text(node.left) or ""
         if isinstance(node, ast.Call) and called(node) in ("join", "joinpath"):
-            owner = [node.func.value] if isinstance(node.func, ast.Attribute) else []
-            texts = [self._text(part) for part in (*owner, *node.args)]
-            known = [text for text in texts[: texts.index(None)] if text]
-            return os.path.join(*known) if known else ""  # noqa: PTH118 - as the file has them
+            return self._known_start(node)
         prefix = self._prefix(node)
         return os.path.dirname(prefix) if "/" in prefix else ""  # noqa: PTH120
+
+    def _known_start(self, node: ast.Call) -> str:
+        """Return the parts that are joined before the first that only a run tells."""
+        owner = _receiver(node)
+        parts = node.args
+        if owner is not None and last_name(owner) not in MODULES:
+            parts = [owner, *parts]
+        known = list(takewhile(lambda text: text is not None, map(self._text, parts)))
+        return os.path.join(*filter(None, known)) if any(known) else ""  # noqa: PTH118 - as the file has them
 
     def visit_If(self, node: ast.If) -> None:
         """Leave out what only a script does, and what only type checkers read."""

@@ -84,6 +84,7 @@ HALF_NAMED = {
     "added": "open('data/' + word + '.txt').read()",
     "divided": "(Path(__file__).parent / 'data' / f'{word}.txt').read_text()",
     "joined": "open(os.path.join(HERE, 'data', word + '.txt')).read()",
+    "joined, relative": "open(os.path.join('data', word + '.txt')).read()",
     "by a parameter's default": "given(word)",
     "in a file of settings": "open(json.load(open('settings.json'))[word]).read()",
 }
