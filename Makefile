@@ -11,7 +11,7 @@ FLOOR := 90
 MEASURED := tests/unit tests/e2e/test_cli.py tests/e2e/test_examples.py
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test coverage checks lint types contracts bench bench-paper profile soak lock clean
+.PHONY: help quickstart test test-zmq coverage checks lint types contracts bench bench-paper profile soak lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,6 +29,13 @@ else
 test: $(STAMP) ## run all tests; with COVERAGE=yes as `make coverage` does
 	$(BIN)/python -m pytest $(WORKERS)
 endif
+
+# What the replicas of these have to do with their carrier is tested over both by `make test`.
+OVER_ZMQ := $(addprefix tests/e2e/test_,bad_models frontends model_processes standstill switching)
+OVER_ZMQ := $(OVER_ZMQ:=.py)
+
+test-zmq: $(STAMP) ## run the tests of replicas' lives with ZeroMQ carrying their messages
+	SERVD_CARRIER=zmq $(BIN)/python -m pytest $(WORKERS) $(OVER_ZMQ)
 
 # Processes that tests start are measured too; the file's path is whole, as they have other folders.
 # Not measured are tests of times and of load, which the measuring would slow down, and containers.

@@ -64,6 +64,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of each point (3)")
     parser.add_argument("--connections", default="1,32,256")
     parser.add_argument("--no-open-loop", action="store_true")
+    parser.add_argument("--carrier", default="auto", choices=("auto", "unix", "zmq"))
     parser.add_argument("--against", type=Path, help="another checkout: of compare, instructions")
     parser.add_argument("--queries", type=int, default=5_000_000, help="of soak")
     parser.add_argument(
@@ -101,6 +102,7 @@ def prepare(options: argparse.Namespace) -> Settings:
         work=work,
         out=out,
         python=python,
+        carrier=options.carrier,
     )
 
 
@@ -110,6 +112,7 @@ def suite_command(settings: Settings, options: argparse.Namespace) -> int:
     path = settings.out / "results.json"
     write_json(path, results)
     print("\n" + aligned(targets_table(results["targets"])))
+    print(settings.carried)
     for note in results["notes"]:
         print(note)
     run_in_environment(settings.python, "benchmarks.figures", str(path), str(settings.out))

@@ -33,8 +33,7 @@ class CountedDaemon(Daemon):
         command = [
             *(need("valgrind", "valgrind"), "--tool=callgrind", "--trace-children=no"),
             *(f"--callgrind-out-file={out}", str(self.tree.python), "-m", "servd"),
-            *("--data-dir", str(self.data_dir), "run", "--query-port", "0", "--admin-port", "0"),
-            *("--cache-size", "0"),
+            *("--data-dir", str(self.data_dir), "run", *self.options),
         ]
         log = (self.settings.out / "callgrind.log").open("wb")
         self.process = subprocess.Popen(command, cwd=self.tree.root, stdout=log, stderr=log)
@@ -73,7 +72,7 @@ def run_instructions(settings: Settings, before: Tree | None) -> str:
             for row, what in zip(rows, figures, strict=True)
         ]
     write_json(settings.out / "instructions.json", figures)
-    return markdown([head, *rows])
+    return f"{settings.carried}\n\n{markdown([head, *rows])}"
 
 
 def count_all(settings: Settings, tree: Tree) -> dict[str, int]:

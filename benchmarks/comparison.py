@@ -31,7 +31,7 @@ def run_comparison(settings: Settings, before: Tree) -> str:
             rows.append([key, str(connections), *row])
             print_progress(" ".join(rows[-1]))
     write_json(settings.out / "comparison.json", {"points": kept})
-    return markdown(rows)
+    return f"{settings.carried}\n\n{markdown(rows)}"
 
 
 def measure_both(workload: Workload, settings: Settings, before: Tree) -> list[Point]:

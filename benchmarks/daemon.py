@@ -57,6 +57,7 @@ class Daemon:
         self.tree = tree
         self._cache = cache
         self._frontends = frontends
+        self.carrier = settings.carrier
         self.data_dir: Path = Path()
         self.pid = 0
         self.port = 0
@@ -71,8 +72,16 @@ class Daemon:
     def start(self) -> dict[str, Any]:
         """Start the daemon on free ports and return its status."""
         more = ("--frontends", str(self._frontends)) if self._frontends > 1 else ()
-        ports = ("--query-port", "0", "--admin-port", "0")
-        return self.servd("start", *ports, "--cache-size", self._cache, "--drain", "2s", *more)
+        return self.servd("start", *self.options, "--drain", "2s", *more)
+
+    @property
+    def options(self) -> list[str]:
+        """The settings of any daemon here; a carrier only where one was asked for.
+
+        Another checkout may be older than that setting.
+        """
+        ports = ["--query-port", "0", "--admin-port", "0", "--cache-size", self._cache]
+        return ports if self.carrier == "auto" else [*ports, "--carrier", self.carrier]
 
     @property
     def pids(self) -> list[int]:

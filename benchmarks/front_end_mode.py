@@ -13,10 +13,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.callgrind import wait_for_info
 from benchmarks.check import CHECK_SLO_MS, check_answers
 from benchmarks.closed_loop import closed_rounds, warm_up
 from benchmarks.daemon import Daemon
@@ -36,30 +36,13 @@ Scheme = Literal["tcp", "tls"]
 _CARRIERS: dict[Scheme, str] = {"tcp": "ZeroMQ", "tls": "TLS"}
 
 
-class ZmqDaemon(Daemon):
-    """A daemon in the foreground whose replicas are on ZeroMQ."""
-
-    process: subprocess.Popen[bytes]
-
-    def start(self) -> dict[str, Any]:
-        """Start the daemon and return what daemon.json says once it answers."""
-        self.name = "daemon, ZeroMQ"
-        command = [
-            *(sys.executable, "-m", "benchmarks.baselines.zmq_daemon"),
-            *("--data-dir", str(self.data_dir), "run", "--query-port", "0", "--admin-port", "0"),
-            *("--cache-size", "0"),
-        ]
-        with (self.settings.out / "zmq-daemon.log").open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
-        return wait_for_info(self.data_dir / "daemon.json", self.process)
-
-
 def run_front_end_mode(settings: Settings) -> str:
     """Return rates and ratios as Markdown; the figures are kept as JSON."""
     workload = WORKLOADS["W1"]
     with ExitStack() as stack:
-        stream = stack.enter_context(Daemon(settings))
-        daemon = stack.enter_context(ZmqDaemon(settings))
+        stream = stack.enter_context(Daemon(replace(settings, carrier="unix")))
+        daemon = stack.enter_context(Daemon(replace(settings, carrier="zmq")))
+        daemon.name = "daemon, ZeroMQ"
         for each in (stream, daemon):
             each.deploy(workload, slo_ms=CHECK_SLO_MS)
         bundle = next((daemon.data_dir / "bundles").glob("*/model.json")).parent

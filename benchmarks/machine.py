@@ -19,6 +19,7 @@ def describe_machine(settings: Settings) -> dict[str, Any]:
     """Return what a reader needs to judge the figures."""
     return {
         "processor": processor(),
+        "carrier": settings.carried,
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release().split("-")[0],
         "python": platform.python_version(),

@@ -150,6 +150,7 @@ def machine_text(results: dict[str, Any]) -> str:
         f"`{machine['command']}`: median of {settings['rounds']} rounds of"
         f" {settings['seconds']:g} s,"
         f" on {machine['cores']} cores ({machine['processor']}), the load generator on the same."
+        f" {machine['carrier']}"
         f" Python {machine['python']}, Linux {machine['kernel']}, {listed}.\n"
     )
 

@@ -27,3 +27,12 @@ class Settings:
 
     python: Path
     """The interpreter of the baselines."""
+
+    carrier: str = "auto"
+    """What carries messages to replicas: servd's setting of that name."""
+
+    @property
+    def carried(self) -> str:
+        """What readers of figures are told of it."""
+        which = "ZeroMQ" if self.carrier == "zmq" else "a unix stream"
+        return f"Messages to replicas over {which} (carrier = {self.carrier})."

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 STREAM_SCHEME: Final = "unix://"
 TLS_SCHEME: Final = "tls://"
+FILE_SCHEME: Final = "ipc://"
 SEND_TIMEOUT_S: Final = 2
 """A frontend that does not read its answers for so long is hung up on: others wait behind it."""
 
@@ -40,7 +41,6 @@ TURN_BYTES: Final = 1 << 24
 
 _WAKE_S: Final = WAKE_MS / 1000
 _RECEIVE_BYTES: Final = 1 << 18
-_FILE_SCHEME: Final = "ipc://"
 _OWNERS_ALONE: Final = 0o600
 _CREDENTIALS: Final = struct.Struct("3i")
 
@@ -278,8 +278,8 @@ class ZmqListener:
         if keys is not None:
             Admission(self._context, keys).guard(self._socket)
         self._socket.bind(address)
-        if address.startswith(_FILE_SCHEME):
-            Path(address.removeprefix(_FILE_SCHEME)).chmod(_OWNERS_ALONE)
+        if address.startswith(FILE_SCHEME):
+            Path(address.removeprefix(FILE_SCHEME)).chmod(_OWNERS_ALONE)
         self._endpoint = bytes(self._socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
 
     def receive(self, *, is_waiting: bool) -> tuple[Peer, list[bytes]] | None:

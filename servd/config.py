@@ -23,11 +23,16 @@ _SOCKET_PATH_LIMIT: Final = 60
 _MAX_FRONTENDS: Final = 64
 _MAX_WARM_VERSIONS: Final = 1000
 _LEVELS: Final = ("debug", "info", "warning", "error")
+_CARRIERS: Final = ("auto", "unix", "zmq")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """All settings of one daemon. Port 0 stands for any free port."""
+    """All settings of one daemon. Port 0 stands for any free port.
+
+    `carrier` is what carries messages to replica processes of this machine: "unix", a stream
+    socket, "zmq", ZeroMQ, or "auto", which is the faster of both (docs/adr/0005).
+    """
 
     data_dir: Path
     query_port: int = 1337
@@ -45,6 +50,7 @@ class Config:
     test_timeout_s: float = 30.0
     predict_timeout_s: float = 60.0
     warm_versions: int = 2
+    carrier: str = "auto"
     public_queries: bool = False
     token: str | None = None
     base_image: str | None = None
@@ -169,6 +175,13 @@ def _level(value: object) -> str:
     return word
 
 
+def _carrier(value: object) -> str:
+    word = str(value).lower()
+    if word not in _CARRIERS:
+        raise ValueError(f"{value!r} is not a carrier ({', '.join(_CARRIERS)})")
+    return word
+
+
 def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -233,6 +246,7 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "test_timeout": ("test_timeout_s", _time_limit),
     "predict_timeout": ("predict_timeout_s", _time_limit),
     "warm_versions": ("warm_versions", _warm_versions),
+    "carrier": ("carrier", _carrier),
     "public_queries": ("public_queries", _flag),
     "token": ("token", _token),
     "base_image": ("base_image", _text),

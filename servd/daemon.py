@@ -183,7 +183,11 @@ class Daemon:
         images = functools.partial(ensure_image, config.base_image, additions=additions)
         launchers: dict[str, Launcher] = {
             PROCESS: ProcessLauncher(
-                config.run_dir, os.environ, self._users_mask, scratch_dir=config.scratch_dir
+                config.run_dir,
+                os.environ,
+                self._users_mask,
+                scratch_dir=config.scratch_dir,
+                carrier=config.carrier,
             ),
             DOCKER: await stack.enter_async_context(DockerLauncher(config, images)),
         }

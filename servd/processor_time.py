@@ -8,7 +8,7 @@ class ProcessorTime:
     being answered; the time that it takes on the processor goes on.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: object) -> None:
         self._path = f"/proc/{pid}/stat"
         self._ticks = -1
 

@@ -10,12 +10,14 @@ from typing import Any, Protocol
 import zmq
 
 from model_runtime import protocol
+from model_runtime.carriers import FILE_SCHEME
 from servd import faults
 from servd.carriers import Carrier, carrier
 from servd.clock import Clock
 from servd.curve import CurveKeys
 from servd.long_bytes import LONG_BYTES, pieces_of, split_long
 from servd.metrics import Counters, Tally
+from servd.processor_time import ProcessorTime
 from servd.quantities import counted
 from servd.query import Batch
 
@@ -82,6 +84,7 @@ class ReplicaConnection:
         self._carrier: Carrier = carrier(
             address, context, self._on_frames, curve, self._on_reconnected
         )
+        self._life: ProcessorTime | None = None
         self._next_id = 0
 
     @property
@@ -114,7 +117,8 @@ class ReplicaConnection:
         A replica that a long message is on its way to or from, or that computes, lives: its answer
         waits behind that.
         """
-        if self._carrier.has_moved():
+        is_computing = self._life is not None and self._life.has_grown()
+        if self._carrier.has_moved() or is_computing:
             self.last_heard_s = self._clock()
         self._send([protocol.HEARTBEAT, 0])
 
@@ -232,6 +236,9 @@ class ReplicaConnection:
             raise protocol.ProtocolError("the info of STATE is not a map")
         items = info.get("row_items")
         self.row_items = items if isinstance(items, int) else None
+        if self._life is None and self.address.startswith(FILE_SCHEME):
+            # ZeroMQ does not tell whose process is at the other end of a file, as a stream does.
+            self._life = ProcessorTime(info.get("pid"))
         try:
             self._owner.on_replica_state(str(state), info)
         except Exception as error:  # noqa: BLE001 - not what the replica said is wrong

@@ -111,7 +111,11 @@ class _Server:
         stack.callback(copier.copy)
         launchers = {
             "process": ProcessLauncher(
-                config.run_dir, self._environ, users_mask, scratch_dir=config.scratch_dir
+                config.run_dir,
+                self._environ,
+                users_mask,
+                scratch_dir=config.scratch_dir,
+                carrier=config.carrier,
             )
         }
         supervisor = Supervisor(config, engine, launchers, monotonic, connect=connect)

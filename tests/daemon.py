@@ -17,6 +17,9 @@ import psutil
 
 CLI_TIMEOUT_S = 180.0
 
+CARRIER = os.environ.get("SERVD_CARRIER", "")
+"""What carries messages to replicas where a test does not say; "": as by default."""
+
 
 def free_port() -> int:
     """Return a TCP port of the loopback address that nothing listens on."""
@@ -33,6 +36,7 @@ class Daemon:
     data_dir: Path
     query_port: int = field(default_factory=free_port)
     admin_port: int = field(default_factory=free_port)
+    carrier: str = CARRIER
     expected_errors: list[str] = field(default_factory=list)
     """Patterns of the errors that a test provokes; any other in a log of servd's own fails it."""
 
@@ -44,6 +48,7 @@ class Daemon:
             "SERVD_DATA_DIR": str(self.data_dir),
             "SERVD_QUERY_PORT": str(self.query_port),
             "SERVD_ADMIN_PORT": str(self.admin_port),
+            **({"SERVD_CARRIER": self.carrier} if self.carrier else {}),
             "NO_COLOR": "1",
         }
 

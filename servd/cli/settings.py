@@ -21,6 +21,7 @@ _OPTIONS: Final = (
     ("test_timeout", "DURATION", "Time for its test call.  [default: 30s]"),
     ("predict_timeout", "DURATION", "Time for one call of a model.  [default: 60s]"),
     ("warm_versions", "N", "Versions of a model whose replicas stay up.  [default: 2]"),
+    ("carrier", "KIND", "To replica processes: unix, zmq or auto (unix).  [default: auto]"),
 )
 
 

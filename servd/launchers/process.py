@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from model_runtime.carriers import STREAM_SCHEME
+from model_runtime.carriers import FILE_SCHEME, STREAM_SCHEME
 from model_runtime.contract import PARENT_VARIABLE, THREAD_VARIABLES
 from servd.errors import BundleError, InvalidValueError
 from servd.launchers.base import ImageFacts, LaunchSpec
@@ -22,6 +23,8 @@ from servd.offspring import has_in_environment, offspring
 from servd.orphans import NAME_VARIABLE
 
 _PRIVATE = ("SERVD_READY_FD", "SERVD_TOKEN")
+_SCHEMES: Final = {"auto": STREAM_SCHEME, "unix": STREAM_SCHEME, "zmq": FILE_SCHEME}
+"""By the setting `carrier`. A stream answers more queries a second than ZeroMQ (docs/adr/0005)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,10 @@ class ProcessHandle:
     """One replica process, the leader of its own session."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, socket: Path, scratch: Path, traces: Traces
+        self, process: asyncio.subprocess.Process, address: str, scratch: Path, traces: Traces
     ) -> None:
+        self.address = address
         self._process = process
-        self._socket = socket
         self._scratch = scratch
         self._traces = traces
 
@@ -49,11 +52,6 @@ class ProcessHandle:
     def pid(self) -> int:
         """The process id."""
         return self._process.pid
-
-    @property
-    def address(self) -> str:
-        """The address of its socket."""
-        return _address(self._socket)
 
     @property
     def end_reason(self) -> str:
@@ -101,7 +99,7 @@ class ProcessHandle:
         if group is not None:
             group.remove_soon()
         self._traces.pump.close(self._traces.output)
-        self._socket.unlink(missing_ok=True)
+        Path(self.address.partition("://")[2]).unlink(missing_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _has_started(self, pid: int) -> bool:
@@ -128,7 +126,7 @@ class ProcessLauncher:
 
     A replica works in a folder of its own below `scratch_dir` (by default below `run_dir` too),
     which ends with it. `users_mask` is the file mode creation mask that models get; None: this
-    process's own.
+    process's own. `carrier` is what their sockets are: the setting of that name.
     """
 
     def __init__(
@@ -138,11 +136,13 @@ class ProcessLauncher:
         users_mask: int | None = None,
         *,
         scratch_dir: Path | None = None,
+        carrier: str = "auto",
     ) -> None:
         self._run_dir = run_dir
         self._scratch_dir = scratch_dir or run_dir / "scratch"
         self._environ = environ
         self._users_mask = users_mask
+        self._scheme = _SCHEMES[carrier]
         self._pump = LogPump()
 
     async def launch(self, spec: LaunchSpec) -> ProcessHandle:
@@ -159,10 +159,11 @@ class ProcessLauncher:
         for folder in (socket.parent, scratch, spec.log_path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         output = self._pump.open(spec.log_path)
+        address = f"{self._scheme}{socket}"
         traces = Traces(name, self._pump, output, new_group(name))
         try:
             process = await asyncio.create_subprocess_exec(
-                *_command(spec, socket, scratch),
+                *_command(spec, address, scratch),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output.write_end,
                 stderr=output.write_end,
@@ -184,7 +185,7 @@ class ProcessLauncher:
         if traces.group is not None:
             # Before the model is loaded: Python itself takes longer to start.
             traces.group.add(process.pid)
-        return ProcessHandle(process, socket, scratch, traces)
+        return ProcessHandle(process, address, scratch, traces)
 
     async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:
         """Refuse: processes have no images."""
@@ -230,10 +231,10 @@ def _check_files(spec: LaunchSpec) -> None:
         )
 
 
-def _command(spec: LaunchSpec, socket: Path, scratch: Path) -> list[str]:
+def _command(spec: LaunchSpec, address: str, scratch: Path) -> list[str]:
     version = spec.version
     options = {
-        "--listen": _address(socket),
+        "--listen": address,
         "--bundle": str(spec.bundle_dir),
         "--model": version.model,
         "--version": version.version,
@@ -243,7 +244,3 @@ def _command(spec: LaunchSpec, socket: Path, scratch: Path) -> list[str]:
     }
     # One word an option, as a name or a version may begin with a dash.
     return [sys.executable, "-m", "model_runtime", *(f"{k}={v}" for k, v in options.items())]
-
-
-def _address(path: Path) -> str:
-    return f"{STREAM_SCHEME}{path}"

@@ -1,24 +1,33 @@
-"""Replicas are killed under load: every query is answered rightly and the replicas come back."""
+"""The life of replicas under load, over each carrier: killed, frozen, drained; long messages.
+
+Every query is answered rightly, and the replicas come back.
+"""
 
 import os
 import signal
 import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from tests.daemon import Daemon
-from tests.e2e.steps import deploy, ready, replicas, running_daemon, until
+from tests.e2e.steps import deploy, fresh_daemon, ready, replicas, until, write_model
 from tests.load import Load
 
 RATE = 200
-KILLS = 4
+KILLS = 2
 
 
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    """Yield one daemon for all tests here, each of which uses a name of its own."""
-    with running_daemon() as running:
+SCHEMES = {"unix": "unix://", "zmq": "ipc://"}
+
+
+@pytest.fixture(scope="module", params=SCHEMES)
+def daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
+    """Yield one daemon for all tests over a carrier, each of which uses a name of its own."""
+    with fresh_daemon() as running:
+        running.carrier = request.param
+        running.start()
         yield running
 
 
@@ -106,3 +115,61 @@ def test_stopped_replica_is_left_out_and_taken_back(daemon: Daemon) -> None:
     assert [o for o in load.sent_between(calm_s, thawed_s) if o.kind != "right"] == []
     same = [row for row in replicas(daemon, "frozen") if row["pid"] == victim["pid"]]
     assert [row["restarts"] for row in same] == [0]
+
+
+def test_replicas_that_are_told_to_end_are_drained(daemon: Daemon) -> None:
+    """Fewer replicas of a version cost no query under load."""
+    deploy(daemon, "good.py", "--name", "drained", "--replicas", "2", "--slo", "2s")
+    with _sums(daemon.query_port, "drained") as load:
+        load.wait_for(RATE // 4)
+        assert daemon.cli("scale", "drained", "1").returncode == 0
+        load.wait_for(RATE // 4)
+    assert load.not_right() == []
+    assert len(ready(daemon, "drained")) == 1
+
+
+LOCKED = """
+def predict(inputs):
+    return [sum(range(int(x[0]))) for x in inputs]
+"""
+
+
+def test_a_replica_that_computes_is_not_called_silent(daemon: Daemon) -> None:
+    """One call in C that keeps Python's lock, so that no heartbeat is answered for seconds."""
+    model = write_model(daemon, "locked.py", LOCKED)
+    deploy(daemon, model, "--name", "locked", "--input-type", "doubles", "--slo", "60s")
+    count = 150_000_000
+    began_s = time.monotonic()
+    status, answer = daemon.query("/locked/predict", {"input": [count]})
+    assert time.monotonic() - began_s > 2, "it was too fast for silence to be noticed"
+    assert (status, answer["output"]) == (200, count * (count - 1) // 2)
+    assert "locked:1 replica 0 is silent" not in (daemon.data_dir / "logs/daemon.log").read_text()
+
+
+LONG = """
+def predict(inputs):
+    return [[sum(x), "y" * int(x[0])] for x in inputs]
+"""
+
+
+def test_long_messages_go_both_ways(daemon: Daemon) -> None:
+    """An input and an output of megabytes are whole, and short ones in between are answered."""
+    model = write_model(daemon, "long.py", LONG)
+    deploy(daemon, model, "--name", "long", "--input-type", "doubles", "--slo", "20s")
+    told = psutil.Process(ready(daemon, "long")[0]["pid"]).cmdline()
+    assert any(word.startswith(f"--listen={SCHEMES[daemon.carrier]}") for word in told), told
+    count, letters = 400_000, 6_000_000
+    short = Load(
+        daemon.query_port,
+        "/long/predict",
+        lambda number: [number % 7, 0.25],
+        lambda number, output: output == [number % 7 + 0.25, "y" * (number % 7)],
+        rate=20,
+    )
+    with short:
+        status, answer = daemon.query("/long/predict", {"input": [letters] + [0.5] * count})
+        short.wait_for(10)
+    assert status == 200
+    assert answer["output"][0] == letters + count * 0.5
+    assert len(answer["output"][1]) == letters
+    assert short.not_right() == []

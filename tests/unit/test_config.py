@@ -54,14 +54,16 @@ def test_flags_win_over_variables_over_files_over_defaults(tmp_path):
     """Each setting comes from the first place that has it."""
     data = tmp_path / "data"
     data.mkdir()
-    (tmp_path / "servd.toml").write_text("query-port = 3\nadmin_port = 3\ndrain = '3s'\n")
+    (tmp_path / "servd.toml").write_text(
+        "query-port = 3\nadmin_port = 3\ndrain = '3s'\ncarrier = 'ZMQ'\n"
+    )
     (data / "servd.toml").write_text("drain = 4\ncache-size = '4MiB'\nadmin_port = 4\n")
     environ = {"SERVD_QUERY_PORT": "2", "SERVD_ADMIN_PORT": "2", "SERVD_DATA_DIR": "data"}
     config = load_config({"query_port": 1, "admin_port": None}, environ, tmp_path)
     assert (config.query_port, config.admin_port) == (1, 2)
     assert (config.drain_s, config.cache_bytes) == (3.0, 4 * 1024**2)
     assert config.data_dir == data
-    assert config.log_level == "info"
+    assert (config.log_level, config.carrier) == ("info", "zmq")
 
 
 def test_without_a_data_directory_the_platforms_is_used(tmp_path, monkeypatch):
@@ -79,6 +81,7 @@ def test_without_a_data_directory_the_platforms_is_used(tmp_path, monkeypatch):
         ({"drain": "-1s"}, {}, "--drain: '-1s' is below zero"),
         ({}, {"SERVD_PUBLIC_QUERIES": "maybe"}, "SERVD_PUBLIC_QUERIES: 'maybe' is not true"),
         ({"bind": ""}, {}, "--bind: '' is not a text"),
+        ({}, {"SERVD_CARRIER": "tcp"}, r"SERVD_CARRIER: 'tcp' is not a carrier \(auto, unix, zmq"),
         ({"query_port": 80, "admin_port": 80}, {}, "both 80"),
         ({"bind": "0.0.0.0"}, {}, "reachable from other machines"),
     ],

@@ -6,8 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import psutil
+import pytest
 
 from servd.identity import folder_id
 from servd.launchers.base import LaunchSpec, describe_exit
@@ -36,6 +39,29 @@ def test_a_process_runs_in_its_own_session_and_leaves_nothing(tmp_path):
         assert not list((tmp_path / "run" / "scratch").iterdir())
         assert spec.log_path.exists()
         handle.terminate()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("carrier", "scheme"), [("auto", "unix"), ("unix", "unix"), ("zmq", "ipc")]
+)
+def test_a_replica_listens_by_the_carrier_of_the_setting(tmp_path, carrier, scheme):
+    """Its handle says where, and the socket goes with it."""
+
+    async def story():
+        make_bundle(tmp_path / "b", "def f(x): return x")
+        spec = LaunchSpec(version_of("-1"), 0, tmp_path / "b", tmp_path / "logs" / "0.log")
+        with tempfile.TemporaryDirectory(prefix="sv-") as folder:  # a socket's path is short
+            launcher = ProcessLauncher(Path(folder), os.environ, carrier=carrier)
+            handle = await launcher.launch(spec)
+            assert handle.address.startswith(f"{scheme}://{folder}/r/")
+            assert f"--listen={handle.address}" in psutil.Process(handle.pid).cmdline()
+            handle.kill()
+            async with asyncio.timeout(WAIT_S):
+                await handle.wait()
+            handle.cleanup()
+            assert not list((Path(folder) / "r").iterdir())
 
     asyncio.run(story())
 
