@@ -58,9 +58,9 @@ class Options:
     replica: int
     max_batch: int
     orphan_timeout_s: float | None
+    predict_timeout_s: float
     keys: "Keys | None" = None
     health: str | None = None
-    predict_timeout_s: float = 60.0
     work: Path | None = None
 
 

@@ -184,3 +184,50 @@ def test_one_that_is_silent_for_too_long_is_killed(config):
             assert "was killed: it was silent for 30 s" in supervisor.statuses()[0].last_error
 
     asyncio.run(story())
+
+
+def test_a_life_was_worth_it_if_it_answered_for_as_long_as_it_was_away(config, monkeypatch):
+    """Away is the wait before it, and its load."""
+    asked, load_s = [], 2.0
+    first_s = 2.0**-10  # exact, as the clock is
+    monkeypatch.setattr(Timings, "backoff_s", lambda _self, deaths: asked.append(deaths) or first_s)
+    timings = replace(FAST, max_deaths=100)
+
+    async def story():
+        stage = Stage()
+        connect = stage.connect
+
+        def connect_slowly(address, owner):
+            stage.now_s += load_s
+            return connect(address, owner)
+
+        stage.connect = connect_slowly
+        async with stage.supervisor(config, timings) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            away_s = first_s + load_s
+            for number, served_s in enumerate((away_s, away_s, away_s - 2.0**-11, away_s)):
+                await until(lambda lives=number + 1: len(stage.handles) == lives)
+                await until(lambda: states(supervisor) == [ReplicaState.READY])
+                stage.connections[-1].counters.queries = 1
+                stage.now_s += served_s
+                stage.handles[-1].end(1)
+            await until(lambda: len(asked) == 4)
+            assert asked == [1, 1, 2, 1]
+
+    asyncio.run(story())
+
+
+def test_one_that_answers_may_die_as_often_as_it_likes(config):
+    """Also where one death without an answer would be the last."""
+
+    async def story():
+        stage = Stage()
+        async with stage.supervisor(config, replace(FAST, max_deaths=1)) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=True)
+            for number in range(3):
+                stage.connections[number].counters.queries = 1
+                stage.handles[number].end(1)
+                await until(lambda lives=number + 2: len(stage.handles) == lives)
+                await until(lambda: states(supervisor) == [ReplicaState.READY])
+
+    asyncio.run(story())

@@ -1,21 +1,19 @@
-"""How a replica's life begins, goes on and ends: heartbeats, stops, drains, records."""
+"""How a replica's life goes on: heartbeats, launches, records, what its row tells."""
 
 import asyncio
 import signal
-from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from servd.config import Config
-from servd.datatypes import ReplicaState
+from servd.datatypes import GONE, ReplicaState
 from servd.engine import Engine
-from servd.errors import LoadFailedError
+from servd.errors import EngineError, LoadFailedError
 from servd.launchers.base import describe_exit
-from servd.log import log
 from servd.orphans import Orphans
 from servd.rpc import ReplicaConnection
-from tests.replicas import FAST, WAIT_S, FakeHandle, Stage, until, version_of
+from tests.replicas import FAST, GOOD, WAIT_S, Stage, until, version_of
 from tests.scripted_replica import ScriptedReplica
 from tests.serving import run
 
@@ -76,126 +74,6 @@ def test_a_heartbeat_goes_to_every_replica_although_one_fails(config):
     asyncio.run(story())
 
 
-class Deaf(FakeHandle):
-    """A process that ignores SIGTERM."""
-
-    def terminate(self):
-        """Note it and go on."""
-        self.calls.append("terminate")
-
-
-@pytest.fixture
-def deaf_stage(monkeypatch):
-    """Return a stage whose processes ignore SIGTERM."""
-    monkeypatch.setattr("tests.replicas.FakeHandle", Deaf)
-    return Stage
-
-
-def test_a_process_that_ignores_term_is_killed_after_its_time(config, deaf_stage):
-    """TERM first, then the time to end by itself, then KILL."""
-    timings = replace(FAST, term_s=0.1)
-
-    async def story():
-        stage = deaf_stage()
-        loop = asyncio.get_running_loop()
-        async with stage.supervisor(config, timings) as supervisor:
-            await supervisor.ensure(version_of(), 1, fail_fast=True)
-            began_s = loop.time()
-            stopping = asyncio.create_task(supervisor.stop_version(version_of().id))
-            await until(lambda: stage.handles[0].calls == ["terminate"])
-            async with asyncio.timeout(10):
-                await stopping
-            assert loop.time() - began_s >= timings.term_s * 0.9
-            assert stage.handles[0].calls == ["terminate", "kill", "cleanup"]
-            assert supervisor.statuses() == []
-
-    asyncio.run(story())
-
-
-def test_a_process_that_ends_at_term_is_not_killed(config):
-    """It had its time, and needed none of it."""
-
-    async def story():
-        stage = Stage()
-        async with stage.supervisor(config) as supervisor:
-            await supervisor.ensure(version_of(), 1, fail_fast=True)
-            await supervisor.stop_version(version_of().id)
-            assert stage.handles[0].calls == ["terminate", "cleanup"]
-
-    asyncio.run(story())
-
-
-def test_a_stop_while_starting_kills_at_once(config):
-    """What is not ready has nothing to drain: no TERM, no waiting, and who waits for it is told."""
-
-    async def story():
-        stage = Stage(("loading",))
-        async with stage.supervisor(config) as supervisor:
-            wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=False))
-            await until(lambda: stage.handles)
-            await supervisor.stop_version(version_of().id)
-            assert stage.handles[0].calls == ["kill", "cleanup"]
-            assert len(stage.handles) == 1
-            with suppress(LoadFailedError):
-                await wait
-            assert supervisor.statuses() == []
-
-    asyncio.run(story())
-
-
-def test_a_stop_while_being_launched_ends_what_comes_of_it(config):
-    """A process that is there only after the stop is killed; nothing is launched again."""
-
-    async def story():
-        stage = Stage()
-        may_go = asyncio.Event()
-        launch = stage.launch
-
-        async def launch_slowly(spec):
-            await may_go.wait()
-            return await launch(spec)
-
-        stage.launch = launch_slowly
-        async with stage.supervisor(config) as supervisor:
-            wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=True))
-            await until(supervisor.statuses)
-            stopping = asyncio.create_task(supervisor.stop_all())
-            await asyncio.sleep(0)
-            may_go.set()
-            await stopping
-            [handle] = stage.handles
-            assert handle.calls == ["kill", "cleanup"]
-            with pytest.raises(LoadFailedError, match="stopped while loading"):
-                await wait
-
-    asyncio.run(story())
-
-
-def test_a_stop_does_not_wait_for_an_image(config):
-    """A container's launch may take minutes; a stop gives it up."""
-
-    async def story():
-        stage = Stage()
-
-        async def launch_for_ever(_spec):
-            await asyncio.Event().wait()
-
-        stage.launch = launch_for_ever
-        supervisor = stage.supervisor(config)
-        supervisor._launchers = {"docker": stage}
-        async with supervisor:
-            version = version_of(runtime="docker", image="x")
-            wait = asyncio.create_task(supervisor.ensure(version, 1, fail_fast=True))
-            await until(supervisor.statuses)
-            await asyncio.sleep(0)
-            async with asyncio.timeout(10):
-                await supervisor.stop_all()
-            with pytest.raises(LoadFailedError, match="replica 0 was stopped while loading"):
-                await wait
-
-    asyncio.run(story())
-
-
 def test_a_fault_of_servd_ends_one_life_and_is_logged(config, caplog):
     """Who waits for the replica is told, and the daemon goes on."""
 
@@ -215,29 +93,6 @@ def test_a_fault_of_servd_ends_one_life_and_is_logged(config, caplog):
     asyncio.run(story())
     assert "the life of m:1 replica 0 ended by a fault of servd" in caplog.text
     assert "a fault" in caplog.text
-
-
-def test_a_stop_waits_for_what_is_in_flight_and_no_longer_than_it_may(config):
-    """TERM comes when the last batch is back, or when the time to drain has passed."""
-    drained = replace(config, drain_s=5.0)
-
-    async def story(config, *, is_answered):
-        stage = Stage()
-        async with stage.supervisor(config) as supervisor:
-            await supervisor.ensure(version_of(), 1, fail_fast=True)
-            connection = stage.connections[0]
-            connection.in_flight = {1: "batch"}
-            stopping = asyncio.create_task(supervisor.stop_version(version_of().id))
-            await until(lambda: state_of(supervisor) is ReplicaState.DRAINING)
-            assert ("drain", connection) in stage.log
-            if is_answered:
-                assert not stage.handles[0].calls
-                connection.in_flight = {}
-            await stopping
-            assert stage.handles[0].calls == ["terminate", "cleanup"]
-
-    asyncio.run(story(drained, is_answered=True))
-    asyncio.run(story(replace(config, drain_s=0.05), is_answered=False))
 
 
 def test_a_replica_that_says_it_drains_gets_nothing_new_and_comes_back(config):
@@ -351,32 +206,6 @@ def test_a_replica_that_was_killed_says_why(config):
     asyncio.run(story())
 
 
-def test_how_long_it_took_to_load_is_told(config, caplog):
-    """From the launch to the first READY, by the clock; the launch may have built an image."""
-    caplog.set_level("INFO", log.name)
-
-    async def story():
-        stage = Stage(())
-        launch = stage.launch
-
-        async def launch_slowly(spec):
-            stage.now_s += 1000
-            return await launch(spec)
-
-        stage.launch = launch_slowly
-        async with stage.supervisor(config) as supervisor:
-            wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=True))
-            await until(lambda: stage.owners)
-            await asyncio.sleep(0)
-            stage.now_s += 2.5
-            stage.owners[0].on_replica_state("ready", {})
-            await wait
-            assert stage.owners[0].load_s == 2.5
-
-    asyncio.run(story())
-    assert "m:1 replica 0 is ready after 2.50 s" in caplog.text
-
-
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -418,24 +247,6 @@ def test_queries_are_told_that_it_loads_exactly_while_it_does(config):
     asyncio.run(story())
 
 
-def test_one_that_was_forced_to_end_is_stopped_and_not_launched_again(config):
-    """Its row says so, and no death or restart is counted."""
-
-    async def story():
-        stage = Stage()
-        async with stage.supervisor(config) as supervisor:
-            await supervisor.ensure(version_of(), 1, fail_fast=True)
-            supervisor.kill()
-            await until(lambda: stage.handles[0].calls == ["kill", "cleanup"])
-            await until(lambda: state_of(supervisor) is not ReplicaState.READY)
-            [row] = supervisor.statuses()
-            assert (row.state, row.restarts, row.last_error) == (ReplicaState.STOPPED, 0, None)
-            assert len(stage.handles) == 1
-            assert stage.attached == []
-
-    asyncio.run(story())
-
-
 def test_its_row_tells_its_process_while_it_has_one(config):
     """The process id, and a container's memory as its launcher tells it."""
 
@@ -454,5 +265,45 @@ def test_its_row_tells_its_process_while_it_has_one(config):
             await until(lambda: state_of(supervisor) is ReplicaState.BACKOFF)
             [row] = supervisor.statuses()
             assert (row.pid, row.memory_bytes) == (None, None)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("is_ready", [False, True])
+def test_what_fails_between_them_leaves_nothing_of_a_process(config, is_ready):
+    """Where nobody can wait for its end, it is killed, hung up on and launched again."""
+    timings = replace(FAST, max_deaths=9)
+
+    async def story():
+        stage = Stage(GOOD if is_ready else ("loading",))
+        breaks, closed = asyncio.Event(), []
+        launch, connect = stage.launch, stage.connect
+
+        async def launch_breaking(spec):
+            handle = await launch(spec)
+
+            async def wait():
+                await breaks.wait()
+                raise EngineError("nobody is there")
+
+            handle.wait = wait if len(stage.handles) == 1 else handle.wait
+            return handle
+
+        def connect_counting(address, owner):
+            connection = connect(address, owner)
+            connection.close = lambda: closed.append(connection)
+            return connection
+
+        stage.launch, stage.connect = launch_breaking, connect_counting
+        async with stage.supervisor(config, timings) as supervisor:
+            wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=False))
+            await until(lambda: stage.attached if is_ready else stage.owners)
+            breaks.set()
+            await until(lambda: len(stage.connections) == 2)
+            assert stage.handles[0].calls == ["kill", "cleanup"]
+            assert closed == [stage.connections[0]]
+            assert stage.connections[0] not in stage.attached
+            assert stage.ends == ([GONE] if is_ready else [])
+            await wait
 
     asyncio.run(story())

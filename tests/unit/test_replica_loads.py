@@ -8,7 +8,8 @@ import pytest
 from servd.config import Config
 from servd.datatypes import ReplicaState
 from servd.errors import EngineError, LoadFailedError
-from tests.replicas import FAST, GOOD, Stage, until, version_of
+from servd.log import log
+from tests.replicas import FAST, GOOD, WAIT_S, Stage, until, version_of
 
 
 @pytest.fixture
@@ -238,5 +239,72 @@ def test_one_that_is_ready_after_all_has_not_failed(config):
             await supervisor.ensure(version_of(), 1, fail_fast=True)
             [row] = supervisor.statuses()
             assert (row.state, row.last_error) == (ReplicaState.READY, None)
+
+    asyncio.run(story())
+
+
+def test_how_long_it_took_to_load_is_told(config, caplog):
+    """From the launch to the first READY, by the clock; the launch may have built an image."""
+    caplog.set_level("INFO", log.name)
+
+    async def story():
+        stage = Stage(())
+        launch = stage.launch
+
+        async def launch_slowly(spec):
+            stage.now_s += 1000
+            return await launch(spec)
+
+        stage.launch = launch_slowly
+        async with stage.supervisor(config) as supervisor:
+            wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=True))
+            await until(lambda: stage.owners)
+            await asyncio.sleep(0)
+            stage.now_s += 2.5
+            stage.owners[0].on_replica_state("ready", {})
+            await wait
+            assert stage.owners[0].load_s == 2.5
+
+    asyncio.run(story())
+    assert "m:1 replica 0 is ready after 2.50 s" in caplog.text
+
+
+def test_a_report_that_comes_after_the_exit_is_waited_for(config):
+    """The exit and the socket race; only the report says what was wrong."""
+    timings = replace(FAST, report_s=WAIT_S)
+
+    async def story():
+        stage = Stage(("loading",))
+        async with stage.supervisor(config, timings) as supervisor:
+            wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=True))
+            await until(lambda: stage.owners)
+            stage.handles[0].end(3)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not wait.done()
+            stage.owners[0].on_replica_state("failed", {"error": stage.fault})
+            with pytest.raises(LoadFailedError, match=r"^boom$"):
+                await wait
+
+    asyncio.run(story())
+
+
+def test_a_failure_is_told_when_it_is_reported(config):
+    """Who waits need not wait for the end of the process, nor for the next try."""
+    timings = replace(FAST, backoff_first_s=WAIT_S)
+
+    async def story():
+        stage = Stage(("loading", "failed"), ("loading",))
+        async with stage.supervisor(config, timings) as supervisor:
+            await supervisor.ensure(version_of(), 1, fail_fast=False)
+            [row] = supervisor.statuses()
+            assert (row.state, row.last_error) == (ReplicaState.STARTING, "boom")
+            assert not stage.handles[0].calls
+            await supervisor.stop_version(version_of().id)
+            wait = asyncio.create_task(supervisor.ensure(version_of(), 1, fail_fast=False))
+            await until(lambda: len(stage.owners) == 2)
+            stage.handles[1].end(1)
+            await wait
+            assert states(supervisor) == [ReplicaState.BACKOFF]
 
     asyncio.run(story())

@@ -84,6 +84,12 @@ def test_imports(says, text, imports):
     assert says(text).imports == imports
 
 
+def test_an_import_is_of_the_whole_name_and_from_the_top_unless_it_says_more(says):
+    """No dots, and nothing that only a run tells."""
+    [found] = says("import a").imports
+    assert (found.name, found.level, found.is_prefix) == ("a", 0, False)
+
+
 @pytest.mark.parametrize(
     ("text", "imports"),
     [
@@ -109,6 +115,7 @@ def test_branches(says, text, imports):
         ("open(Path(__file__).parent / 'a.txt')", ["{here}/a.txt"]),
         ("PLACE = 'data'\nf(os.path.join(PLACE, 'x'))", ["data", "data/x"]),
         ("PLACE: str = 'data'\nf(PLACE + '/x')", ["data", "data/x"]),
+        ("PLACE: str\nPLACE = 'data'\nf(PLACE + '/x')", ["data", "data/x"]),
         ("PLACE = 'data'\nPLACE = 'other'\nf(PLACE + '/x')", ["data", "other", "data/x"]),
         ("A = B = 'data'\nf(A + '/x')", ["data", "/x"]),
         (

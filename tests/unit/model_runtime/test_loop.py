@@ -60,7 +60,7 @@ class Running:
         self.stop = threading.Event()
         self.status = None
         self.idles = []
-        given = {"max_batch": -1, "orphan_timeout_s": None} | options
+        given = {"max_batch": -1, "orphan_timeout_s": None, "predict_timeout_s": 60.0} | options
         self.options = Options(
             listen=f"ipc://{folder}/r.sock",
             bundle=bundle,
