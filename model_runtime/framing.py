@@ -7,6 +7,7 @@ then these frames. A frame that is left out has length 0.
 import io
 import mmap
 import struct
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from model_runtime.protocol import ProtocolError
@@ -18,6 +19,9 @@ LONG_BYTES: Final = 1 << 18
 """A message that is longer is neither copied whole nor waited for: it moves piece by piece."""
 
 _MAP_BYTES: Final = 1 << 22
+
+NewPiece = Callable[[int], mmap.mmap]
+"""Returns memory of a size for a piece of a long message."""
 
 _prefix: Final = struct.Struct("<III")
 _PREFIX_BYTES: Final = _prefix.size
@@ -37,13 +41,14 @@ class Assembler:
     """Puts messages together from what a stream delivers, in pieces of any size.
 
     Each byte of a long message is copied once, to where it stays, whatever the pieces are. With
-    `is_in_pieces` each payload frame of a long message is a list of its pieces.
+    `new_piece` each payload frame of a long message is a list of its pieces: views of mappings that
+    it makes of a size.
     """
 
-    __slots__ = ("_incoming", "_is_in_pieces", "_needed", "_rest")
+    __slots__ = ("_incoming", "_needed", "_new_piece", "_rest")
 
-    def __init__(self, *, is_in_pieces: bool = False) -> None:
-        self._is_in_pieces = is_in_pieces
+    def __init__(self, *, new_piece: NewPiece | None = None) -> None:
+        self._new_piece = new_piece
         self._rest = bytearray()
         self._needed = _PREFIX_BYTES
         self._incoming: _Incoming | None = None
@@ -103,7 +108,7 @@ class Assembler:
         if self._needed <= LONG_BYTES:
             self._rest += memoryview(piece)[at:]
         else:
-            self._incoming = _Incoming(sizes, is_in_pieces=self._is_in_pieces)
+            self._incoming = _Incoming(sizes, self._new_piece)
             self._incoming.take(memoryview(piece)[at + _PREFIX_BYTES :])
 
 
@@ -115,10 +120,10 @@ class _Incoming:
 
     __slots__ = ("_at", "_frames", "_missing")
 
-    def __init__(self, sizes: tuple[int, int, int], *, is_in_pieces: bool) -> None:
+    def __init__(self, sizes: tuple[int, int, int], new_piece: NewPiece | None) -> None:
         self._missing = [size for size in sizes if size]
         self._frames: list[_Frame] = [
-            _Pieces(size) if is_in_pieces and number else io.BytesIO()
+            _Pieces(size, new_piece) if new_piece is not None and number else io.BytesIO()
             for number, size in enumerate(self._missing)
         ]
         self._at = 0
@@ -159,11 +164,12 @@ class _Pieces:
     piece is, and that takes tens of milliseconds for hundreds of megabytes.
     """
 
-    __slots__ = ("_left", "_map", "_pieces")
+    __slots__ = ("_left", "_map", "_new_piece", "_pieces")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, new_piece: NewPiece) -> None:
         self._left = size
-        self._map = mmap.mmap(-1, min(size, _MAP_BYTES))
+        self._new_piece = new_piece
+        self._map = new_piece(min(size, _MAP_BYTES))
         self._pieces: list[memoryview] = []
 
     def write(self, piece: memoryview, /) -> None:
@@ -175,7 +181,7 @@ class _Pieces:
             if self._map.tell() == len(self._map):
                 self._pieces.append(memoryview(self._map).toreadonly())
                 if self._left:
-                    self._map = mmap.mmap(-1, min(self._left, _MAP_BYTES))
+                    self._map = self._new_piece(min(self._left, _MAP_BYTES))
 
     def getvalue(self) -> list[memoryview]:
         return self._pieces

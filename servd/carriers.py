@@ -21,6 +21,7 @@ from model_runtime.framing import Assembler, prefix, prefix_of_sizes
 from model_runtime.protocol import ProtocolError
 from servd.clock import monotonic
 from servd.curve import CurveKeys
+from servd.long_bytes import Mapping
 from servd.processor_time import ProcessorTime
 
 RECONNECT_MS: Final = 10
@@ -116,7 +117,7 @@ class StreamCarrier:
         self._has_hung_up = False
         self._on_frames = on_frames
         self._socket: socket.socket | None = None
-        self._feed: Callable[[bytes], list[list[Any]]] = Assembler(is_in_pieces=True).feed
+        self._feed: Callable[[bytes], list[list[Any]]] = Assembler(new_piece=Mapping).feed
         self._arrived = memoryview(bytearray(_RECEIVE_BYTES))
         self._is_behind = True
         self._unsent: deque[tuple[Piece, ...]] = deque()
@@ -146,7 +147,7 @@ class StreamCarrier:
 
     def _on_open(self, sock: socket.socket) -> None:
         """Go on with a socket that is connected, or will be."""
-        self._feed = Assembler(is_in_pieces=True).feed
+        self._feed = Assembler(new_piece=Mapping).feed
         self._life = ProcessorTime(_listener_of(sock))
         asyncio.get_running_loop().add_reader(sock.fileno(), self.read)
         self._begin()

@@ -16,6 +16,7 @@ from model_runtime.framing import Assembler, prefix
 from model_runtime.health import parse_address
 from model_runtime.tls import Identity, Session, StrangerError
 from servd.carriers import RECONNECT_MS, OnFrames, Piece, StreamCarrier
+from servd.long_bytes import Mapping
 
 RECONNECT_MAX_S: Final = 1.0
 """A replica that nobody listens for is tried ever less often, up to this."""
@@ -57,7 +58,7 @@ class TlsCarrier(StreamCarrier):
         self._on_end = on_end
         self._on_refused = on_refused
         self._session: Session | None = None
-        self._assembler = Assembler(is_in_pieces=True)
+        self._assembler = Assembler(new_piece=Mapping)
         self._has_heard = self._is_refused = False
         self._plain: deque[Piece] = deque()
 
@@ -91,7 +92,7 @@ class TlsCarrier(StreamCarrier):
             self._open_later()
             return
         self._session = Session(identity)
-        self._assembler = Assembler(is_in_pieces=True)
+        self._assembler = Assembler(new_piece=Mapping)
         self._feed = self._greet
         loop.add_reader(sock.fileno(), self.read)
         self._answer(self._session.begin())

@@ -30,7 +30,7 @@ from servd.http.long_request import (
 from servd.http.parsing import Request
 from servd.http.reading import RequestReader
 from servd.http.wire import JSON
-from servd.long_bytes import Piece
+from servd.long_bytes import TURN_BYTES, Piece
 from servd.query import OF_THE_MODEL, Miss, Query, Why
 from servd.route import NoSuchVersionError, Route
 
@@ -370,12 +370,18 @@ class QueryConnection(RequestReader):
             self._write_on()
 
     def _write_on(self) -> None:
-        """Write pieces of a long answer until the client is to read first; it ends the request."""
-        pieces = self._pieces
-        while pieces and self.transport is not None and not self.is_unread:
+        """Write a turn's share of a long answer, unless the client is to read first; or end it.
+
+        One that reads as fast as this writes never is: it would have all of it in one turn.
+        """
+        pieces, left = self._pieces, TURN_BYTES
+        while pieces and left > 0 and self.transport is not None and not self.is_unread:
+            left -= len(pieces[0])
             self.transport.write(pieces.popleft())
         if not pieces and self.transport is not None:
             self._end_request(is_last=self._is_last)
+        elif pieces and not self.is_unread:
+            asyncio.get_running_loop().call_soon(self._write_on)
 
     @property
     def _is_the_last(self) -> bool:

@@ -21,7 +21,7 @@ async def parts_of(pieces):
 @pytest.mark.parametrize("limits", [(7, 3, 5), (1 << 20, 1 << 20, 2000)])
 def test_a_text_is_split_as_bytes_are(monkeypatch, limits):
     """Whatever is looked through in one turn, the parts are those of `bytes.split`."""
-    for name, value in zip(("LONG_BYTES", "_TURN_BYTES", "_TURN_OUTPUTS"), limits, strict=True):
+    for name, value in zip(("LONG_BYTES", "TURN_BYTES", "_TURN_OUTPUTS"), limits, strict=True):
         monkeypatch.setattr(long_bytes, name, value)
     chance = random.Random(3)
 

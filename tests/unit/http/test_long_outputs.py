@@ -1,0 +1,200 @@
+"""Long outputs on their way to a client: what one turn of the loop does of them."""
+
+import asyncio
+import os
+import socket
+import struct
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from model_runtime.framing import prefix_of_sizes
+from servd.carriers import StreamCarrier
+from servd.long_bytes import TURN_BYTES, Mapping
+from tests.serving import run, serving, until
+
+PIECE_BYTES = 1 << 22
+PIECES = 16
+SIZE = PIECES * PIECE_BYTES
+SHARE_BYTES = 4 * PIECE_BYTES
+"""Of memory is given back in a turn, at most; what is measured is not exact."""
+
+
+def mapped(count=PIECES):
+    """Return views of so many pieces that were written to."""
+    views = []
+    for _ in range(count):
+        piece = Mapping(PIECE_BYTES)
+        piece.write(b"y" * PIECE_BYTES)
+        views.append(memoryview(piece))
+    return views
+
+
+def resident():
+    """Return how many bytes of memory this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+async def most_given_back(down_to):
+    """Return how much memory was given back in one turn at most, until all was."""
+    most, before = 0, resident()
+    while before > down_to:
+        await asyncio.sleep(0)
+        now = resident()
+        most, before = max(most, before - now), now
+    return most
+
+
+@asynccontextmanager
+async def answering(pieces):
+    """Yield a connection that answers with pieces, as if a model had, and its client's socket."""
+    async with serving() as served:
+        with socket.create_connection(("127.0.0.1", served.server.port)) as client:
+            await until(lambda: served.server.connections)
+            (connection,) = served.server.connections
+            connection.is_busy = True
+            yield connection, client, lambda: connection.respond_long(200, pieces)
+
+
+class Eager:
+    """A transport whose client has read what is written before it is written."""
+
+    def __init__(self, transport):
+        self._transport = transport
+        self.written = 0
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+    def write(self, data):
+        """Take it, and ask for no pause."""
+        self.written += len(data)
+
+
+def test_a_client_that_reads_as_fast_as_it_can_holds_nobody_up():
+    """It gets a long output in turns, though none of its writes has to be waited for."""
+
+    async def main():
+        pieces = [bytes(TURN_BYTES)] * PIECES
+        async with answering(pieces) as (connection, _client, answer):
+            connection.transport = eager = Eager(connection.transport)
+            answer()
+            most = before = eager.written
+            while connection.is_busy:
+                await asyncio.sleep(0)
+                most, before = max(most, eager.written - before), eager.written
+            assert eager.written > PIECES * TURN_BYTES
+            assert most <= 2 * TURN_BYTES
+
+    run(main())
+
+
+def test_an_answer_in_turns_arrives_whole():
+    """Whether its client reads fast or slowly, and what was asked behind it is answered after."""
+
+    async def main():
+        pieces = [bytes([number]) * (TURN_BYTES + number) for number in range(PIECES)]
+        async with answering(pieces) as (connection, client, answer):
+            client.sendall(b"GET /nowhere HTTP/1.1\r\nHost: h\r\n\r\n")
+            await until(lambda: connection.has_more)
+            answer()
+            loop, text = asyncio.get_running_loop(), b""
+            client.setblocking(False)
+            while b"404 Not Found" not in text:
+                text += await loop.sock_recv(client, 1 << 20)
+            assert text.split(b"\r\n\r\n")[1].startswith(b"".join(pieces) + b"HTTP/1.1 404")
+
+    run(main())
+
+
+def test_pieces_that_die_together_are_given_back_in_turns():
+    """Their memory goes back to the system, a share in each turn of the loop."""
+
+    async def main():
+        before = resident()
+        views = mapped()
+        assert resident() - before > SIZE * 0.9
+        views.clear()
+        assert resident() - before > SIZE * 0.5
+        assert await most_given_back(before + SIZE // 8) < SHARE_BYTES
+
+    run(main())
+
+
+def test_what_a_loop_had_no_turn_for_is_given_back_in_the_next():
+    """A piece that was let go of right before the end of a loop is not kept for ever."""
+
+    async def let_go():
+        mapped().clear()
+
+    before = resident()
+    loop = uvloop.new_event_loop()
+    loop.run_until_complete(let_go())
+    loop.close()
+    assert resident() - before > SIZE // 2
+
+    async def main():
+        mapped(1).clear()
+        assert await most_given_back(before + SIZE // 8) < SHARE_BYTES
+
+    run(main())
+
+
+def test_a_piece_that_dies_where_no_loop_runs_is_given_back_at_once():
+    """Nobody is held up by that."""
+    before = resident()
+    mapped().clear()
+    assert resident() - before < SIZE // 8
+
+
+def test_a_client_that_hangs_up_amid_a_long_output_holds_nobody_up():
+    """What it was still to get is given back in turns."""
+
+    async def main():
+        before = resident()
+        pieces = mapped()
+        async with answering(pieces) as (connection, client, answer):
+            answer()
+            pieces.clear()
+            assert connection.is_busy
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            assert await most_given_back(before + SIZE // 4) < SHARE_BYTES
+            assert connection.transport is None
+
+    run(main())
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_a_long_message_that_is_of_no_use_holds_nobody_up(tmp_path, is_whole):
+    """Its replica has ended amid it, or all who asked have given up: given back in turns."""
+
+    async def main():
+        path = str(tmp_path / "r.sock")
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_UNIX) as door:
+            door.bind(path)
+            door.listen()
+            arrived = []
+            carrier = StreamCarrier(path, lambda frames: arrived.append(len(frames)))
+            carrier.open()
+            replica, _ = door.accept()
+            before = resident()
+            replica.setblocking(False)
+            await loop.sock_sendall(replica, prefix_of_sizes(1, SIZE, 0) + b"h")
+            piece = bytes(PIECE_BYTES)
+            for _ in range(PIECES - 1):
+                await loop.sock_sendall(replica, piece)
+            await until(lambda: resident() - before > SIZE * 0.8)
+            if is_whole:
+                await loop.sock_sendall(replica, piece)
+            else:
+                replica.close()
+            assert await most_given_back(before + SIZE // 4) < SHARE_BYTES
+            assert arrived == ([2] if is_whole else [])
+            carrier.close()
+            replica.close()
+
+    run(main())
