@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import Daemon
+from tests.fake_admin import FakeAdmin
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
@@ -33,3 +35,30 @@ def daemon(idle_daemon: Daemon) -> Daemon:
     """Return a running daemon."""
     idle_daemon.start()
     return idle_daemon
+
+
+@pytest.fixture(autouse=True)
+def _working_directory() -> Iterator[None]:
+    """Come back from where a test went: a model that is loaded here takes the process along."""
+    folder = Path.cwd()
+    yield
+    os.chdir(folder)
+
+
+@pytest.fixture
+def data_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Yield a data directory with a path short enough for sockets, which SERVD_DATA_DIR names."""
+    folder = Path(tempfile.mkdtemp(prefix="sv-"))
+    for name in ("SERVD_TOKEN", "SERVD_ADMIN", "SERVD_QUERY_PORT", "SERVD_ADMIN_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SERVD_DATA_DIR", str(folder))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def admin(data_dir: Path) -> Iterator[FakeAdmin]:
+    """Yield an admin API on the data directory's socket."""
+    fake = FakeAdmin(data_dir / "run" / "admin.sock")
+    yield fake
+    fake.close()

@@ -15,7 +15,7 @@ from servd.errors import ImageError
 from servd.imaging.additions import Additions
 from servd.imaging.builder import Builder
 from tests.docker.heard import Heard
-from tests.unit.imaging.specs import spec_of, version_in
+from tests.image_specs import spec_of, version_in
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

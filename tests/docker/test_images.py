@@ -16,7 +16,7 @@ from servd.imaging.builder import Builder
 from servd.imaging.trial import LABEL
 from tests.docker.heard import Heard
 from tests.docker.registry import RefusingRegistry, Registry
-from tests.unit.imaging.specs import APPLICATION, make_bundle, spec_of, version_in
+from tests.image_specs import APPLICATION, make_bundle, spec_of, version_in
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 

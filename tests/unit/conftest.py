@@ -1,38 +1,89 @@
-"""Fixtures of the unit tests: of the client and of the command line; and what all of them keep."""
+"""Fails a unit test that starts a process, or opens a socket that has an address.
 
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+Such tests are those of tests/integration. A pair of sockets has no address, and ZeroMQ's inproc://
+stays in the process. Code that catches the failure does not hide it.
+"""
+
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
+import uvloop
+import zmq
 
-from tests.fake_admin import FakeAdmin
-
-
-@pytest.fixture(autouse=True)
-def _working_directory() -> Iterator[None]:
-    """Come back from where a test went: a model that is loaded here takes the process along."""
-    folder = Path.cwd()
-    yield
-    os.chdir(folder)
-
-
-@pytest.fixture
-def data_dir(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Yield a data directory with a path short enough for sockets, which SERVD_DATA_DIR names."""
-    folder = Path(tempfile.mkdtemp(prefix="sv-"))
-    for name in ("SERVD_TOKEN", "SERVD_ADMIN", "SERVD_QUERY_PORT", "SERVD_ADMIN_PORT"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("SERVD_DATA_DIR", str(folder))
-    yield folder
-    shutil.rmtree(folder)
+EVENTS = {
+    *("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"),
+    *("socket.bind", "socket.connect", "socket.sendto"),
+}
+"""What Python tells its audit hooks of."""
+CALLS: dict[type, tuple[str, ...]] = {
+    zmq.Socket: ("bind", "connect"),
+    uvloop.Loop: (
+        *("create_server", "create_connection", "create_datagram_endpoint", "sock_connect"),
+        *("create_unix_server", "create_unix_connection", "subprocess_exec", "subprocess_shell"),
+    ),
+}
+"""What is done by libraries of C, of which Python does not know."""
 
 
-@pytest.fixture
-def admin(data_dir: Path) -> Iterator[FakeAdmin]:
-    """Yield an admin API on the data directory's socket."""
-    fake = FakeAdmin(data_dir / "run" / "admin.sock")
-    yield fake
-    fake.close()
+class Guard:
+    """Refuses while it is on, and remembers what it refused."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self.refused: list[str] = []
+
+    def refuse(self, what: str) -> None:
+        """Called before a process is started or a socket opened."""
+        if self.is_on:
+            self.refused.append(what)
+            self.fail()
+
+    def fail(self) -> None:
+        """Fail the test that runs."""
+        what = ", ".join(dict.fromkeys(self.refused))
+        pytest.fail(f"a unit test needs no process and no socket ({what}): see tests/integration")
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """Refuse meanwhile; fail at the end where a refusal was caught."""
+        self.refused.clear()
+        self.is_on = True
+        try:
+            yield
+        finally:
+            self.is_on = False
+        if self.refused:
+            self.fail()
+
+
+def _refusing(call: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def asked(self: Any, *args: Any, **more: Any) -> Any:
+        if not str(args[:1]).startswith("('inproc:"):
+            GUARD.refuse(name)
+        return call(self, *args, **more)
+
+    return asked
+
+
+GUARD = Guard()
+sys.addaudithook(lambda event, _args: GUARD.refuse(event) if event in EVENTS else None)
+for _kind, _names in CALLS.items():
+    for _name in _names:
+        setattr(_kind, _name, _refusing(getattr(_kind, _name), f"{_kind.__name__}.{_name}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    """Look at what the fixtures do."""
+    with GUARD.on():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, None, None]:
+    """Look at what the test does."""
+    with GUARD.on():
+        return (yield)

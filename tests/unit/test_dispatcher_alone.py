@@ -8,7 +8,7 @@ import pytest
 from servd.datatypes import End
 from servd.query import Miss, Query
 from servd.slot import SLACK, UNLIMITED
-from tests.unit.test_dispatcher import Carrier, World
+from tests.dispatching import Carrier, World
 
 SECOND_US = 1_000_000
 

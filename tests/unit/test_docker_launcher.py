@@ -103,21 +103,6 @@ def test_without_the_sdk_it_says_how_to_get_it(config, tmp_path, monkeypatch):
     asyncio.run(story())
 
 
-def test_without_an_engine_leftovers_wait_for_the_next_start(config, monkeypatch):
-    """A daemon that finds no engine starts; what was left is still known."""
-    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
-    leftover = config.data_dir / "docker.id"
-    leftover.write_text("abc")
-
-    async def story():
-        async with DockerLauncher(config, build_nothing) as launcher:
-            with pytest.raises(EngineError, match="no container engine answers"):
-                await launcher.describe_image("x", lambda: None)
-
-    asyncio.run(story())
-    assert leftover.read_text() == "abc"
-
-
 class SharedEngine:
     """An engine of all data directories: it has the networks and containers that were made."""
 

@@ -8,7 +8,7 @@ import pytest
 
 from servd.imaging import builder
 from servd.replica_image import ensure_image
-from tests.unit.imaging.specs import make_bundle, version_in
+from tests.image_specs import make_bundle, version_in
 
 BASE = "python:3.11-slim"
 

@@ -8,14 +8,10 @@ import pytest
 
 from servd.config import Config
 from servd.datatypes import GONE, ReplicaState
-from servd.engine import Engine
 from servd.errors import EngineError, LoadFailedError
 from servd.launchers.base import describe_exit
 from servd.orphans import Orphans
-from servd.rpc import ReplicaConnection
 from tests.replicas import FAST, GOOD, WAIT_S, Stage, until, version_of
-from tests.scripted_replica import ScriptedReplica
-from tests.serving import run
 
 
 @pytest.fixture
@@ -28,28 +24,6 @@ def state_of(supervisor):
     """Return the state of the only replica."""
     [status] = supervisor.statuses()
     return status.state
-
-
-def test_an_idle_replica_is_kept_alive_by_heartbeats(config):
-    """Longer than silence may last: each heartbeat is answered, by a real replica's protocol."""
-    timings = replace(FAST, heartbeat_s=0.02, silent_s=0.1)
-
-    async def story():
-        async with Engine(0) as engine:
-            with ScriptedReplica() as scripted:
-                stage = Stage()
-                stage.clock = engine.clock
-                stage.connect = lambda _address, owner: ReplicaConnection(
-                    scripted.address, owner, engine.context, engine.clock
-                )
-                async with stage.supervisor(config, timings) as supervisor:
-                    await supervisor.ensure(version_of(), 1, fail_fast=True)
-                    while scripted.heartbeats < 15:
-                        await asyncio.sleep(timings.heartbeat_s)
-                        assert state_of(supervisor) is ReplicaState.READY
-                    assert not stage.ends
-
-    run(story())
 
 
 def test_a_heartbeat_goes_to_every_replica_although_one_fails(config):
@@ -117,39 +91,6 @@ def test_a_replica_that_says_it_drains_gets_nothing_new_and_comes_back(config):
             await until(lambda: len(stage.handles) == 2)
             await until(lambda: state_of(supervisor) is ReplicaState.READY)
             assert stage.attached == [stage.connections[1]]
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize("is_contained", [False, True])
-def test_a_process_is_on_record_while_it_runs(config, is_contained):
-    """So that the next daemon can end it; containers are found by their labels."""
-
-    async def story():
-        stage = Stage()
-        sleeper = await asyncio.create_subprocess_exec("sleep", "60")
-        changes = {"runtime": "docker", "image": "x"} if is_contained else {}
-        launch = stage.launch
-
-        async def launch_real(spec):
-            handle = await launch(spec)
-            handle.pid = sleeper.pid
-            return handle
-
-        stage.launch = launch_real
-        supervisor = stage.supervisor(config)
-        supervisor._launchers = {"process": stage, "docker": stage}
-        async with supervisor:
-            await supervisor.ensure(version_of(**changes), 1, fail_fast=True)
-            records = list((config.run_dir / "replicas").glob("*.json"))
-            assert [path.stem for path in records] == ([] if is_contained else [str(sleeper.pid)])
-            stage.handles[0].end(-9)
-            await until(lambda: stage.handles[0].calls[-1:] == ["cleanup"])
-        assert not list((config.run_dir / "replicas").glob("*.json"))
-        assert sleeper.returncode is None
-        Orphans(config.run_dir).record(sleeper.pid)
-        assert await asyncio.to_thread(Orphans(config.run_dir).end_all) == 1
-        await sleeper.wait()
 
     asyncio.run(story())
 

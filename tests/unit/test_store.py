@@ -3,8 +3,6 @@
 import asyncio
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from contextlib import closing, suppress
 from importlib.resources import files
@@ -227,39 +225,6 @@ def test_a_closed_store_says_so(tmp_path):
     """Reading from a store that was never entered is a StoreError."""
     with pytest.raises(StoreError, match="closed"):
         asyncio.run(Store(tmp_path / "r.db").load())
-
-
-WRITER = """
-import asyncio, sys
-from pathlib import Path
-from servd import store
-from servd.datatypes import Application, InputType
-
-async def main():
-    async with store.Store(Path(sys.argv[1])) as opened:
-        start = len((await opened.load()).applications)
-        for n in range(start, start + 10_000):
-            app = Application(name=f"a{n}", input_type=InputType.ANY, slo_us=1)
-            await opened.write([store.put_application(app)])
-            print(n, flush=True)
-
-asyncio.run(main())
-"""
-
-
-def test_what_was_acknowledged_survives_kill_9(tmp_path):
-    """After each of several kill -9 in a stream of writes, every acknowledged one is there."""
-    path = tmp_path / "r.db"
-    for round_number in range(4):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
-        ) as writer:
-            acknowledged = [int(writer.stdout.readline()) for _ in range(3 + 5 * round_number)]
-            writer.kill()
-            acknowledged += [int(line) for line in writer.stdout if line.endswith("\n")]
-        stored = asyncio.run(load(path)).applications
-        assert len(stored) >= acknowledged[-1] + 1
-        assert all(f"a{n}" in stored for n in range(acknowledged[-1] + 1))
 
 
 def own_threads():

@@ -5,7 +5,7 @@ import json
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from servd.http.openapi import PREFIX, document
+from servd.http.openapi import document
 from tests.openapi_answers import check
 
 JSON = "application/json"
@@ -14,36 +14,6 @@ JSON = "application/json"
 def test_the_document_is_valid():
     """It is a valid OpenAPI 3.1 document."""
     OpenAPIV31SpecValidator(json.loads(document())).validate()
-
-
-def test_document_and_router_agree(scenario, tmp_path):
-    """Each documented call is routed and each route of /api/v1 is documented."""
-
-    async def steps(parts):
-        assert await parts.call("GET", "/api/v1/openapi.json") == (200, json.loads(document()))
-        documented = {
-            (method.upper(), PREFIX + path)
-            for path, item in json.loads(document())["paths"].items()
-            for method in item
-        }
-        routed = set()
-        app = parts.server._make_app(None, _NoLogs())
-        for route in app.router.routes():
-            path = route.resource.canonical
-            if path.startswith(PREFIX):
-                routed.add((route.method, path))
-        assert routed == documented
-
-    scenario(tmp_path, steps)
-
-
-class _NoLogs:
-    """Handlers that are routed and never called."""
-
-    async def daemon(self, _request):
-        raise NotImplementedError
-
-    model = daemon
 
 
 RIGHT = {

@@ -4,7 +4,7 @@ import pytest
 
 from servd.errors import ImageError
 from servd.imaging.builder import BUILD_ATTEMPTS, LOST_PARENT, Builder
-from tests.unit.imaging.specs import spec_of
+from tests.image_specs import spec_of
 
 LOST = [{"stream": "Step 1/1 : COPY a b\n"}, {"error": f"failed to export: {LOST_PARENT} sha256:1"}]
 

@@ -14,7 +14,7 @@ from servd.errors import BundleError, ConflictError
 from servd.feed import Registered
 from servd.imaging.additions import Additions
 from servd.imaging.context import clear, content_of, tar_of, write_context
-from tests.unit.imaging.specs import APPLICATION, VERSION, make_bundle, spec_of
+from tests.image_specs import APPLICATION, VERSION, make_bundle, spec_of
 
 
 @pytest.fixture

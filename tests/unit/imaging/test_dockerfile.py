@@ -9,7 +9,7 @@ import pytest
 from servd import __version__
 from servd.imaging.dockerfile import MARK, dockerfile, labels_of
 from servd.imaging.spec import default_base_image
-from tests.unit.imaging.specs import VERSION, spec_of
+from tests.image_specs import VERSION, spec_of
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "images"
 KINDS = ("replica", "standalone", "frontend")

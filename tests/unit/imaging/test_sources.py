@@ -1,8 +1,5 @@
 """Packages that no index has come along as they are installed."""
 
-import importlib
-import json
-import subprocess
 import sys
 import zipfile
 
@@ -11,43 +8,6 @@ import pytest
 from servd.imaging.additions import Additions
 from servd.imaging.packages import plan_packages
 from servd.imaging.sources import source_of
-
-
-class Site:
-    """A folder of installed packages that Python finds."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def install(self, name, version="1.0", direct=None, *, files=None, wheel=None):
-        """Install a package as pip would have."""
-        files = {f"{name}/__init__.py": f"VALUE = '{name}'\n"} if files is None else files
-        info = f"{name}-{version}.dist-info"
-        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        files = {**files, f"{info}/METADATA": metadata, f"{info}/top_level.txt": f"{name}\n"}
-        files[f"{info}/entry_points.txt"] = f"[console_scripts]\n{name} = {name}:main\n"
-        if wheel:
-            files[f"{info}/WHEEL"] = wheel
-        if direct:
-            files[f"{info}/direct_url.json"] = json.dumps(direct)
-        for path, text in files.items():
-            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / path).write_text(text)
-        record = "".join(f"{path},,\n" for path in [*files, f"{info}/RECORD", "../../bin/tool"])
-        (self.folder / info / "RECORD").write_text(record)
-        importlib.invalidate_caches()
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    """Return a folder of installed packages."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(str(folder))
-    source_of.cache_clear()
-    yield Site(folder)
-    source_of.cache_clear()
-
 
 GIT = {"url": "https://me:secret@git.example/x.git", "vcs_info": {"vcs": "git", "commit_id": "a"}}
 EDITABLE = {"url": "file:///home/me/ourlib", "dir_info": {"editable": True}}
@@ -80,29 +40,6 @@ def test_what_may_come_from_an_index_stays_with_it(site):
     site.install("ourlib")
     assert source_of("ourlib") is None
     assert source_of("no-such-package") is None
-
-
-def test_a_wheel_installs_what_is_here(site, tmp_path):
-    """A real pip installs it; files, metadata and commands are there, equal each time."""
-    site.install(
-        "our_lib", "2.0+cpu", files={"our_lib/__init__.py": "A = 1\n", "our_lib/d.txt": "x"}
-    )
-    source = source_of("our-lib")
-    source.write(tmp_path / "a")
-    source.write(tmp_path / "b")
-    wheel = tmp_path / "a" / source.filename
-    assert wheel.read_bytes() == (tmp_path / "b" / source.filename).read_bytes()
-    command = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "--no-compile"]
-    target = tmp_path / "target"
-    subprocess.run([*command, "--target", target, wheel], check=True, capture_output=True)
-    installed = {p.relative_to(target).as_posix() for p in target.rglob("*") if p.is_file()}
-    assert {"our_lib/__init__.py", "our_lib/d.txt", "bin/our_lib"} <= installed
-    code = "import our_lib, importlib.metadata as m; print(our_lib.A, m.version('our-lib'))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={"PYTHONPATH": str(target)}, capture_output=True,
-        text=True, check=True,
-    )  # fmt: skip
-    assert done.stdout == "1 2.0+cpu\n"
 
 
 def test_an_editable_package_is_packed_from_its_source(site, tmp_path, monkeypatch):

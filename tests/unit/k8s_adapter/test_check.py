@@ -13,7 +13,7 @@ from k8s_adapter.kube_version import DEFAULT, KubeVersion
 from k8s_adapter.options import Options
 from k8s_adapter.render import file_name, render_directory, render_kustomize, to_yaml
 from k8s_adapter.snapshot import Snapshot
-from tests.unit.k8s_adapter.finding import one, set_at
+from tests.k8s_finding import one, set_at
 
 REPLICA = ("Deployment", "feature-sum-1")
 FRONTEND = ("Deployment", "query-frontend")

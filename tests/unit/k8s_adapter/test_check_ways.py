@@ -8,7 +8,7 @@ from k8s_adapter.check import check_files
 from k8s_adapter.identity import Object
 from k8s_adapter.kube_version import DEFAULT
 from k8s_adapter.render import render_directory, to_yaml
-from tests.unit.k8s_adapter.finding import one, set_at
+from tests.k8s_finding import one, set_at
 
 REPLICA = ("Deployment", "feature-sum-1")
 SERVICE = ("Service", "feature-sum-1")

@@ -17,7 +17,7 @@ from k8s_adapter.render import render_directory
 from k8s_adapter.replicas import gpu_count
 from k8s_adapter.snapshot import Snapshot
 from model_runtime import contract
-from tests.unit.k8s_adapter.finding import container, names, one, pod
+from tests.k8s_finding import container, names, one, pod
 
 VERSIONS = ["feature-sum-1", "feature-sum-2", "images-1", "prebuilt-9", "tags-2026-11"]
 

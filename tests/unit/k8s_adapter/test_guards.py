@@ -9,7 +9,7 @@ from k8s_adapter.faults import matches
 from k8s_adapter.identity import Object
 from k8s_adapter.options import Options
 from k8s_adapter.snapshot import Snapshot
-from tests.unit.k8s_adapter.finding import container, names, one, pod
+from tests.k8s_finding import container, names, one, pod
 
 
 def test_only_frontends_reach_replicas(objects: list[Object]):

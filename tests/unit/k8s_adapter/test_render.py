@@ -1,16 +1,11 @@
 """Objects as files: names, texts that kubectl reads as they were meant, kustomizations."""
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
 import yaml
 
 from k8s_adapter.identity import Object
 from k8s_adapter.render import render_directory, render_kustomize, render_single_file, to_yaml
-from tests.unit.k8s_adapter.finding import container
+from tests.k8s_finding import container
 
 
 def by_name(objects: list[Object]) -> dict[tuple[str, str], Object]:
@@ -84,16 +79,3 @@ def test_an_image_without_a_tag_is_the_latest(objects: list[Object]):
     text = render_kustomize([deployment], "servd")["kustomization.yaml"]
     (entry,) = yaml.safe_load(text)["images"]
     assert (entry["newName"], entry["newTag"]) == ("localhost:5000/theirs", "latest")
-
-
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-def test_kubectl_builds_the_kustomization(objects: list[Object], tmp_path: Path):
-    """`kubectl kustomize` makes of the directory the very objects of the export."""
-    for name, text in render_kustomize(objects, "servd").items():
-        (tmp_path / name).write_text(text)
-    done = subprocess.run(
-        ["kubectl", "kustomize", tmp_path], capture_output=True, text=True, check=True, timeout=60
-    )
-    built = by_name(list(yaml.safe_load_all(done.stdout)))
-    wanted = by_name(json.loads(json.dumps(objects)))
-    assert built == wanted

@@ -14,7 +14,6 @@ from k8s_adapter.options import Options
 from k8s_adapter.render import render_directory, render_single_file
 from k8s_adapter.snapshot import Application, Snapshot, Version
 from k8s_adapter.standalone import standalone_apps, standalone_objects
-from tests.unit.k8s_adapter.checkers import needs_checks, run
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "k8s" / "standalone.yaml"
 IMAGE = "gcr.io/project/ml-serving:0.0.1"
@@ -125,18 +124,6 @@ def test_objects_pass_the_schemas_and_the_checks(written_for, schemas):
     assert len(render_directory(objects)) == len(objects) == 8
 
 
-@needs_checks
-def test_objects_pass_the_schemas_of_the_oldest_release(tmp_path):
-    """Written for the oldest Kubernetes that is claimed, all pass the schemas of that release."""
-    apps = standalone_apps(snapshot_of("ml-app"), {"ml-app:1": IMAGE})
-    options = dataclasses.replace(OPTIONS, kube_version=OLDEST, token="not-a-token")
-    file = tmp_path / "all.yaml"
-    file.write_text(render_single_file(standalone_objects(apps, options)))
-    done = run("kubernetes-validate", "--strict", "-k", str(OLDEST), file)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("passed") == 5
-
-
 def test_a_single_file_is_as_recorded():
     """The one file, split by ---, is the recorded one, byte by byte."""
     apps = standalone_apps(snapshot_of("ml-app"), {"ml-app:1": IMAGE})
@@ -145,15 +132,6 @@ def test_a_single_file_is_as_recorded():
         GOLDEN.write_text(text)
     assert GOLDEN.read_text() == text
     assert check_files({GOLDEN.name: text}, OPTIONS.kube_version) == []
-
-
-@needs_checks
-def test_checkov_finds_nothing():
-    """Checkov finds nothing but what its settings say why it does not count."""
-    settings = GOLDEN.with_name("checkov-standalone.yaml")
-    done = run("checkov", "--config-file", settings, "-f", GOLDEN)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Passed checks" in done.stdout
 
 
 def test_a_version_s_own_resources_go_first():

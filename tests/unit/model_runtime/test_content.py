@@ -2,7 +2,7 @@
 
 from model_runtime.bundle import digest_of
 from model_runtime.content import Content
-from tests.unit.imaging.specs import make_bundle
+from tests.image_specs import make_bundle
 
 
 def test_the_digest_is_that_of_what_lies_there(tmp_path):

@@ -21,7 +21,7 @@ from servd.imaging.context import applications_json
 from servd.log_copier import LogCopier
 from servd.serve_one import OneModel, serve_one
 from tests.daemon import free_port
-from tests.unit.imaging.specs import APPLICATION, VERSION, make_bundle, spec_of, version_in
+from tests.image_specs import APPLICATION, VERSION, make_bundle, spec_of, version_in
 
 WAIT_S = 30
 

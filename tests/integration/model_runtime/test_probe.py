@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.daemon import free_port
-from tests.unit.imaging.specs import make_bundle
+from tests.image_specs import make_bundle
 
 WAIT_S = 30
 

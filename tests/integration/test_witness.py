@@ -44,7 +44,7 @@ def of(*numbers):
 KILLED = """
 import asyncio, os, sys
 from pathlib import Path
-from tests.unit import test_witness as t
+from tests.integration import test_witness as t
 
 async def main(path):
     async with t.Store(path, t.witness_of(path)) as opened:

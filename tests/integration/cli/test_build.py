@@ -12,8 +12,8 @@ from servd.cli.build_target import choose
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState
 from servd.errors import ConflictError, NotFoundError
 from servd.store import Store, put_application, put_current, put_link, put_version
+from tests.image_specs import make_bundle
 from tests.replicas import bundle_tar
-from tests.unit.imaging.specs import make_bundle
 
 APP = {"name": "flowers", "input_type": "doubles", "slo_us": 50000, "default_output": "-1"}
 

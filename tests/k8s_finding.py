@@ -1,4 +1,4 @@
-"""Finds objects in an export. Used by the tests beside it."""
+"""Finds objects in an export. Used by the tests of exports."""
 
 from typing import Any
 

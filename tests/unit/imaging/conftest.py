@@ -1,0 +1,5 @@
+"""Packages as they are installed."""
+
+from tests.site_packages import site
+
+__all__ = ["site"]
