@@ -200,7 +200,9 @@ def _mutate(path: str, options: Options, copies: list[Copy]) -> Tally:
     source = (copies[0].tree / path).read_bytes()
     tally = Tally(path, options.tests or tests_of(path, copies[0].tree, is_wide=options.is_wide))
     if not tally.tests:
-        raise RefusedError(f"no unit test imports {path}; name some: --tests tests/…")
+        raise RefusedError(
+            f"no unit or integration test imports {path}; name some: --tests tests/…"
+        )
     stages = [stage for stage in (tally.tests, options.then) if stage]
     usual_s = [_run_unmutated(path, stage, copies[0]) for stage in stages]
     # Generous: other work on the machine must not count as a hang.
@@ -290,20 +292,20 @@ def _module(path: str) -> str:
 
 
 def tests_of(path: str, tree: Path, *, is_wide: bool) -> list[str]:
-    """Return the unit tests of a file: first those of its name, then the others that import it."""
+    """Return a file's tests of tests/unit and tests/integration: of its name, then by imports."""
     package, _, module = _module(path).rpartition(".")
-    unit = tree / "tests" / "unit"
-    # servd/http/x.py has tests/unit/http/test_x.py and test_x_more.py, model_runtime/x.py its own
-    # folder.
-    folder = (unit / Path(path.removeprefix("servd/"))).parent
+    # servd/http/x.py has http/test_x.py and http/test_x_more.py, model_runtime/x.py its own folder.
+    named_folder = Path(path.removeprefix("servd/")).parent
     found = []
-    for test in sorted(unit.rglob("test_*.py")):
-        name = str(test.relative_to(tree))
-        named = test.parent == folder and f"{test.stem}_".startswith(f"test_{module}_")
-        imported = _imports(test, tree, is_wide=is_wide)
-        if named or _module(path) in imported or (package, module) in imported:
-            found.append((not named, test.stat().st_size, name))
-    return [name for _, _, name in sorted(found)]
+    for rank, folder in enumerate((tree / "tests" / "unit", tree / "tests" / "integration")):
+        for test in sorted(folder.rglob("test_*.py")):
+            name = str(test.relative_to(tree))
+            named = test.parent == folder / named_folder
+            named = named and f"{test.stem}_".startswith(f"test_{module}_")
+            imported = _imports(test, tree, is_wide=is_wide)
+            if named or _module(path) in imported or (package, module) in imported:
+                found.append((not named, rank, test.stat().st_size, name))
+    return [name for *_, name in sorted(found)]
 
 
 def _imports(file: Path, tree: Path, *, is_wide: bool) -> set[str | tuple[str, str]]:

@@ -90,10 +90,10 @@ def test_tests_that_fail_as_they_stand_are_refused(tree: Path) -> None:
 
 
 def test_a_file_without_tests_is_refused(tree: Path) -> None:
-    """A file that no unit test imports is refused, with what to do."""
+    """A file that no test imports is refused, with what to do."""
     tests = tree / "tests" / "unit"
     (tests / "test_ages.py").unlink()
     (tests / "test_other.py").write_text("def test_nothing():\n    pass\n")
     done = mutate(tree)
     assert done.returncode == 2
-    assert "no unit test imports servd/ages.py; name some: --tests" in done.stderr
+    assert "no unit or integration test imports servd/ages.py; name some: --tests" in done.stderr
