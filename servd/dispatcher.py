@@ -18,6 +18,7 @@ from servd.delay import BatchDelay
 from servd.metrics import Counters, Tally
 from servd.quantities import counted
 from servd.query import (
+    AnswersInTurns,
     Batch,
     Lane,
     Loading,
@@ -217,12 +218,16 @@ class Dispatcher:
             is_short = self.queued * 2 >= slot.controller.limit
             self.admit_limit = room(self.slots, self._slo_s) if is_short else UNLIMITED
         self._dispatch()
-        if self.cache is not None:
-            if batch.is_long:
-                self.cache.keep_short(batch.rows, outputs)
-            else:
-                self.cache.keep(batch.rows, outputs, batch.bytes_moved)
         is_counted = len(self._queues) == 1
+        if batch.is_long:
+            if self.cache is not None:
+                self.cache.keep_short(batch.rows, outputs)
+            AnswersInTurns(
+                batch, outputs, now_s, is_counted=is_counted, on_fault=self.on_fault
+            ).go_on()
+            return
+        if self.cache is not None:
+            self.cache.keep(batch.rows, outputs, batch.bytes_moved)
         if is_counted:
             count_answers(batch.queries, now_s)
         answer_all(batch.queries, outputs, now_s, is_counted=is_counted)

@@ -3,15 +3,18 @@
 The objects here are made for each query, so they hold slots and no behaviour beyond finishing.
 """
 
+import asyncio
 import enum
 import json
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 
 from servd import faults
 from servd.datatypes import End
+from servd.long_bytes import TURN_BYTES
 from servd.metrics import Counters
 
 
@@ -236,9 +239,66 @@ def answer_all(
             else:
                 answer(query, output, now_s)
         if query.followers is not None:
-            for follower in query.followers:
-                if not follower.is_done:
-                    answer(follower, output, now_s)
+            _answer_followers(query.followers, output, now_s)
+
+
+def _answer_followers(followers: list[Query], output: bytes, now_s: float, at: int = 0) -> None:
+    """Give one output to those that wait for another query's: each is a copy of it to write.
+
+    Where they are longer together than what is written in one turn of the loop, it takes more.
+    """
+    end = at + max(TURN_BYTES // max(len(output), 1), 1)
+    for follower in followers[at:end]:
+        if not follower.is_done:
+            answer(follower, output, now_s)
+    if end < len(followers):
+        loop = asyncio.get_running_loop()
+        loop.call_soon(_answer_followers, followers, output, now_s, end)
+
+
+class AnswersInTurns:
+    """A batch whose outputs are longer together than what is written in one turn of the loop.
+
+    Made by the dispatcher, which is told of an exception (`on_fault`).
+    """
+
+    __slots__ = ("_at", "_batch", "_is_counted", "_now_s", "_on_fault", "_outputs")
+
+    def __init__(
+        self,
+        batch: Batch,
+        outputs: list[bytes],
+        now_s: float,
+        *,
+        is_counted: bool,
+        on_fault: Callable[[Batch, Exception], None],
+    ) -> None:
+        self._batch = batch
+        self._outputs = outputs
+        self._now_s = now_s
+        self._is_counted = is_counted
+        self._on_fault = on_fault
+        self._at = 0
+
+    def go_on(self) -> None:
+        """Answer a turn's share of the queries."""
+        at = end = self._at
+        left = TURN_BYTES
+        while end < len(self._outputs) and left > 0:
+            left -= len(self._outputs[end])
+            end += 1
+        self._at = end
+        queries = self._batch.queries[at:end]
+        try:
+            if self._is_counted:
+                count_answers(queries, self._now_s)
+            answer_all(queries, self._outputs[at:end], self._now_s, is_counted=self._is_counted)
+            prune(queries[-1].lane.waiting)
+        except Exception as error:  # noqa: BLE001 - the boundary of a batch
+            self._on_fault(self._batch, error)
+            return
+        if end < len(self._outputs):
+            asyncio.get_running_loop().call_soon(self.go_on)
 
 
 def time_out(query: Query) -> None:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 Part = bytes | list[Piece]
 """The answer to one input, in pieces where its output is long."""
 
+_COPIED_BYTES: Final = 1 << 16
+"""What is longer is written as it is: many of a batch may be, and each in another turn."""
+
 _JOINED_BYTES: Final = 4096
 _JOINED: Final = 64
 """So many of the answers that are shorter than that are written in one piece."""
@@ -52,10 +55,10 @@ class BatchAnswer:
         """Keep one prediction. Called by the dispatcher, or by `submit` on a cache hit."""
         self._status = 200
         query_id = self._first_id + query.index
-        try:
-            part: Part = b'{"query_id":%d,"output":%b,"default":false}' % (query_id, output)
-        except TypeError:
-            part = long_answer(query_id, output)
+        if len(output) > _COPIED_BYTES:
+            part: Part = long_answer(query_id, output)
+        else:
+            part = b'{"query_id":%d,"output":%b,"default":false}' % (query_id, output)
         self._keep(query.index, part)
 
     def on_miss(self, query: Query, miss: Why) -> None:

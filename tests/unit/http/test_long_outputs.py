@@ -1,18 +1,22 @@
 """Long outputs on their way to a client: what one turn of the loop does of them."""
 
 import asyncio
+import json
 import os
 import socket
 import struct
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import uvloop
 
 from model_runtime.framing import prefix_of_sizes
 from servd.carriers import StreamCarrier
+from servd.http.answers import BatchAnswer
 from servd.long_bytes import TURN_BYTES, Mapping
+from servd.query import AnswersInTurns, Batch, Lane, Query, answer_all
 from tests.serving import run, serving, until
 
 PIECE_BYTES = 1 << 22
@@ -198,3 +202,91 @@ def test_a_long_message_that_is_of_no_use_holds_nobody_up(tmp_path, is_whole):
             replica.close()
 
     run(main())
+
+
+class Watcher:
+    """A sink of queries that knows how many bytes of outputs it was given in each turn."""
+
+    def __init__(self):
+        self.given = 0
+
+    def on_output(self, query, output):
+        """Count them."""
+        assert query.is_done
+        self.given += len(output)
+
+    async def most_in_a_turn(self, size):
+        """Return the most of a turn, until it has so many bytes."""
+        most = before = self.given
+        while self.given < size:
+            await asyncio.sleep(0)
+            most, before = max(most, self.given - before), self.given
+        return most
+
+
+OUTPUT = b'"%b"' % (b"7" * (TURN_BYTES // 4 - 2))
+COUNT = 64
+
+
+def queries_of(sink, count=COUNT):
+    """Return queries of one lane."""
+    lane = Lane(1.0)
+    lane.waiting.extend(Query(lane, b"%d" % n, sink, n, 0.0) for n in range(count))
+    return list(lane.waiting)
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_outputs_that_are_long_together_are_given_in_turns(is_counted):
+    """No query waits for all of its batch; each is counted once, and those answered are not."""
+
+    async def main():
+        sink, faults = Watcher(), []
+        queries = queries_of(sink)
+        lane = queries[0].lane
+        queries[-1].is_done = True
+        batch = Batch(queries, 0.0)
+        batch.is_long = True
+        AnswersInTurns(
+            batch,
+            [OUTPUT] * COUNT,
+            1.0,
+            is_counted=is_counted,
+            on_fault=lambda *fault: faults.append(fault),
+        ).go_on()
+        assert await sink.most_in_a_turn((COUNT - 1) * len(OUTPUT)) <= TURN_BYTES
+        await until(lambda: not lane.waiting)
+        assert lane.counters.queries == COUNT - 1
+        assert not faults
+
+    run(main())
+
+
+def test_many_that_wait_for_one_output_get_it_in_turns():
+    """Each is written a copy of it."""
+
+    async def main():
+        sink = Watcher()
+        first, *others = queries_of(sink)
+        first.followers = others
+        others[5].is_done = True
+        answer_all([first], [OUTPUT], 1.0, is_counted=False)
+        size = (COUNT - 1) * len(OUTPUT)
+        assert await sink.most_in_a_turn(size) <= TURN_BYTES + len(OUTPUT)
+        assert sink.given == size
+        assert all(query.is_done for query in others)
+
+    run(main())
+
+
+def test_the_outputs_of_a_batch_are_not_copied_where_they_are_long():
+    """The answer to an input_batch has them as they are, however often one is in it."""
+    told = []
+    connection = SimpleNamespace(respond_long=lambda *given: told.append(given))
+    sink = BatchAnswer(connection, None, 7, COUNT)
+    for query in queries_of(sink):
+        sink.on_output(query, OUTPUT if query.index else b"1")
+    ((status, pieces),) = told
+    assert status == 200
+    assert sum(piece is OUTPUT for piece in pieces) == COUNT - 1
+    answers = json.loads(b"".join(pieces))["batch_predictions"]
+    assert [each["query_id"] for each in answers] == list(range(7, 7 + COUNT))
