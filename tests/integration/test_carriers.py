@@ -106,6 +106,55 @@ def test_a_replica_that_hangs_up_is_connected_to_again(stage):
     run(main())
 
 
+def test_what_was_half_sent_ends_with_its_connection(stage):
+    """Neither the rest of it nor what waited behind it comes first on the next one."""
+
+    async def main():
+        with stage:
+            peer = await stage.open()
+            stage.carrier.send(b"h", bytes(20_000_000))
+            stage.carrier.send_long(b"long", (bytes(20_000_000),), b"")
+            stage.carrier.send(b"short")
+            assert stage.carrier._is_behind
+            stage.listener._drop(peer)
+            await until(lambda: stage.carrier._has_hung_up or stage.reconnected)
+            stage.carrier.send(b"two")
+            assert (await stage.hear())[1] == [b"two"]
+
+    run(main())
+
+
+def test_a_carrier_that_was_closed_does_not_try_again(stage):
+    """Not even where it was about to."""
+
+    async def main():
+        with stage:
+            stage.carrier.open()
+            await until(lambda: stage.carrier._retry is not None)
+            stage.carrier.close()
+            stage.listen()
+            await asyncio.sleep(stage.carrier._pause_s)  # its turn would have come before
+            assert stage.carrier._socket is None
+
+    run(main())
+
+
+def test_a_carrier_that_was_closed_leaves_nothing_in_the_loop(stage):
+    """Its descriptor's number is the next one's."""
+
+    async def main():
+        with stage:
+            await stage.open()
+            stage.carrier.send(b"h", bytes(20_000_000))
+            descriptor = stage.carrier._socket.fileno()
+            stage.carrier.close()
+            loop = asyncio.get_running_loop()
+            assert not loop.remove_reader(descriptor)
+            assert not loop.remove_writer(descriptor)
+
+    run(main())
+
+
 def test_messages_for_a_replica_that_never_listens_are_bounded(stage):
     """A daemon must not fill up with heartbeats to nobody."""
 

@@ -129,6 +129,7 @@ def test_branches(says, text, imports):
         ("def f(a, at):\n    g(at + '/x')", ["/x"]),
         ("'''A docstring.'''\nf('a.bin')", ["a.bin"]),
         ("x = table['column']", []),
+        ("x = load_it('a.bin')['column']", ["a.bin"]),
         ("x = {'key': 'a.bin'}", ["a.bin"]),
         ("x = ['a.bin', ('b.bin',)]", ["a.bin", "b.bin"]),
         ("open('a.txt', 'r')", ["a.txt", "r"]),
