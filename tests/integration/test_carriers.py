@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -329,5 +329,58 @@ def test_long_messages_over_zeromq(folder):
             del come[:]
             carrier.close()
             listener.close()
+
+    run(main())
+
+
+@contextmanager
+def zeromq(folder):
+    """Yield a listener, a carrier that is open, and what has come to it."""
+    address = f"ipc://{folder}/r.sock"
+    with zmq.Context() as context:
+        come = []
+        listener = ZmqListener(address, None)
+        carrier = ZmqCarrier(address, context, come.append, None)
+        carrier.open()
+        try:
+            yield listener, carrier, come
+        finally:
+            carrier.close()
+            listener.close()
+
+
+def test_each_frame_arrives_over_zeromq(folder):
+    """Of short messages, and of long ones in as few pieces as two."""
+
+    async def main():
+        with zeromq(folder) as (listener, carrier, _come):
+            messages = [(b"h",), (b"h", b"data"), (b"h", b"data", b"lengths")]
+            for message in messages:
+                carrier.send(*message)
+            carrier.send_long(b"h", (b"one ", b"piece"), b"lengths")
+            for message in [*messages, (b"h", b"one piece", b"lengths")]:
+                assert (await hear(listener))[1] == list(message)
+
+    run(main())
+
+
+@pytest.mark.parametrize("begin", ["send_long", "expect"])
+def test_a_long_message_over_zeromq_is_a_sign_of_life_by_itself(folder, begin):
+    """One that goes and one that is announced; what comes after it is taken as ever."""
+
+    async def main():
+        with zeromq(folder) as (listener, carrier, come):
+            assert not carrier.has_moved()
+            if begin == "expect":
+                carrier.expect(5_000_000)
+            else:
+                carrier.send_long(b"h", (bytes(5_000_000),), b"")
+            assert carrier.has_moved()
+            carrier.send(b"hello")
+            peer, _ = await hear(listener)
+            listener.send(peer, (b"r", bytes(5_000_000)))
+            listener.send(peer, (b"r", b"short"))
+            await until(lambda: len(come) == 2)
+            assert come[1] == [b"r", b"short"]
 
     run(main())
