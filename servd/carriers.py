@@ -21,7 +21,7 @@ from model_runtime.framing import Assembler, prefix, prefix_of_sizes
 from model_runtime.protocol import ProtocolError
 from servd.clock import monotonic
 from servd.curve import CurveKeys
-from servd.long_bytes import Mapping
+from servd.long_bytes import Mapping, view_of
 from servd.processor_time import ProcessorTime
 
 RECONNECT_MS: Final = 10
@@ -425,7 +425,7 @@ class ZmqCarrier:
             while sock.getsockopt(_RCVMORE):
                 # Uncopied only if it is known to be long: for others that takes longer.
                 if self._is_expecting:
-                    frames.append([sock.recv(_NOBLOCK, copy=False).buffer])
+                    frames.append([view_of(sock.recv(_NOBLOCK, copy=False))])
                 else:
                     frames.append(sock.recv(_NOBLOCK))
                 self._is_expecting, self._moving_until_s = False, 0.0

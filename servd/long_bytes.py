@@ -9,7 +9,12 @@ import mmap
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
 from typing import Any, Final, Self
+
+import zmq
 
 LONG_BYTES: Final = 1 << 20
 """What is longer is moved in pieces, and is not kept in the cache."""
@@ -104,6 +109,38 @@ class _LetGo:
 
 
 _LET_GO: Final = _LetGo()
+
+
+class LongFrame(zmq.Frame):
+    """A frame that ZeroMQ has received in one piece: its memory is given back by a thread."""
+
+    def __del__(self) -> None:
+        with suppress(RuntimeError):  # no loop runs, so none is held up
+            # Not from here, where it is still in use: it would end here if the thread were faster.
+            asyncio.get_running_loop().call_soon(_let_go_beside, [self])
+
+
+def view_of(frame: zmq.Frame) -> memoryview:
+    """Return a view of a long frame, which ends when the last part of that does."""
+    if len(frame) > _TURN_UNMAPPED_BYTES:
+        frame.__class__ = LongFrame
+    return frame.buffer
+
+
+def _let_go_beside(held: list[LongFrame]) -> None:
+    do_beside(held.clear)
+
+
+def do_beside(let_go: Callable[..., object], *what: object) -> None:
+    """Have a thread let go of what is long and in one piece: it waits without Python's lock."""
+    with suppress(RuntimeError):  # the interpreter ends
+        _thread().submit(let_go, *what)
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "servd-unmap")
+
 
 OnSplit = Callable[[list[bytes | LongBytes]], None]
 

@@ -13,7 +13,6 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final, cast
 
@@ -22,7 +21,7 @@ import msgspec
 from servd.http.body_reader import MESSAGE_BYTES, Begun, Done, Job, Refused, Valid
 from servd.http.bounds import LONG_BODY_BYTES, Bounds
 from servd.http.reader_nursery import ReaderNursery, ReaderProcess
-from servd.long_bytes import LONG_BYTES, LongBytes
+from servd.long_bytes import LONG_BYTES, LongBytes, do_beside
 
 logger = logging.getLogger(__name__)
 
@@ -153,8 +152,6 @@ class LongRows:
 class _RowFile:
     """A mapped memory file. Unmapping a long one takes tens of milliseconds: a thread does it."""
 
-    _unmapping: ThreadPoolExecutor | None = None
-
     def __init__(self, descriptor: int, size: int, held: BytesHeld) -> None:
         self._held = held
         held.take(size, is_forced=True)
@@ -163,10 +160,7 @@ class _RowFile:
     def __del__(self) -> None:
         self._held.give_back(len(self.mapped))
         if isinstance(self.mapped, mmap.mmap) and len(self.mapped) > _UNMAPPED_BESIDE_BYTES:
-            if _RowFile._unmapping is None:
-                _RowFile._unmapping = ThreadPoolExecutor(1, "servd-unmap")
-            with suppress(RuntimeError):  # the interpreter ends
-                _RowFile._unmapping.submit(_unmap, self.mapped)
+            do_beside(_unmap, self.mapped)
 
 
 def _unmap(mapped: mmap.mmap) -> None:
