@@ -2,16 +2,11 @@
 
 import asyncio
 import logging
-from contextlib import asynccontextmanager
-from types import SimpleNamespace
 
 import pytest
 
 from servd import audit
-from servd.bundles import BundleStore
-from servd.config import Config
 from servd.datatypes import DeployRequest, VersionId
-from servd.deploy import Deployer
 from servd.errors import (
     BundleError,
     ConflictError,
@@ -22,52 +17,8 @@ from servd.errors import (
     TypeMismatchError,
     VersionExistsError,
 )
-from servd.registry import Registry
-from servd.store import Store
-from tests.replicas import GOOD, Stage, make_bundle, until, version_of
-
-
-async def _chunks(tar):
-    yield tar
-
-
-@asynccontextmanager
-async def a_daemon(tmp_path, *script):
-    """Yield a deployer with its parts and two uploaded bundles."""
-    config = Config(data_dir=tmp_path)
-    stage = Stage(*script)
-    bundles = BundleStore(config.bundles_dir)
-    digests = []
-    for name in ("one", "two"):
-        digest, tar = make_bundle(tmp_path / name, f"def f(x): return {name!r}")
-        assert await bundles.add(digest, _chunks(tar))
-        digests.append(digest)
-    async with Store(tmp_path / "db") as store, stage.supervisor(config) as supervisor:
-        registry = Registry(store)
-        await registry.load()
-        deployer = Deployer(registry, supervisor, stage, bundles, config)
-        yield SimpleNamespace(
-            deployer=deployer,
-            registry=registry,
-            supervisor=supervisor,
-            stage=stage,
-            bundles=bundles,
-            one=digests[0],
-            two=digests[1],
-            deploy=lambda bundle, **more: deployer.deploy(
-                DeployRequest(model="m", bundle=bundle, **more), lambda _event: None
-            ),
-        )
-
-
-def play(tmp_path, story, *script):
-    """Run a story against a daemon whose replicas follow the script."""
-
-    async def run():
-        async with a_daemon(tmp_path, *script) as d:
-            await story(d)
-
-    asyncio.run(run())
+from tests.deploying import play
+from tests.replicas import GOOD, until, version_of
 
 
 def test_a_deploy_counts_versions_and_switches_when_ready(tmp_path):
