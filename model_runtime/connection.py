@@ -9,7 +9,7 @@ The thread costs the hot path one release and one acquire of a lock per batch.
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +19,7 @@ from model_runtime.carriers import Peer, listen
 from model_runtime.framing import LONG_BYTES
 from model_runtime.health import Health
 from model_runtime.inputs import Batch
+from model_runtime.raw_outputs import RawOutput
 
 if TYPE_CHECKING:
     from model_runtime.carriers import Keys
@@ -51,6 +52,7 @@ class ReplicaSocket:
         self.last_heard_s = time.monotonic()
         self.pending: deque[Work] = deque()
         self._heard_s: dict[Peer, float] = {}
+        self._spoken: dict[Peer, int] = {}
         self._returns = 0
         self._shown_s = self.last_heard_s
         self._call: tuple[int, float] | None = None
@@ -130,15 +132,21 @@ class ReplicaSocket:
         self._drain()
         return bool(self.pending)
 
-    def reply(self, work: Work, outputs: list[bytes], compute_us: int) -> None:
-        """Answer a batch with one JSON text an input."""
-        header = protocol.pack_header([protocol.RESULT, work.batch_id, len(outputs), compute_us])
-        text = b"\n".join(outputs)
-        if len(text) > LONG_BYTES:
+    def reply(self, work: Work, outputs: Sequence[bytes | RawOutput], compute_us: int) -> None:
+        """Answer a batch with one output an input: JSON texts, or raw where that is wanted."""
+        if work.batch.wanted and (forms := _forms(outputs)):
+            header = [protocol.RAW, work.batch_id, len(outputs), compute_us, forms]
+            data = b"".join(piece for each in outputs for piece in _pieces(each))
+            lengths = protocol.lengths_of(outputs)
+            payload = (data, lengths) if lengths else (data,)
+        else:
+            header = [protocol.RESULT, work.batch_id, len(outputs), compute_us]
+            payload = (b"\n".join(outputs),)  # type: ignore[arg-type]  # none is raw
+        if len(payload[0]) > LONG_BYTES:
             # What is not heard of meanwhile is no silence.
-            coming = [protocol.LONG, work.batch_id, len(text)]
+            coming = [protocol.LONG, work.batch_id, len(payload[0])]
             self._send(work.frontend, protocol.pack_header(coming))
-        self._send(work.frontend, header, text)
+        self._send(work.frontend, protocol.pack_header(header), *payload)
 
     def fail(self, work: Work, reason: str, *, is_output: bool = False) -> None:
         """Answer that the model raised on a batch, or (`is_output`) returned what is no output."""
@@ -155,6 +163,7 @@ class ReplicaSocket:
         """Return the frontends that said something not long ago; the others are forgotten."""
         oldest_s = time.monotonic() - FORGET_S
         self._heard_s = {name: at_s for name, at_s in self._heard_s.items() if at_s > oldest_s}
+        self._spoken = {name: self._spoken.get(name, 1) for name in self._heard_s}
         return list(self._heard_s)
 
     def _beat(self) -> None:
@@ -193,24 +202,57 @@ class ReplicaSocket:
             header = protocol.unpack_header(frames[0])
             if header[0] == protocol.PREDICT:
                 data, lengths = (*frames[1:3], b"", b"")[:2]
-                batch = Batch(header[2], lengths, data, _row_count(header[3]))
-                self.pending.append(Work(peer, header[1], batch))
+                count = _row_count(header[3])
+                batch = Batch(header[2], lengths, data, count, _wanted(header[4:], count))
+                self._on_work(Work(peer, header[1], batch))
             elif header[0] in (protocol.HELLO, protocol.HEARTBEAT):
+                if header[0] == protocol.HELLO:
+                    self._spoken[peer] = protocol.version_between(*header[1:2])
                 self._heard_s[peer] = self.last_heard_s
                 self._send_state(peer)
         except (protocol.ProtocolError, IndexError, TypeError) as error:
             print(f"a message was ignored: {error}", flush=True)  # noqa: T201  # the log is stdout
 
+    def _on_work(self, work: Work) -> None:
+        """Keep a batch for the model, unless it would take the rows for something else."""
+        takes = self.info.get("input_type")
+        is_of_tensors = work.batch.input_type == protocol.TENSORS
+        if takes is not None and is_of_tensors is not (takes == "tensors"):
+            self.fail(
+                work, f"inputs of type {work.batch.input_type} for a model that takes {takes}"
+            )
+        else:
+            self.pending.append(work)
+
     def _send_state(self, peer: Peer) -> None:
-        header = [protocol.STATE, protocol.PROTOCOL_VERSION, self.state, self.info]
+        header = [protocol.STATE, self._spoken.get(peer, 1), self.state, self.info]
         self._send(peer, protocol.pack_header(header))
 
     def _send(self, peer: Peer, *frames: bytes) -> None:
         if not self._carrier.send(peer, frames, self._between):
             self._heard_s.pop(peer, None)  # it has gone
+            self._spoken.pop(peer, None)
 
 
 def _row_count(value: Any) -> int:
     if not isinstance(value, int) or value < 1:
         raise protocol.ProtocolError(f"{value!r} is no number of rows")
     return value
+
+
+def _wanted(more: list[Any], count: int) -> bytes:
+    """Return which outputs may be raw, of what else a PREDICT's header has; empty where none."""
+    wanted = more[0] if more else b""
+    if not isinstance(wanted, bytes) or len(wanted) != count:
+        return b""
+    return wanted if protocol.WANTS_RAW in wanted else b""
+
+
+def _forms(outputs: Sequence[bytes | RawOutput]) -> bytes:
+    """Return which outputs are raw; empty where none is."""
+    forms = bytes(protocol.IS_RAW * isinstance(each, RawOutput) for each in outputs)
+    return forms if any(forms) else b""
+
+
+def _pieces(output: bytes | RawOutput) -> Sequence[bytes | memoryview]:
+    return output.pieces if isinstance(output, RawOutput) else (output,)

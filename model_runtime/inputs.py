@@ -7,14 +7,16 @@ import base64
 import binascii
 import importlib.util
 import json
+import math
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from model_runtime import protocol
+from model_runtime import protocol, tensors
 
 NUMERIC: Final = protocol.STRUCT_FORMATS
+_MOST_EMPTY: Final = 1 << 16
 _DTYPES: Final = {protocol.INTEGERS: "<i4", protocol.FLOATS: "<f4", protocol.DOUBLES: "<f8"}
 
 
@@ -22,13 +24,15 @@ _DTYPES: Final = {protocol.INTEGERS: "<i4", protocol.FLOATS: "<f4", protocol.DOU
 class Batch:
     """The payload of one PREDICT, or of several that were merged (docs/protocol.md).
 
-    `lengths` is empty when all inputs have `len(data) / count` bytes.
+    `lengths` is empty when all inputs have `len(data) / count` bytes. `wanted` says which outputs
+    may be raw; it is empty when none may.
     """
 
     input_type: int
     lengths: bytes
     data: bytes
     count: int
+    wanted: bytes = b""
 
 
 View = Callable[[Batch], Any]
@@ -39,14 +43,17 @@ def viewer(input_type: str, *, as_lists: bool, row_items: int | None = None) -> 
 
     Numeric rows of equal length: one 2-D numpy array that the model owns; of unequal length: a
     list of 1-D arrays. With `as_lists`, or without numpy: lists of numbers. Strings, bytes and
-    JSON values: a list. A model with a known `row_items` refuses rows of unequal length.
+    JSON values: a list. Tensors: a list of dicts, from their names to arrays that cannot be written
+    to, as they are views of the message; with `as_lists`, or without numpy, to lists of lists. A
+    model with a known `row_items` refuses rows of unequal length.
     """
     code = protocol.INPUT_TYPE_CODES[input_type]
-    if code not in NUMERIC:
+    if code in _PLAIN_VIEWS:
         return _PLAIN_VIEWS[code]
-    if as_lists or importlib.util.find_spec("numpy") is None:
-        return _list_view(row_items)
-    return _numpy_view(code, row_items)
+    is_listed = as_lists or importlib.util.find_spec("numpy") is None
+    if code == protocol.TENSORS:
+        return _tensors_view(_as_list if is_listed else _array_maker())
+    return _list_view(row_items) if is_listed else _numpy_view(code, row_items)
 
 
 def _numpy_view(code: int, row_items: int | None) -> View:
@@ -139,6 +146,46 @@ def _view_any(batch: Batch) -> list[Any]:
     return [json.loads(row.decode()) for row in rows]
 
 
+def _tensors_view(shown: Callable[[tensors.Tensor], Any]) -> View:
+    """Return a view of batches of tensors, each `shown` as what the model gets."""
+
+    def view(batch: Batch) -> Any:
+        rows = protocol.split_rows(batch.lengths, memoryview(batch.data), batch.count)
+        return [{each.name: shown(each) for each in tensors.unpack(row)} for row in rows]
+
+    return view
+
+
+def _array_maker() -> Callable[[tensors.Tensor], Any]:
+    """Return the function that shows a tensor as a numpy array, uncopied where it has bytes."""
+    import numpy as np  # noqa: PLC0415  (as above)
+
+    dtypes = {
+        dtype: np.dtype(dtype).newbyteorder("<")
+        for dtype in tensors.WIDTHS.keys() - {tensors.BYTES}
+    }
+
+    def array(tensor: tensors.Tensor) -> Any:
+        if tensor.dtype != tensors.BYTES:
+            return np.frombuffer(tensor.data, dtypes[tensor.dtype]).reshape(tensor.shape)
+        made = np.empty(tensor.shape, object)
+        made.reshape(-1)[:] = tensors.elements(tensor)
+        return made
+
+    return array
+
+
+def _as_list(tensor: tensors.Tensor) -> Any:
+    """Return a tensor as lists of lists of numbers or of bytes."""
+    if math.prod(max(length, 1) for length in tensor.shape) > max(len(tensor.data), _MOST_EMPTY):
+        raise protocol.ProtocolError(f"tensor {tensor.name!r} is {tensor.shape} of nothing")
+    if tensor.dtype == tensors.BYTES:
+        return tensors.nested(tensors.elements(tensor), tensor.shape)
+    letter = tensors.LETTERS[tensor.dtype]
+    flat = struct.unpack(f"<{math.prod(tensor.shape)}{letter}", tensor.data)
+    return tensors.nested(flat, tensor.shape)
+
+
 _PLAIN_VIEWS: Final[dict[int, View]] = {
     protocol.BYTES: _view_bytes,
     protocol.STRINGS: _view_strings,
@@ -149,7 +196,8 @@ _PLAIN_VIEWS: Final[dict[int, View]] = {
 def pack(values: Sequence[Any], input_type: str) -> Batch:
     """Return a batch of JSON values; the test call's way in (selftest.py).
 
-    Bytes are base64 text, as in the HTTP API, or Python bytes.
+    Bytes are base64 text, as in the HTTP API, or Python bytes. Tensors are an object that has by
+    each name an object of `dtype`, `shape` and `data`, which lists all elements.
 
     Raises:
         ValueError: a value is not an input of that type.
@@ -166,6 +214,8 @@ def _pack_row(value: Any, code: int) -> bytes:
         return _pack_numbers(value, code)
     if code == protocol.ANY:
         return json.dumps(value).encode()
+    if code == protocol.TENSORS:
+        return _pack_tensors(value)
     if code == protocol.STRINGS and isinstance(value, str):
         return value.encode()
     if code == protocol.BYTES and isinstance(value, bytes):
@@ -189,3 +239,25 @@ def _pack_numbers(value: Any, code: int) -> bytes:
         return struct.pack(f"<{len(value)}{NUMERIC[code]}", *value)
     except (struct.error, OverflowError) as error:
         raise ValueError(f"an input has a number out of range: {error}") from error
+
+
+def _pack_tensors(value: Any) -> bytes:
+    """Return the bytes of tensors that are given as JSON."""
+    try:
+        return b"".join(
+            tensors.pack(_tensor(name, **described) for name, described in value.items())
+        )
+    except (AttributeError, TypeError, struct.error, OverflowError) as error:
+        raise ValueError(
+            'an input of this model is an object of tensors, such as {"x": {"dtype": "float32", '
+            f'"shape": [2], "data": [1.0, 2.0]}}}}: {error}'
+        ) from error
+
+
+def _tensor(name: str, *, dtype: str, shape: list[int], data: list[Any]) -> tensors.Tensor:
+    """Return a tensor of a list of its elements, which are texts where they are bytes."""
+    if dtype == tensors.BYTES:
+        packed = tensors.pack_elements(text.encode() for text in data)
+    else:
+        packed = struct.pack(f"<{len(data)}{tensors.LETTERS.get(dtype, 'x')}", *data)
+    return tensors.Tensor(name, dtype, tuple(shape), packed)

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from model_runtime.inputs import Batch
 from model_runtime.loaders import load
 from model_runtime.loaders.base import LoadedModel
 from model_runtime.outputs import OutputError
+from model_runtime.raw_outputs import RawOutput
 from model_runtime.selftest import test_call
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ REPORT_S = 3.0
 
 TRACEBACKS_PER_S = 10
 """Of different errors: a model that fails on every input must not fill the disk."""
+
+
+Predict = Callable[[Batch], Sequence[bytes | RawOutput]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +200,7 @@ class Replica:
         self,
         socket: ReplicaSocket,
         works: list[Work],
-        predict: Callable[[Batch], list[bytes]],
+        predict: Predict,
     ) -> None:
         """Predict batches of several frontends in one call; apart, where that call raises."""
         began = time.perf_counter()
@@ -213,9 +217,7 @@ class Replica:
             socket.reply(work, outputs[at : at + work.batch.count], compute_us)
             at += work.batch.count
 
-    def _predict_alone(
-        self, socket: ReplicaSocket, work: Work, predict: Callable[[Batch], list[bytes]]
-    ) -> None:
+    def _predict_alone(self, socket: ReplicaSocket, work: Work, predict: Predict) -> None:
         try:
             with socket.lent():
                 outputs = predict(work.batch)
@@ -269,4 +271,5 @@ def merge(batches: list[Batch]) -> Batch:
     """Return one batch that holds the rows of several, in order."""
     rows = [row for b in batches for row in protocol.split_rows(b.lengths, b.data, b.count)]
     lengths, data = protocol.join_rows(rows)
-    return Batch(batches[0].input_type, lengths, data, len(rows))
+    wanted = b"".join(b.wanted or bytes(b.count) for b in batches)
+    return Batch(batches[0].input_type, lengths, data, len(rows), wanted if any(wanted) else b"")

@@ -21,7 +21,7 @@ def ask(address: str, timeout_s: float) -> tuple[str, dict[str, Any]]:
     """Return the state of a replica, waiting for the end of its load; an empty text for silence.
 
     Raises:
-        ProtocolError: what answers does not speak this version of the protocol.
+        ProtocolError: what answers speaks no version of the protocol that is known here.
     """
     end_s = time.monotonic() + timeout_s
     state, info = "", dict[str, Any]()
@@ -41,7 +41,7 @@ def _read(frame: bytes, state: str, info: dict[str, Any]) -> tuple[str, dict[str
     header = protocol.unpack_header(frame)
     if header[0] != protocol.STATE:
         return state, info
-    if len(header) < 4 or header[1] != protocol.PROTOCOL_VERSION:
+    if len(header) < 4 or header[1] not in protocol.VERSIONS:
         raise protocol.ProtocolError(f"it speaks version {header[1:2]} of the protocol")
     return str(header[2]), dict(header[3])
 

@@ -2,11 +2,17 @@
 
 import struct
 from collections.abc import Sequence, Sized
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgpack
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
+
+VERSIONS: Final = frozenset({1, 2})
+"""Those that are spoken here. Who speaks 1 is sent nothing that it lacks (docs/protocol.md)."""
+
+TENSORS_SINCE: Final = 2
+"""The version since when inputs may be tensors and outputs raw."""
 
 HELLO: Final = 1
 STATE: Final = 2
@@ -15,6 +21,13 @@ PREDICT: Final = 4
 RESULT: Final = 5
 FAILURE: Final = 6
 LONG: Final = 7
+RAW: Final = 8
+
+WANTS_RAW: Final = 1
+"""The byte of an input in PREDICT's `wanted` whose output may be raw."""
+
+IS_RAW: Final = 1
+"""The byte of an output in RAW's `forms` that is raw; 0: a JSON text."""
 
 BAD_OUTPUT: Final = "output"
 """Ends a FAILURE: the model did not raise, what it returned is no output."""
@@ -31,6 +44,7 @@ FLOATS: Final = 2
 DOUBLES: Final = 3
 STRINGS: Final = 4
 ANY: Final = 5
+TENSORS: Final = 6
 
 INPUT_TYPE_CODES: Final = {
     "bytes": BYTES,
@@ -39,11 +53,14 @@ INPUT_TYPE_CODES: Final = {
     "doubles": DOUBLES,
     "strings": STRINGS,
     "any": ANY,
+    "tensors": TENSORS,
 }
 """Canonical input type words to their codes in PREDICT."""
 
 STRUCT_FORMATS: Final = {INTEGERS: "i", FLOATS: "f", DOUBLES: "d"}
 """`struct` and `array` type characters of the numeric input types."""
+
+Data = TypeVar("Data", bytes, memoryview)
 
 pack_header = msgpack.Packer(autoreset=True).pack
 """Packs one header array. One packer is kept because making one costs more than packing."""
@@ -51,6 +68,11 @@ pack_header = msgpack.Packer(autoreset=True).pack
 
 class ProtocolError(ValueError):
     """A message that docs/protocol.md does not allow."""
+
+
+def version_between(other: Any = 1) -> int:
+    """Return the version to speak with who says that it speaks `other`: what both know."""
+    return min(max(other, 1), PROTOCOL_VERSION) if isinstance(other, int) else 1
 
 
 def unpack_header(frame: bytes) -> list[Any]:
@@ -84,24 +106,39 @@ def lengths_of(rows: Sequence[Sized]) -> bytes:
     return b"" if len(set(sizes)) == 1 else struct.pack(f"<{len(sizes)}I", *sizes)
 
 
-def split_rows(lengths: bytes, data: bytes, count: int) -> list[bytes]:
-    """Return the rows of a PREDICT; the inverse of `join_rows`.
+def sizes_of(lengths: bytes, size: int, count: int) -> Sequence[int]:
+    """Return the length of each of `count` parts of `size` bytes, as a `lengths` frame says.
+
+    Raises:
+        ProtocolError: they do not add up.
+    """
+    if not lengths:
+        each, rest = divmod(size, count)
+        if rest:
+            raise ProtocolError(f"{size} bytes are not {count} rows of equal length")
+        return [each] * count
+    if len(lengths) != 4 * count:
+        raise ProtocolError(f"lengths has {len(lengths)} bytes for {count} rows")
+    sizes = struct.unpack(f"<{count}I", lengths)
+    if sum(sizes) != size:
+        raise ProtocolError("lengths do not add up to the data")
+    return sizes
+
+
+def split_rows(lengths: bytes, data: Data, count: int) -> list[Data]:
+    """Return the rows of a PREDICT; the inverse of `join_rows`. Of a view they are views.
 
     Raises:
         ProtocolError: the frames do not hold `count` rows.
     """
+    sizes = sizes_of(lengths, len(data), count)
     if not lengths:
-        size, rest = divmod(len(data), count)
-        if rest:
-            raise ProtocolError(f"{len(data)} bytes are not {count} rows of equal length")
+        size = sizes[0]
         return (
-            [data[at : at + size] for at in range(0, size * count, size)] if size else [b""] * count
+            [data[at : at + size] for at in range(0, size * count, size)]
+            if size
+            else [data[:0]] * count
         )
-    if len(lengths) != 4 * count:
-        raise ProtocolError(f"lengths has {len(lengths)} bytes for {count} rows")
-    sizes = struct.unpack(f"<{count}I", lengths)
-    if sum(sizes) != len(data):
-        raise ProtocolError("lengths do not add up to the data")
     rows = []
     at = 0
     for size in sizes:

@@ -13,6 +13,7 @@ from collections import deque
 from itertools import repeat
 
 from servd.query import Query
+from servd.raw import is_short
 
 ENTRY_OVERHEAD_BYTES = 176
 """Two bytes objects' headers (33 each) and a dictionary slot at its mean load (about 110)."""
@@ -79,11 +80,16 @@ class VersionCache:
             for row, output in zip(rows, outputs, strict=True):
                 self.rows.put(row, output)
 
-    def keep_short(self, rows: list[bytes], outputs: list[bytes]) -> None:
-        """Store those of a batch's outputs that are bytes, and whose rows are: others are long."""
+    def keep_short(self, rows: list[bytes], outputs: list[bytes], wanted: bytes) -> None:
+        """Store those of a batch's outputs that are not long, and whose rows are not.
+
+        A row that asks for a raw output which the replica was not told of (`wanted`) has got
+        another answer than it will have of others.
+        """
         for row, output in zip(rows, outputs, strict=True):
             self.pending.pop(row, None)
-            if type(row) is bytes is type(output):
+            is_as_asked = type(row) is bytes or bool(wanted)
+            if is_as_asked and is_short(row) and is_short(output):
                 self.rows.put(row, output)
 
 

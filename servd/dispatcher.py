@@ -219,9 +219,9 @@ class Dispatcher:
             self.admit_limit = room(self.slots, self._slo_s) if is_short else UNLIMITED
         self._dispatch()
         is_counted = len(self._queues) == 1
-        if batch.is_long:
+        if not batch.is_plain:
             if self.cache is not None:
-                self.cache.keep_short(batch.rows, outputs)
+                self.cache.keep_short(batch.rows, outputs, batch.wanted)
             AnswersInTurns(
                 batch, outputs, now_s, is_counted=is_counted, on_fault=self.on_fault
             ).go_on()
@@ -331,7 +331,7 @@ class Dispatcher:
 
     def remember(self, body: bytes, row: bytes) -> None:
         """Know the answer to a row by the body that it came in, if it is known by the row."""
-        if self.cache is not None and (output := self.cache.rows.get(row)) is not None:
+        if self.cache is not None and type(output := self.cache.rows.get(row)) is bytes:
             self.cache.bodies.put(body, output)
             self._set_live()
 

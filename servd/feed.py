@@ -43,12 +43,16 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplicaSeat(msgspec.Struct, frozen=True, kw_only=True):
-    """A replica in rotation; while `is_draining` it gets nothing new and answers what it has."""
+    """A replica in rotation; while `is_draining` it gets nothing new and answers what it has.
+
+    `spoken` is the version of the replica protocol that it speaks, 0 where that is not known.
+    """
 
     model: str
     version: str
     address: str
     row_items: int | None = None
+    spoken: int = 0
     is_draining: bool = False
 
     @property

@@ -94,6 +94,7 @@ class Rotation:
                 version=self.version.version,
                 address=address,
                 row_items=watched.row_items,
+                spoken=watched.spoken,
                 is_draining=watched.is_draining,
             )
             for address, watched in self.members.items()

@@ -129,5 +129,6 @@ def open_link(engine: Engine, seat: ReplicaSeat, curve_dir: Path | None = None) 
     link = Link(engine.dispatcher(seat.version_id))
     keys = keys_for(seat.address, curve_dir) if curve_dir else None
     connection = ReplicaConnection(seat.address, link, engine.context, engine.clock, curve=keys)
+    connection.spoken = seat.spoken
     link.open(connection, seat.row_items)
     return link

@@ -187,11 +187,12 @@ class Batch:
     """Queries that were sent to a replica in one message; `rows` are their rows.
 
     `compute_s` is what the replica says that its model took; 0 where it does not say.
-    `bytes_moved` is the size of all rows and outputs, known once both were; `is_long` says that
-    there may be `LongBytes` among them.
+    `bytes_moved` is the size of all rows and outputs, known once both were. `is_plain` says that
+    all of them are bytes; else there may be `LongBytes` among them, rows that ask for raw outputs,
+    and such outputs (raw.py). `wanted` says which outputs the replica was told may be raw.
     """
 
-    __slots__ = ("bytes_moved", "compute_s", "is_long", "queries", "rows", "sent_s")
+    __slots__ = ("bytes_moved", "compute_s", "is_plain", "queries", "rows", "sent_s", "wanted")
 
     def __init__(self, queries: list[Query], sent_s: float) -> None:
         self.queries = queries
@@ -199,7 +200,8 @@ class Batch:
         self.sent_s = sent_s
         self.compute_s = 0.0
         self.bytes_moved = 0
-        self.is_long = False
+        self.is_plain = True
+        self.wanted = b""
 
 
 def answer(query: Query, output: bytes, now_s: float) -> None:

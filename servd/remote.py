@@ -119,7 +119,7 @@ class RemoteConnection(ReplicaConnection):
 
     def _on_state(self, header: list[Any]) -> None:
         # Told once here; the connection would log it for each of four states a second.
-        if header[1] != protocol.PROTOCOL_VERSION:
+        if header[1] not in protocol.VERSIONS:
             self._link.complain(
                 f"speaks version {header[1]} of the replica protocol, "
                 f"this front end version {protocol.PROTOCOL_VERSION}"

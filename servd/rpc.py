@@ -11,7 +11,7 @@ import zmq
 
 from model_runtime import protocol
 from model_runtime.carriers import FILE_SCHEME
-from servd import faults
+from servd import faults, raw
 from servd.carriers import Carrier, carrier
 from servd.clock import Clock
 from servd.curve import CurveKeys
@@ -37,7 +37,7 @@ class BatchHandler(Protocol):
     def on_outputs(
         self, connection: "ReplicaConnection", batch: Batch, outputs: list[bytes]
     ) -> None:
-        """Take one JSON text per query of the batch."""
+        """Take one output per query of the batch: a JSON text, or what was asked for (raw.py)."""
 
     def on_failure(
         self, connection: "ReplicaConnection", batch: Batch, reason: str, *, is_output: bool = False
@@ -59,7 +59,8 @@ class ReplicaConnection:
 
     `in_flight` maps batch numbers to batches without a reply. `last_heard_s` is the monotonic time
     of the last message. Batches that came back are noted in `tally`. `row_items` is how many
-    numbers an input must have, where the replica says so. With `curve` it is encrypted, and nothing
+    numbers an input must have, where the replica says so; `spoken` is the version of the protocol
+    that it says it speaks, 0 until it does. With `curve` it is encrypted, and nothing
     is heard from a replica without that key.
     """
 
@@ -79,6 +80,7 @@ class ReplicaConnection:
         self.handler: BatchHandler | None = None
         self.last_heard_s = clock()
         self.row_items: int | None = None
+        self.spoken = 0
         self._clock = clock
         self._owner = owner
         self._carrier: Carrier = carrier(
@@ -97,6 +99,9 @@ class ReplicaConnection:
         """Connect (in the background: the replica may not listen yet) and say hello."""
         self._carrier.open()
         self.last_heard_s = self._clock()
+        self._greet()
+
+    def _greet(self) -> None:
         self._send([protocol.HELLO, protocol.PROTOCOL_VERSION, "servd"])
 
     def excuse(self, missed_s: float) -> None:
@@ -130,7 +135,7 @@ class ReplicaConnection:
         try:
             lengths, data = protocol.join_rows(batch.rows)
         except TypeError:
-            self._send_long(header, batch)
+            self._send_unusual(header, batch)
             return
         batch.bytes_moved = len(data)
         if lengths:
@@ -138,12 +143,23 @@ class ReplicaConnection:
         else:
             self._send(header, data)
 
-    def _send_long(self, header: list[Any], batch: Batch) -> None:
-        """Send a batch with an input that is not copied to be sent."""
-        lengths = protocol.lengths_of(batch.rows)
-        batch.bytes_moved = sum(map(len, batch.rows))
-        batch.is_long = True
-        self._carrier.send_long(protocol.pack_header(header), pieces_of(batch.rows), lengths)
+    def _send_unusual(self, header: list[Any], batch: Batch) -> None:
+        """Send a batch with an input that is not copied to be sent, or whose output may be raw."""
+        rows = raw.plain(batch.rows)
+        lengths = protocol.lengths_of(rows)
+        batch.bytes_moved = sum(map(len, rows))
+        batch.is_plain = False
+        if self.spoken >= protocol.TENSORS_SINCE:
+            batch.wanted = raw.wanted_of(batch.rows)
+            header += [batch.wanted] if batch.wanted else []
+        packed = protocol.pack_header(header)
+        pieces = pieces_of(rows)
+        if batch.bytes_moved > LONG_BYTES:
+            self._carrier.send_long(packed, pieces, lengths)
+        elif lengths:
+            self._carrier.send(packed, b"".join(pieces), lengths)
+        else:
+            self._carrier.send(packed, b"".join(pieces))
 
     def forget(self, batch: Batch) -> None:
         """Expect no reply to a batch that could not be sent."""
@@ -156,6 +172,7 @@ class ReplicaConnection:
 
     def _on_reconnected(self) -> None:
         # One that has ended does not listen again: this one only hung up, on who did not read.
+        self._greet()  # to whoever answers there now it is a new frontend
         if self.in_flight and self.handler is not None:
             self.handler.on_lost(self)
 
@@ -188,6 +205,8 @@ class ReplicaConnection:
             self._on_state(header)
         elif kind == protocol.LONG:
             self._carrier.expect(int(header[2]))
+        elif kind == protocol.RAW:
+            self._on_raw(header, frames)
 
     def _on_unusual_result(self, header: list[Any], text: list[Any] | None) -> None:
         """Take a result that is in pieces, or has none: no output for no input."""
@@ -200,12 +219,29 @@ class ReplicaConnection:
         else:
             self._on_outputs(header, size, b"".join(text).split(b"\n"))
 
+    def _on_raw(self, header: list[Any], frames: list[Any]) -> None:
+        """Take a result of which some outputs are raw."""
+        batch = self.in_flight.get(header[1])
+        if batch is not None:
+            raw.take_apart(
+                (header, frames),
+                batch.wanted,
+                # As if each but the last had a newline behind it.
+                lambda found, size: self._on_outputs(header, size + len(found) - 1, found),
+                lambda reason: self._on_refused(header[1], reason),
+            )
+
+    def _on_refused(self, batch_id: int, reason: str) -> None:
+        batch = self.in_flight.pop(batch_id, None)
+        if batch is not None and self.handler is not None:
+            self._fail(self.handler, batch, reason, is_output=True)
+
     def _on_outputs(self, header: list[Any], size: int, outputs: list[Any]) -> None:
         batch = self.in_flight.pop(header[1], None)
         if batch is None or self.handler is None:
             return  # its queries were given to another replica
         batch.bytes_moved += size - len(outputs) + 1
-        batch.is_long |= size > LONG_BYTES
+        batch.is_plain &= size <= LONG_BYTES
         if len(outputs) != len(batch.queries):
             reason = f"{counted(len(outputs), 'output')} for {counted(len(batch.queries), 'input')}"
             self._fail(self.handler, batch, reason, is_output=True)
@@ -228,12 +264,16 @@ class ReplicaConnection:
 
     def _on_state(self, header: list[Any]) -> None:
         version, state, info = header[1], header[2], header[3]
-        if version != protocol.PROTOCOL_VERSION:
+        if version not in protocol.VERSIONS:
             raise protocol.ProtocolError(
                 f"it speaks version {version} of the protocol, not {protocol.PROTOCOL_VERSION}"
             )
         if not isinstance(info, dict):
             raise protocol.ProtocolError("the info of STATE is not a map")
+        if version != self.spoken:
+            self.spoken = version
+            if version < protocol.PROTOCOL_VERSION:
+                self._greet()  # it may not have heard the first, or have forgotten it
         items = info.get("row_items")
         self.row_items = items if isinstance(items, int) else None
         if self._life is None and self.address.startswith(FILE_SCHEME):

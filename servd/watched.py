@@ -30,6 +30,11 @@ class Watched:
         return self._connection.row_items
 
     @property
+    def spoken(self) -> int:
+        """The version of the replica protocol that it speaks."""
+        return self._connection.spoken
+
+    @property
     def last_heard_s(self) -> float:
         """When it last said anything, by the clock."""
         return self._connection.last_heard_s

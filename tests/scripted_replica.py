@@ -31,6 +31,8 @@ def doubles(*numbers: float) -> bytes:
 class ScriptedReplica:
     """Answers at once, unless the script says otherwise; everything it got is in `batches`.
 
+    `headers` are those of the messages that it got. `version` is what it says that it speaks.
+
     Args:
         answer: makes the JSON text of a row.
         poison: says of a row that the model raises on it; the whole batch fails then.
@@ -55,6 +57,7 @@ class ScriptedReplica:
         self.folder = Path(tempfile.mkdtemp(prefix="sv-"))
         self.address = address or f"ipc://{self.folder}/r.sock"
         self.batches: list[list[bytes]] = []
+        self.headers: list[list[Any]] = []
         self.state = protocol.READY
         self.version = protocol.PROTOCOL_VERSION
         self.info: dict[str, Any] = {"row_items": row_items}
@@ -151,6 +154,7 @@ class ScriptedReplica:
 
     def _on_message(self, frames: list[bytes]) -> None:
         frontend, header = frames[0], protocol.unpack_header(frames[1])
+        self.headers.append(header)
         if frontend not in self._frontends:
             self._frontends.append(frontend)
         if header[0] == protocol.PREDICT:

@@ -1,6 +1,6 @@
 """The seam between loaders and the loop: what a loaded model is and how a batch is predicted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from model_runtime.failure import ModelFault
 from model_runtime.inputs import Batch, View
 from model_runtime.outputs import render
+from model_runtime.raw_outputs import RawOutput, render_wanted
 
 
 class LoadError(ModelFault):
@@ -17,8 +18,8 @@ class LoadError(ModelFault):
 class Predictor(Protocol):
     """A loaded model. Called by loop.py, one batch at a time."""
 
-    def predict(self, batch: Batch) -> list[bytes]:
-        """Return one JSON text an input, without raw newlines.
+    def predict(self, batch: Batch) -> Sequence[bytes | RawOutput]:
+        """Return one JSON text an input, without raw newlines; raw outputs where they are wanted.
 
         Raises:
             OutputError: the model returned something else than one JSON-able output an input.
@@ -36,9 +37,12 @@ class CallPredictor:
         self._call = call
         self._view = view
 
-    def predict(self, batch: Batch) -> list[bytes]:
+    def predict(self, batch: Batch) -> Sequence[bytes | RawOutput]:
         """See Predictor."""
-        return render(self._call(self._view(batch)), batch.count)
+        outputs = self._call(self._view(batch))
+        if batch.wanted:
+            return render_wanted(outputs, batch.count, batch.wanted)
+        return render(outputs, batch.count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,16 @@
 from contextlib import ExitStack, asynccontextmanager
 
 import msgspec
+import pytest
 
+from model_runtime import protocol
 from servd import feed
 from servd.datatypes import Application, End, InputType, RegistryState
 from servd.engine import Engine
 from servd.feed import ReplicaSeat, Snapshot
 from servd.follower import Follower
 from servd.link import SILENT_S
+from servd.raw import WantsRaw
 from tests.replicas import version_of
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import run, until
@@ -83,6 +86,24 @@ def test_a_snapshot_is_in_force_when_it_has_been_applied():
                 assert stage.ask(1).misses  # the wrong size is known too
                 await until(lambda: sink.outputs)
                 assert sink.outputs == [b"3.0"]
+
+    run(story())
+
+
+@pytest.mark.parametrize("spoken", [1, 2])
+def test_the_first_batch_is_of_the_version_that_the_seat_says(spoken):
+    """It leaves before the replica has said itself which it speaks."""
+
+    async def story():
+        with ScriptedReplica() as replica:
+            async with _stage() as stage:
+                stage.follower.apply(_snapshot(_seat(replica, spoken=spoken)))
+                sink, route = Sink(), stage.engine.by_name["a"]
+                stage.engine.ask(route, WantsRaw(doubles(1, 2)), sink)
+                await until(lambda: sink.outputs)
+                assert sink.outputs == [b"3.0"]
+        (header,) = [each for each in replica.headers if each[0] == protocol.PREDICT]
+        assert header[4:] == ([b"\1"] if spoken == 2 else [])
 
     run(story())
 

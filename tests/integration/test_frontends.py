@@ -145,9 +145,10 @@ def test_a_replica_is_in_flight_until_each_frontend_has_drained_it(tmp_path):
             daemon = player.daemon
             watched = daemon.connect("ipc:///nowhere", Owner())
             rotation = daemon.prepare(version_of())
+            watched._connection.spoken = 2  # as it does once it has said so
             rotation.attach(watched)
             [seat] = (await one.hear()).replicas
-            assert (seat.address, seat.is_draining) == (watched.address, False)
+            assert (seat.address, seat.is_draining, seat.spoken) == (watched.address, False, 2)
             assert not watched.in_flight
             one.say(feed.Report(frontend=0, oldest={watched.address: 4}))
             await until(lambda: list(watched.in_flight) == [(0, 4)])

@@ -212,7 +212,7 @@ def test_another_protocol_version_is_reported(caplog):
 
     async def story():
         with _replica() as replica:
-            replica.version = 2
+            replica.version = 3
             async with _stage(replica.address) as (_clock, dispatcher, link):
                 for count in range(3):
                     link.connection.heartbeat()
@@ -222,7 +222,7 @@ def test_another_protocol_version_is_reported(caplog):
 
     run(story())
     (message,) = _errors(caplog)
-    assert "speaks version 2 of the replica protocol" in message
+    assert "speaks version 3 of the replica protocol" in message
 
 
 def test_a_replica_that_refuses_the_keys_is_reported(caplog):

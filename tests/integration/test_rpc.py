@@ -168,7 +168,7 @@ def test_garbage_is_ignored(caplog):
         (protocol.pack_header([99, 1]),),
         (protocol.pack_header([protocol.STATE]),),
         (protocol.pack_header([protocol.STATE, 1, "ready", 7]),),
-        (protocol.pack_header([protocol.STATE, 2, "ready", {}]),),
+        (protocol.pack_header([protocol.STATE, 3, "ready", {}]),),
         (protocol.pack_header([protocol.RESULT]),),
         (protocol.pack_header([protocol.RESULT, [1], 1, 1]), b"1"),
         result(12345, 1, b"1"),
@@ -187,7 +187,7 @@ def test_garbage_is_ignored(caplog):
                 assert not connection.handler.failures
 
     run(main())
-    assert "version 2 of the protocol" in caplog.text
+    assert "version 3 of the protocol" in caplog.text
     assert "could not be taken" not in caplog.text  # none of it is a fault of this side
 
 
@@ -391,7 +391,7 @@ def test_an_input_in_pieces_arrives_whole():
                 await until(lambda: connection.handler.batches)
                 assert connection.handler.outputs == [[b"4", b"0", b"3"]]
                 assert connection.handler.batches[0].bytes_moved == 7 + 3
-                assert connection.handler.batches[0].is_long
+                assert not connection.handler.batches[0].is_plain
         assert replica.batches == [[b"abcd", b"", b"xyz"]]
 
     run(main())
@@ -431,7 +431,7 @@ def test_a_batch_knows_whether_its_answer_was_long(beyond, is_long):
                 connection._on_frames([protocol.pack_header([protocol.RESULT, number, 2, 5]), text])
                 await until(lambda: connection.handler.batches)
                 (batch,) = connection.handler.batches
-                assert bool(batch.is_long) is is_long
+                assert batch.is_plain is not is_long
                 assert [len(each) for each in connection.handler.outputs[0]] == [
                     10,
                     LONG_BYTES + beyond - 11,

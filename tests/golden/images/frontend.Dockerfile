@@ -24,7 +24,7 @@ COPY lib /opt/servd/lib
 RUN python3 -m compileall -q /opt/servd/lib
 
 LABEL io.servd.kind="frontend" \
-      io.servd.protocol="1" \
+      io.servd.protocol="2" \
       io.servd.python="3.11.7" \
       io.servd.servd="SERVD_VERSION" \
       org.opencontainers.image.base.name="python:3.11-slim" \

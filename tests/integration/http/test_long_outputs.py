@@ -247,7 +247,7 @@ def test_outputs_that_are_long_together_are_given_in_turns(is_counted):
         lane = queries[0].lane
         queries[-1].is_done = True
         batch = Batch(queries, 0.0)
-        batch.is_long = True
+        batch.is_plain = False
         AnswersInTurns(
             batch,
             [OUTPUT] * COUNT,

@@ -16,6 +16,7 @@ from model_runtime import protocol
 from model_runtime.connection import FORGET_S, ReplicaSocket
 from model_runtime.framing import Assembler, prefix
 from model_runtime.health import parse_address
+from model_runtime.raw_outputs import RawOutput
 from model_runtime.tls import read_identity
 from servd.certificates import write_certificates
 from tests.daemon import free_port
@@ -176,6 +177,101 @@ def test_garbage_is_ignored(scheme, capsys):
         receive(socket, socket.has_frontend)
         assert not socket.pending
     assert capsys.readouterr().out.count("a message was ignored") == 4
+
+
+@pytest.mark.parametrize(
+    ("hello", "version"),
+    [([1, "old"], 1), ([2, "new"], 2), ([3, "newer"], 2), ([0], 1), (["2"], 1), ([], 1)],
+)
+def test_each_frontend_hears_the_version_that_both_speak(scheme, hello, version):
+    """The lower one; who says none is taken for the oldest."""
+    with replica(scheme) as (socket, address), frontend(address) as dealer:
+        say(dealer, [protocol.HELLO, *hello])
+        receive(socket, socket.has_frontend)
+        assert hear(dealer)[0][:2] == [protocol.STATE, version]
+        socket.announce(protocol.READY)
+        assert hear(dealer)[0][:3] == [protocol.STATE, version, protocol.READY]
+
+
+def test_a_frontend_that_is_not_known_is_of_the_oldest_version():
+    """One that was forgotten, or whose HELLO was lost, and that only beats; until it greets."""
+    with replica("unix") as (socket, address), frontend(address) as dealer:
+        say(dealer, [protocol.HEARTBEAT, 0])
+        receive(socket, socket.has_frontend)
+        assert hear(dealer)[0][1] == 1
+        say(dealer, [protocol.HELLO, 2, "test"])
+        receive(socket, lambda: 2 in socket._spoken.values())
+        assert hear(dealer)[0][1] == 2
+        (peer,) = socket._heard_s
+        socket._heard_s[peer] -= FORGET_S + 1
+        socket.announce(protocol.READY)
+        say(dealer, [protocol.HEARTBEAT, 0])
+        receive(socket, socket.has_frontend)
+        assert hear(dealer)[0][1] == 1
+
+
+RAW = RawOutput([b"12345678", b"abcdefgh"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "outputs", "forms", "payload"),
+    [
+        (b"\1\1", [RAW, RAW], b"\1\1", [b"12345678abcdefgh" * 2]),
+        (b"\1\0", [RAW, b"7"], b"\1\0", [b"12345678abcdefgh7", struct.pack("<2I", 16, 1)]),
+        (b"\1\1", [b"[1]", RAW], b"\0\1", [b"[1]12345678abcdefgh", struct.pack("<2I", 3, 16)]),
+        (b"\1\1", [b"1", b"2"], None, [b"1\n2"]),
+    ],
+)
+def test_raw_outputs_go_to_who_wants_them(scheme, wanted, outputs, forms, payload):
+    """With their forms, and lengths in place of newlines; of texts alone it is a usual result."""
+    with replica(scheme) as (socket, address), frontend(address) as dealer:
+        say(dealer, [protocol.PREDICT, 7, protocol.BYTES, 2, wanted], b"ab")
+        receive(socket, lambda: socket.pending)
+        work = socket.pending.popleft()
+        assert work.batch.wanted == wanted
+        socket.reply(work, outputs, 5)
+        kind = [protocol.RESULT, 7, 2, 5] if forms is None else [protocol.RAW, 7, 2, 5, forms]
+        assert hear(dealer) == (kind, payload)
+
+
+@pytest.mark.parametrize(
+    "more", [[], [b""], [b"\1"], [b"\0\0"], [b"\2\2"], ["\1\1"], [True], [None]]
+)
+def test_nothing_is_raw_that_nobody_asked_for(more):
+    """What else stands in the header, of later versions, is to be ignored."""
+    with replica("unix") as (socket, address), frontend(address) as dealer:
+        say(dealer, [protocol.PREDICT, 7, protocol.BYTES, 2, *more], b"ab")
+        receive(socket, lambda: socket.pending)
+        assert socket.pending[0].batch.wanted == b""
+
+
+def test_a_long_raw_result_is_announced(scheme):
+    """As others are: its size in bytes comes first."""
+    with replica(scheme) as (socket, address), frontend(address) as dealer:
+        say(dealer, [protocol.PREDICT, 7, protocol.BYTES, 1, b"\1"], b"a")
+        receive(socket, lambda: socket.pending)
+        output = RawOutput([b"x" * 300_000, b"y" * 8])
+        work = socket.pending.popleft()
+        sender = threading.Thread(target=socket.reply, args=(work, [output], 5))
+        sender.start()  # a stream takes it as it is read
+        assert hear(dealer) == ([protocol.LONG, 7, 300_008], [])
+        assert hear(dealer) == ([protocol.RAW, 7, 1, 5, b"\1"], [b"x" * 300_000 + b"y" * 8])
+        sender.join()
+
+
+@pytest.mark.parametrize(
+    ("takes", "code"), [("doubles", protocol.TENSORS), ("tensors", protocol.DOUBLES)]
+)
+def test_rows_are_not_taken_for_something_else(takes, code):
+    """Tensors for a model of numbers fail, and numbers for one of tensors, by name."""
+    with replica("unix") as (socket, address), frontend(address) as dealer:
+        socket.info["input_type"] = takes
+        say(dealer, [protocol.PREDICT, 7, code, 1], bytes(8))
+        say(dealer, [protocol.HELLO, 2, "test"])
+        receive(socket, socket.has_frontend)
+        reason = f"inputs of type {code} for a model that takes {takes}"
+        assert hear(dealer) == ([protocol.FAILURE, 7, reason], [])
+        assert not socket.pending
 
 
 def test_a_busy_replica_answers_heartbeats(scheme):

@@ -287,6 +287,13 @@ def test_batches_of_two_frontends_are_merged():
         assert heard == [(1, [b"1"]), (3, [b"1"])]
 
 
+def test_a_merged_batch_knows_which_outputs_may_be_raw():
+    """Those of who asked; of who did not, none."""
+    asked, plain = Batch(3, b"", doubles(1.0, 2.0), 2, b"\1\0"), Batch(3, b"", doubles(3.0), 1)
+    assert merge([plain, asked, plain]).wanted == b"\0\1\0\0"
+    assert merge([plain, plain]).wanted == b""
+
+
 @pytest.mark.parametrize(
     ("frontends", "types", "max_batch", "count"),
     [

@@ -67,7 +67,7 @@ def test_labels_say_what_is_inside():
     assert labels["io.servd.model"] == "iris"
     assert labels["io.servd.input-type"] == "doubles"
     assert labels["io.servd.bundle"] == VERSION.bundle
-    assert labels["io.servd.protocol"] == "1"
+    assert labels["io.servd.protocol"] == "2"
     assert labels["org.opencontainers.image.version"] == "1"
     assert "io.servd.model" not in labels_of(spec_of("frontend"))
 

@@ -43,9 +43,22 @@ def fault(folder: Path, source: object, **values: object) -> selftest.TestCallEr
     return caught.value
 
 
+TENSOR = {"dtype": "int64", "shape": [2], "data": [1, 2]}
+
+
 @pytest.mark.parametrize(
     ("source", "values", "answered"),
     [
+        (
+            "def f(rows): return [row['x'].sum() for row in rows]",
+            {"input_type": "tensors", "example": {"x": TENSOR}},
+            {"x": TENSOR},
+        ),
+        (
+            "def f(rows): return [len(row) for row in rows]",
+            {"input_type": "tensors"},
+            {"input": {"dtype": "float32", "shape": [1], "data": [1.0]}},
+        ),
         ("def f(xs): return [x[2] for x in xs]", {}, [1.0, 1.0, 1.0]),
         ("def f(xs): return [x.upper() for x in xs]", {"input_type": "strings"}, "test"),
         ("def f(xs): return [len(x) for x in xs]", {"input_type": "bytes"}, "dGVzdA=="),
@@ -56,7 +69,7 @@ def fault(folder: Path, source: object, **values: object) -> selftest.TestCallEr
         ),
         (ROWS, {}, [1.0, 1.0, 1.0, 1.0]),
     ],
-    ids=["guessed", "strings", "bytes", "example", "known"],
+    ids=["tensors", "guessed tensors", "guessed", "strings", "bytes", "example", "known"],
 )
 def test_a_call_that_returned_is_reported_with_its_input(tmp_path, source, values, answered):
     """As a client would send it."""
