@@ -10,6 +10,7 @@ from servd.datatypes import Application, InputType, ModelVersion, VersionId
 from servd.errors import (
     ApplicationExistsError,
     ApplicationNotFoundError,
+    InvalidNameError,
     InvalidValueError,
     LinkError,
     ModelNotFoundError,
@@ -85,6 +86,44 @@ def test_applications_are_added_updated_and_removed(run):
         await registry.add_application(app())
 
     assert run(scenario).links == {}
+
+
+def test_an_application_is_made_with_its_links_or_not_at_all(run):
+    """Each link has to keep the rules that it would have to keep later."""
+
+    async def scenario(registry):
+        await registry.add_version(version())
+        await registry.add_version(version(model="s", input_type=InputType.STRINGS))
+        for models, kind in (
+            (["nobody"], ModelNotFoundError),
+            (["s"], TypeMismatchError),
+            (["m", "m"], LinkError),
+            (["m", "s"], TypeMismatchError),
+        ):
+            with pytest.raises(kind):
+                await registry.add_application(app(), models)
+            assert registry.state.applications == {}
+        await registry.add_application(app(), ["m"])
+
+    assert run(scenario).links == {"a": ("m",)}
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\x00b", "admin"])
+def test_names_that_cannot_be_are_refused(run, name):
+    """Of applications, and, but for those that only an application cannot have, of versions."""
+
+    async def scenario(registry):
+        with pytest.raises(InvalidNameError):
+            await registry.add_application(app(name))
+        if name != "admin":
+            for made in (version(name), version(model=name)):
+                with pytest.raises(InvalidNameError):
+                    await registry.add_version(made)
+        with pytest.raises(InvalidNameError):
+            await registry.add_version(version(labels=("a,b",)))
+        assert registry.state.applications == registry.state.versions == {}
+
+    run(scenario)
 
 
 def test_a_new_version_is_current(run):
@@ -203,6 +242,20 @@ def test_links_are_removed(run):
         await registry.add_link("a", "m")
 
     assert run(scenario).links == {"a": ("m",)}
+
+
+def test_a_model_that_is_removed_takes_its_links_along_and_no_others(run):
+    """They do not come back with another model of its name."""
+
+    async def scenario(registry):
+        for model in ("m", "n"):
+            await registry.add_version(version(model=model))
+        for name, model in (("a", "m"), ("b", "n"), ("c", "m")):
+            await registry.add_application(app(name), [model])
+        await registry.remove_model("m")
+        await registry.add_version(version())
+
+    assert run(scenario).links == {"b": ("n",)}
 
 
 def test_a_linked_model_keeps_its_type(run):
