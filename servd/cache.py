@@ -2,7 +2,8 @@
 
 The query frontend probes `bodies` with a request's raw bytes before any JSON is read; the engine
 probes `rows` with the decoded input. They are separate tables because a row of text can hold
-exactly the bytes of some body.
+exactly the bytes of some body, and those of bodies one each wire format, to which the same bytes
+may mean another row.
 
 Eviction is by two generations: entries go into the young one; when it is full it becomes the old
 one and what was old is dropped. A hit in the old one moves the entry to the young (its second
@@ -10,6 +11,7 @@ chance). That is O(1) an operation and needs no order to be kept.
 """
 
 from collections import deque
+from collections.abc import Hashable
 from itertools import repeat
 
 from servd.query import Query
@@ -28,11 +30,6 @@ class Table:
         self._cache = cache
         self.young: dict[bytes, bytes] = {}
         self.old: dict[bytes, bytes] = {}
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is known."""
-        return not self.young and not self.old
 
     def get(self, key: bytes) -> bytes | None:
         """Return the output stored for `key`, or None."""
@@ -61,9 +58,21 @@ class VersionCache:
 
     def __init__(self, cache: "PredictionCache") -> None:
         self._cache = cache
-        self.bodies = Table(cache)
+        self.bodies: dict[Hashable, Table] = {}
         self.rows = Table(cache)
         self.pending: dict[bytes, Query] = {}
+
+    @property
+    def tables(self) -> list[Table]:
+        """All tables."""
+        return [self.rows, *self.bodies.values()]
+
+    def known_by(self, key: Hashable) -> Table:
+        """Return the table of bodies of the wire format that `key` stands for."""
+        table = self.bodies.get(key)
+        if table is None:
+            table = self.bodies[key] = Table(self._cache)
+        return table
 
     def keep(self, rows: list[bytes], outputs: list[bytes], size: int) -> None:
         """Store a batch's outputs, `size` bytes with the rows; its rows are in flight no more.
@@ -131,7 +140,7 @@ class PredictionCache:
     def drop(self, part: VersionCache) -> None:
         """Forget a version's entries at once: a new version of that name starts clean."""
         self._versions.discard(part)
-        for table in (part.bodies, part.rows):
+        for table in part.tables:
             self.room_bytes = min(self.room_bytes + _bytes_of(table.young), self._generation_bytes)
             self._old_bytes = max(self._old_bytes - _bytes_of(table.old), 0)
             table.young, table.old = {}, {}
@@ -148,7 +157,7 @@ class PredictionCache:
 
     def _turn(self) -> None:
         for part in self._versions:
-            for table in (part.bodies, part.rows):
+            for table in part.tables:
                 self.evictions += len(table.old)
                 table.old, table.young = table.young, {}
         self._old_bytes = self._generation_bytes - self.room_bytes

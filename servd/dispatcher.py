@@ -7,6 +7,7 @@ deployed with a batch wait.
 """
 
 from collections import defaultdict, deque
+from collections.abc import Hashable
 
 from servd import faults
 from servd.batching import new_controller
@@ -57,7 +58,7 @@ class Dispatcher:
         self.id = version.id
         self.cache = cache
         self.body_hits = 0
-        self.bodies: Table | None = None
+        self.bodies: dict[Hashable, Table] | None = None
         self.counters = Counters()
         self.slots: list[Slot] = []
         self.is_live = False
@@ -329,16 +330,22 @@ class Dispatcher:
         self._again.append(queries[:middle])
         self._again.append(queries[middle:])
 
-    def remember(self, body: bytes, row: bytes) -> None:
-        """Know the answer to a row by the body that it came in, if it is known by the row."""
-        if self.cache is not None and type(output := self.cache.rows.get(row)) is bytes:
-            self.cache.bodies.put(body, output)
+    def remember(self, key: Hashable | None, body: bytes, row: bytes) -> None:
+        """Know the answer to a row by the body that it came in, if it is known by the row.
+
+        `key` stands for the wire format; None for one in which a body alone does not say the row.
+        """
+        if key is None or self.cache is None:
+            return
+        output = self.cache.rows.get(row)
+        if type(output) is bytes:
+            self.cache.known_by(key).put(body, output)
             self._set_live()
 
     def _set_live(self) -> None:
         self.is_live = bool(self.slots)
-        has_bodies = self.is_live and self.cache is not None and not self.cache.bodies.is_empty
-        self.bodies = self.cache.bodies if has_bodies else None  # type: ignore[union-attr]
+        bodies = None if self.cache is None or not self.is_live else self.cache.bodies
+        self.bodies = bodies or None  # most have none: one look less
 
     def set_slo(self, slo_s: float) -> None:
         """Aim batch sizes at another objective: the tightest of the applications linked."""

@@ -32,16 +32,12 @@ TIMER_GRAIN_S = 0.001
 
 
 class Engine:
-    """The applications as routes, the versions as dispatchers, and the cache between them.
-
-    `routes` maps a request's path, as bytes, to its route: the frontend's only look-up.
-    """
+    """The applications as routes, by name; the versions as dispatchers; the cache between them."""
 
     def __init__(self, cache_bytes: int, clock: Clock = monotonic) -> None:
         self.cache = PredictionCache(cache_bytes)
         self.clock = clock
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self.routes: dict[bytes, Route] = {}
         self.by_name: dict[str, Route] = {}
         self.dispatchers: dict[VersionId, Dispatcher] = {}
         self._ticker: asyncio.TimerHandle | None = None
@@ -231,10 +227,12 @@ class Engine:
         application = state.applications[name]
         route = self.by_name.get(name)
         default = default_json(application.default_output)
+        if route is not None and route.input_type is not application.input_type:
+            # Another application of that name: what is bound to the old one must not serve it.
+            self._remove_route(name)
+            route = None
         if route is None:
             route = self.by_name[name] = Route(application, default)
-            for path in _paths(name):
-                self.routes[path] = route
         else:
             route.update(application, default)
         linked = state.links.get(name, ())
@@ -251,8 +249,6 @@ class Engine:
         route.is_open = False
         for dispatcher in self.dispatchers.values():
             dispatcher.forget_lane(route)
-        for path in _paths(name):
-            del self.routes[path]
 
     def _apply_objectives(self) -> None:
         tightest: dict[VersionId, float] = {}
@@ -315,7 +311,3 @@ def _make_room(lane: Lane, now_s: float) -> bool:
 
 def _refuse(token: str) -> None:
     raise ValueError(f"{token} is not JSON")
-
-
-def _paths(name: str) -> tuple[bytes, bytes]:
-    return f"/{name}/predict".encode(), f"/{name}/predict/".encode()

@@ -123,6 +123,8 @@ class _Server:
         self._apply(engine, supervisor)
         server = QueryServer(engine, config)
         server.is_ready = False
+        first = f"/{self._one.applications[0].name}/predict".encode()
+        server.pages.aliases = {b"/predict": first, b"/predict/": first}
         await stack.enter_async_context(server)
         failure = await self._live(server, supervisor, copier)
         if failure is not None:
@@ -167,8 +169,6 @@ class _Server:
         state = self._one.state
         engine.apply(state)
         supervisor.apply(state)
-        first = engine.by_name[self._one.applications[0].name]
-        engine.routes[b"/predict"] = engine.routes[b"/predict/"] = first
 
     async def _load(self, supervisor: Supervisor) -> ServdError | None:
         version = self._one.version

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,8 @@ from servd.config import Config
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
 from servd.dispatcher import Dispatcher
 from servd.engine import Engine
+from servd.http.codecs import CODECS
+from servd.http.codecs.base import Codec
 from servd.http.server import QueryServer
 from servd.rpc import ReplicaConnection
 from tests import strict_json
@@ -206,7 +208,11 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    cache_bytes: int = 1 << 20, *, is_lazy: bool = True, **settings: Any
+    cache_bytes: int = 1 << 20,
+    *,
+    is_lazy: bool = True,
+    codecs: Sequence[Codec] = CODECS,
+    **settings: Any,
 ) -> AsyncIterator[Serving]:
     """Yield a running engine with a query server on a free port.
 
@@ -215,7 +221,7 @@ async def serving(
     """
     config = Config(data_dir=Path("unused"), query_port=0, **settings)
     async with Engine(cache_bytes) as engine:
-        server = QueryServer(engine, config)
+        server = QueryServer(engine, config, codecs=codecs)
         server.reader.nursery.is_lazy = is_lazy
         async with server:
             served = Serving(engine, server)

@@ -19,6 +19,7 @@ import traceback
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Final
@@ -28,8 +29,8 @@ import msgspec
 from servd.datatypes import InputType
 from servd.http.bodies import BodyError, unpack
 from servd.http.bounds import Bounds
-from servd.http.codecs.clipper_long import check_feedback, read
-from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, RequestError
+from servd.http.codecs import CODECS
+from servd.http.codecs.base import NO_HEAD, PREDICT, Codec, RequestError, Wanted
 
 MESSAGE_BYTES: Final = 1 << 16
 READY: Final = b"ready"
@@ -44,12 +45,11 @@ _MEMORY_BYTES: Final = 128 * 1024 * 1024
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A body to read; its memory file comes with it."""
+    """A body to read; its memory file comes with it. `codec` is where its codec is found."""
 
-    input_type: InputType
+    codec: str
     encoding: str
-    is_feedback: bool
-    bounds: Bounds
+    wanted: Wanted
 
 
 class Begun(msgspec.Struct, frozen=True, tag="begun"):
@@ -72,7 +72,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
-    """A body was not what is taken; `error` and `cause` are Clipper's."""
+    """A body was not what is taken: a status, a title, and a sentence that explains it."""
 
     status: int
     error: str
@@ -201,10 +201,11 @@ def _warm_up() -> None:
     """Read a body of each kind, so that no reader has anything left to load or to build."""
     bounds = Bounds(max_body_bytes=100, max_rows=10, max_values=100, max_ratio=100)
     bodies = (b'{"input":[1]}', b'{"input":"aGk="}', b'{"input_batch":[[1]]}', b"[1]")
-    for input_type, body in product(InputType, bodies):
+    for codec, input_type, body in product(CODECS, InputType, bodies):
+        wanted = Wanted(input_type=input_type, verb=PREDICT, head=NO_HEAD, bounds=bounds)
         rows = RowFile()
         with suppress(RequestError):
-            read(memoryview(body), input_type, bounds, rows)
+            codec.read_long(memoryview(body), wanted, rows, int)
         rows.close()
     for _ in unpack(memoryview(zlib.compress(b"1")), "deflate", bounds):
         pass
@@ -243,15 +244,12 @@ def _read(
             descriptor = _unpacked(job, descriptor)
         with _limited_memory(os.fstat(descriptor).st_size):
             body = _mapped(descriptor)
-            if job.is_feedback:
-                check_feedback(body)
-            asked = read(body, job.input_type, job.bounds, rows, on_json)
+            asked = _codec(job.codec).read_long(body, job.wanted, rows, on_json)
             del body
             rows.finish()
         return Done(rows.size, rows.count, asked.is_batch, asked.version)
     except RequestError as error:
-        cause = error.cause.replace(SCHEMA, UPDATE_SCHEMA) if job.is_feedback else error.cause
-        return Refused(error.status, error.error, cause[:_LONGEST_CAUSE])
+        return Refused(error.status, error.error, error.cause[:_LONGEST_CAUSE])
     except BodyError as error:
         return Refused(error.status, "Bad request", str(error)[:_LONGEST_CAUSE])
     except MemoryError:
@@ -266,12 +264,18 @@ def _read(
         os.close(descriptor)
 
 
+def _codec(spelled: str) -> Codec:
+    module, _, name = spelled.partition(":")
+    codec: Codec = getattr(import_module(module), name)
+    return codec
+
+
 def _unpacked(job: Job, descriptor: int) -> int:
     """Return a memory file of an unpacked body instead of that of the packed one."""
     unpacked = os.memfd_create("servd-body", os.MFD_CLOEXEC)
     try:
         with os.fdopen(unpacked, "wb", buffering=_WRITTEN_BYTES, closefd=False) as file:
-            for piece in unpack(_mapped(descriptor), job.encoding, job.bounds):
+            for piece in unpack(_mapped(descriptor), job.encoding, job.wanted.bounds):
                 file.write(piece)
     except BaseException:
         os.close(unpacked)

@@ -34,7 +34,7 @@ _SHARES = (0.0, 0.5, 0.95, 0.99)
 # --- Clipper's document ---
 
 
-def clipper_metrics(figures: Figures) -> Rendering:
+def json_metrics(figures: Figures) -> Rendering:
     """Return Clipper's metrics document; all values are texts, as there."""
     now_s = figures.clock()
     figures.fold()

@@ -5,20 +5,17 @@ when it was read; for these few that costs nothing beside what they take.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
-from servd.http.answers import BatchAnswer
+from servd.engine import Engine
+from servd.http.answers import BatchAnswer, Client, Several
 from servd.http.body_reader import Refused
-from servd.http.codecs import clipper
+from servd.http.codecs.base import Place, RequestError
+from servd.http.endpoint import Endpoint
 from servd.http.long_bodies import LongRows, Reading
+from servd.http.wire import Reply
 from servd.query import Miss, Query, Why, miss
-
-if TYPE_CHECKING:
-    from servd.engine import Engine
-    from servd.http.query import QueryConnection
-    from servd.route import Route
 
 KNOWN_LATE_S: Final = 0.4
 """How long after its deadline it is waited for whether a body is JSON, where that is found out now:
@@ -28,30 +25,20 @@ TURN_ROWS: Final = 256
 """Inputs of a batch that are submitted, or given up, in one turn: about a millisecond's work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Several inputs for a version of an application, to be answered by `deadline_s`."""
-
-    route: "Route"
-    version: str | None
-    rows: Iterable[bytes]
-    count: int
-    deadline_s: float
-
-
 class LongRequest:
     """A request whose body is read beside; then the sink of its query, if it has one input."""
 
-    __slots__ = ("_connection", "_engine", "_query", "_reading", "_route", "_timer", "deadline_s")
+    __slots__ = ("_client", "_endpoint", "_engine", "_query", "_reading", "_timer", "deadline_s")
 
-    def __init__(self, connection: "QueryConnection", engine: "Engine", route: "Route") -> None:
-        self._connection = connection
+    def __init__(self, client: Client, engine: Engine, endpoint: Endpoint) -> None:
+        self._client = client
         self._engine = engine
-        self._route = route
+        self._endpoint = endpoint
         self._reading: Reading | None = None
         self._query: Query | None = None
-        self.deadline_s = engine.clock() + route.slo_s
-        self._timer = asyncio.get_running_loop().call_later(route.slo_s, self._on_deadline)
+        slo_s = endpoint.route.slo_s
+        self.deadline_s = engine.clock() + slo_s
+        self._timer = asyncio.get_running_loop().call_later(slo_s, self._on_deadline)
 
     def await_rows(self, reading: Reading) -> None:
         """Take note of who reads the body."""
@@ -60,9 +47,9 @@ class LongRequest:
     @property
     def owner(self) -> object:
         """The connection that waits."""
-        return self._connection
+        return self._client
 
-    def cancel(self, engine: "Engine") -> None:
+    def cancel(self, engine: Engine) -> None:
         """Free what it takes: the caller has hung up, or is told of a fault."""
         self._timer.cancel()
         if self._reading is not None:
@@ -79,23 +66,22 @@ class LongRequest:
                 self._submit(read)
             else:
                 self._timer.cancel()
-                text = clipper.error_object(read.error, read.cause)
-                self._connection.respond(read.status, text)
+                self._client.respond(_refusal(self._endpoint, read))
         except Exception as error:  # noqa: BLE001 - the boundary of a request
             self._timer.cancel()
-            self._connection.on_error(error)
+            self._client.on_error(error)
 
     def _submit(self, read: LongRows) -> None:
-        connection, route = self._connection, self._route
+        client, endpoint = self._client, self._endpoint
         if read.version is not None:
-            route.named(read.version)
+            endpoint.route.named(read.version)
         if read.is_batch:
             self._timer.cancel()
-            connection.start_batch(Asked(route, read.version, read, read.count, self.deadline_s))
+            client.start_several(Several(endpoint, read.version, read, read.count, self.deadline_s))
             return
-        connection.take_id()
+        client.take_id()
         (row,) = read
-        query = self._engine.ask(route, row, self, version=read.version)
+        query = self._engine.ask(endpoint.route, row, self, version=read.version)
         if not query.is_done:
             self._query = query
 
@@ -117,12 +103,13 @@ class LongRequest:
         self._timer.cancel()
         query = self._query
         if query is not None:
-            self._route.lost += 1
+            self._endpoint.route.lost += 1
         else:
             if self._reading is not None:
                 self._reading.cancel()
-            self._connection.take_id()
-            query = Query(self._route, b"", self, 0, self.deadline_s - self._route.slo_s)
+            self._client.take_id()
+            route = self._endpoint.route
+            query = Query(route, b"", self, 0, self.deadline_s - route.slo_s)
         miss(query, Miss.TIMED_OUT)
 
     # --- `Sink` of its query ---
@@ -130,26 +117,28 @@ class LongRequest:
     def on_output(self, query: Query, output: bytes) -> None:
         """Pass the output on."""
         self._end()
-        self._connection.on_output(query, output)
+        self._client.on_output(query, output)
 
     def on_miss(self, query: Query, miss: Why) -> None:
         """Pass the reason on."""
         self._end()
-        self._connection.on_miss(query, miss)
+        self._client.on_miss(query, miss)
 
     def on_fault(self, error: Exception) -> None:
         """Pass the fault on."""
         self._end()
-        self._connection.on_fault(error)
+        self._client.on_fault(error)
 
 
 class LongFeedback:
-    """Feedback whose body is read beside; it is only said whether it is right."""
+    """What is no prediction and has a long body, which is read beside; the codec answers it."""
 
-    __slots__ = ("_connection", "_reading", "deadline_s")
+    __slots__ = ("_client", "_endpoint", "_place", "_reading", "deadline_s")
 
-    def __init__(self, connection: "QueryConnection") -> None:
-        self._connection = connection
+    def __init__(self, client: Client, endpoint: Endpoint, place: Place) -> None:
+        self._client = client
+        self._endpoint = endpoint
+        self._place = place
         self._reading: Reading | None = None
         self.deadline_s = float("inf")
 
@@ -157,7 +146,7 @@ class LongFeedback:
         """Take note of who reads the body."""
         self._reading = reading
 
-    def cancel(self, engine: "Engine") -> None:
+    def cancel(self, engine: Engine) -> None:
         """Let go of the body."""
         del engine
         if self._reading is not None:
@@ -165,35 +154,40 @@ class LongFeedback:
 
     def on_read(self, read: LongRows | Refused) -> None:
         """Answer."""
+        endpoint = self._endpoint
         if isinstance(read, Refused):
-            self._connection.respond(read.status, clipper.error_object(read.error, read.cause))
+            reply = _refusal(endpoint, read)
         else:
-            self._connection.respond(200, clipper.FEEDBACK_RECEIVED)
+            reply = endpoint.codec.answer(self._place, endpoint.route, endpoint.head, None)
+        self._client.respond(reply)
+
+
+def _refusal(endpoint: Endpoint, refused: Refused) -> Reply:
+    error = RequestError(refused.status, refused.error, refused.cause)
+    return endpoint.codec.refused(error)
 
 
 class LongBatch(BatchAnswer):
     """An input_batch that is submitted in turns, and the sink of its queries."""
 
-    __slots__ = ("_asked", "_engine", "_is_ended", "_is_late", "_rows", "_timer")
+    __slots__ = ("_engine", "_is_ended", "_is_late", "_rows", "_several", "_timer")
 
-    def __init__(
-        self, connection: "QueryConnection", engine: "Engine", first_id: int, asked: Asked
-    ) -> None:
-        super().__init__(connection, asked.route, first_id, asked.count)
+    def __init__(self, client: Client, engine: Engine, first_id: int, several: Several) -> None:
+        super().__init__(client, several.endpoint, first_id, several.count)
         self._engine = engine
-        self._asked = asked
-        self._rows: Iterator[tuple[int, bytes]] = iter(enumerate(asked.rows))
+        self._several = several
+        self._rows: Iterator[tuple[int, bytes]] = iter(enumerate(several.rows))
         self._is_ended = False
         self._is_late = False
-        delay_s = max(asked.deadline_s - engine.clock(), 0)
+        delay_s = max(several.deadline_s - engine.clock(), 0)
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_deadline)
 
     @property
     def deadline_s(self) -> float:
         """When it is answered at the latest."""
-        return self._asked.deadline_s
+        return self._several.deadline_s
 
-    def cancel(self, engine: "Engine") -> None:
+    def cancel(self, engine: Engine) -> None:
         """Free all places, and submit no more."""
         super().cancel(engine)
         self._end()
@@ -212,12 +206,12 @@ class LongBatch(BatchAnswer):
         asyncio.get_running_loop().call_soon(self.go_on)
 
     def _submit(self, index: int, row: bytes) -> None:
-        asked = self._asked
+        route = self._several.endpoint.route
         if self._is_late:
-            query = Query(asked.route, row, self, index, self.deadline_s - asked.route.slo_s)
+            query = Query(route, row, self, index, self.deadline_s - route.slo_s)
             miss(query, Miss.TIMED_OUT)
             return
-        query = self._engine.ask(asked.route, row, self, index, asked.version)
+        query = self._engine.ask(route, row, self, index, self._several.version)
         if not query.is_done:
             self.queries.append(query)
 
@@ -239,9 +233,10 @@ class LongBatch(BatchAnswer):
             self._end()
             super().on_fault(error)
 
-    def _answer(self) -> None:
+    def answer(self) -> None:
+        """Write the answer."""
         self._end()
-        super()._answer()
+        super().answer()
 
     def _end(self) -> None:
         self._is_ended = True

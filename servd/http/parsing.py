@@ -2,58 +2,17 @@
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import httptools
 
 from servd.http.bounds import LONG_BODY_BYTES
 from servd.http.long_bodies import BusyError, LongBody
+from servd.http.request import Request, joined
+from servd.http.state import ServerState
 from servd.http.wire import CONTINUE, refused_version
 
-if TYPE_CHECKING:
-    from servd.http.server import QueryServer
-
-
 _NO_HOST: Final = re.compile(rb"[\s/?#@\\\"<>]")
-
-
-class Request:
-    """What is known of one request while it is parsed.
-
-    `length` is that of the body where the head says it, -1 where it does not. `long` is the body
-    where it is long; `body` is empty then.
-    """
-
-    __slots__ = (
-        "accept",
-        "authorization",
-        "body",
-        "encoding",
-        "has_host",
-        "is_expecting",
-        "is_feedback",
-        "is_last",
-        "is_offering",
-        "length",
-        "long",
-        "method",
-        "url",
-    )
-
-    def __init__(self) -> None:
-        self.url = b""
-        self.body = b""
-        self.method = b""
-        self.encoding = b""
-        self.accept = b""
-        self.authorization = b""
-        self.length = -1
-        self.long: LongBody | None = None
-        self.has_host = False
-        self.is_expecting = False
-        self.is_feedback = False
-        self.is_last = False
-        self.is_offering = False
 
 
 class RequestParser(asyncio.Protocol):
@@ -80,7 +39,7 @@ class RequestParser(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, server: "QueryServer") -> None:
+    def __init__(self, server: ServerState) -> None:
         self._server = server
         self._parser = httptools.HttpRequestParser(self)
         self._request: Request | None = None
@@ -120,7 +79,12 @@ class RequestParser(asyncio.Protocol):
         What stands behind a body in chunks is no header (RFC 9110 §6.5.1).
         """
         request = self._request
-        if request is None or len(name) not in (4, 6, 7, 13, 14, 16) or not self.is_reading_head:
+        if request is None or not self.is_reading_head:
+            return
+        wanted = self._server.wanted_headers
+        if wanted:
+            request.keep(name, value, wanted)
+        if len(name) not in (4, 6, 7, 13, 14, 16):
             return
         name = name.lower()
         if name == b"host":
@@ -129,12 +93,17 @@ class RequestParser(asyncio.Protocol):
             request.has_host = True
         elif name == b"content-length":
             request.length = int(value)
-        elif name == b"content-encoding":
-            request.encoding = _joined(request.encoding, value.lower())
+        else:
+            self._take_rare(request, name, value)
+
+    def _take_rare(self, request: Request, name: bytes, value: bytes) -> None:
+        """Take a header that few requests have."""
+        if name == b"content-encoding":
+            request.encoding = joined(request.encoding, value.lower())
         elif name == b"accept":
             request.accept = value
         elif name == b"authorization":
-            request.authorization = _joined(request.authorization, value)
+            request.authorization = joined(request.authorization, value)
         else:
             request.is_offering |= name == b"upgrade"
             request.is_expecting |= name == b"expect" and value.lower() == b"100-continue"
@@ -232,8 +201,3 @@ class RequestParser(asyncio.Protocol):
         if size > self._server.max_body_bytes:
             self._body_rest = bytearray()
             self.refuse(413, f"the body is longer than {self._server.max_body_bytes} bytes")
-
-
-def _joined(before: bytes, value: bytes) -> bytes:
-    """Return the value of a header that may be there several times (RFC 9110 §5.3)."""
-    return b"%b, %b" % (before, value) if before else value

@@ -7,40 +7,33 @@ what nobody foresaw.
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Final, cast
+
+from msgspec.structs import replace
 
 from servd import faults
-from servd.http.answers import BatchAnswer, long_answer
+from servd.dispatcher import Dispatcher
+from servd.http.answers import BatchAnswer, Several
 from servd.http.bodies import BodyError, inflate_short
 from servd.http.body_reader import Job
 from servd.http.bounds import LONG_BODY_BYTES
-from servd.http.codecs import clipper
-from servd.http.codecs.clipper_long import too_many_rows
-from servd.http.codecs.refusals import RequestError
+from servd.http.codecs.base import PREDICT, Asked, Codec, RequestError, Wanted
+from servd.http.endpoint import Endpoint
 from servd.http.long_bodies import BusyError, LongBody
-from servd.http.long_request import (
-    TURN_ROWS,
-    Asked,
-    Long,
-    LongBatch,
-    LongFeedback,
-    LongRequest,
-)
-from servd.http.parsing import Request
+from servd.http.long_request import TURN_ROWS, Long, LongBatch, LongFeedback, LongRequest
 from servd.http.reading import RequestReader
-from servd.http.wire import JSON
-from servd.long_bytes import TURN_BYTES, Piece
+from servd.http.request import Request
+from servd.http.state import PageReply, ServerState
+from servd.http.wire import Reply, error_reply
+from servd.long_bytes import TURN_BYTES, LongBytes, Piece
 from servd.query import OF_THE_MODEL, Miss, Query, Why
 from servd.route import NoSuchVersionError, Route
-
-if TYPE_CHECKING:
-    from servd.dispatcher import Dispatcher
-    from servd.http.server import QueryServer
 
 OVERDUE_S = 5.0
 """A query without an answer so long after its deadline is one that was lost: see server.py."""
 
+_NO_CODEC: Final = Codec()
+"""Says what went wrong before it is known in which format it is to be said."""
 
 _TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
@@ -50,19 +43,20 @@ _TOO_MANY = (
 
 
 class QueryConnection(RequestReader):
-    """One client. It is the sink of its single queries; `BatchAnswer` is that of an input_batch."""
+    """One client. It is the sink of its single queries; `BatchAnswer` is that of several inputs."""
 
-    __slots__ = ("_asked", "_is_last", "_page_form", "_pieces", "_query", "_query_id", "_unsent")
+    __slots__ = ("_asked", "_is_last", "_page", "_pieces", "_query", "_query_id", "_unsent")
 
-    _asked: Route
-    """Of the request that is answered; set before its queries are asked."""
+    _asked: Endpoint
+    """Of the request that is answered; set before its queries are asked, None until then."""
 
-    def __init__(self, server: "QueryServer") -> None:
+    def __init__(self, server: ServerState) -> None:
         super().__init__(server)
         self._query: Query | BatchAnswer | Long | None = None
         self._query_id = 0
+        self._asked = None  # type: ignore[assignment]
         self._is_last = False
-        self._page_form: Sequence[Any] = ()
+        self._page: Reply | None = None
         self._pieces: deque[Piece] = deque()
         self._unsent = 0
 
@@ -127,9 +121,10 @@ class QueryConnection(RequestReader):
             self._is_last or self.has_more or self._is_ended or server.is_draining
         )
         self.is_busy = True
-        route = server.engine.routes.get(request.url)
+        endpoint = server.endpoints.get(request.url)
         if (
-            route is None
+            endpoint is None
+            or not endpoint.route.is_open
             or request.method != b"POST"
             or request.encoding
             or request.long is not None
@@ -137,20 +132,25 @@ class QueryConnection(RequestReader):
         ):
             self._handle_slowly(request)
         else:
-            self.predict(route, request.body)
+            if request.head:
+                server.learn_head(request.head, endpoint, request.length)
+            self.predict(endpoint, request.body)
 
-    def predict(self, route: Route, body: bytes) -> None:
-        """Answer a body that was seen before without reading its JSON; else submit its queries."""
+    def predict(self, endpoint: Endpoint, body: bytes) -> None:
+        """Answer a body that was seen before without decoding it; else submit its queries."""
         self.is_busy = True
-        self._asked = route
+        self._asked = endpoint
         server = self._server
         self._query_id = server.next_id
+        route = endpoint.route
         dispatcher = route.dispatcher
         try:
             if dispatcher is not None:
                 bodies = dispatcher.bodies
-                if bodies is not None and (
-                    output := bodies.young.get(body) or (bodies.old and bodies.get(body))
+                if (
+                    bodies is not None
+                    and (known := bodies.get(endpoint.key)) is not None
+                    and (output := known.young.get(body) or (known.old and known.get(body)))
                 ):
                     server.next_id += 1
                     route.body_hits += 1
@@ -158,12 +158,12 @@ class QueryConnection(RequestReader):
                     self.on_output(None, output)
                     return
                 # A batch's answer has another form, so what may be one is read all the same.
-                if dispatcher.tick.lag_s > route.patience_s and body.startswith(b'{"input":'):
-                    self._shed(route, dispatcher)
+                if dispatcher.tick.lag_s > route.patience_s and body.startswith(endpoint.begins):
+                    self._shed(endpoint, dispatcher)
                     return
-            row = clipper.DECODE[route.input_type](body)
+            row = endpoint.decode(body)
             if not isinstance(row, bytes):
-                self._predict_asked(route, row)
+                self._predict_asked(endpoint, row)
                 return
             server.next_id += 1
             query = server.engine.ask(route, row, self)
@@ -171,29 +171,30 @@ class QueryConnection(RequestReader):
                 self._query = query
             elif query.is_hit and dispatcher is not None:
                 # Seen twice: from the third time on, the body itself is the key.
-                dispatcher.remember(body, row)
+                dispatcher.remember(endpoint.key, body, row)
         except Exception as error:  # noqa: BLE001 - the boundary of a request
             self.on_error(error)
 
-    def _shed(self, route: Route, dispatcher: "Dispatcher") -> None:
+    def _shed(self, endpoint: Endpoint, dispatcher: Dispatcher) -> None:
         """Refuse a query that has waited for too long to be read, for as little as possible."""
         self._server.next_id += 1
-        route.shed += 1
+        endpoint.route.shed += 1
         dispatcher.tick.count()
-        self._answer_miss(*clipper.miss_object(self._query_id, route, Miss.OVERLOADED))
+        self._answer_miss(Miss.OVERLOADED, b"")
 
-    def _predict_asked(self, route: Route, asked: clipper.Asked) -> None:
+    def _predict_asked(self, endpoint: Endpoint, asked: Asked) -> None:
         """Ask for several inputs, or for one of a version.
 
         Raises:
             NoSuchVersionError: there is none; nothing has been begun then.
         """
         rows, version = asked
+        route = endpoint.route
         if version is not None:
             route.named(version)
         if isinstance(rows, list):
-            slo_s = self._server.engine.clock() + route.slo_s
-            self.start_batch(Asked(route, version, rows, len(rows), slo_s))
+            deadline_s = self._server.engine.clock() + route.slo_s
+            self.start_several(Several(endpoint, version, rows, len(rows), deadline_s))
             return
         self.take_id()
         query = self._server.engine.ask(route, rows, self, version=version)
@@ -204,48 +205,59 @@ class QueryConnection(RequestReader):
         """Give the request the next query id."""
         self._query_id = self._server.take_ids(1)
 
-    def start_batch(self, asked: Asked) -> None:
+    def start_several(self, several: Several) -> None:
         """Submit several inputs: at once where they are few, else in turns."""
-        server, count = self._server, asked.count
+        server, count, endpoint = self._server, several.count, several.endpoint
         if count > server.bounds.max_rows:
-            raise too_many_rows(server.bounds)
-        if not count:
-            self.respond(200, b'{"batch_predictions":[]}')
-            return
+            raise endpoint.codec.too_many_rows(server.bounds)
         first_id = server.take_ids(count)
         if count > TURN_ROWS:
-            self._query = turns = LongBatch(self, server.engine, first_id, asked)
+            self._query = turns = LongBatch(self, server.engine, first_id, several)
             turns.go_on()
             return
-        self._query = batch = BatchAnswer(self, asked.route, first_id, count)
+        self._query = batch = BatchAnswer(self, endpoint, first_id, count)
+        if not count:
+            batch.answer()
+            return
         ask = server.engine.ask
-        for index, row in enumerate(asked.rows):
-            query = ask(asked.route, row, batch, index, asked.version)
+        for index, row in enumerate(several.rows):
+            query = ask(endpoint.route, row, batch, index, several.version)
             if not query.is_done:
                 batch.queries.append(query)
 
     def _handle_slowly(self, request: Request) -> None:
         """Serve what the fast path does not: other paths and methods, packed bodies, tokens."""
-        self._query_id = self._server.next_id
+        server = self._server
+        self._query_id = server.next_id
+        self._asked = None  # type: ignore[assignment]
+        found = self._find(request)
+        if isinstance(found, Endpoint):
+            if request.long is not None:
+                self._read_long(found, request, request.long)
+                return
+            if request.head:
+                server.learn_head(request.head, found, request.length)
+            self.predict(found, request.body)
+            return
+        reply = found.reply if isinstance(found, PageReply) else found
+        if request.method == b"HEAD":
+            # Whatever the answer is: a body after HEAD would be read as the next answer.
+            reply = replace(reply, has_body=False)
+        if isinstance(found, PageReply):
+            self._page = reply
+            found.page.ask(self)
+        else:
+            self.respond(reply)
+
+    def _find(self, request: Request) -> Endpoint | Reply | PageReply:
+        """Return the endpoint of a prediction, or an answer."""
         try:
             self._unpack(request)
+            return self._server.answer_slowly(request)
         except BodyError as error:
-            text = clipper.error_object("Bad request", str(error))
-            self.respond(error.status, text, has_body=request.method != b"HEAD")
-            return
-        answer = self._server.answer_slowly(request)
-        if isinstance(answer, tuple) and len(answer) == 3:
-            page, *self._page_form = answer
-            page.ask(self)
-        elif isinstance(answer, tuple):
-            status, body, kind, extra, has_body = answer
-            # Whatever the answer is: a body after HEAD would be read as the next answer.
-            has_body = has_body and request.method != b"HEAD"
-            self.respond(status, body, kind=kind, extra=extra, has_body=has_body)
-        elif request.long is None:
-            self.predict(answer, request.body)
-        else:
-            self._read_long(answer, request, request.long)
+            return error_reply(error.status, "Bad request", str(error))
+        except RequestError as error:
+            return error_reply(error.status, error.error, error.cause)
 
     def _unpack(self, request: Request) -> None:
         """Unpack a body that is short; one that is not is unpacked where it is read.
@@ -268,100 +280,87 @@ class QueryConnection(RequestReader):
             except (BusyError, OSError):
                 raise BodyError(503, "too many long bodies are read; try again later") from None
 
-    def _read_long(self, route: Route, request: Request, body: LongBody) -> None:
+    def _read_long(self, endpoint: Endpoint, request: Request, body: LongBody) -> None:
         """Have a long body read; what it holds is submitted, or answered, after that."""
-        server = self._server
+        server, place = self._server, request.place
         long: LongRequest | LongFeedback = (
-            LongFeedback(self) if request.is_feedback else LongRequest(self, server.engine, route)
+            LongRequest(self, server.engine, endpoint)
+            if place is None
+            else LongFeedback(self, endpoint, place)
         )
         self._query = long
-        self._asked = route
-        job = Job(
-            input_type=route.input_type,
-            encoding=request.encoding.decode("latin-1"),
-            is_feedback=request.is_feedback,
+        self._asked = endpoint
+        wanted = Wanted(
+            input_type=endpoint.route.input_type,
+            verb=PREDICT if place is None else place.verb,
+            head=endpoint.head,
             bounds=server.bounds,
         )
+        encoding = request.encoding.decode("latin-1")
+        job = Job(codec=endpoint.codec.spelled, encoding=encoding, wanted=wanted)
         long.await_rows(server.reader.read(body, job, long.on_read))
 
     def on_page(self, text: bytes) -> None:
         """Answer with the text that was waited for."""
-        if self._page_form:
-            kind, has_body = self._page_form
-            self._page_form = ()
-            self.respond(200, text, kind=kind, has_body=has_body)
+        page, self._page = self._page, None
+        if page is not None:
+            self.respond(replace(page, body=text))
 
     # --- the answer: `Sink` of a single query ---
 
     def on_output(self, query: Query | None, output: bytes) -> None:  # noqa: ARG002  # Sink's
         """Write a prediction. Called by the dispatcher, or by `submit` on a cache hit."""
+        asked = self._asked
         try:
-            body = b'{"query_id":%d,"output":%b,"default":false}' % (self._query_id, output)
+            body = asked.render((self._query_id, output))
         except TypeError:
-            self.respond_long(200, long_answer(self._query_id, output))
+            long = cast("LongBytes", output)  # what else cannot be formatted
+            pieces = asked.codec.long_output(self._query_id, long, asked.head)
+            self.respond(Reply(200, pieces, asked.kind))
             return
         if self._is_plain:
             self._query = None
             self.is_busy = False
-            self.transport.write(self._server.heads.ok[len(body)] + body)  # type: ignore[union-attr]
+            self.transport.write(asked.ok_heads[len(body)] + body)  # type: ignore[union-attr]
         else:
-            self.respond(200, body)
+            self.respond(Reply(200, body, asked.kind))
 
     def on_miss(self, query: Query, miss: Why) -> None:
         """Write the default output or an error."""
         if miss.kind in OF_THE_MODEL:
-            self.note_failed(self._asked, miss, self._query_id)
-        self._answer_miss(*clipper.miss_object(self._query_id, self._asked, miss, query.row))
+            self.note_failed(self._asked.route, miss, self._query_id)
+        self._answer_miss(miss, query.row)
 
     def note_failed(self, route: Route, miss: Why, query_id: int) -> None:
         """Have the log name a query that its model failed on. Called for each place of a batch."""
         self._server.failed.note(route, miss, query_id)
 
-    def _answer_miss(self, status: int, body: bytes) -> None:
-        if status == 200 and self._is_plain:
-            self._query = None
-            self.is_busy = False
-            self.transport.write(self._server.heads.ok[len(body)] + body)  # type: ignore[union-attr]
-        else:
-            self.respond(status, body)
+    def _answer_miss(self, miss: Why, row: bytes) -> None:
+        asked = self._asked
+        self.respond(asked.codec.missed(asked.route, self._query_id, miss, row, asked.head))
 
-    def respond(
-        self,
-        status: int,
-        body: bytes,
-        *,
-        kind: bytes = JSON,
-        extra: bytes = b"",
-        has_body: bool = True,
-    ) -> None:
+    def respond(self, reply: Reply) -> None:
         """Write an answer and go on to the next request, or close where this was the last.
 
-        Without `has_body` the head is that of the body and the body is left out (HEAD).
+        A body in pieces is not copied, and each piece is let go of in turn.
         """
         self._query = None
         if self.transport is None:
             return
-        if status == 503:
-            extra += b"Retry-After: 1\r\n"
-        is_last = self._is_the_last
-        heads = self._server.heads
-        if status == 200 and kind is JSON and not is_last and not extra:
-            text = heads.ok[len(body)] + body
-        else:
-            text = heads.answer(status, body, kind=kind, extra=extra, is_last=is_last)
-        self.transport.write(text if has_body else text[: len(text) - len(body)])
-        self._end_request(is_last=is_last)
-
-    def respond_long(self, status: int, pieces: Sequence[Piece]) -> None:
-        """Write an answer whose body is in pieces: none is copied, each is let go of in turn."""
-        self._query = None
-        if self.transport is None:
+        body, heads = reply.body, self._server.heads
+        if type(body) is not bytes:
+            self._is_last = self._is_the_last
+            self._pieces.append(heads.answer(reply, is_last=self._is_last))
+            self._pieces.extend(body)  # type: ignore[arg-type]  # pieces, where it is not bytes
+            self._write_on()
             return
-        self._is_last = self._is_the_last
-        size = sum(map(len, pieces))
-        head = self._server.heads.answer(status, b"", is_last=self._is_last, length=size)
-        self._pieces.extend((head, *pieces))
-        self._write_on()
+        if self._is_plain and reply.status == 200 and reply.has_body and not reply.extra:
+            self.is_busy = False
+            self.transport.write(heads.ok(reply.kind)[len(body)] + body)
+            return
+        is_last = self._is_the_last
+        self.transport.write(heads.answer(reply, is_last=is_last))
+        self._end_request(is_last=is_last)
 
     def resume_writing(self) -> None:
         """Go on with the answer, or with the next request: the client has caught up."""
@@ -396,7 +395,7 @@ class QueryConnection(RequestReader):
     def on_refusal(self, status: int, cause: str) -> None:
         """End the connection with an error."""
         self._is_last = True
-        self.respond(status, clipper.error_object("Bad request", cause))
+        self.respond(error_reply(status, "Bad request", cause))
 
     def on_end(self) -> None:
         """Hang up on a client that has closed its side and has all of its answers."""
@@ -420,10 +419,11 @@ class QueryConnection(RequestReader):
 
     def on_error(self, error: Exception) -> None:
         """Answer for what a body or its queries led to."""
+        codec = self._asked.codec
         if isinstance(error, NoSuchVersionError):
-            error = clipper.no_such_version(error)
+            error = codec.no_such_version(error)
         if isinstance(error, RequestError):
-            self.respond(error.status, clipper.error_object(error.error, error.cause))
+            self.respond(codec.refused(error))
         else:
             self.on_fault(error)
 
@@ -437,14 +437,15 @@ class QueryConnection(RequestReader):
         query_id = self._query_id
         server.next_id = max(server.next_id, query_id + 1)
         faults.report(f"query {query_id} could not be handled", error)
-        self._page_form = ()
+        self._page = None
         try:
             if self._query is not None and not isinstance(self._query, Query):
                 self._query.cancel(server.engine)
             server.engine.disown(self)
             if self.is_busy:
                 self._is_last = self._is_last or self._is_refused
-                self.respond(500, clipper.fault_object(query_id))
+                codec = self._asked.codec if self._asked else _NO_CODEC
+                self.respond(codec.fault(query_id))
         except Exception as again:  # noqa: BLE001 - nothing is left to try
             faults.report(f"query {query_id} could not be answered", again)
             self.abort()

@@ -6,15 +6,14 @@ requests.
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import httptools
 
-from servd.http.parsing import Request, RequestParser
-
-if TYPE_CHECKING:
-    from servd.http.server import QueryServer
-    from servd.route import Route
+from servd.http.endpoint import Endpoint
+from servd.http.parsing import RequestParser
+from servd.http.request import Request
+from servd.http.state import ServerState
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 """Of a head, to the byte; and about as much of a chunked body's trailers."""
@@ -33,6 +32,7 @@ UNREAD: Final = 2
 _HEAD_END: Final = b"\r\n\r\n"
 _NO_HEAD: Final = b"\0"
 """What no request begins with."""
+_UNKNOWN: Final = (None, 0)
 _CHUNKED_PIECE_BYTES: Final = 8192
 
 
@@ -49,6 +49,7 @@ class RequestReader(RequestParser):
 
     __slots__ = (
         "_at",
+        "_endpoint",
         "_head",
         "_holds",
         "_is_ended",
@@ -57,14 +58,13 @@ class RequestReader(RequestParser):
         "_is_turn_due",
         "_learning",
         "_rest",
-        "_route",
         "_size",
         "is_busy",
         "is_closing",
         "since",
     )
 
-    def __init__(self, server: "QueryServer") -> None:
+    def __init__(self, server: ServerState) -> None:
         super().__init__(server)
         self._learning: bytes | None = None
         self._is_ended = False
@@ -76,7 +76,7 @@ class RequestReader(RequestParser):
         self._at = 0
         self._head = _NO_HEAD
         self._size = 0
-        self._route: Route | None = None
+        self._endpoint: Endpoint | None = None
         self.is_busy = False
         self.is_closing = False
         self.since = server.tick
@@ -99,7 +99,7 @@ class RequestReader(RequestParser):
         """Answer for an exception that nobody foresaw; raises none."""
         raise NotImplementedError
 
-    def predict(self, route: "Route", body: bytes) -> None:
+    def predict(self, endpoint: Endpoint, body: bytes) -> None:
         """Take a prediction whose head has been seen before: a POST that keeps the connection."""
         raise NotImplementedError
 
@@ -114,9 +114,9 @@ class RequestReader(RequestParser):
         self.since = self._server.tick
         head = self._head
         if data.startswith(head) and len(data) == self._size and not self.is_busy:
-            route = self._route
-            if route is not None and route.is_open and self.began is None:
-                self.predict(route, data[len(head) :])
+            endpoint = self._endpoint
+            if endpoint is not None and endpoint.route.is_open and self.began is None:
+                self.predict(endpoint, data[len(head) :])
                 return
         if self._is_refused:
             return  # read and dropped, so that the answer is not lost to a reset connection
@@ -130,16 +130,13 @@ class RequestReader(RequestParser):
 
         What `_read_known` does, for the commonest of all cases.
         """
-        server = self._server
         at = data.find(_HEAD_END) + len(_HEAD_END)
-        known = server.known_heads.get(data[:at])
-        if known is None or known[1] != len(data) - at:
+        head = data[:at]
+        endpoint, length = self._server.known_heads.get(head, _UNKNOWN)
+        if endpoint is None or length != len(data) - at or not endpoint.route.is_open:
             return False
-        route = server.engine.routes.get(known[0])
-        if route is None:
-            return False
-        self._head, self._size, self._route = data[:at], len(data), route
-        self.predict(route, data[at:])
+        self._head, self._size, self._endpoint = head, len(data), endpoint
+        self.predict(endpoint, data[at:])
         return True
 
     def eof_received(self) -> bool:
@@ -286,17 +283,13 @@ class RequestReader(RequestParser):
     def _read_known(self, head: bytes, end: int) -> bool:
         """Take a request whose head has been seen before, by anybody; False if it is none."""
         server = self._server
-        known = server.known_heads.get(head)
-        if known is None:
+        endpoint, length = server.known_heads.get(head, _UNKNOWN)
+        if endpoint is None or len(self._rest) - end < length or not endpoint.route.is_open:
             return False
-        route = server.engine.routes.get(known[0])
-        size = len(head) + known[1]
-        if route is None or len(self._rest) - end < known[1]:
-            return False
-        self._at = end + known[1]
-        self._head, self._size, self._route = head, size, route
+        self._at = end + length
+        self._head, self._size, self._endpoint = head, len(head) + length, endpoint
         self._is_plain = not (self.has_more or self._is_ended or server.is_draining)
-        self.predict(route, self._rest[end : self._at])
+        self.predict(endpoint, self._rest[end : self._at])
         return True
 
     def _read_head(self, at: int, end: int) -> bool:
@@ -338,7 +331,7 @@ class RequestReader(RequestParser):
             request.is_last or request.encoding or request.is_expecting
         )
         if is_plain and self._learning is not None and request.length >= 0:
-            self._server.learn_head(self._learning, request.url, request.length)
+            request.head = self._learning
         self._learning = None
         self.on_request(request)
 
@@ -362,6 +355,7 @@ class RequestReader(RequestParser):
         for request in (self._request, self._whole):
             if request is not None:
                 request.encoding, request.authorization = offer.encoding, offer.authorization
+                request.accept, request.headers = offer.accept, offer.headers
 
     def abort(self) -> None:
         """Drop the connection without an answer."""

@@ -1,7 +1,14 @@
-"""Bytes of HTTP answers: heads made once a second, bodies pasted. Used by http/query.py."""
+"""HTTP answers and their bytes: heads made once a second, bodies pasted. Used by http/query.py."""
 
+import json
+from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from servd.long_bytes import Piece
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -10,65 +17,103 @@ TEXT = b"text/plain; charset=utf-8"
 _KEPT_LENGTHS = 4096
 
 
-class OkHeads(dict[int, bytes]):
-    """The heads of good answers by the length of their bodies, each made when first needed."""
+class Reply(msgspec.Struct, frozen=True):
+    """An answer. `kind` is its Content-Type, `extra` holds header lines, each with its line end.
 
-    date = b""
+    A body in pieces is not copied. Without `has_body` the head is that of the body, and the body is
+    left out (HEAD).
+    """
+
+    status: int
+    body: bytes | Sequence[Piece] = b""
+    kind: bytes = JSON
+    extra: bytes = b""
+    has_body: bool = True
+
+
+def error_body(error: str, cause: str, query_id: int | None = None) -> bytes:
+    """Return the object that says what went wrong: a title, and a sentence that explains it."""
+    body: dict[str, Any] = {"error": error, "cause": cause}
+    if query_id is not None:
+        body["query_id"] = query_id
+    return json.dumps(body).encode()
+
+
+def error_reply(
+    status: int, error: str, cause: str, query_id: int | None = None, *, extra: bytes = b""
+) -> Reply:
+    """Return the answer that says what went wrong."""
+    return Reply(status, error_body(error, cause, query_id), extra=extra)
+
+
+def not_allowed(methods: Sequence[bytes]) -> Reply:
+    """Return the answer to another method than those that a path takes."""
+    allow = b", ".join(methods)
+    cause = f"allowed here: {allow.decode()}"
+    return error_reply(405, "Method not allowed", cause, extra=b"Allow: %b\r\n" % allow)
+
+
+class OkHeads(dict[int, bytes]):
+    """The heads of good answers of a kind by the length of the body, made when first needed."""
+
+    def __init__(self, kind: bytes) -> None:
+        super().__init__()
+        self._kind = kind
+        self.date = b""
 
     def __missing__(self, length: int) -> bytes:
-        head = (
-            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
-        ) % (self.date, length)
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n" % (
+            self._kind,
+            self.date,
+            length,
+        )
         if length < _KEPT_LENGTHS:
             self[length] = head
         return head
 
 
 class Heads:
-    """The unchanging part of each answer's head, with the Date that HTTP asks for.
+    """The unchanging part of each answer's head, with the Date that HTTP asks for."""
 
-    `ok` maps the length of a body to the head of a good answer with it.
-    """
-
-    __slots__ = ("date", "ok")
+    __slots__ = ("_ok", "date")
 
     def __init__(self) -> None:
         self.date = b""
-        self.ok = OkHeads()
+        self._ok: dict[bytes, OkHeads] = {}
         self.refresh()
+
+    def ok(self, kind: bytes) -> OkHeads:
+        """Return the heads of good answers of a kind: one of few."""
+        heads = self._ok.get(kind)
+        if heads is None:
+            heads = self._ok[kind] = OkHeads(kind)
+            heads.date = self.date
+        return heads
 
     def refresh(self) -> None:
         """Take the present second into the Date header; called once a second."""
         self.date = b"Date: %b\r\n" % formatdate(usegmt=True).encode()
-        self.ok.clear()
-        self.ok.date = self.date
+        for heads in self._ok.values():
+            heads.clear()
+            heads.date = self.date
 
-    def answer(
-        self,
-        status: int,
-        body: bytes,
-        *,
-        kind: bytes = JSON,
-        extra: bytes = b"",
-        is_last: bool = False,
-        length: int | None = None,
-    ) -> bytes:
-        """Return a whole answer; `extra` holds further header lines, each with its line end.
-
-        `length` is that of a body which is written apart from it.
-        """
+    def answer(self, reply: Reply, *, is_last: bool = False) -> bytes:
+        """Return a reply's head, and its body where that is in one piece and to be sent."""
+        body = reply.body
         close = b"Connection: close\r\n" if is_last else b""
-        size = len(body) if length is None else length
-        said = b"" if status == HTTPStatus.NO_CONTENT else b"Content-Length: %d\r\n" % size
-        return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n%b%b%b%b\r\n%b" % (
-            status,
-            HTTPStatus(status).phrase.encode(),
-            kind,
+        size = len(body) if isinstance(body, bytes) else sum(map(len, body))
+        has_length = reply.status != HTTPStatus.NO_CONTENT
+        wait = b"Retry-After: 1\r\n" if reply.status == HTTPStatus.SERVICE_UNAVAILABLE else b""
+        return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n%b%b%b%b%b\r\n%b" % (
+            reply.status,
+            HTTPStatus(reply.status).phrase.encode(),
+            reply.kind,
             self.date,
-            said,
-            extra,
+            b"Content-Length: %d\r\n" % size if has_length else b"",
+            reply.extra,
+            wait,
             close,
-            body,
+            body if isinstance(body, bytes) and reply.has_body else b"",
         )
 
 

@@ -17,7 +17,7 @@ def really_held(parts):
     return sum(
         len(key) + len(value) + ENTRY_OVERHEAD_BYTES
         for part in parts
-        for table in (part.rows, part.bodies)
+        for table in part.tables
         for entries in (table.young, table.old)
         for key, value in entries.items()
     )
@@ -29,7 +29,7 @@ def test_what_was_put_is_found():
     part.rows.put(b"k", b"1")
     part.rows.put(b"k", b"2")
     assert part.rows.get(b"k") == b"1"
-    assert part.bodies.get(b"k") is None
+    assert part.known_by("form").get(b"k") is None
 
 
 def test_used_entries_survive():
@@ -87,7 +87,7 @@ def test_the_bound_holds(steps, limit_bytes):
     truth = [{} for _ in parts]
     for verb, which, is_row, number, size in steps:
         part, key, value = parts[which], b"%d" % number, b"x" * size
-        table = part.rows if is_row else part.bodies
+        table = part.rows if is_row else part.known_by("form")
         if verb == "put":
             table.put(key, value)
             truth[which].setdefault((is_row, key), set()).add(value)
@@ -145,7 +145,7 @@ def test_each_entry_is_counted_once():
     """An entry costs its row, its output and the overhead; a known one costs nothing more."""
     cache, part = of_ten()
     fill(part.rows, [0, 0, 1])
-    fill(part.bodies, [0])
+    fill(part.known_by("form"), [0])
     assert cache.used_bytes == 3 * ENTRY
     assert cache.evictions == 0
 
@@ -169,9 +169,9 @@ def test_a_turn_takes_the_tables_of_every_version():
     """The generations are of the whole cache: another version's entries grow old as well."""
     cache, part = of_ten()
     other = cache.open()
-    fill(part.bodies, range(4))
+    fill(part.known_by("form"), range(4))
     fill(other.rows, range(10))
-    assert [len(table.old) for table in (part.bodies, other.rows)] == [4, 6]
+    assert [len(table.old) for table in (part.known_by("form"), other.rows)] == [4, 6]
 
 
 def test_a_second_chance_moves_the_entry():
@@ -183,18 +183,6 @@ def test_a_second_chance_moves_the_entry():
     assert key in part.rows.young
     assert key not in part.rows.old
     assert cache.used_bytes == 12 * ENTRY
-
-
-def test_a_table_knows_that_it_is_empty():
-    """It is empty while it has neither young nor old entries."""
-    cache, part = of_ten()
-    assert part.rows.is_empty
-    fill(part.rows, [1])
-    assert not part.rows.is_empty
-    cache._turn()
-    assert not part.rows.is_empty
-    cache._turn()
-    assert part.rows.is_empty
 
 
 def test_the_largest_entry_that_is_kept():
@@ -271,14 +259,13 @@ def test_a_dropped_version_is_released():
     other = cache.open()
     fill(other.rows, [0])
     fill(part.rows, range(9))
-    fill(part.bodies, range(3))
+    fill(part.known_by("form"), range(3))
     assert cache.used_bytes == 13 * ENTRY
     assert len(part.rows.old) == 9
     cache.drop(part)
     assert cache.used_bytes == ENTRY
-    assert part.rows.is_empty
-    assert part.bodies.is_empty
-    assert not other.rows.is_empty
+    assert not any(table.young or table.old for table in part.tables)
+    assert other.rows.old
     assert cache.room_bytes == cache.limit_bytes // 2
     assert cache._versions == {other}
     cache.drop(other)

@@ -393,19 +393,22 @@ def test_a_known_body_needs_a_known_row():
         dispatcher = world.dispatcher
 
         def known():
-            return dispatcher.bodies and dispatcher.bodies.get(b"body")
+            return dispatcher.bodies and dispatcher.bodies["form"].get(b"body")
 
-        dispatcher.remember(b"body", b"7")
+        dispatcher.remember("form", b"body", b"7")
         assert known() is None
         world.ask(0, 7)
         await turn()
         world.reply(0)
-        dispatcher.remember(b"body", b"7")
+        dispatcher.remember("form", b"body", b"7")
         assert known() == b"7"
         world.detach(0)
         assert known() is None
         world.attach(0)
         assert known() == b"7"
+        dispatcher.remember("another", b"body", b"8")
+        dispatcher.remember(None, b"other", b"7")
+        assert list(dispatcher.bodies) == ["form"]
 
     played(story)
 

@@ -6,7 +6,7 @@ from servd import feed
 from servd.counts import whole
 from servd.datatypes import Application, InputType, RegistryState, VersionId
 from servd.feed import Gauges, ReplicaSeat, Report
-from servd.http.exposition import clipper_metrics, prometheus_metrics
+from servd.http.exposition import json_metrics, prometheus_metrics
 from servd.metrics import Counters
 from servd.totals import Totals
 from tests.replicas import version_of
@@ -52,7 +52,7 @@ def test_reports_add_up_in_both_kinds_of_metrics():
     totals = _totals()
     totals.add(_report(0, 3, queued={"m:1": 1}, limits={"m:1": [4]}, cache_bytes=10))
     totals.add(_report(1, 4, queued={"m:1": 2}, limits={"m:1": [6]}, cache_bytes=5))
-    document = json.loads(rendered(clipper_metrics(totals)))
+    document = json.loads(rendered(json_metrics(totals)))
     assert {"app:a:num_predictions": {"count": "7"}} in document["counters"]
     [latency] = [h for h in document["histograms"] if "app:a:prediction_latency" in h]
     assert latency["app:a:prediction_latency"]["size"] == "7"

@@ -1,1 +1,11 @@
-"""One file per wire format of the query API."""
+"""The wire formats of the query port, a file each; base.py says what one is.
+
+A path belongs to the first of `CODECS` that knows it.
+"""
+
+from typing import Final
+
+from servd.http.codecs.base import Codec
+from servd.http.codecs.clipper import CLIPPER
+
+CODECS: Final[tuple[Codec, ...]] = (CLIPPER,)

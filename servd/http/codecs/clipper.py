@@ -1,238 +1,168 @@
-"""Clipper's query format (the query API of Clipper 0.4): bodies to rows, outcomes to answers.
+"""Clipper's query format: the query API of Clipper 0.4, at /NAME/predict and /NAME/update."""
 
-Whole numbers are accepted for floats and doubles, which Clipper refused.
-"""
-
-import json
-import struct
-import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-import simdjson
 
 from servd.datatypes import InputType
-from servd.http.codecs.json_faults import EXPLAINED_BYTES, encoding_fault, read_strictly
-from servd.http.codecs.refusals import RequestError, explain, json_error, no_input
-from servd.quantities import counted
+from servd.http.bounds import Bounds
+from servd.http.codecs.base import (
+    COPIED_BYTES,
+    FEEDBACK,
+    PREDICT,
+    STATUS,
+    Codec,
+    Decode,
+    Frame,
+    Head,
+    Part,
+    Place,
+    Read,
+    Render,
+    RequestError,
+    Rows,
+    Wanted,
+    cause_of,
+)
+from servd.http.codecs.clipper_bodies import DECODE, check_json
+from servd.http.codecs.clipper_long import check_feedback, read
+from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, too_many_rows
+from servd.http.wire import Reply, error_body
+from servd.long_bytes import LongBytes, Piece, pieces_of
 from servd.query import Miss, Why
 
 if TYPE_CHECKING:
     from servd.route import NoSuchVersionError, Route
 
-LARGE_BODY_BYTES = 1024
-"""From this size on, a numeric body goes through simdjson's buffer: at 784 numbers that takes
-less than half the time of the typed decoder and struct."""
-
-FEEDBACK_RECEIVED = b"Feedback received? 1"
-
-Rows = bytes | list[bytes]
-"""One input, or those of an `input_batch`."""
+_OUTPUT: Final = b'{"query_id":%d,"output":%b,"default":false}'
+_VERBS: Final = {b"predict": PREDICT, b"update": FEEDBACK}
 
 
-class Asked(NamedTuple):
-    """What a request asks for, where that is not one input for the current version."""
+class ClipperCodec(Codec):
+    """`{"input": …}` to `{"query_id": …, "output": …, "default": …}`."""
 
-    rows: Rows
-    version: str | None
+    spelled = "servd.http.codecs.clipper:CLIPPER"
+    begins = (b'{"input":',)
 
+    def find(self, path: bytes) -> Place | None:
+        """Return what /NAME/predict or /NAME/update stands for."""
+        name, _, verb = path.strip(b"/").partition(b"/")
+        found = _VERBS.get(verb)
+        return None if found is None else Place(name.decode(errors="replace"), found)
 
-Decode = Callable[[bytes], bytes | Asked]
-"""Bodies to rows. Raises RequestError, whose cause says why a body is not what is taken."""
+    def decoder(self, input_type: InputType, head: Head) -> Decode:
+        """Return how bodies become rows."""
+        del head
+        return DECODE[input_type]
 
+    def read_long(
+        self, body: memoryview, wanted: Wanted, rows: Rows, on_json: Callable[[], object]
+    ) -> Read:
+        """Write the rows of a long body, a piece of it at a time."""
+        if wanted.verb == PREDICT:
+            return read(body, wanted.input_type, wanted.bounds, rows, on_json)
+        check_feedback(body)
+        try:
+            return read(body, wanted.input_type, wanted.bounds, rows, on_json)
+        except RequestError as error:
+            raise _of_feedback(error) from None
 
-class _Request(msgspec.Struct, forbid_unknown_fields=True):
-    version: str | int | msgspec.UnsetType | None = msgspec.UNSET
+    def renderer(self, head: Head) -> Render:
+        """Return how an output becomes an answer."""
+        del head
+        return _OUTPUT.__mod__
 
+    def long_output(self, query_id: int, output: LongBytes, head: Head) -> list[Piece]:
+        """Return the pieces of the object that gives a long output."""
+        del head
+        return _long_output(query_id, output)
 
-class _Doubles(_Request):
-    input: list[float] | msgspec.UnsetType = msgspec.UNSET
-    input_batch: list[list[float]] | msgspec.UnsetType = msgspec.UNSET
+    def missed(self, route: "Route", query_id: int, why: Why, row: bytes, head: Head) -> Reply:
+        """Return the default output with the reason, or an error object."""
+        del head
+        return Reply(*miss_object(query_id, route, why, row))
 
+    def gather(self, route: "Route", head: Head) -> "ClipperBatch":
+        """Return how an input_batch is answered."""
+        del head
+        return ClipperBatch(route)
 
-INT32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+    def no_such_version(self, error: "NoSuchVersionError") -> RequestError:
+        """Return how a query is refused that names a version which is not there."""
+        cause = f"Requested version: {error.version} does not exist for model: {error.model}"
+        return RequestError(400, "Query processing error", cause)
 
+    def too_many_rows(self, bounds: Bounds) -> RequestError:
+        """Return the refusal of an input_batch of too many inputs."""
+        return too_many_rows(bounds)
 
-class _Integers(_Request):
-    input: list[INT32] | msgspec.UnsetType = msgspec.UNSET
-    input_batch: list[list[INT32]] | msgspec.UnsetType = msgspec.UNSET
-
-
-class _Strings(_Request):
-    input: str | msgspec.UnsetType = msgspec.UNSET
-    input_batch: list[str] | msgspec.UnsetType = msgspec.UNSET
-
-
-class _Bytes(_Request):
-    input: bytes | msgspec.UnsetType = msgspec.UNSET
-    input_batch: list[bytes] | msgspec.UnsetType = msgspec.UNSET
-
-
-class _Any(_Request):
-    input: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    input_batch: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
-
-
-_SHAPES: dict[InputType, type[_Request]] = {
-    InputType.DOUBLES: _Doubles,
-    InputType.FLOATS: _Doubles,
-    InputType.INTEGERS: _Integers,
-    InputType.STRINGS: _Strings,
-    InputType.BYTES: _Bytes,
-    InputType.ANY: _Any,
-}
-
-
-class _Readers:
-    """How bodies of one input type are read: `strictly` first, and `again` where that failed.
-
-    msgspec does not look into what it skips, so a body with other keys is read again, after a
-    look at all of it. That costs the bodies with other keys only.
-    """
-
-    __slots__ = ("_input_type", "_loosely", "strictly")
-
-    def __init__(self, input_type: InputType) -> None:
-        shape = _SHAPES[input_type]
-        self._input_type = input_type
-        self.strictly: Callable[[bytes], Any] = msgspec.json.Decoder(shape).decode
-        loose = msgspec.defstruct(
-            shape.__name__,
-            [(field.name, field.type, field.default) for field in msgspec.structs.fields(shape)],
-        )
-        self._loosely: Callable[[bytes], Any] = msgspec.json.Decoder(loose).decode
-
-    def again(self, body: bytes, error: Exception) -> Any:
-        """Return the request of a body with other keys; raise RequestError for any other body."""
-        if isinstance(error, msgspec.ValidationError) and "unknown field" in str(error):
+    def answer(self, place: Place, route: "Route", head: Head, body: bytes | None) -> Reply:
+        """Take feedback. The default selection policy learns nothing from it, as in Clipper."""
+        del place, head
+        if body is None:
+            return Reply(200, FEEDBACK_RECEIVED)
+        try:
             check_json(body)
-            try:
-                return self._loosely(body)
-            except (msgspec.MsgspecError, UnicodeError, RecursionError) as why:
-                error = why
-        raise explain(body, self._input_type, str(error)) from None
+            feedback = msgspec.json.decode(body, type=_Feedback)
+            DECODE[route.input_type](b'{"input":%b}' % bytes(feedback.input))
+        except (msgspec.MsgspecError, RecursionError) as error:
+            cause = f"Error parsing JSON: {error}. {UPDATE_SCHEMA}"
+            raise RequestError(400, "Json error", cause) from None
+        except RequestError as error:
+            raise _of_feedback(error) from None
+        return Reply(200, FEEDBACK_RECEIVED)
 
 
-class _Packers(dict[int, Callable[..., bytes]]):
-    """How as many numbers as the key says become a row, each made when first needed."""
-
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
-
-    def __missing__(self, count: int) -> Callable[..., bytes]:
-        pack = struct.Struct(f"<{count}{self._kind}").pack
-        if count < LARGE_BODY_BYTES:  # so many lengths at most are kept
-            self[count] = pack
-        return pack
+FEEDBACK_RECEIVED: Final = b"Feedback received? 1"
 
 
-_parser: Any = simdjson.Parser()
+class _Feedback(msgspec.Struct):
+    uid: int
+    label: float
+    input: msgspec.Raw
 
 
-def _numeric_decoder(input_type: InputType, kind: str) -> Decode:
-    readers = _Readers(input_type)
-    parse = readers.strictly
-    packers = _Packers(kind)
-    large = LARGE_BODY_BYTES if input_type is InputType.DOUBLES else sys.maxsize
-    unset = msgspec.UNSET
-
-    def decode(body: bytes) -> bytes | Asked:
-        if len(body) > large and (row := _decode_large(body)) is not None:
-            return row
-        try:
-            request = parse(body)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            request = readers.again(body, error)
-        try:
-            values = request.input
-            if values is unset or request.version is not unset:
-                return _asked(request, lambda each: packers[len(each)](*each), body)
-            return packers[len(values)](*values)
-        except (struct.error, OverflowError):
-            raise json_error("a number is out of the range of a float (+-3.4028235e38)") from None
-
-    return decode
+def _of_feedback(error: RequestError) -> RequestError:
+    """Return a refusal of an input that names what feedback is to be like."""
+    cause = error.cause.replace(SCHEMA, UPDATE_SCHEMA)
+    return RequestError(error.status, error.error, cause)
 
 
-def _plain_decoder(
-    input_type: InputType,
-    to_row: Callable[[Any], bytes],
-    check: Callable[[bytes], None] | None = None,
-) -> Decode:
-    readers = _Readers(input_type)
-    parse = readers.strictly
-    unset = msgspec.UNSET
+class ClipperBatch:
+    """The answer to an input_batch. One of exactly one input is answered as that one input is.
 
-    def decode(body: bytes) -> bytes | Asked:
-        try:
-            request = parse(body)
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            request = readers.again(body, error)
-        if check is not None:
-            check(body)
-        value = request.input
-        if value is unset or request.version is not unset:
-            return _asked(request, to_row, body)
-        return to_row(value)
-
-    return decode
-
-
-def check_json(body: bytes) -> None:
-    """Refuse a body that is not JSON to the last byte: UTF-8, escapes, and numbers that are any.
-
-    Raises:
-        RequestError: it is not, and why.
+    An answer with at least one prediction or default is a 200; the rest say so themselves.
     """
-    try:
-        _parser.parse(body)
-    except (ValueError, RuntimeError, UnicodeError):
-        # simdjson refuses whole numbers beyond 64 bits too, which JSON has. Of a longer body the
-        # typed decoder sees all but the encoding.
-        is_short = len(body) <= EXPLAINED_BYTES
-        fault = read_strictly(body)[1] if is_short else encoding_fault(body)
-        if fault is not None:
-            raise json_error(fault) from None
+
+    __slots__ = ("_route", "_status")
+
+    def __init__(self, route: "Route") -> None:
+        self._route = route
+        self._status = 0
+
+    def output(self, query_id: int, output: bytes | LongBytes) -> Part:
+        """Return one prediction."""
+        self._status = 200
+        if len(output) > COPIED_BYTES:
+            return _long_output(query_id, output)
+        return _OUTPUT % (query_id, output)
+
+    def missed(self, query_id: int, why: Why, row: bytes) -> Part:
+        """Return one default, or one error object where there is no default."""
+        status, part = miss_object(query_id, self._route, why, row)
+        self._status = 200 if 200 in (status, self._status) else status
+        return part
+
+    def frame(self, count: int) -> Frame:
+        """Return what holds the predictions."""
+        if count == 1:
+            return Frame(self._status)
+        return Frame(self._status or 200, b'{"batch_predictions":[', b",", b"]}")
 
 
-DECODE: dict[InputType, Decode] = {
-    InputType.DOUBLES: _numeric_decoder(InputType.DOUBLES, "d"),
-    InputType.FLOATS: _numeric_decoder(InputType.FLOATS, "f"),
-    InputType.INTEGERS: _numeric_decoder(InputType.INTEGERS, "i"),
-    InputType.STRINGS: _plain_decoder(InputType.STRINGS, str.encode),
-    InputType.BYTES: _plain_decoder(InputType.BYTES, bytes),
-    InputType.ANY: _plain_decoder(InputType.ANY, bytes, check_json),
-}
-"""How the bodies of requests become rows of an input type."""
-
-
-def _asked(request: Any, to_row: Callable[[Any], bytes], body: bytes) -> bytes | Asked:
-    """Return what a request of several inputs, or for a version, asks for."""
-    version = request.version
-    # null or no text, as a client may send for "none"; a number is the text of it.
-    version = None if version in (None, "", msgspec.UNSET) else str(version)
-    if request.input is not msgspec.UNSET:
-        row = to_row(request.input)
-        return row if version is None else Asked(row, version)
-    if request.input_batch is msgspec.UNSET:
-        raise no_input(body)
-    return Asked([to_row(each) for each in request.input_batch], version)
-
-
-def _decode_large(body: bytes) -> bytes | None:
-    """Return the row of a body that holds one flat array and nothing else, else None.
-
-    simdjson flattens nested arrays silently; with one bracket and two quotation marks there is
-    nothing to flatten and only one key. What it refuses, the typed decoder explains.
-    """
-    if body.count(b"[") != 1 or body.count(b'"') != 2:
-        return None
-    try:
-        buffer = _parser.parse(body)["input"].as_buffer(of_type="d")
-        return bytes(buffer)
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, IndexError):
-        return None
+def _long_output(query_id: int, output: bytes | LongBytes) -> list[Piece]:
+    return [b'{"query_id":%d,"output":' % query_id, *pieces_of((output,)), b',"default":false}']
 
 
 def miss_object(query_id: int, route: "Route", why: Why, row: bytes = b"") -> tuple[int, bytes]:
@@ -243,8 +173,8 @@ def miss_object(query_id: int, route: "Route", why: Why, row: bytes = b"") -> tu
     """
     default = route.default
     if default is None or why is Miss.WRONG_SIZE or why is Miss.FAULT:
-        text = error_object("Query processing error", _cause(route, why, row), query_id)
-        return _STATUS[why.kind], text
+        text = error_body("Query processing error", cause_of(route, why, row), query_id)
+        return STATUS[why.kind], text
     return 200, b'{"query_id":%d,"output":%b,"default":true,"default_explanation":%b}' % (
         query_id,
         default,
@@ -252,40 +182,4 @@ def miss_object(query_id: int, route: "Route", why: Why, row: bytes = b"") -> tu
     )
 
 
-_STATUS = {
-    Miss.NO_MODEL: 503,
-    Miss.TIMED_OUT: 504,
-    Miss.MODEL_FAILED: 500,
-    Miss.BAD_OUTPUT: 500,
-    Miss.OVERLOADED: 503,
-    Miss.WRONG_SIZE: 400,
-    Miss.FAULT: 500,
-}
-
-
-def _cause(route: "Route", why: Why, row: bytes) -> str:
-    dispatcher = route.dispatcher
-    size = route.input_type.item_bytes
-    if why is Miss.WRONG_SIZE and dispatcher is not None and dispatcher.row_bytes and size:
-        wanted, found = dispatcher.row_bytes // size, len(row) // size
-        return f"Model {dispatcher.id} takes {counted(wanted, 'number')}, the input has {found}"
-    return why.value
-
-
-def fault_object(query_id: int) -> bytes:
-    """Return the error object for what nobody foresaw."""
-    return error_object("Internal error", Miss.FAULT.value, query_id)
-
-
-def error_object(error: str, cause: str, query_id: int | None = None) -> bytes:
-    """Return Clipper's error object."""
-    body: dict[str, Any] = {"error": error, "cause": cause}
-    if query_id is not None:
-        body["query_id"] = query_id
-    return json.dumps(body).encode()
-
-
-def no_such_version(error: "NoSuchVersionError") -> RequestError:
-    """Return how a query is refused that names a version which is not there."""
-    cause = f"Requested version: {error.version} does not exist for model: {error.model}"
-    return RequestError(400, "Query processing error", cause)
+CLIPPER: Final = ClipperCodec()

@@ -1,6 +1,6 @@
-"""Long bodies in Clipper's query format to rows, a piece at a time. Used by http/body_reader.py.
+"""Long bodies in Clipper's query format to rows, a piece at a time. Used by codecs/clipper.py.
 
-It takes what codecs/clipper.py takes. What that builds at once, objects for each number of a body,
+It takes what clipper_bodies.py takes. What that builds at once, objects for each number of a body,
 would take many times the body's size in memory; here no more than a piece of it is built.
 """
 
@@ -8,22 +8,23 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from math import isinf
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal
 
 import msgspec
 import simdjson
 
 from servd.datatypes import InputType
 from servd.http.bounds import Bounds
-from servd.http.codecs.clipper import INT32
+from servd.http.codecs.base import Read, RequestError, Rows, packed
+from servd.http.codecs.clipper_bodies import INT32
 from servd.http.codecs.json_faults import said_of_long
 from servd.http.codecs.refusals import (
     KIND,
     UPDATE_SCHEMA,
-    RequestError,
     json_error,
     no_input,
     no_object,
+    too_many_rows,
 )
 
 PIECE_BYTES: Final = 1 << 20
@@ -44,23 +45,6 @@ _ROW: Final = re.compile(rb"\[([^\[\]{\"]*)\]")
 _LONGEST_VERSION: Final = 1000
 _COMMA: Final = ord(",")
 _STRUCTURE: Final = (b",", b"[", b"{")
-
-
-class Rows(Protocol):
-    """Where rows go: `write` takes a piece of the present row, `end_row` ends it."""
-
-    def write(self, piece: bytes | memoryview) -> None:
-        """Add to the present row."""
-
-    def end_row(self) -> None:
-        """Begin the next row."""
-
-
-class Read(msgspec.Struct, frozen=True):
-    """What a body asked for: several inputs or one, and for which version."""
-
-    is_batch: bool
-    version: str | None
 
 
 class _Envelope(msgspec.Struct):
@@ -151,16 +135,6 @@ def check_feedback(body: memoryview) -> None:
     except (msgspec.MsgspecError, RecursionError) as error:
         cause = f"Error parsing JSON: {error}. {UPDATE_SCHEMA}"
         raise RequestError(400, "Json error", cause) from None
-
-
-def too_many_rows(bounds: Bounds) -> RequestError:
-    """Return the refusal of an input_batch of too many inputs."""
-    return RequestError(
-        413,
-        "Bad request",
-        f"the input_batch has more than {bounds.max_rows} inputs: "
-        "send several requests, or raise the server's --max-rows",
-    )
 
 
 def _check_values(body: memoryview, bounds: Bounds) -> None:
@@ -286,7 +260,7 @@ def _packer(input_type: InputType) -> _Pack:
             if letter == wide:
                 return bytes(buffer)
             numbers = buffer.cast("B").cast(wide).tolist()
-        return struct.pack(f"<{len(numbers)}{letter}", *numbers)
+        return packed(numbers, letter)
 
     return pack
 

@@ -1,4 +1,4 @@
-"""Why a body is refused, in Clipper's words and after them in ours. Used by codecs/clipper.py.
+"""Why a body is refused, in Clipper's words and after them in ours. Used by clipper*.py.
 
 Clipper's words (its REST as clients see it) stay, as far as they say something: what more is known
 follows in parentheses.
@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 
 from servd.datatypes import InputType
+from servd.http.bounds import Bounds
+from servd.http.codecs.base import RequestError
 from servd.http.codecs.json_faults import (
     EXPLAINED_BYTES,
     encoding_fault,
@@ -25,16 +27,6 @@ UPDATE_SCHEMA = (
     'Expected JSON schema: \n  {\n   "uid" := int,\n'
     '   "input" := [double] | [int] | [string] | [byte] | [float],\n   "label" := double\n  }\n'
 )
-
-
-class RequestError(Exception):
-    """A request that gets Clipper's error object instead of a prediction."""
-
-    def __init__(self, status: int, error: str, cause: str) -> None:
-        super().__init__(cause)
-        self.status = status
-        self.error = error
-        self.cause = cause
 
 
 def json_error(what: str) -> RequestError:
@@ -55,6 +47,16 @@ def no_input(body: bytes) -> RequestError:
         return json_error(_NO_INPUT)
     more = ", …" if len(keys) > 5 else ""
     return json_error(f'no "input": the body has {others}{more}. {_SEND} ({_NO_INPUT})')
+
+
+def too_many_rows(bounds: Bounds) -> RequestError:
+    """Return the refusal of an input_batch of too many inputs."""
+    return RequestError(
+        413,
+        "Bad request",
+        f"the input_batch has more than {bounds.max_rows} inputs: "
+        "send several requests, or raise the server's --max-rows",
+    )
 
 
 _NO_INPUT = "JSON object does not have required keys input or input_batch"

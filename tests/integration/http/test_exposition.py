@@ -2,7 +2,7 @@
 
 import json
 
-from servd.http.exposition import clipper_metrics, prometheus_metrics
+from servd.http.exposition import json_metrics, prometheus_metrics
 from tests.scripted_replica import ScriptedReplica
 from tests.serving import rendered, run, serving
 from tests.unit.http.test_exposition import samples
@@ -24,7 +24,7 @@ def test_clippers_document():
         with ScriptedReplica() as replica:
             async with serving() as served:
                 await used(served, replica)
-                document = json.loads(rendered(clipper_metrics(served.engine)))
+                document = json.loads(rendered(json_metrics(served.engine)))
         flat = {k: v for group in document.values() for one in group for k, v in one.items()}
         assert set(document) == {"counters", "ratio_counters", "meters", "histograms"}
         assert flat["app:a-b:num_predictions"] == {"count": "5"}

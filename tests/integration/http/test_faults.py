@@ -10,7 +10,8 @@ from servd import faults
 from servd.cache import VersionCache
 from servd.dispatcher import Dispatcher
 from servd.http import server as server_module
-from servd.http.codecs import clipper
+from servd.http.codecs.base import Codec
+from servd.http.codecs.clipper_bodies import DECODE
 from servd.http.query import QueryConnection
 from servd.query import Miss
 from servd.rpc import ReplicaConnection
@@ -76,7 +77,7 @@ BAD = {"input": [666]}
 
 def test_a_fault_in_reading_a_body(monkeypatch, written):
     """The connection answers the next request; a fault has an id of its own; it is logged once."""
-    decode = clipper.DECODE["doubles"]
+    decode = DECODE["doubles"]
 
     def broken(body):
         if b"666" in body:
@@ -84,7 +85,7 @@ def test_a_fault_in_reading_a_body(monkeypatch, written):
         return decode(body)
 
     async def check(served, _replica):
-        monkeypatch.setitem(clipper.DECODE, "doubles", broken)
+        monkeypatch.setitem(DECODE, "doubles", broken)
         client = await served.client()
         ids = []
         for n in range(3):
@@ -102,7 +103,7 @@ def test_a_fault_in_reading_a_body(monkeypatch, written):
 
 def test_a_fault_behind_another_request(monkeypatch, written):
     """What is met while another client's batch is answered costs nobody else an answer."""
-    decode = clipper.DECODE["doubles"]
+    decode = DECODE["doubles"]
 
     def broken(body):
         if b"666" in body:
@@ -110,7 +111,7 @@ def test_a_fault_behind_another_request(monkeypatch, written):
         return decode(body)
 
     async def check(served, replica):
-        monkeypatch.setitem(clipper.DECODE, "doubles", broken)
+        monkeypatch.setitem(DECODE, "doubles", broken)
         first, *others = [await served.client() for _ in range(9)]
         first.send(post("/app/predict", {"input": [1]}) + post("/app/predict", BAD) * 3)
         for n, other in enumerate(others):
@@ -158,7 +159,7 @@ def test_a_fault_in_queueing(monkeypatch, written, is_queued, body):
 
 def replica_row(*numbers):
     """Return the row of some doubles."""
-    return clipper.DECODE["doubles"](b'{"input":%b}' % str(list(numbers)).encode())
+    return DECODE["doubles"](b'{"input":%b}' % str(list(numbers)).encode())
 
 
 @pytest.mark.parametrize("method", ["on_output", "respond"])
@@ -231,12 +232,13 @@ def test_a_fault_in_carrying_a_batch(monkeypatch, written, part, method, error):
 @pytest.mark.parametrize("path", ["/metrics", "/", "/app/update", "/%61pp/predict"])
 def test_a_fault_in_a_slow_route(monkeypatch, written, path):
     """It is answered too, and the connection goes on."""
-    monkeypatch.setattr(server_module.QueryServer, "answer_slowly", raising())
 
     async def check(served, _replica):
         client = await served.client()
-        for _ in range(2):
-            await fault_of(client, post(path, BAD), written)
+        with monkeypatch.context() as patch:
+            patch.setattr(server_module.QueryServer, "answer_slowly", raising())
+            for _ in range(2):
+                await fault_of(client, post(path, BAD), written)
         client.send(post("/app/predict", {"input": [1]}))
         assert (await client.answer()).json["output"] == 1
 
@@ -264,8 +266,8 @@ def test_a_fault_in_answering_a_fault(monkeypatch, written):
     async def check(served, _replica):
         client = await served.client()
         with monkeypatch.context() as patch:
-            patch.setitem(clipper.DECODE, "doubles", raising())
-            patch.setattr(clipper, "fault_object", raising())
+            patch.setitem(DECODE, "doubles", raising())
+            patch.setattr(Codec, "fault", raising())
             client.send(post("/app/predict", BAD))
             assert await client.is_closed()
         assert len(written()) == 2

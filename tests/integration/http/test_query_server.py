@@ -11,6 +11,7 @@ import pytest
 
 from servd.datatypes import InputType
 from servd.http import server as server_module
+from servd.http.codecs.clipper import CLIPPER
 from servd.http.reading import MAX_AHEAD_BYTES, MAX_HEAD_BYTES
 from servd.query import Miss
 from tests.scripted_replica import ScriptedReplica, doubles
@@ -41,7 +42,7 @@ def test_the_third_query_is_answered_from_its_body():
         for count in range(1, 5):
             status, answer = await served.predict(body)
             assert (status, answer["output"], answer["query_id"]) == (200, 3.0, count - 1)
-            assert (cache.bodies.get(body) is not None) == (count >= 2)
+            assert (cache.known_by(CLIPPER.spelled).get(body) is not None) == (count >= 2)
         cache.rows.young.clear()
         assert (await served.predict(body))[1]["output"] == 3.0
         assert len(replica.batches) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from servd.datatypes import InputType
 from servd.http.bounds import Bounds
-from servd.http.codecs import clipper, clipper_long
+from servd.http.codecs import clipper_bodies, clipper_long
 from servd.http.codecs.clipper_long import read
 from servd.http.codecs.refusals import RequestError
 
@@ -48,7 +48,7 @@ def long(body, input_type, bounds=BOUNDS):
 def short(body, input_type):
     """Return the same as short bodies are read."""
     try:
-        asked = clipper.DECODE[input_type](body)
+        asked = clipper_bodies.DECODE[input_type](body)
     except (RequestError, UnicodeDecodeError):
         return None
     if isinstance(asked, bytes):

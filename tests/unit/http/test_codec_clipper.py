@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from servd.datatypes import Application, InputType
-from servd.http.codecs import clipper
-from servd.http.codecs.clipper import DECODE
+from servd.http.codecs import clipper, clipper_bodies
+from servd.http.codecs.base import RequestError
+from servd.http.codecs.clipper_bodies import DECODE
 from servd.http.codecs.json_faults import EXPLAINED_BYTES, said_of_long
-from servd.http.codecs.refusals import SCHEMA, RequestError
+from servd.http.codecs.refusals import SCHEMA
+from servd.http.wire import error_body
 from servd.query import Miss
 from servd.route import NoSuchVersionError, Route
 from tests import strict_json
@@ -85,7 +87,7 @@ def test_no_body_breaks_it(input_type, body):
     try:
         rows, version = decode(input_type, body)
     except RequestError as error:
-        told = (error.status, error.error, clipper.error_object(error.error, error.cause))
+        told = (error.status, error.error, error_body(error.error, error.cause))
     else:
         assert isinstance(rows, bytes | list)
         assert version is None or version
@@ -419,14 +421,17 @@ def test_what_no_number_is_called_in_a_body_that_is_not_read_again(word, body):
 
 def test_packers_of_few_lengths_are_kept():
     """Those of long rows are made anew: a client may send any number of lengths."""
-    packers = clipper._Packers("d")
+    packers = clipper_bodies._Packers("d")
     assert packers[3](1, 2, 3) == pack("d", [1, 2, 3])
-    assert len(packers[clipper.LARGE_BODY_BYTES](*range(clipper.LARGE_BODY_BYTES))) == 8192
+    assert (
+        len(packers[clipper_bodies.LARGE_BODY_BYTES](*range(clipper_bodies.LARGE_BODY_BYTES)))
+        == 8192
+    )
     assert [*packers] == [3]
 
 
 def test_a_version_that_is_not_there_is_told_in_clippers_words():
     """With the status that its clients know."""
-    refused = clipper.no_such_version(NoSuchVersionError("7", "m"))
+    refused = clipper.CLIPPER.no_such_version(NoSuchVersionError("7", "m"))
     assert (refused.status, refused.error) == (400, "Query processing error")
     assert refused.cause == "Requested version: 7 does not exist for model: m"

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState
 from servd.engine import Engine
-from servd.http.exposition import LATENCY_BUCKETS_S, clipper_metrics, prometheus_metrics
+from servd.http.exposition import LATENCY_BUCKETS_S, json_metrics, prometheus_metrics
 from servd.metrics import bucket_upper
 from tests.serving import rendered
 
@@ -34,7 +34,7 @@ def test_an_engine_that_did_nothing():
     engine = Engine(0)
     engine.context.term()
     assert {"internal:prediction_cache_hit_ratio": {"ratio": "nan"}} in json.loads(
-        rendered(clipper_metrics(engine))
+        rendered(json_metrics(engine))
     )["ratio_counters"]
     assert samples(rendered(prometheus_metrics(engine)))["servd_cache_bytes",] == 0
 

@@ -7,7 +7,7 @@ import pytest
 
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState
 from servd.engine import Engine
-from servd.http.exposition import clipper_metrics, prometheus_metrics
+from servd.http.exposition import json_metrics, prometheus_metrics
 from servd.http.metrics_page import FRESH_S, MAX_RENDERED, SLICE_S, MetricsPage
 
 
@@ -151,7 +151,7 @@ def many_applications(engine, count):
             dispatcher.counters.batch_size.add(value % 100)
 
 
-@pytest.mark.parametrize("render", [clipper_metrics, prometheus_metrics])
+@pytest.mark.parametrize("render", [json_metrics, prometheus_metrics])
 def test_no_slice_is_long(render):
     """With 2,000 applications that all were used, no step of the work takes long."""
     engine = Engine(0)

@@ -43,15 +43,14 @@ class Transport:
 class Collector(RequestReader):
     """Keeps requests and refusals; with `is_slow` each request is answered by `done` only."""
 
-    def __init__(self, limit_bytes=1000, *, is_slow=False, clock=lambda: 0.0):
-        self.learned = []
+    def __init__(self, limit_bytes=1000, *, is_slow=False, clock=lambda: 0.0, wanted=()):
         server = SimpleNamespace(
             tick=5,
             max_body_bytes=limit_bytes,
             known_heads={},
             engine=SimpleNamespace(clock=clock),
             is_draining=False,
-            learn_head=lambda *given: self.learned.append(given),
+            wanted_headers=frozenset(wanted),
         )
         super().__init__(server)
         self.transport = Transport()
@@ -85,9 +84,9 @@ class Collector(RequestReader):
         self.faults.append(error)
         self.is_busy = False
 
-    def predict(self, route, body):
+    def predict(self, endpoint, body):
         """Keep a request whose head was known."""
-        self.known.append((route, body))
+        self.known.append((endpoint, body))
 
 
 REQUEST = post("/a/predict", {"input": [1]}, "Accept: x", "Authorization: y")
@@ -121,18 +120,18 @@ def test_a_head_is_learned_from_one_whole_plain_request_only():
     ):
         reader = Collector()
         reader.data_received(data)
-        assert reader.requests
-        assert not reader.learned
+        assert [request.head for request in reader.requests] == [b""]
     reader = Collector()
     reader.data_received(REQUEST[:30])
     reader.data_received(REQUEST[30:])
-    assert not reader.learned
+    assert reader.requests[0].head == b""
     head = REQUEST[: REQUEST.index(b"{")]
     for pieces in ((REQUEST,), (head + b"{", REQUEST[len(head) + 1 :])):
         reader = Collector()
         for piece in pieces:
             reader.data_received(piece)
-        assert reader.learned == [(head, b"/a/predict", 14)]
+        (request,) = reader.requests
+        assert (request.head, request.length) == (head, 14)
 
 
 @pytest.mark.parametrize(

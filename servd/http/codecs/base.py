@@ -1,0 +1,293 @@
+"""What a wire format is to the query server: requests to rows, outcomes to answers.
+
+Implemented by the other files of this package, used by http/endpoint.py and by whoever answers.
+A format needs a subclass of `Codec` and a place in codecs/__init__.py.
+"""
+
+import struct
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+from servd.datatypes import InputType
+from servd.http.bounds import Bounds
+from servd.http.wire import JSON, Reply, error_reply
+from servd.long_bytes import LongBytes, Piece, pieces_of
+from servd.quantities import counted
+from servd.query import Miss, Why
+
+if TYPE_CHECKING:
+    from servd.route import NoSuchVersionError, Route
+
+PREDICT: Final = "predict"
+"""The verb of a place where inputs are sent."""
+FEEDBACK: Final = "feedback"
+"""The verb of a place where it is sent what an output should have been."""
+
+Part = bytes | list[Piece]
+"""What is said of one input among several, in pieces where its output is long."""
+
+COPIED_BYTES: Final = 1 << 16
+"""An output that is longer is best left as a piece: many of a request's may be, and each is written
+in another turn of the event loop."""
+
+Render = Callable[[tuple[int, bytes]], bytes]
+"""A query's id and its output, a JSON text, to the body of an answer.
+
+Raises TypeError for an output that is `LongBytes`.
+"""
+
+
+class RequestError(Exception):
+    """A request that is refused: with an HTTP status, a title, and a sentence that explains it."""
+
+    def __init__(self, status: int, error: str, cause: str) -> None:
+        super().__init__(cause)
+        self.status = status
+        self.error = error
+        self.cause = cause
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What a codec that `wants_head` sees beside the body.
+
+    `path` is unquoted, `query` what follows its question mark, as it came. `headers` holds those
+    that the codec asks for, by their names in lower case; one that comes twice is joined by commas.
+    """
+
+    path: str = ""
+    query: str = ""
+    headers: dict[str, str] = {}
+
+
+NO_HEAD: Final = Head()
+
+
+class Place(NamedTuple):
+    """What a path stands for: an application, and what is wanted of it, by one of `methods`."""
+
+    application: str
+    verb: str = PREDICT
+    methods: tuple[bytes, ...] = (b"POST",)
+
+
+class Asked(NamedTuple):
+    """What a request asks for, where that is not one input for the current version.
+
+    `rows` is one input or a list of several.
+    """
+
+    rows: bytes | list[bytes]
+    version: str | None = None
+
+
+Decode = Callable[[bytes], bytes | Asked]
+"""A body to the row of its one input, or to what else it asks for. Raises RequestError."""
+
+
+class Rows(Protocol):
+    """Where the rows of a long body go: `write` adds to the present one, `end_row` ends it."""
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Add to the present row."""
+
+    def end_row(self) -> None:
+        """Begin the next row."""
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wanted of a long body."""
+
+    input_type: InputType
+    verb: str
+    head: Head
+    bounds: Bounds
+
+
+class Read(msgspec.Struct, frozen=True):
+    """What a long body asked for: several inputs or one, and for which version."""
+
+    is_batch: bool
+    version: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands around and between the parts of an answer about several inputs."""
+
+    status: int
+    opening: bytes = b""
+    separator: bytes = b""
+    closing: bytes = b""
+
+
+class Gathering(Protocol):
+    """How the outcomes of one request's inputs become one answer; made for each such request.
+
+    The parts may come in any order; they are written in that of the inputs, inside the `frame`.
+    """
+
+    def output(self, query_id: int, output: bytes | LongBytes) -> Part:
+        """Return what is said of an input's output."""
+        ...
+
+    def missed(self, query_id: int, why: Why, row: bytes) -> Part:
+        """Return what is said of an input that has none."""
+        ...
+
+    def frame(self, count: int) -> Frame:
+        """Return what holds that many parts. Called last, also for none."""
+        ...
+
+
+class Codec:
+    """One wire format. Without state; whatever changes from request to request is in the `Head`.
+
+    `spelled` says where it is found, as "package.module:NAME": long bodies are read by a process
+    beside. It `wants_head` where its answers depend on more than the path and the body; `headers`
+    are those that it asks for, in lower case. `begins` are how bodies begin that hold one input
+    for certain: such are refused unread while queries are shed.
+    """
+
+    spelled: str
+    wants_head: bool = False
+    headers: frozenset[str] = frozenset()
+    begins: tuple[bytes, ...] = ()
+
+    # --- requests ---
+
+    def find(self, path: bytes) -> Place | None:
+        """Return what an unquoted path stands for in this format; None if it is none of its own."""
+        raise NotImplementedError
+
+    def decoder(self, input_type: InputType, head: Head) -> Decode:
+        """Return how bodies become rows of a type.
+
+        Raises:
+            RequestError: such requests are not taken.
+        """
+        raise NotImplementedError
+
+    def body_key(self, head: Head) -> Hashable | None:
+        """Return what bodies are known by in the cache; None where the same may mean another row.
+
+        There may be few keys: each has a table for each version.
+        """
+        del head
+        return None if self.wants_head else self.spelled
+
+    def read_long(
+        self, body: memoryview, wanted: Wanted, rows: Rows, on_json: Callable[[], object]
+    ) -> Read:
+        """Write the rows of a long body; `on_json` is called once it is known to be well formed.
+
+        Runs in another process, which ends if it takes several times the body's size of memory.
+
+        Raises:
+            RequestError: it is not what is taken, or exceeds a bound.
+        """
+        asked = self.decoder(wanted.input_type, wanted.head)(bytes(body))
+        on_json()
+        found, version = (asked, None) if isinstance(asked, bytes) else asked
+        is_batch = isinstance(found, list)
+        for count, row in enumerate(found if isinstance(found, list) else [found], 1):
+            if count > wanted.bounds.max_rows:
+                raise self.too_many_rows(wanted.bounds)
+            rows.write(row)
+            rows.end_row()
+        return Read(is_batch, version)
+
+    # --- answers ---
+
+    def kind(self, head: Head) -> bytes:
+        """Return the Content-Type of answers: one of few."""
+        del head
+        return JSON
+
+    def renderer(self, head: Head) -> Render:
+        """Return how an output becomes an answer: for speed, a callable that is written in C."""
+        raise NotImplementedError
+
+    def long_output(self, query_id: int, output: LongBytes, head: Head) -> list[Piece]:
+        """Return the answer for an output that is too long to be copied on the event loop.
+
+        What this class does is for formats that have to: it joins the output first.
+        """
+        return [self.renderer(head)((query_id, b"".join(pieces_of((output,)))))]
+
+    def missed(self, route: "Route", query_id: int, why: Why, row: bytes, head: Head) -> Reply:
+        """Return the answer for an input without an output: the default output, or an error."""
+        raise NotImplementedError
+
+    def gather(self, route: "Route", head: Head) -> Gathering:
+        """Return how the answer about several inputs is put together."""
+        raise NotImplementedError
+
+    def refused(self, error: RequestError) -> Reply:
+        """Return the answer for a request that is refused."""
+        return error_reply(error.status, error.error, error.cause)
+
+    def fault(self, query_id: int) -> Reply:
+        """Return the answer for what nobody foresaw."""
+        return error_reply(500, "Internal error", Miss.FAULT.value, query_id)
+
+    def no_such_version(self, error: "NoSuchVersionError") -> RequestError:
+        """Return how a query is refused that names a version which is not there."""
+        return RequestError(400, "Query processing error", f"{error}")
+
+    def too_many_rows(self, bounds: Bounds) -> RequestError:
+        """Return the refusal of a request of too many inputs."""
+        cause = (
+            f"the request has more than {bounds.max_rows} inputs: "
+            "send several requests, or raise the server's --max-rows"
+        )
+        return RequestError(413, "Bad request", cause)
+
+    def unknown(self, place: Place) -> Reply:
+        """Return the answer where no application has the name."""
+        cause = f"No application with name '{place.application}' exists"
+        return error_reply(404, "Unknown application", cause)
+
+    def answer(self, place: Place, route: "Route", head: Head, body: bytes | None) -> Reply:
+        """Return the answer at a place that is not for predictions.
+
+        Where the body was long, `read_long` has had it, and `body` is None.
+
+        Raises:
+            RequestError: the request is refused.
+        """
+        raise NotImplementedError
+
+
+STATUS: Final = {
+    Miss.NO_MODEL: 503,
+    Miss.TIMED_OUT: 504,
+    Miss.MODEL_FAILED: 500,
+    Miss.BAD_OUTPUT: 500,
+    Miss.OVERLOADED: 503,
+    Miss.WRONG_SIZE: 400,
+    Miss.FAULT: 500,
+}
+"""The HTTP status of an input that has neither an output nor a default output."""
+
+
+def cause_of(route: "Route", why: Why, row: bytes) -> str:
+    """Return the sentence that explains why an input has no output."""
+    dispatcher = route.dispatcher
+    size = route.input_type.item_bytes
+    if why is Miss.WRONG_SIZE and dispatcher is not None and dispatcher.row_bytes and size:
+        wanted, found = dispatcher.row_bytes // size, len(row) // size
+        return f"Model {dispatcher.id} takes {counted(wanted, 'number')}, the input has {found}"
+    return why.value
+
+
+def packed(values: Iterable[Any], letter: str) -> bytes:
+    """Return numbers as a row: little-endian, `letter` as the struct module has it.
+
+    Raises:
+        struct.error, OverflowError: one has no place in its type.
+    """
+    numbers = tuple(values)
+    return struct.pack(f"<{len(numbers)}{letter}", *numbers)
