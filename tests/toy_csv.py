@@ -1,6 +1,6 @@
-"""A wire format that servd does not have: CSV in and out, one input a line. See test_toy_codec.py."""
+"""A wire format that servd does not have: CSV in and out, one input a line."""
 
-# ruff: noqa: ARG002, D102, D107  # the seam's docstrings say what each is; a toy needs not all of it
+# ruff: noqa: ARG002, D102  # the seam's docstrings say what each is; a toy needs not all of it
 
 import json
 

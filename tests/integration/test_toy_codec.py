@@ -1,4 +1,4 @@
-"""What a newcomer adds: a wire format of under 60 lines through the seams alone (tests/toy_csv.py)."""
+"""A wire format of under 60 lines that a newcomer adds through the seams (tests/toy_csv.py)."""
 
 import ast
 from pathlib import Path
