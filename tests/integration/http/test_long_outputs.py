@@ -16,9 +16,15 @@ import zmq
 
 from model_runtime.framing import prefix_of_sizes
 from servd.carriers import StreamCarrier
+from servd.datatypes import Application, InputType
 from servd.http.answers import BatchAnswer
+from servd.http.codecs.base import NO_HEAD
+from servd.http.codecs.clipper import CLIPPER
+from servd.http.endpoint import Endpoint
+from servd.http.wire import Heads, Reply
 from servd.long_bytes import TURN_BYTES, LongFrame, Mapping, view_of
 from servd.query import AnswersInTurns, Batch, Lane, Query, answer_all
+from servd.route import Route
 from tests.serving import run, serving, until
 
 PIECE_BYTES = 1 << 22
@@ -61,7 +67,7 @@ async def answering(pieces):
             await until(lambda: served.server.connections)
             (connection,) = served.server.connections
             connection.is_busy = True
-            yield connection, client, lambda: connection.respond_long(200, pieces)
+            yield connection, client, lambda: connection.respond(Reply(200, pieces))
 
 
 class Eager:
@@ -283,14 +289,20 @@ def test_many_that_wait_for_one_output_get_it_in_turns():
 def test_the_outputs_of_a_batch_are_not_copied_where_they_are_long():
     """The answer to an input_batch has them as they are, however often one is in it."""
     told = []
-    connection = SimpleNamespace(respond_long=lambda *given: told.append(given))
-    sink = BatchAnswer(connection, None, 7, COUNT)
+    connection = SimpleNamespace(respond=told.append)
+    endpoint = Endpoint(
+        Route(Application(name="app", input_type=InputType.DOUBLES, slo_us=1), None),
+        CLIPPER,
+        NO_HEAD,
+        Heads(),
+    )
+    sink = BatchAnswer(connection, endpoint, 7, COUNT)
     for query in queries_of(sink):
         sink.on_output(query, OUTPUT if query.index else b"1")
-    ((status, pieces),) = told
-    assert status == 200
-    assert sum(piece is OUTPUT for piece in pieces) == COUNT - 1
-    answers = json.loads(b"".join(pieces))["batch_predictions"]
+    (reply,) = told
+    assert reply.status == 200
+    assert sum(piece is OUTPUT for piece in reply.body) == COUNT - 1
+    answers = json.loads(b"".join(reply.body))["batch_predictions"]
     assert [each["query_id"] for each in answers] == list(range(7, 7 + COUNT))
 
 
