@@ -131,10 +131,10 @@ def test_nobody_is_given_another_form_from_the_cache():
                 dispatcher = served.engine.by_name["app"].dispatcher
                 assert dispatcher.counters.cache_hits == 2
                 # By its body an answer is known to Clipper's codec, which reads JSON.
-                dispatcher.remember(b"body", WantsRaw(row))
-                assert dispatcher.cache.bodies.get(b"body") is None
-                dispatcher.remember(b"body", row)
-                assert dispatcher.cache.bodies.get(b"body") == b"1.0"
+                dispatcher.remember("form", b"body", WantsRaw(row))
+                assert dispatcher.cache.known_by("form").get(b"body") is None
+                dispatcher.remember("form", b"body", row)
+                assert dispatcher.cache.known_by("form").get(b"body") == b"1.0"
 
     run(main())
 
@@ -333,7 +333,7 @@ def test_a_long_row_asks_as_well():
                 half = doubles(*[1.0] * (LONG_BYTES // 8))
                 (output,) = await ask(served, WantsRaw(LongBytes([half, half])))
                 assert numbers_of(output) == (2.0,) * (LONG_BYTES // 4)
-                assert served.engine.by_name["app"].dispatcher.cache.rows.is_empty
+                assert not served.engine.by_name["app"].dispatcher.cache.rows.young
         assert replica.batches == [[half + half]]
 
     run(main())
