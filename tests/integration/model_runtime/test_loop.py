@@ -154,6 +154,7 @@ def test_who_waits_for_idle_moments_hears_of_each():
     """Once when the model has loaded, then whenever nothing has come for a moment."""
     with running("good") as replica, frontend(replica) as (_dealer, wait_for):
         wait_for(protocol.STATE, protocol.READY)
+        assert replica.idles  # before it was said to be ready
         deadline_s = time.monotonic() + TIMEOUT_S
         while len(replica.idles) < 4:
             assert time.monotonic() < deadline_s
