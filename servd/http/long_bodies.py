@@ -95,7 +95,11 @@ class LongBody:
     def close(self) -> None:
         """Let go of the file: it was read, or will not be."""
         if self.descriptor >= 0:
-            os.close(self.descriptor)
+            # The last one to close it gives its memory back.
+            if self.size > _UNMAPPED_BESIDE_BYTES:
+                do_beside(os.close, self.descriptor)
+            else:
+                os.close(self.descriptor)
             self.descriptor = -1
             self._held.give_back(self.size)
 

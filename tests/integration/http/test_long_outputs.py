@@ -1,4 +1,4 @@
-"""Long outputs on their way to a client: what one turn of the loop does of them."""
+"""Long outputs and inputs on their way: what one turn of the loop does of them."""
 
 import asyncio
 import json
@@ -21,6 +21,7 @@ from servd.http.answers import BatchAnswer
 from servd.http.codecs.base import NO_HEAD
 from servd.http.codecs.clipper import CLIPPER
 from servd.http.endpoint import Endpoint
+from servd.http.long_bodies import BytesHeld, LongBody
 from servd.http.wire import Heads, Reply
 from servd.long_bytes import TURN_BYTES, LongFrame, Mapping, view_of
 from servd.query import AnswersInTurns, Batch, Lane, Query, answer_all
@@ -328,5 +329,22 @@ def test_a_frame_of_zeromq_is_given_back_by_a_thread():
                     assert let_go_s < 0.002
                     if size == SIZE:
                         await until(lambda before=before: before - resident() > SIZE * 0.8)
+
+    run(main())
+
+
+def test_a_long_body_is_given_back_by_a_thread():
+    """It lies in one file, and whoever closes that last gives all of its memory back."""
+
+    async def main():
+        held = BytesHeld(SIZE)
+        body = LongBody(held)
+        body.write(bytes(SIZE))
+        file = Path(f"/proc/self/fd/{body.descriptor}")
+        began_s = time.thread_time()
+        body.close()
+        assert time.thread_time() - began_s < 0.002
+        assert not held.held
+        await until(lambda: not file.exists())
 
     run(main())
