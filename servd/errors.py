@@ -237,6 +237,16 @@ class EngineError(ServdError):
     code = "no_engine"
     status = 503
 
+    @classmethod
+    def unanswered(cls, where: str, reason: str) -> "EngineError":
+        """Return the error of an engine that does not answer at an address."""
+        return cls(
+            f"no container engine answers at {where}: {reason}",
+            hint="install one (on Debian: apt-get install docker.io) and start it, or say where "
+            "it is with DOCKER_HOST, which a daemon reads when it starts: servd stop, then servd "
+            "start; without containers: servd deploy … --runtime process",
+        )
+
 
 class ImageError(ServdError):
     """An image could not be built, tried or pushed; the message says which and why."""

@@ -5,7 +5,6 @@ import socket
 from typing import TYPE_CHECKING
 
 from servd.errors import EngineError
-from servd.imaging.failures import no_engine
 
 if TYPE_CHECKING:
     import docker
@@ -36,7 +35,7 @@ def connect() -> "docker.DockerClient":
         # Making a client asks the engine for its version, so it is known to answer.
         return docker.from_env(timeout=TIMEOUT_S)
     except (DockerException, RequestException, OSError) as error:
-        raise no_engine(where, _innermost(error)) from error
+        raise EngineError.unanswered(where, _innermost(error)) from error
 
 
 def _knock(where: str) -> None:

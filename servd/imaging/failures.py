@@ -4,13 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from servd.errors import EngineError, ImageError
+from servd.errors import ImageError
 from servd.imaging.naming import registry_of
 
-NO_ENGINE_HINT: Final = (
-    "install one (on Debian: apt-get install docker.io) and start it, or say where it is with "
-    "DOCKER_HOST; without containers: servd deploy … --runtime process"
-)
 _SHOWN_LINES: Final = 30
 _DISK_FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _WRONG_MACHINE: Final = re.compile(
@@ -76,11 +72,6 @@ _HINTS: Final = (
     (_UNREACHABLE, _NETWORK_HINT),
 )
 """The first pattern that is found in what was said tells what to do."""
-
-
-def no_engine(where: str, reason: str) -> EngineError:
-    """Return the error of an engine that does not answer at an address."""
-    return EngineError(f"no container engine answers at {where}: {reason}", hint=NO_ENGINE_HINT)
 
 
 def build_failure(

@@ -27,11 +27,6 @@ from servd.launchers.container_options import (
     limits,
 )
 
-NO_ENGINE_HINT: Final = (
-    "install one (on Debian: apt-get install docker.io) and start it, or say where it is with "
-    "DOCKER_HOST, which the daemon reads when it starts: servd stop, then servd start; "
-    "without containers: servd deploy … --runtime process"
-)
 _NO_PROGRAM: Final = ("executable file not found", "exec:", "No command specified")
 _TIMEOUT_S: Final = 60
 _ICC: Final = {"com.docker.network.bridge.enable_icc": "false"}
@@ -240,9 +235,7 @@ def connect(closing: threading.Event) -> Engine:
         client = docker.from_env(timeout=_TIMEOUT_S)
         client.ping()
     except (DockerException, RequestException) as error:
-        raise EngineError(
-            f"no container engine answers at {where}: {_innermost(error)}", hint=NO_ENGINE_HINT
-        ) from error
+        raise EngineError.unanswered(where, _innermost(error)) from error
     return Engine(client, closing)
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
+from servd.errors import EngineError
 from servd.imaging.failures import (
     build_failure,
     is_worth_retrying,
     load_failure,
-    no_engine,
     push_failure,
     trial_failure,
 )
@@ -101,7 +101,7 @@ def test_the_registry_of_a_short_name_is_docker_hub(reference, registry):
 
 def test_without_an_engine_the_way_without_containers_is_named():
     """The hint says how to get one and that processes do without."""
-    found = no_engine("unix:///x", "No such file or directory")
+    found = EngineError.unanswered("unix:///x", "No such file or directory")
     assert "unix:///x" in found.message
     assert "--runtime process" in found.hint
     assert "docker.io" in found.hint
