@@ -1,8 +1,8 @@
 """What a replica says that it is, held against what it has to be.
 
-Asked by whoever connects to one: replica.py, link.py and remote.py. Names and numbers of versions
-begin again (after `servd rm`, with a new data directory), and addresses are given to others, so
-neither tells which model answers; the digest of the files that it loaded does.
+Asked by whoever connects to one: replica.py, follower.py and remote.py. Names and numbers of
+versions begin again (after `servd rm`, with a new data directory), and addresses are given to
+others, so neither tells which model answers; the digest of the files that it loaded does.
 """
 
 from typing import Any

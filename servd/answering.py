@@ -10,13 +10,12 @@ from typing import Protocol
 
 from servd.clock import monotonic
 from servd.config import Config
-from servd.curve import keys_for
 from servd.deploy import QueryEngine, at_once
 from servd.engine import Engine
 from servd.figures import Figures
 from servd.http.server import QueryServer
-from servd.rpc import ReplicaConnection
-from servd.surroundings import Connect, Owner
+from servd.rpc import connector
+from servd.surroundings import Connect
 
 
 class Door(Protocol):
@@ -65,15 +64,10 @@ async def begin_answering(config: Config, stack: AsyncExitStack) -> Answering:
             open_door=lambda: FrontendProcesses(frontends, config),
         )
     engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
-
-    def connect(address: str, owner: Owner) -> ReplicaConnection:
-        keys = keys_for(address, config.curve_dir)
-        return ReplicaConnection(address, owner, engine.context, monotonic, curve=keys)
-
     return Answering(
         engine=engine,
         figures=engine,
-        connect=connect,
+        connect=connector(engine.context, monotonic, config.curve_dir),
         settled=at_once,
         open_door=lambda: QueryServer(engine, config, is_ready=False),
     )

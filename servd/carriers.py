@@ -11,6 +11,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Protocol
 
@@ -87,17 +88,18 @@ class Carrier(Protocol):
         ...
 
 
-def carrier(
-    address: str,
-    context: "zmq.Context[zmq.Socket[bytes]]",
-    on_frames: OnFrames,
-    curve: CurveKeys | None,
-    on_reconnected: Callable[[], None],
-) -> Carrier:
-    """Return the carrier of an address; keys are for ZeroMQ's, which does not tell of ends."""
+Carry = Callable[[OnFrames, Callable[[], None]], Carrier]
+"""Makes the carrier of a connection: given who takes messages, and who is told when the replica has
+hung up and was connected to again, which ZeroMQ does not tell."""
+
+
+def carry(
+    address: str, context: "zmq.Context[zmq.Socket[bytes]]", curve: CurveKeys | None = None
+) -> Carry:
+    """Return what carries messages to an address on this machine; keys are for ZeroMQ's."""
     if address.startswith(STREAM_SCHEME):
-        return StreamCarrier(address.removeprefix(STREAM_SCHEME), on_frames, on_reconnected)
-    return ZmqCarrier(address, context, on_frames, curve)
+        return partial(StreamCarrier, address.removeprefix(STREAM_SCHEME))
+    return lambda on_frames, _on_reconnected: ZmqCarrier(address, context, on_frames, curve)
 
 
 class StreamCarrier:

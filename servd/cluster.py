@@ -165,7 +165,7 @@ class Cluster:
 
         Each was shown to the follower as retired before, so that it drops what it has of them.
         """
-        linked = {link.dispatcher.id for link in self._links.values()}
+        linked = {link.routes.id for link in self._links.values()}
         for version_id in [*self._retired]:
             is_done = version_id not in linked and not self.engine.dispatchers[version_id].queued
             if is_done or version_id in self._state.versions:
@@ -175,8 +175,8 @@ class Cluster:
         """Return the replicas to be connected to, and those that have left and are drained."""
         found = addresses(self._followed(), self._endpoints, self.discovery.found)
         for address, link in self._links.items():
-            if found.get(address) != link.dispatcher.id:
-                self._leaving.setdefault(address, link.dispatcher.id)
+            if found.get(address) != link.routes.id:
+                self._leaving.setdefault(address, link.routes.id)
         # An address that comes back while it drains waits until that is over.
         owners = found | self._leaving
         return [

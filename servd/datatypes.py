@@ -30,11 +30,6 @@ class InputType(enum.StrEnum):
     ANY = "any"
 
     @property
-    def code(self) -> int:
-        """The number that stands for this type in the replica protocol (docs/protocol.md)."""
-        return _CODES[self]
-
-    @property
     def item_bytes(self) -> int:
         """Bytes of one number of a numeric type; 0 for the others."""
         return _ITEM_BYTES.get(self, 0)
@@ -52,14 +47,6 @@ class InputType(enum.StrEnum):
         return found
 
 
-_CODES = {
-    InputType.BYTES: 0,
-    InputType.INTEGERS: 1,
-    InputType.FLOATS: 2,
-    InputType.DOUBLES: 3,
-    InputType.STRINGS: 4,
-    InputType.ANY: 5,
-}
 _ITEM_BYTES = {InputType.INTEGERS: 4, InputType.FLOATS: 4, InputType.DOUBLES: 8}
 _ALIASES = {
     alias: input_type

@@ -9,6 +9,7 @@ deployed with a batch wait.
 from collections import defaultdict, deque
 from collections.abc import Hashable
 
+from model_runtime.protocol import INPUT_TYPE_CODES
 from servd import faults
 from servd.batching import new_controller
 from servd.cache import Table, VersionCache
@@ -66,7 +67,7 @@ class Dispatcher:
         self.admit_limit = UNLIMITED
         self.row_bytes: int | None = None
         self._clock = clock
-        self._type_code = version.input_type.code
+        self._type_code = INPUT_TYPE_CODES[version.input_type]
         self._slo_s = DEFAULT_SLO_S
         self._delay = BatchDelay(version.batch_wait_us / 1e6, self._dispatch)
         self._queues: defaultdict[Lane, deque[Query]] = defaultdict(deque)
@@ -98,7 +99,7 @@ class Dispatcher:
         (self._misfits.add if is_misfit else self._misfits.discard)(link)
 
     def mark_loading(self, who: object, *, is_loading: bool) -> None:
-        """Note that a replica is being brought up, or no more (`servd.surroundings.Routes`)."""
+        """Note that a replica is being brought up, or no more. Called by replica.py."""
         (self._loading.add if is_loading else self._loading.discard)(who)
         self.absence = Loading(str(self.id)) if self._loading else Miss.NO_MODEL
 

@@ -5,14 +5,49 @@ noticed here, its end and its draining are told by the snapshots.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
+from model_runtime import protocol
+from servd.announced import other_files
 from servd.counts import Count, Meter
-from servd.datatypes import GONE, VersionId
+from servd.datatypes import GONE, OTHER, VersionId
+from servd.dispatcher import Dispatcher
 from servd.engine import Engine
 from servd.feed import Gauges, ReplicaSeat, Report, Snapshot, unpack_state
-from servd.link import OpenLink, open_link
+from servd.link import Link
 from servd.metrics import Counters
+from servd.rpc import ReplicaConnection, connector
 from servd.totals import Totals
+
+
+class SeatLink(Link[Dispatcher, ReplicaConnection]):
+    """A link to a replica of this machine, of which the daemon has heard that it is ready."""
+
+    def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
+        """Take what the replica says of itself: it may be told to end by somebody else.
+
+        At an address on a container's network, another may have come in its place.
+        """
+        if state == protocol.DRAINING:
+            self.drain()
+        elif state == protocol.READY and not self.is_draining:
+            fault = other_files(self.routes.version, info)
+            if fault:
+                self.complain(fault)
+                self.is_draining = True
+                self.detach(OTHER)
+
+
+def open_link(engine: Engine, seat: ReplicaSeat, curve_dir: Path | None = None) -> SeatLink:
+    """Return a link over which queries go at once; `curve_dir` is for replicas on tcp."""
+    link = SeatLink(engine.dispatcher(seat.version_id), seat.address)
+    connection = connector(engine.context, engine.clock, curve_dir)(seat.address, link)
+    connection.spoken = seat.spoken
+    link.open(connection)
+    connection.row_items = seat.row_items
+    link.attach()
+    return link
 
 
 class Follower:
@@ -25,13 +60,13 @@ class Follower:
         self,
         engine: Engine,
         number: int,
-        open_link: Callable[[Engine, ReplicaSeat], OpenLink] = open_link,
+        open_link: Callable[[Engine, ReplicaSeat], Link[Dispatcher, ReplicaConnection]] = open_link,
     ) -> None:
         self.engine = engine
         self.totals = Totals(engine.clock)
         self._number = number
         self._open_link = open_link
-        self._links: dict[str, OpenLink] = {}
+        self._links: dict[str, Link[Dispatcher, ReplicaConnection]] = {}
         self._known: set[VersionId] = set()
         self._undrained: set[str] = set()
         self._meters: dict[str, dict[str, Meter]] = {"a": {}, "v": {}, "r": {}}
@@ -118,7 +153,7 @@ class Follower:
         link = self._links.get(seat.address)
         dispatcher = self.engine.dispatchers.get(seat.version_id)
         if link is not None and (
-            link.dispatcher is not dispatcher or (link.is_draining and not seat.is_draining)
+            link.routes is not dispatcher or (link.is_draining and not seat.is_draining)
         ):
             self._links.pop(seat.address).close()
         if seat.address not in self._links and not seat.is_draining:

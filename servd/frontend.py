@@ -22,9 +22,8 @@ from servd import feed, lifecycle, log
 from servd.clock import monotonic
 from servd.config import Config
 from servd.engine import Engine
-from servd.follower import Follower
+from servd.follower import Follower, open_link
 from servd.http.server import QueryServer
-from servd.link import open_link
 
 HEARTBEAT_S = 0.5
 DRAIN_CHECK_S = 0.01

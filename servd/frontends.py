@@ -16,13 +16,11 @@ from servd import feed, peers
 from servd.clock import Clock
 from servd.config import Config
 from servd.counts import add
-from servd.curve import keys_for
 from servd.datatypes import GONE, End, ModelVersion, RegistryState, VersionId
 from servd.kept_socket import KeptSocket
 from servd.log import log
 from servd.patience import patiently
-from servd.rpc import ReplicaConnection
-from servd.surroundings import Owner
+from servd.rpc import ReplicaOwner, connector
 from servd.totals import Totals
 from servd.watched import Watched
 
@@ -50,7 +48,7 @@ class Peer:
 
 
 class Rotation:
-    """The replicas of one version that frontends may use (`servd.surroundings.Routes`)."""
+    """The replicas of one version that frontends may use (`servd.surroundings.LoadingRoutes`)."""
 
     def __init__(self, version: ModelVersion, frontends: "Frontends") -> None:
         self.version = version
@@ -179,10 +177,10 @@ class Frontends:
         if self._rotations.pop(version_id, None) is not None:
             self.publish()
 
-    def connect(self, address: str, owner: Owner) -> Watched:
+    def connect(self, address: str, owner: ReplicaOwner) -> Watched:
         """Return the daemon's own connection to a replica, for its state and heartbeats."""
-        keys = keys_for(address, self._config.curve_dir)
-        return Watched(ReplicaConnection(address, owner, self._context, self._clock, curve=keys))
+        connect = connector(self._context, self._clock, self._config.curve_dir)
+        return Watched(connect(address, owner))
 
     async def settled(self) -> None:
         """Return when every frontend has applied all changes, or was found hanging."""

@@ -1,46 +1,49 @@
-"""One replica as a front-end process sees it. Made and driven by follower.py."""
+"""The link to one replica: a connection, and whether its version's routes give it queries.
 
-from pathlib import Path
-from typing import Any, Protocol
+Used by the daemon's replicas (replica.py), by front ends on the same machine (follower.py) and on a
+cluster (remote.py). They say what a replica's words mean; what its silence means, and that it comes
+into rotation and leaves it once, is said here.
+"""
 
-from servd.announced import other_files
-from servd.curve import keys_for
-from servd.datatypes import GONE, OTHER, SILENT, End
-from servd.dispatcher import Dispatcher
-from servd.engine import Engine
-from servd.feed import ReplicaSeat
+from collections.abc import Collection
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from servd.datatypes import GONE, SILENT, End
 from servd.log import log
-from servd.rpc import ReplicaConnection
+from servd.metrics import Counters
 
-SILENT_S = 1.4
-"""With one heartbeat (0.5 s) it adds up to the 2 s within which silence takes it out."""
+SILENT_S: Final = 1.4
+"""With one heartbeat (0.5 s at most) it stays below the 2 s within which silence takes it out."""
 
 
-class OpenLink(Protocol):
-    """What a follower needs of a link: `Link` here, `servd.remote.RemoteLink` on a cluster."""
-
-    dispatcher: Dispatcher
+class Connection(Protocol):
+    """What a link uses of `servd.rpc.ReplicaConnection`."""
 
     @property
-    def is_draining(self) -> bool:
-        """Whether it was told to drain."""
+    def last_heard_s(self) -> float:
+        """When the replica last said anything, by the clock."""
         ...
 
     @property
-    def connection(self) -> ReplicaConnection:
-        """The present connection."""
+    def in_flight(self) -> Collection[object]:
+        """What names the batches it has not answered, the oldest first."""
         ...
 
-    def drain(self) -> None:
-        """Send nothing new."""
+    @property
+    def counters(self) -> Counters:
+        """What it has done since it was launched."""
         ...
 
-    def close(self, end: End = GONE) -> None:
-        """Give what is in flight to other replicas and disconnect."""
+    def open(self) -> None:
+        """Connect and say HELLO."""
         ...
 
-    def tick(self, now_s: float) -> None:
-        """Send a heartbeat and act on silence."""
+    def close(self) -> None:
+        """Close the socket."""
+        ...
+
+    def heartbeat(self) -> None:
+        """Send a HEARTBEAT."""
         ...
 
     def excuse(self, missed_s: float) -> None:
@@ -48,87 +51,109 @@ class OpenLink(Protocol):
         ...
 
 
-class Link:
-    """A connection, and whether the version's dispatcher gives it queries.
+class Routes(Protocol):
+    """What a link uses of `servd.dispatcher.Dispatcher`."""
 
-    The connection's owner (`servd.rpc.ReplicaOwner`). `is_draining` is for ever: a replica that is
-    told to end does not come back at its address.
+    def attach(self, connection: Any) -> None:
+        """Give it queries."""
+        ...
+
+    def detach(self, connection: Any, end: End) -> None:
+        """Give it none; those in flight move to others, and are told how it ended."""
+        ...
+
+    def drain(self, connection: Any) -> None:
+        """Give it none; those in flight stay."""
+        ...
+
+
+_Routes = TypeVar("_Routes", bound=Routes)
+_Connection = TypeVar("_Connection", bound=Connection)
+
+
+class Link(Generic[_Routes, _Connection]):
+    """A connection, once opened, and whether `routes` give it queries.
+
+    `name` is what logs call the replica. `is_draining` is for ever: a replica that is told to end
+    does not come back on this link.
     """
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
-        self.dispatcher = dispatcher
+    def __init__(self, routes: _Routes, name: str, silent_s: float = SILENT_S) -> None:
+        self.routes = routes
+        self.name = name
+        self.is_attached = False
         self.is_draining = False
-        self._connection: ReplicaConnection | None = None
-        self._is_attached = False
+        self._silent_s = silent_s
+        self._connection: _Connection | None = None
+        self._complaint = ""
 
     @property
-    def connection(self) -> ReplicaConnection:
-        """The connection, once opened."""
+    def connection(self) -> _Connection:
+        """The connection that was opened last."""
         assert self._connection is not None  # noqa: S101  # `open` comes first
         return self._connection
 
-    def open(self, connection: ReplicaConnection, row_items: int | None) -> None:
-        """Connect, and send queries at once: the daemon has heard that it is ready."""
+    def open(self, connection: _Connection) -> None:
+        """Connect; nothing is sent before `attach`."""
         self._connection = connection
         connection.open()
-        connection.row_items = row_items
-        self._attach()
+
+    def attach(self) -> None:
+        """Give it queries, if it has none yet."""
+        if not self.is_attached:
+            self.is_attached, self._complaint = True, ""
+            self.routes.attach(self.connection)
+
+    def detach(self, end: End) -> None:
+        """Give what is in flight to other replicas, which are told how this one ended."""
+        if self.is_attached:
+            self.is_attached = False
+            self.routes.detach(self.connection, end)
+
+    def pause(self) -> None:
+        """Send nothing new; what is in flight is answered."""
+        if self.is_attached:
+            self.routes.drain(self.connection)
 
     def drain(self) -> None:
-        """Send nothing new; what is in flight is answered."""
-        if not self.is_draining:
-            self.is_draining = True
-            self.dispatcher.drain(self.connection)
+        """Send nothing new from now on: it ends."""
+        self.is_draining = True
+        self.pause()
 
     def close(self, end: End = GONE) -> None:
-        """Give what is in flight to other replicas and disconnect: it has gone."""
-        self._detach(end)
+        """Give what is in flight to other replicas and disconnect."""
+        self.detach(end)
         self.connection.close()
-
-    def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
-        """Take what the replica says of itself: it may be told to end by somebody else.
-
-        At an address on a container's network, another may have come in its place.
-        """
-        if state == "draining":
-            self.drain()
-        elif state == "ready" and not self.is_draining:
-            fault = other_files(self.dispatcher.version, info)
-            if fault:
-                log.error("%s %s: it gets no queries", self.connection.address, fault)
-                self.is_draining = True
-                self._detach(OTHER)
 
     def excuse(self, missed_s: float) -> None:
         """Do not count a time in which this process did not listen as silence."""
         self.connection.excuse(missed_s)
 
+    def silence_s(self, now_s: float) -> float:
+        """Return for how long it has said nothing."""
+        return now_s - self.connection.last_heard_s
+
+    def is_silent(self, now_s: float) -> bool:
+        """Return whether it has said nothing for too long."""
+        return self.silence_s(now_s) > self._silent_s
+
+    def leave(self, now_s: float) -> None:
+        """Take it out of rotation for its silence."""
+        if self.is_attached:
+            silent_s = self.silence_s(now_s)
+            log.warning("%s is silent for %.1f s: out of rotation", self.name, silent_s)
+            self.detach(SILENT)
+
     def tick(self, now_s: float) -> None:
-        """Send a heartbeat and act on silence, without waiting for the daemon to notice it."""
-        connection = self.connection
-        connection.heartbeat()
-        is_silent = now_s - connection.last_heard_s > SILENT_S
-        if is_silent and self._is_attached:
-            log.warning("%s is silent: out of rotation", connection.address)
-            self._detach(SILENT)
-        elif not is_silent and not self._is_attached and not self.is_draining:
-            self._attach()
+        """Send a heartbeat; take a silent one out of rotation, and back once it is heard."""
+        self.connection.heartbeat()
+        if self.is_silent(now_s):
+            self.leave(now_s)
+        elif not self.is_draining:
+            self.attach()
 
-    def _attach(self) -> None:
-        self._is_attached = True
-        self.dispatcher.attach(self.connection)
-
-    def _detach(self, end: End) -> None:
-        if self._is_attached:
-            self._is_attached = False
-            self.dispatcher.detach(self.connection, end)
-
-
-def open_link(engine: Engine, seat: ReplicaSeat, curve_dir: Path | None = None) -> Link:
-    """Return an open link to a replica of this machine; `curve_dir` is for those on tcp."""
-    link = Link(engine.dispatcher(seat.version_id))
-    keys = keys_for(seat.address, curve_dir) if curve_dir else None
-    connection = ReplicaConnection(seat.address, link, engine.context, engine.clock, curve=keys)
-    connection.spoken = seat.spoken
-    link.open(connection, seat.row_items)
-    return link
+    def complain(self, what: str) -> None:
+        """Log why it is not in rotation; not again while that stays the same."""
+        if what != self._complaint:
+            self._complaint = what
+            log.error("%s %s: it gets no queries", self.name, what)

@@ -5,6 +5,7 @@ import re
 from contextlib import suppress
 from typing import Any, Final
 
+from model_runtime import protocol
 from model_runtime.contract import REPLICA_PORT
 from servd.clock import Clock
 from servd.errors import LACKED, LoadFailedError, ServdError
@@ -35,14 +36,14 @@ class LoadAttempt:
         self._spec = spec
         self._contact_s = min(contact_s, load_s)
         self._clock = clock
-        self._limits_s = {"loading": load_s, "testing": test_s}
+        self._limits_s = {protocol.LOADING: load_s, protocol.TESTING: test_s}
         self._reported = asyncio.Event()
         self.failure: LoadFailedError | None = None
         self.begin()
 
     def begin(self) -> None:
         """Start over. Called before each launch."""
-        self._phase = "loading"
+        self._phase = protocol.LOADING
         self._begun_s = self._phase_since_s = self._clock()
         self._log_start = self._log_size()
         self.failure = None
@@ -66,7 +67,7 @@ class LoadAttempt:
     def on_state(self, state: str, info: dict[str, Any]) -> None:
         """Take a STATE that is not ready: loading, testing or failed."""
         self._is_heard = True
-        if state == "failed":
+        if state == protocol.FAILED:
             self._on_failed(info.get("error") or {})
         elif state != self._phase and state in self._limits_s:
             self._phase = state
@@ -93,7 +94,7 @@ class LoadAttempt:
         limit_s = self._limits_s[self._phase]
         if waited_s <= limit_s:
             return False
-        if self._phase == "loading":
+        if self._phase == protocol.LOADING:
             text = f"loading took longer than {limit_s:g} s"
             hint = "raise SERVD_LOAD_TIMEOUT if the model needs longer"
         else:
@@ -153,7 +154,7 @@ class LoadAttempt:
         """
         # A test call that ends the process at once leaves no time to tell that it had begun.
         doing = "loading or answering the test call"
-        if self._phase == "testing":
+        if self._phase == protocol.TESTING:
             doing = "answering the test call"
         return LoadFailedError(
             f"{self._spec.version.id} {reason or describe_exit(code)} while {doing}",

@@ -17,12 +17,14 @@ from model_runtime import protocol
 from model_runtime.carriers import TLS_SCHEME
 from model_runtime.tls import Identity
 from servd.announced import misfit
-from servd.carriers import OnFrames, ZmqCarrier
+from servd.carriers import Carrier, Carry, OnFrames, ZmqCarrier
+from servd.clock import Clock
 from servd.curve import CurveKeys
 from servd.datatypes import OTHER, SILENT, End
 from servd.dispatcher import Dispatcher
 from servd.engine import Engine
 from servd.feed import ReplicaSeat
+from servd.link import Link
 from servd.rpc import ReplicaConnection
 from servd.tls_carrier import TlsCarrier
 
@@ -30,9 +32,6 @@ logger = logging.getLogger(__name__)
 
 TICK_S: Final = 0.25
 """Heartbeats, and looks at who is silent, are so far apart."""
-
-SILENT_S: Final = 1.4
-"""With one tick it stays well below the 2 s within which silence takes a replica out."""
 
 QUIET_S: Final = 1.0
 """When one replica has been found silent, those that said nothing for so long share its fate: a
@@ -56,15 +55,15 @@ _EVENTS: Final = (
 
 
 class MonitoredCarrier(ZmqCarrier):
-    """A carrier that tells a link when its TCP connection has ended, or was refused."""
+    """A carrier that tells when its TCP connection has ended, or was refused."""
 
     def __init__(
         self,
         address: str,
-        link: "RemoteLink",
         engine: Engine,
         on_frames: OnFrames,
         curve: CurveKeys | None,
+        link: "RemoteLink",
     ) -> None:
         super().__init__(address, engine.context, on_frames, curve)
         self._link = link
@@ -100,21 +99,10 @@ class MonitoredCarrier(ZmqCarrier):
 
 
 class RemoteConnection(ReplicaConnection):
-    """A connection whose link hears of its end, and of a replica that speaks another version."""
+    """A connection whose link hears of a replica that speaks another version of the protocol."""
 
-    def __init__(self, address: str, link: "RemoteLink", engine: Engine, keys: Keys) -> None:
-        super().__init__(address, link, engine.context, engine.clock, curve=keys.curve)
-        if address.startswith(TLS_SCHEME):
-            self._carrier = TlsCarrier(
-                address,
-                keys.tls,
-                self._on_frames,
-                on_end=link.on_end,
-                on_refused=link.on_refused,
-                on_reconnected=self._on_reconnected,
-            )
-        else:
-            self._carrier = MonitoredCarrier(address, link, engine, self._on_frames, keys.curve)
+    def __init__(self, address: str, link: "RemoteLink", carry: Carry, clock: Clock) -> None:
+        super().__init__(address, link, carry, clock)
         self._link = link
 
     def _on_state(self, header: list[Any]) -> None:
@@ -128,40 +116,33 @@ class RemoteConnection(ReplicaConnection):
             super()._on_state(header)
 
 
-class RemoteLink:
-    """A connection, made anew when it is lost, and whether the dispatcher gives it queries.
+class RemoteLink(Link[Dispatcher, ReplicaConnection]):
+    """A link whose connection is made anew when it is lost.
 
-    The connection's owner (`servd.rpc.ReplicaOwner`). It is in rotation from when the replica says
-    that it is ready until it says otherwise, falls silent or hangs up. `is_draining` is for ever.
+    It is in rotation from when the replica says that it is ready until it says otherwise, falls
+    silent or hangs up.
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, connect: Callable[["RemoteLink"], RemoteConnection]
+        self,
+        dispatcher: Dispatcher,
+        address: str,
+        connect: Callable[["RemoteLink"], RemoteConnection],
     ) -> None:
-        self.dispatcher = dispatcher
-        self.is_draining = False
-        self.is_attached = False
-        self.connection = connect(self)
+        super().__init__(dispatcher, address)
         self._connect = connect
         self._opened_s = 0.0
         self._is_suspect = False
-        self._complaint = ""
 
-    def open(self) -> None:
+    def begin(self) -> None:
         """Connect; the replica's answer says whether it is ready."""
-        self.connection.open()
+        self.open(self._connect(self))
         self._opened_s = self.connection.last_heard_s
-
-    def drain(self) -> None:
-        """Send nothing new; what is in flight is answered. Its name no longer leads to it."""
-        self.is_draining = True
-        self.dispatcher.drain(self.connection)
 
     def close(self, end: End = SILENT) -> None:
         """Give what is in flight to other replicas and disconnect."""
-        self._detach(end)
-        self.dispatcher.mark_misfit(self, is_misfit=False)
-        self.connection.close()
+        super().close(end)
+        self.routes.mark_misfit(self, is_misfit=False)
 
     def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
         """Follow what the replica says of itself."""
@@ -169,23 +150,24 @@ class RemoteLink:
             return
         if state == protocol.READY:
             # An address may have been given to another pod before the name service says so.
-            fault = misfit(self.dispatcher.version, info)
-            self.dispatcher.mark_misfit(self, is_misfit=bool(fault))
+            fault = misfit(self.routes.version, info)
+            self.routes.mark_misfit(self, is_misfit=bool(fault))
             if fault:
-                self._detach(OTHER)
+                self.detach(OTHER)
                 self.complain(fault)
             elif not self.is_attached:
-                self._attach()
+                logger.info("%s is in rotation for %s", self.name, self.routes.id)
+                self.attach()
         elif state == protocol.DRAINING:
-            self.dispatcher.drain(self.connection)
+            self.pause()
         else:
-            self._detach(SILENT)
+            self.detach(SILENT)
 
     def on_end(self) -> None:
         """Take the news that the connection has ended: the replica has, or is being replaced."""
         if self.is_attached:
-            logger.warning("%s hung up: out of rotation", self.connection.address)
-            self._detach(End("hung up"))
+            logger.warning("%s hung up: out of rotation", self.name)
+            self.detach(End("hung up"))
         if not self.is_draining and self.connection.last_heard_s > self._opened_s:
             self._reopen()  # one that refuses every handshake is left to the carrier's patience
 
@@ -193,68 +175,59 @@ class RemoteLink:
         """Take the news that there is no TLS between the replica and this front end."""
         self.complain(f"and this front end do not know each other ({why}; see --tls)")
 
-    def is_silent(self, now_s: float, limit_s: float = SILENT_S) -> bool:
-        """Whether it is in rotation and has not been heard of for too long."""
-        return self.is_attached and now_s - self.connection.last_heard_s > limit_s
-
     def excuse(self, missed_s: float) -> None:
         """Do not count a time in which this process did not listen as silence."""
-        self.connection.excuse(missed_s)
+        super().excuse(missed_s)
         self._opened_s += missed_s
 
     def suspect(self) -> None:
         """Send nothing new until `tick`, which takes it out."""
         self._is_suspect = True
-        self.dispatcher.drain(self.connection)
+        self.pause()
 
     def tick(self, now_s: float) -> None:
-        """Send a heartbeat; take a silent one out, and try another way to it."""
+        """Take a silent one out, and try another way to it; send a heartbeat."""
         if self._is_suspect or self.is_silent(now_s):
-            logger.warning("%s is silent: out of rotation", self.connection.address)
-            self._detach(SILENT)
+            self._is_suspect = False
+            self.leave(now_s)
         is_lost = now_s - max(self.connection.last_heard_s, self._opened_s) >= REOPEN_S
         if is_lost and not self.is_attached and not self.is_draining:
             self._reopen()
         self.connection.heartbeat()
 
-    def complain(self, what: str) -> None:
-        """Log why it is not in rotation; not again while that stays the same."""
-        if what != self._complaint:
-            self._complaint = what
-            logger.error("%s %s: it gets no queries", self.connection.address, what)
-
-    def _attach(self) -> None:
-        self.is_attached, self._complaint = True, ""
-        logger.info("%s is in rotation for %s", self.connection.address, self.dispatcher.id)
-        self.dispatcher.attach(self.connection)
-
-    def _detach(self, end: End) -> None:
-        self._is_suspect = False
-        if self.is_attached:
-            self.is_attached = False
-            self.dispatcher.detach(self.connection, end)
-
     def _reopen(self) -> None:
         self.connection.close()
-        self.connection = self._connect(self)
-        self.open()
+        self.begin()
 
 
 def open_remote_link(engine: Engine, seat: ReplicaSeat, keys: Keys) -> RemoteLink:
     """Return an open link to a replica; what a follower calls for each new one."""
+    address = seat.address
 
     def connect(link: RemoteLink) -> RemoteConnection:
-        return RemoteConnection(seat.address, link, engine, keys)
+        def carry(on_frames: OnFrames, on_reconnected: Callable[[], None]) -> Carrier:
+            if not address.startswith(TLS_SCHEME):
+                return MonitoredCarrier(address, engine, on_frames, keys.curve, link)
+            return TlsCarrier(
+                address,
+                keys.tls,
+                on_frames,
+                on_end=link.on_end,
+                on_refused=link.on_refused,
+                on_reconnected=on_reconnected,
+            )
 
-    link = RemoteLink(engine.dispatcher(seat.version_id), connect)
-    link.open()
+        return RemoteConnection(address, link, carry, engine.clock)
+
+    link = RemoteLink(engine.dispatcher(seat.version_id), address, connect)
+    link.begin()
     return link
 
 
 def suspect_silent(links: Iterable[RemoteLink], now_s: float) -> None:
     """Stop sending to all that are silent, before what they have is given to others."""
-    links = list(links)
-    if any(link.is_silent(now_s) for link in links):
-        for link in links:
-            if link.is_silent(now_s, QUIET_S):
+    attached = [link for link in links if link.is_attached]
+    if any(link.is_silent(now_s) for link in attached):
+        for link in attached:
+            if link.silence_s(now_s) > QUIET_S:
                 link.suspect()

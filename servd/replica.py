@@ -9,15 +9,17 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from model_runtime import protocol
 from model_runtime.contract import EXIT_LOAD_FAILED
 from servd.announced import other_files
-from servd.datatypes import GONE, OTHER, SILENT, End, ReplicaState
+from servd.datatypes import GONE, OTHER, End, ReplicaState
 from servd.errors import LoadFailedError, ServdError
 from servd.launchers.base import Handle, LaunchSpec, describe_exit
+from servd.link import Connection, Link
 from servd.load_failure import LoadAttempt
 from servd.log import log, note
 from servd.patience import patiently
-from servd.surroundings import Connection, Surroundings
+from servd.surroundings import LoadingRoutes, Surroundings
 
 _DRAIN_CHECK_S = 0.01
 
@@ -36,7 +38,6 @@ class Replica:
         self.failure: LoadFailedError | None = None
         self.last_death = ""
         self.info: dict[str, Any] = {}
-        self.connection: Connection | None = None
         self.load_s = 0.0
         self._around = around
         self._times = around.timings
@@ -49,7 +50,7 @@ class Replica:
             around.timings.test_s,
             around.timings.contact_s,
         )
-        self._is_attached = False
+        self._link: Link[LoadingRoutes, Connection] | None = None
         self._has_been_ready = False
         self._ready_since_s: float | None = None
         self._deaths = 0
@@ -64,6 +65,11 @@ class Replica:
         self._stop = asyncio.Event()
         self._settled = asyncio.Event()
         self._ended = asyncio.Event()
+
+    @property
+    def connection(self) -> Connection | None:
+        """The connection to its process while there is one."""
+        return self._link.connection if self._link else None
 
     @property
     def pid(self) -> int | None:
@@ -124,9 +130,9 @@ class Replica:
         """Take what a STATE message says. Called by the connection."""
         if self._handle is None or self.state in (ReplicaState.DRAINING, ReplicaState.STOPPED):
             return
-        if state == "ready":
+        if state == protocol.READY:
             self._on_said_ready(info)
-        elif state == "draining":
+        elif state == protocol.DRAINING:
             self._on_draining()
         elif self.state is ReplicaState.STARTING:
             self._attempt.on_state(state, info)
@@ -136,24 +142,28 @@ class Replica:
 
     def tick(self) -> None:
         """Send a heartbeat and act on silence. Called by the supervisor's timer."""
-        if self.connection is None or self._handle is None:
+        link = self._link
+        if link is None or self._handle is None:
             return
-        self.connection.heartbeat()
-        if self.state is ReplicaState.STARTING:
-            if self._attempt.is_overdue(self._times.report_s):
-                self._handle.kill()
-            return
-        silent_s = self._around.clock() - self.connection.last_heard_s
-        if self._is_stuck(self.connection):
+        link.connection.heartbeat()
+        if self.state is not ReplicaState.STARTING:
+            self._watch(link)
+        elif self._attempt.is_overdue(self._times.report_s):
+            self._handle.kill()
+
+    def _watch(self, link: Link[LoadingRoutes, Connection]) -> None:
+        now_s = self._around.clock()
+        if self._is_stuck(link.connection):
             self._kill_for(f"was killed: one call of the model took over {self._times.stuck_s:g} s")
-        elif self.state is ReplicaState.READY and silent_s > self._times.silent_s:
-            log.warning("%s is silent for %.1f s: out of rotation", self._name, silent_s)
+        elif self.state is ReplicaState.READY and link.is_silent(now_s):
             self.state = ReplicaState.UNHEALTHY
-            self._detach(SILENT)
-        elif self.state is ReplicaState.UNHEALTHY and silent_s <= self._times.silent_s:
-            self._on_ready()
-        elif self.state is ReplicaState.UNHEALTHY and silent_s > self._times.unhealthy_s:
-            self._kill_for(f"was killed: it was silent for {silent_s:.0f} s")
+            link.leave(now_s)
+        elif self.state is ReplicaState.UNHEALTHY:
+            silent_s = link.silence_s(now_s)
+            if silent_s > self._times.unhealthy_s:
+                self._kill_for(f"was killed: it was silent for {silent_s:.0f} s")
+            elif not link.is_silent(now_s):
+                self._on_ready()
 
     def excuse(self, missed_s: float) -> None:
         """Count nothing against it of a time in which this process stood still.
@@ -162,8 +172,8 @@ class Replica:
         """
         self._attempt.excuse(missed_s)
         self._oldest_since_s += missed_s
-        if self.connection is not None:
-            self.connection.excuse(missed_s)
+        if self._link is not None:
+            self._link.excuse(missed_s)
 
     def _is_stuck(self, connection: Connection) -> bool:
         # Since it became the oldest, not since it was sent: it may have waited for another.
@@ -215,14 +225,15 @@ class Replica:
         self._attempt.on_launched()
         self._around.orphans.record(self._leader(handle))
         connection = self._around.connect(handle.address, self)
-        self.connection = connection
+        link: Link[LoadingRoutes, Connection]
+        link = self._link = Link(self._around.routes, self._name, self._times.silent_s)
         try:
-            connection.open()
+            link.open(connection)
             if self._stop.is_set():  # stopped while it was being launched
                 handle.kill()
             code = await handle.wait()
             self._how = self._killed_for or handle.end_reason or describe_exit(code)
-            self._detach(End(self._how))
+            link.detach(End(self._how))
             if code == EXIT_LOAD_FAILED and self.state is ReplicaState.STARTING:
                 # Its report may still be on the way: the exit and the socket race.
                 await self._attempt.reported(self._times.report_s)
@@ -230,10 +241,9 @@ class Replica:
         finally:
             if handle.poll() is None:
                 handle.kill()
-            self._detach(GONE)
+            link.close(GONE)
             self._has_answered = connection.counters.queries > 0
-            self.connection = self._handle = None
-            connection.close()
+            self._link = self._handle = None
             handle.cleanup()
             self._around.orphans.forget(self._leader(handle))
 
@@ -256,17 +266,16 @@ class Replica:
         if not fault:
             self.info = info
             self._on_ready()
-        elif not self._killed_for:
-            log.error("%s %s: it gets no queries", self._name, fault)
-            self._detach(OTHER)
+        elif self._link is not None and not self._killed_for:
+            self._link.complain(fault)
+            self._link.detach(OTHER)
             if self.state is ReplicaState.STARTING:
                 self._attempt.on_misfit(fault)
             self._kill_for(f"was ended: it {fault}")
 
     def _on_ready(self) -> None:
-        if not self._is_attached:
-            self._is_attached = True
-            self._around.routes.attach(self.connection)
+        if self._link is not None:
+            self._link.attach()
         if self.state is ReplicaState.STARTING:
             self._ready_since_s = self._around.clock()
             self._has_been_ready = True
@@ -279,8 +288,8 @@ class Replica:
 
     def _on_draining(self) -> None:
         # Somebody else told it to end. It is launched again once it has.
-        if self._is_attached:
-            self._around.routes.drain(self.connection)
+        if self._link is not None:
+            self._link.drain()
         self.state = ReplicaState.DRAINING
 
     def _on_death(self, code: int) -> None:
@@ -315,20 +324,15 @@ class Replica:
             # so is away for longer than it answers, goes on to wait ever longer.
             self._deaths = 0
 
-    def _detach(self, end: End) -> None:
-        if self._is_attached:
-            self._is_attached = False
-            self._around.routes.detach(self.connection, end)
-
     async def _drain(self, drain_s: float) -> None:
-        connection = self.connection
-        if connection is None or not self._is_attached:
+        link = self._link
+        if link is None or not link.is_attached:
             return
-        self._around.routes.drain(connection)
+        link.drain()
 
         async def drained() -> None:
             # Only while it drains: a replica that is idle is not polled.
-            while self._is_attached and len(connection.in_flight):  # noqa: ASYNC110
+            while link.is_attached and len(link.connection.in_flight):  # noqa: ASYNC110
                 await asyncio.sleep(_DRAIN_CHECK_S)
 
         await patiently(drain_s, drained)

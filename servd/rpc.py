@@ -5,6 +5,8 @@ batches and hears of outputs. docs/protocol.md is what goes over it, carriers.py
 """
 
 import logging
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import zmq
@@ -12,9 +14,9 @@ import zmq
 from model_runtime import protocol
 from model_runtime.carriers import FILE_SCHEME
 from servd import faults, raw
-from servd.carriers import Carrier, carrier
+from servd.carriers import Carry, carry
 from servd.clock import Clock
-from servd.curve import CurveKeys
+from servd.curve import keys_for
 from servd.long_bytes import LONG_BYTES, pieces_of, split_long
 from servd.metrics import Counters, Tally
 from servd.processor_time import ProcessorTime
@@ -25,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class ReplicaOwner(Protocol):
-    """Who is told what the replica says of itself: the supervisor's record of it."""
+    """Who is told what the replica says of itself: a replica's life, or a link of a front end."""
 
     def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
         """Take a STATE message; `state` is one of docs/protocol.md's words."""
@@ -60,19 +62,10 @@ class ReplicaConnection:
     `in_flight` maps batch numbers to batches without a reply. `last_heard_s` is the monotonic time
     of the last message. Batches that came back are noted in `tally`. `row_items` is how many
     numbers an input must have, where the replica says so; `spoken` is the version of the protocol
-    that it says it speaks, 0 until it does. With `curve` it is encrypted, and nothing
-    is heard from a replica without that key.
+    that it says it speaks, 0 until it does. `carry` makes what its messages go by.
     """
 
-    def __init__(
-        self,
-        address: str,
-        owner: ReplicaOwner,
-        context: "zmq.Context[zmq.Socket[bytes]]",
-        clock: Clock,
-        *,
-        curve: CurveKeys | None = None,
-    ) -> None:
+    def __init__(self, address: str, owner: ReplicaOwner, carry: Carry, clock: Clock) -> None:
         self.address = address
         self._counters = Counters()
         self.tally = Tally(self._counters)
@@ -83,9 +76,7 @@ class ReplicaConnection:
         self.spoken = 0
         self._clock = clock
         self._owner = owner
-        self._carrier: Carrier = carrier(
-            address, context, self._on_frames, curve, self._on_reconnected
-        )
+        self._carrier = carry(self._on_frames, self._on_reconnected)
         self._life: ProcessorTime | None = None
         self._next_id = 0
 
@@ -283,3 +274,15 @@ class ReplicaConnection:
             self._owner.on_replica_state(str(state), info)
         except Exception as error:  # noqa: BLE001 - not what the replica said is wrong
             faults.report(f"{self.address} is {state!r}: this could not be taken", error)
+
+
+def connector(
+    context: "zmq.Context[zmq.Socket[bytes]]", clock: Clock, curve_dir: Path | None = None
+) -> Callable[[str, ReplicaOwner], ReplicaConnection]:
+    """Return what connects to a replica of this machine; `curve_dir` is for those on tcp."""
+
+    def connect(address: str, owner: ReplicaOwner) -> ReplicaConnection:
+        keys = keys_for(address, curve_dir) if curve_dir else None
+        return ReplicaConnection(address, owner, carry(address, context, keys), clock)
+
+    return connect

@@ -25,9 +25,8 @@ from servd.launchers.process import ProcessLauncher
 from servd.log_copier import LogCopier
 from servd.offspring import offspring
 from servd.ports import base_url, probe
-from servd.rpc import ReplicaConnection
+from servd.rpc import connector
 from servd.supervisor import Supervisor
-from servd.surroundings import Owner
 
 Result = TypeVar("Result")
 
@@ -103,10 +102,6 @@ class _Server:
     async def _serve(self, stack: AsyncExitStack, users_mask: int) -> None:
         config = self._config
         engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
-
-        def connect(address: str, owner: Owner) -> ReplicaConnection:
-            return ReplicaConnection(address, owner, engine.context, monotonic)
-
         copier = LogCopier(config.logs_dir / "models")
         stack.callback(copier.copy)
         launchers = {
@@ -118,7 +113,9 @@ class _Server:
                 carrier=config.carrier,
             )
         }
-        supervisor = Supervisor(config, engine, launchers, monotonic, connect=connect)
+        supervisor = Supervisor(
+            config, engine, launchers, monotonic, connect=connector(engine.context, monotonic)
+        )
         self._supervisor = await stack.enter_async_context(supervisor)
         self._apply(engine, supervisor)
         server = QueryServer(engine, config)

@@ -27,13 +27,13 @@ from servd.log import log
 from servd.orphans import Orphans
 from servd.replica import Replica
 from servd.replica_figures import ReplicaFigures
-from servd.surroundings import Connect, Routes, Surroundings, Timings
+from servd.surroundings import Connect, LoadingRoutes, Surroundings, Timings
 
 
 class Dispatchers(Protocol):
     """What the supervisor uses of `servd.engine.Engine`."""
 
-    def prepare(self, version: ModelVersion) -> Routes:
+    def prepare(self, version: ModelVersion) -> LoadingRoutes:
         """Return the dispatcher of a version, made if there is none yet."""
         ...
 

@@ -3,15 +3,15 @@
 The supervisor makes one `Surroundings` for each version; tests make them of small stand-ins.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from servd.clock import Clock
-from servd.datatypes import End
 from servd.launchers.base import Launcher
-from servd.metrics import Counters
+from servd.link import SILENT_S, Connection, Routes
 from servd.orphans import Orphans
+from servd.rpc import ReplicaOwner
 
 _MAX_DOUBLINGS = 64  # a float has no room for what a thousand would make
 
@@ -29,7 +29,7 @@ class Timings:
     """
 
     heartbeat_s: float = 0.5
-    silent_s: float = 1.4
+    silent_s: float = SILENT_S
     unhealthy_s: float = 30.0
     stuck_s: float = 60.0
     load_s: float = 120.0
@@ -48,70 +48,15 @@ class Timings:
         return min(self.backoff_max_s, self.backoff_first_s * 2.0**doublings)
 
 
-class Connection(Protocol):
-    """What a replica's life uses of `servd.rpc.ReplicaConnection`."""
-
-    @property
-    def last_heard_s(self) -> float:
-        """When the replica last said anything, by the clock."""
-        ...
-
-    @property
-    def in_flight(self) -> Collection[object]:
-        """What names the batches it has not answered, the oldest first."""
-        ...
-
-    @property
-    def counters(self) -> Counters:
-        """What it has done since it was launched."""
-        ...
-
-    def open(self) -> None:
-        """Connect and say HELLO."""
-        ...
-
-    def close(self) -> None:
-        """Close the socket."""
-        ...
-
-    def heartbeat(self) -> None:
-        """Send a HEARTBEAT."""
-        ...
-
-    def excuse(self, missed_s: float) -> None:
-        """Do not count a time in which this process did not listen as silence."""
-        ...
-
-
-class Routes(Protocol):
+class LoadingRoutes(Routes, Protocol):
     """What a replica's life uses of `servd.dispatcher.Dispatcher`."""
-
-    def attach(self, connection: Any) -> None:
-        """Give it queries."""
-        ...
-
-    def detach(self, connection: Any, end: End) -> None:
-        """Give it none; those in flight move to others, and are told how it ended."""
-        ...
-
-    def drain(self, connection: Any) -> None:
-        """Give it none; those in flight stay."""
-        ...
 
     def mark_loading(self, who: object, *, is_loading: bool) -> None:
         """Note that a replica is being brought up, or no more: queries meanwhile are told."""
         ...
 
 
-class Owner(Protocol):
-    """Who a connection reports to (`servd.rpc.ReplicaOwner`)."""
-
-    def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
-        """Take what a STATE message says."""
-        ...
-
-
-Connect = Callable[[str, Owner], Connection]
+Connect = Callable[[str, ReplicaOwner], Connection]
 """Makes the connection to the replica at an address; it reports to the owner."""
 
 
@@ -120,7 +65,7 @@ class Surroundings:
     """What the replicas of one version share."""
 
     launcher: Launcher
-    routes: Routes
+    routes: LoadingRoutes
     connect: Connect
     orphans: Orphans
     clock: Clock

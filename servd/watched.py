@@ -1,7 +1,7 @@
 """The daemon's own connection to a replica that front-end processes send the queries to.
 
 Made by frontends.py, used by replica.py: heartbeats and states are the connection's, what is in
-flight and counted is what the frontends say (`servd.surroundings.Connection`).
+flight and counted is what the frontends say (`servd.link.Connection`).
 """
 
 from collections.abc import Collection

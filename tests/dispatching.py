@@ -1,5 +1,6 @@
 """A dispatcher with stand-ins for its replicas and a clock of its own. Used by its unit tests."""
 
+from model_runtime import protocol
 from servd.datatypes import Application, InputType, ModelVersion
 from servd.engine import Engine
 from servd.metrics import Counters, Tally
@@ -22,7 +23,7 @@ class Carrier:
 
     def send_batch(self, batch, type_code):
         """Keep a batch as if it had been sent."""
-        assert type_code == InputType.DOUBLES.code
+        assert type_code == protocol.DOUBLES
         assert len(self.in_flight) < MAX_IN_FLIGHT
         assert batch.queries
         self.sent.append(batch)

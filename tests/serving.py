@@ -19,7 +19,7 @@ from servd.engine import Engine
 from servd.http.codecs import CODECS
 from servd.http.codecs.base import Codec
 from servd.http.server import QueryServer
-from servd.rpc import ReplicaConnection
+from servd.rpc import ReplicaConnection, connector
 from tests import strict_json
 from tests.scripted_replica import ScriptedReplica
 
@@ -167,9 +167,7 @@ class Serving:
         """Connect a replica and give it work once it says that it is ready."""
         assert dispatcher is not None
         owner = Owner()
-        connection = ReplicaConnection(
-            replica.address, owner, self.engine.context, self.engine.clock
-        )
+        connection = connector(self.engine.context, self.engine.clock)(replica.address, owner)
         self._connections.append(connection)
         connection.open()
         await until(lambda: protocol.READY in owner.states)

@@ -9,6 +9,7 @@ from model_runtime import protocol
 from model_runtime.admission import KeyFileError, read_replica_keys
 from model_runtime.connection import ReplicaSocket
 from servd import curve
+from servd.carriers import carry
 from servd.clock import monotonic
 from servd.errors import ConfigError
 from servd.rpc import ReplicaConnection
@@ -42,7 +43,9 @@ async def heard(keys, connections, is_settled=lambda: True):
     with listening.socket, zmq.Context() as context:
         owners = [Owner() for _ in connections]
         opened = [
-            ReplicaConnection(listening.address, owner, context, monotonic, curve=given)
+            ReplicaConnection(
+                listening.address, owner, carry(listening.address, context, given), monotonic
+            )
             for owner, given in zip(owners, connections, strict=True)
         ]
         serving = asyncio.ensure_future(listening.serve())

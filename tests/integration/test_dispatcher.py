@@ -7,7 +7,7 @@ from model_runtime import protocol
 from model_runtime.carriers import StreamListener
 from servd.datatypes import End
 from servd.query import Miss
-from servd.rpc import ReplicaConnection
+from servd.rpc import connector
 from servd.slot import MAX_IN_FLIGHT
 from servd.tick import LOOK_EVERY
 from tests.scripted_replica import ScriptedReplica, doubles
@@ -261,8 +261,8 @@ def test_what_a_replica_hung_up_on_is_sent_again():
 
             async with serving() as served:
                 dispatcher = served.deploy()
-                connection = ReplicaConnection(
-                    f"unix://{folder}/r.sock", Owner(), served.engine.context, served.engine.clock
+                connection = connector(served.engine.context, served.engine.clock)(
+                    f"unix://{folder}/r.sock", Owner()
                 )
                 connection.open()
                 dispatcher.attach(connection)

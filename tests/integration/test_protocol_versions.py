@@ -20,7 +20,7 @@ from model_runtime.tensors import Tensor
 from servd.clock import monotonic
 from servd.query import Batch
 from servd.raw import RawOutput, WantsRaw
-from servd.rpc import ReplicaConnection
+from servd.rpc import connector
 from tests.scripted_replica import doubles
 from tests.serving import Owner, run, until
 
@@ -138,7 +138,7 @@ async def connected(address):
     """Yield a connection to a replica that is ready, and what hears of its batches."""
     owner, handler = Owner(), Handler()
     with zmq.Context() as context:
-        connection = ReplicaConnection(address, owner, context, monotonic)
+        connection = connector(context, monotonic)(address, owner)
         connection.handler = handler
         connection.open()
         await until(lambda: owner.states and owner.states[-1] == protocol.READY)

@@ -9,7 +9,8 @@ from servd.curve import CurveKeys, generate
 from servd.datatypes import GONE
 from servd.engine import Engine
 from servd.feed import ReplicaSeat
-from servd.remote import QUIET_S, REOPEN_S, SILENT_S, Keys, open_remote_link, suspect_silent
+from servd.link import SILENT_S
+from servd.remote import QUIET_S, REOPEN_S, Keys, open_remote_link, suspect_silent
 from tests.daemon import free_port
 from tests.replicas import version_of
 from tests.scripted_replica import ScriptedReplica
@@ -128,7 +129,7 @@ def test_silence_takes_it_out_and_the_connection_is_made_anew():
                 second = link.connection
                 assert second is not before
                 await until(lambda: dispatcher.is_live)
-                link._detach(GONE)
+                link.detach(GONE)
                 clock.now_s += REOPEN_S
                 link.tick(clock.now_s)
                 assert link.connection is not second

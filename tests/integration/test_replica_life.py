@@ -9,7 +9,7 @@ from servd.config import Config
 from servd.datatypes import ReplicaState
 from servd.engine import Engine
 from servd.orphans import Orphans
-from servd.rpc import ReplicaConnection
+from servd.rpc import connector
 from tests.replicas import FAST, Stage, until, version_of
 from tests.scripted_replica import ScriptedReplica
 from tests.serving import run
@@ -30,8 +30,8 @@ def test_an_idle_replica_is_kept_alive_by_heartbeats(config):
             with ScriptedReplica() as scripted:
                 stage = Stage()
                 stage.clock = engine.clock
-                stage.connect = lambda _address, owner: ReplicaConnection(
-                    scripted.address, owner, engine.context, engine.clock
+                stage.connect = lambda _address, owner: connector(engine.context, engine.clock)(
+                    scripted.address, owner
                 )
                 async with stage.supervisor(config, timings) as supervisor:
                     await supervisor.ensure(version_of(), 1, fail_fast=True)

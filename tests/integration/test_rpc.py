@@ -9,7 +9,7 @@ from model_runtime import protocol
 from servd.batching import HEADROOM
 from servd.long_bytes import LONG_BYTES, LongBytes
 from servd.query import Batch
-from servd.rpc import ReplicaConnection
+from servd.rpc import connector
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import Owner, run, serving, until
 
@@ -197,8 +197,8 @@ def test_a_closed_connection_sends_nothing():
     async def main():
         with ScriptedReplica() as replica:
             async with serving() as served:
-                unopened = ReplicaConnection(
-                    replica.address, Owner(), served.engine.context, served.engine.clock
+                unopened = connector(served.engine.context, served.engine.clock)(
+                    replica.address, Owner()
                 )
                 unopened.close()
                 unopened.heartbeat()
@@ -221,8 +221,8 @@ def test_a_replica_that_reads_nothing_does_not_block():
     async def main():
         with ScriptedReplica() as replica:
             async with serving() as served:
-                connection = ReplicaConnection(
-                    "ipc:///nonexistent/r.sock", Owner(), served.engine.context, served.engine.clock
+                connection = connector(served.engine.context, served.engine.clock)(
+                    "ipc:///nonexistent/r.sock", Owner()
                 )
                 connection.open()
                 for _ in range(1100):

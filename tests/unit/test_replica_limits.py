@@ -90,6 +90,7 @@ def test_the_backoff_stays_at_its_limit_for_ever():
 def test_one_that_is_heard_again_gets_queries_again(tmp_path, caplog):
     """It is out of rotation once nothing was heard for longer than silence may last."""
     timings = replace(FAST, silent_s=1.5)  # exact, as the clock is
+    caplog.set_level("WARNING", "servd")  # whatever a test before has left
 
     async def story(stage, supervisor):
         def told():
