@@ -10,7 +10,6 @@ from functools import partial
 from typing import Final
 
 from model_runtime.attention import Attention
-from servd import feed
 from servd.datatypes import ModelVersion, RegistryState, VersionId
 from servd.discovery import Discovery, Resolve, resolve
 from servd.engine import Engine
@@ -19,6 +18,7 @@ from servd.follower import Follower
 from servd.handover import hold_back
 from servd.published import Endpoint, Published
 from servd.remote import TICK_S, Keys, RemoteLink, open_remote_link, suspect_silent
+from servd.snapshot import pack_state
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Cluster:
             self._retired[version_id] = before.versions[version_id]
         seats = self._seats()
         self._number += 1
-        registry = feed.pack_state(self._state)
+        registry = pack_state(self._state)
         prepared = list(self._retired.values())
         self._follower.apply(Snapshot(self._number, registry, prepared, seats))
         for gone in self._links.keys() - {seat.address for seat in seats}:

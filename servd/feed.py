@@ -11,7 +11,8 @@ import msgspec
 
 from servd.config import Config
 from servd.counts import Count
-from servd.datatypes import Application, End, ModelVersion, RegistryState, VersionId
+from servd.datatypes import End, ModelVersion, VersionId
+from servd.snapshot import Registered
 
 MAX_LINE_BYTES: Final = 256 * 1024 * 1024
 """The longest message: a registry's whole state has to fit."""
@@ -31,15 +32,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_ratio: int
     public_queries: bool
     token: str | None
-
-
-class Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """A `RegistryState` in JSON's terms, whose maps have texts as keys."""
-
-    applications: list[Application] = []
-    versions: list[ModelVersion] = []
-    current: dict[str, str] = {}
-    links: dict[str, list[str]] = {}
 
 
 class ReplicaSeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,29 +167,3 @@ def settings_of(config: Config) -> Settings:
     """Return what each of the configured frontends needs to know."""
     own = {name: getattr(config, name) for name in Settings.__struct_fields__}
     return Settings(**(own | {"cache_bytes": config.cache_bytes // config.frontends}))
-
-
-def pack_state(state: RegistryState) -> Registered:
-    """Return a registry's state as it travels."""
-    return Registered(
-        applications=list(state.applications.values()),
-        versions=list(state.versions.values()),
-        current=state.current,
-        links={app: list(models) for app, models in state.links.items()},
-    )
-
-
-def unpack_state(registered: Registered) -> RegistryState:
-    """Return the state that `pack_state` was given."""
-    return RegistryState(
-        applications={app.name: app for app in registered.applications},
-        versions={version.id: version for version in registered.versions},
-        current=registered.current,
-        links={app: tuple(models) for app, models in registered.links.items()},
-    )
-
-
-def version_id(text: str) -> VersionId:
-    """Return the identity that a "model:version" text names; neither part holds a colon."""
-    model, _, version = text.partition(":")
-    return VersionId(model, version)

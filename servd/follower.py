@@ -14,10 +14,11 @@ from servd.counts import Count, Meter
 from servd.datatypes import GONE, OTHER, VersionId
 from servd.dispatcher import Dispatcher
 from servd.engine import Engine
-from servd.feed import Gauges, ReplicaSeat, Report, Snapshot, unpack_state
+from servd.feed import Gauges, ReplicaSeat, Report, Snapshot
 from servd.link import Link
 from servd.metrics import Counters
 from servd.rpc import ReplicaConnection, connector
+from servd.snapshot import unpack_state
 from servd.totals import Totals
 
 

@@ -21,6 +21,7 @@ from servd.kept_socket import KeptSocket
 from servd.log import log
 from servd.patience import patiently
 from servd.rpc import ReplicaOwner, connector
+from servd.snapshot import pack_state
 from servd.totals import Totals
 from servd.watched import Watched
 
@@ -234,7 +235,7 @@ class Frontends:
         rotations = self._rotations.values()
         return feed.Snapshot(
             number=self._number,
-            registry=feed.pack_state(self._state),
+            registry=pack_state(self._state),
             prepared=[r.version for r in rotations if r.version.id not in self._state.versions],
             replicas=[seat for rotation in rotations for seat in rotation.seats()],
             loading=[str(r.version.id) for r in rotations if r.is_loading],

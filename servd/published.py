@@ -12,10 +12,10 @@ from typing import Final, Literal
 import msgspec
 
 from model_runtime.contract import REPLICA_PORT
-from servd import feed
 from servd.datatypes import RegistryState, VersionId
 from servd.errors import InvalidNameError, ServdError
 from servd.names import check_loose_application_name
+from servd.snapshot import Registered, unpack_state, version_id
 
 FILE_NAME: Final = "registry.json"
 
@@ -40,16 +40,16 @@ class Endpoint(msgspec.Struct, frozen=True):
 class Published(msgspec.Struct, frozen=True):
     """A registry's state with the endpoints of its versions, by "model:version"."""
 
-    registry: feed.Registered
+    registry: Registered
     endpoints: dict[str, Endpoint] = {}
 
     def state(self) -> RegistryState:
         """Return the registry's state."""
-        return feed.unpack_state(self.registry)
+        return unpack_state(self.registry)
 
     def by_version(self) -> dict[VersionId, Endpoint]:
         """Return the endpoints by version."""
-        return {feed.version_id(key): endpoint for key, endpoint in self.endpoints.items()}
+        return {version_id(key): endpoint for key, endpoint in self.endpoints.items()}
 
 
 _decoder: Final = msgspec.json.Decoder(Published)

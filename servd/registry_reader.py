@@ -18,7 +18,7 @@ from servd.client import find_daemon
 from servd.config import Config
 from servd.datatypes import RegistryState
 from servd.errors import DaemonNotRunningError, ServdError, StoreError
-from servd.feed import Registered, unpack_state
+from servd.snapshot import Registered, unpack_state
 from servd.temporary import temporary_folder
 
 

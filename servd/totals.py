@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from servd.clock import Clock
 from servd.counts import add, whole
 from servd.datatypes import RegistryState, VersionId
-from servd.feed import Gauges, ReplicaSeat, Report, version_id
+from servd.feed import Gauges, ReplicaSeat, Report
 from servd.metrics import Counters
+from servd.snapshot import version_id
 
 EVERYBODY = -1
 """The number in a report that holds the history of all frontends."""

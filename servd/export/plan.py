@@ -24,8 +24,8 @@ from servd.errors import InvalidValueError
 from servd.export.errors import refusals
 from servd.export.secrets import Secrets
 from servd.export.settings import ExportSettings, Form, Shape, options_of
-from servd.feed import pack_state
 from servd.imaging.naming import image_name
+from servd.snapshot import pack_state
 
 BUNDLE_LETTERS: Final = 12
 FRONTEND_CONTENT: Final = ""

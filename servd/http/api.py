@@ -32,7 +32,6 @@ from servd.errors import (
     ServdError,
     VersionNotFoundError,
 )
-from servd.feed import pack_state
 from servd.http import api_models as models
 from servd.http.api_logs import LogsApi
 from servd.http.bundle_transfer import chunks_of, send_bundle
@@ -47,6 +46,7 @@ from servd.http.problems import (
 from servd.http.services import Services
 from servd.log import log
 from servd.ports import base_url
+from servd.snapshot import pack_state
 
 _SIGN_OF_LIFE_S: Final = 5.0
 

@@ -13,7 +13,6 @@ import msgspec
 
 from servd import __version__
 from servd.datatypes import DeployEvent, DeployRequest, ReplicaStatus
-from servd.feed import Registered
 from servd.http.api_models import (
     ApplicationRequest,
     ApplicationView,
@@ -27,6 +26,7 @@ from servd.http.api_models import (
     VersionName,
     VersionView,
 )
+from servd.snapshot import Registered
 
 PREFIX: Final = "/api/v1"
 NDJSON: Final = "application/x-ndjson"

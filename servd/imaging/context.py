@@ -22,11 +22,11 @@ from model_runtime.bundle import BundleFormatError, digest_of
 from model_runtime.manifest import Manifest
 from servd.datatypes import ModelVersion
 from servd.errors import BundleError, ConflictError
-from servd.feed import Registered
 from servd.imaging import requirements
 from servd.imaging.dockerfile import IGNORED, MARK, PIP_CONF, dockerfile, pip_conf
 from servd.imaging.packages import Packages, plan_packages
 from servd.imaging.spec import ImageSpec
+from servd.snapshot import Registered
 
 _ENTRIES: Final = (
     *("Dockerfile", ".dockerignore", "requirements.txt", "constraints.txt", "pip.conf", "wheels"),

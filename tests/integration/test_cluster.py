@@ -7,11 +7,11 @@ from contextlib import ExitStack, asynccontextmanager
 
 import msgspec
 
-from servd import feed
 from servd.cluster import Cluster
 from servd.datatypes import Application, InputType, RegistryState
 from servd.engine import Engine
 from servd.published import Endpoint, Published
+from servd.snapshot import pack_state
 from tests.daemon import free_port
 from tests.replicas import version_of
 from tests.scripted_replica import ScriptedReplica, doubles
@@ -62,7 +62,7 @@ class Stage:
             {"a": ("m",)} if versions else {},
         )
         endpoints = {str(v.id): Endpoint(f"v{v.version}", self._port) for v in versions}
-        self.cluster.publish(Published(feed.pack_state(state), endpoints))
+        self.cluster.publish(Published(pack_state(state), endpoints))
 
     def ask(self, number):
         """Send a query to the application; return who hears its output."""

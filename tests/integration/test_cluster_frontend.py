@@ -19,7 +19,6 @@ import pytest
 
 from model_runtime import manifest
 from model_runtime.manifest import Manifest
-from servd import feed
 from servd.certificates import write_certificates
 from servd.cluster_frontend import ClusterFrontend, ClusterFrontendSettings, serve
 from servd.config import Config
@@ -27,6 +26,7 @@ from servd.curve import write_keys
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
 from servd.errors import ConfigError, StartError
 from servd.published import Endpoint, Published, PublishedError, encode
+from servd.snapshot import pack_state
 from tests.daemon import free_port
 from tests.serving import Client, post, run, until
 
@@ -60,9 +60,7 @@ class World:
 
     def publish(self, state):
         """Write the registry's file."""
-        published = Published(
-            feed.pack_state(state), {"m:1": Endpoint("m-1", self.port, self.scheme)}
-        )
+        published = Published(pack_state(state), {"m:1": Endpoint("m-1", self.port, self.scheme)})
         (self.folder / "registry.json").write_bytes(encode(published))
 
     def start(self, number):

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from model_runtime import protocol
-from servd import feed
 from servd.datatypes import Application, End, InputType, RegistryState
 from servd.engine import Engine
 from servd.feed import ReplicaSeat, Snapshot
 from servd.follower import Follower
 from servd.link import SILENT_S
 from servd.raw import WantsRaw
+from servd.snapshot import pack_state
 from tests.replicas import version_of
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import run, until
@@ -48,7 +48,7 @@ def _snapshot(*seats, current="1", versions=(ONE,), prepared=()):
         current={"m": current},
         links={"a": ("m",)},
     )
-    return Snapshot(1, feed.pack_state(state), list(prepared), list(seats))
+    return Snapshot(1, pack_state(state), list(prepared), list(seats))
 
 
 class Stage:

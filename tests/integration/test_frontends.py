@@ -15,6 +15,7 @@ from servd.counts import Count
 from servd.datatypes import Application, End, InputType, RegistryState
 from servd.errors import ConfigError
 from servd.frontends import Frontends, Listener
+from servd.snapshot import unpack_state
 from tests.replicas import version_of
 from tests.serving import Owner, run, until
 
@@ -96,7 +97,7 @@ def test_a_change_is_settled_when_all_have_applied_it(tmp_path):
             settled = asyncio.ensure_future(player.daemon.settled())
             for peer in (one, two):
                 snapshot = await peer.hear()
-                assert feed.unpack_state(snapshot.registry) == STATE
+                assert unpack_state(snapshot.registry) == STATE
                 assert not settled.done()
                 peer.say(feed.Applied(snapshot.number))
             await settled

@@ -15,8 +15,8 @@ import pytest
 from servd.config import Config
 from servd.datatypes import Application, Batching, InputType, ModelVersion, VersionId
 from servd.errors import DaemonNotRunningError, ServdError, StoreError
-from servd.feed import pack_state
 from servd.registry_reader import read_registry
+from servd.snapshot import pack_state
 from servd.store import Store, put_application, put_current, put_link, put_version
 from tests.fake_admin import FakeAdmin
 from tests.unit.test_store import EVERYTHING, VERSION, load, write

@@ -11,6 +11,7 @@ from servd import feed
 from servd.config import Config
 from servd.counts import Count, HistogramCount
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
+from servd.snapshot import pack_state, unpack_state, version_id
 
 _NAMES = st.sampled_from(["a", "b-1", "ü", "x.y"])
 _APPLICATIONS = st.builds(
@@ -46,13 +47,13 @@ def test_a_snapshot_comes_out_as_it_went_in(applications, versions, current, lin
         links=links,
     )
     seats = [feed.ReplicaSeat(model="a", version="x.y", address="ipc:///s", row_items=3)]
-    sent = feed.Snapshot(7, feed.pack_state(state), prepared=versions, replicas=seats)
+    sent = feed.Snapshot(7, pack_state(state), prepared=versions, replicas=seats)
     line = feed.encode(sent)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
     received = feed.decode_from_daemon(line)
     assert received == sent
-    assert feed.unpack_state(received.registry) == state
+    assert unpack_state(received.registry) == state
 
 
 @pytest.mark.parametrize(
@@ -100,4 +101,4 @@ def test_frontends_share_the_cache_and_know_the_token():
 
 def test_a_version_is_named_by_its_text():
     """The text of an identity leads back to it."""
-    assert feed.version_id(str(VersionId("m", "1.2"))) == VersionId("m", "1.2")
+    assert version_id(str(VersionId("m", "1.2"))) == VersionId("m", "1.2")

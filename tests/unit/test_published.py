@@ -5,9 +5,9 @@ import json
 import msgspec
 import pytest
 
-from servd import feed
 from servd.datatypes import Application, InputType, RegistryState, VersionId
 from servd.published import Endpoint, Published, PublishedError, PublishedFile, decode, encode
+from servd.snapshot import pack_state
 from tests.replicas import version_of
 
 STATE = RegistryState(
@@ -16,9 +16,7 @@ STATE = RegistryState(
     current={"m": "1"},
     links={"a": ("m",)},
 )
-PUBLISHED = Published(
-    feed.pack_state(STATE), {"m:1": Endpoint("m-1"), "m:2": Endpoint("m-2", 7777)}
-)
+PUBLISHED = Published(pack_state(STATE), {"m:1": Endpoint("m-1"), "m:2": Endpoint("m-2", 7777)})
 
 
 def _changed(change):

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from servd.errors import BundleError, ConflictError
-from servd.feed import Registered
 from servd.imaging.additions import Additions
 from servd.imaging.context import clear, content_of, tar_of, write_context
+from servd.snapshot import Registered
 from tests.image_specs import APPLICATION, VERSION, make_bundle, spec_of
 
 
