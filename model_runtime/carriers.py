@@ -1,4 +1,4 @@
-"""How messages reach a replica: the listening end of the carriers. Used by connection.py.
+"""How messages reach a replica: the listening end of the carriers. Used by listening.py.
 
 `unix://PATH` is a stream socket of this machine: one system call a message and no thread between.
 `tls://` (tls_listener.py) is the same for other machines. `ipc://` and `tcp://` are ZeroMQ's
@@ -14,18 +14,13 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import zmq
 
 from model_runtime.admission import Admission, ReplicaKeys
 from model_runtime.framing import LONG_BYTES, Assembler, prefix
 from model_runtime.protocol import ProtocolError
-
-if TYPE_CHECKING:
-    from model_runtime.tls import Identity
-
-    Keys = ReplicaKeys | Identity
 
 STREAM_SCHEME: Final = "unix://"
 TLS_SCHEME: Final = "tls://"
@@ -79,23 +74,6 @@ class Listener(Protocol):
     def abandon(self) -> None:
         """Close the descriptors in a forked process; nobody hears of it."""
         ...
-
-
-def listen(address: str, keys: "Keys | None" = None) -> Listener:
-    """Return the listener of an address; keys are for replicas that other machines can reach.
-
-    Raises:
-        OSError: nobody can listen there.
-        KeyFileError: there are no keys, and it does not listen without.
-    """
-    if address.startswith(STREAM_SCHEME):
-        return StreamListener(address.removeprefix(STREAM_SCHEME))
-    if address.startswith(TLS_SCHEME):
-        # Only here: replicas of one machine do without OpenSSL.
-        from model_runtime.tls_listener import TlsListener  # noqa: PLC0415
-
-        return TlsListener(address, None if isinstance(keys, ReplicaKeys) else keys)
-    return ZmqListener(address, keys if isinstance(keys, ReplicaKeys) else None)
 
 
 class StreamListener:

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from model_runtime import forks, protocol
-from model_runtime.carriers import Peer, listen
+from model_runtime.carriers import Peer
 from model_runtime.framing import LONG_BYTES
 from model_runtime.health import Health
 from model_runtime.inputs import Batch
+from model_runtime.listening import listen
 from model_runtime.raw_outputs import RawOutput
 
 if TYPE_CHECKING:
-    from model_runtime.carriers import Keys
+    from model_runtime.listening import Keys
 
 BEAT_S = 0.5
 

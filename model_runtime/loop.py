@@ -30,7 +30,7 @@ from model_runtime.raw_outputs import RawOutput
 from model_runtime.selftest import test_call
 
 if TYPE_CHECKING:
-    from model_runtime.carriers import Keys
+    from model_runtime.listening import Keys
 
 DRAIN_QUIET_S = 0.2
 """A draining replica ends when no frontend has sent work for so long."""

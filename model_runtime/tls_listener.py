@@ -1,6 +1,6 @@
 """The listening end of `tls://HOST:PORT`: the stream carrier for replicas on other machines.
 
-Made by carriers.py. No thread lies between the socket and whoever computes, as on a unix stream;
+Made by listening.py. No thread lies between the socket and whoever computes, as on a unix stream;
 strangers get as far as the handshake, and no more than some of them at a time.
 """
 

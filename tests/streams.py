@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from model_runtime.carriers import STREAM_SCHEME, TLS_SCHEME, listen
+from model_runtime.carriers import STREAM_SCHEME, TLS_SCHEME
+from model_runtime.listening import listen
 from model_runtime.tls import read_identity
 from servd.carriers import StreamCarrier
 from servd.tls_carrier import TlsCarrier

@@ -10,7 +10,7 @@ import pytest
 
 from model_runtime import tls_listener
 from model_runtime.admission import KeyFileError
-from model_runtime.carriers import listen
+from model_runtime.listening import listen
 from model_runtime.tls import read_identity
 from model_runtime.tls_listener import MAX_UNKNOWN
 from servd import tls_carrier
