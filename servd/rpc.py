@@ -245,9 +245,7 @@ class ReplicaConnection:
         except Exception as error:  # noqa: BLE001 - what else has come is still to be heard
             handler.on_fault(batch, error)
 
-    def _fail(
-        self, handler: BatchHandler, batch: Batch, reason: str, *, is_output: bool = False
-    ) -> None:
+    def _fail(self, handler: BatchHandler, batch: Batch, reason: str, *, is_output: bool) -> None:
         try:
             handler.on_failure(self, batch, reason, is_output=is_output)
         except Exception as error:  # noqa: BLE001 - what else has come is still to be heard

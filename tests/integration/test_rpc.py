@@ -337,6 +337,46 @@ def test_each_message_is_a_sign_of_life():
     run(main())
 
 
+def test_silence_is_counted_from_the_opening():
+    """It may have been made long before."""
+
+    async def main():
+        async with serving() as served:
+            now_s = 1000.0
+            connection = ReplicaConnection(
+                "ipc:///nonexistent/r.sock", Owner(), served.engine.context, lambda: now_s
+            )
+            now_s = 1600.0
+            connection.open()
+            assert connection.last_heard_s == 1600.0
+            connection.close()
+
+    run(main())
+
+
+def test_a_heartbeat_takes_what_is_on_its_way_for_a_sign_of_life():
+    """A long answer that was announced is; that a heartbeat was sent is none."""
+
+    async def main():
+        with ScriptedReplica() as replica:
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                now_s = 1000.0
+                connection._clock = lambda: now_s
+                replica.send(protocol.pack_header([protocol.LONG, 1, 5_000_000_000]))
+                await until(lambda: connection.last_heard_s == 1000.0)
+                now_s = 1001.0
+                connection.heartbeat()
+                assert connection.last_heard_s == 1001.0
+                other = await served.attach(replica, served.deploy())
+                other._clock = lambda: now_s
+                before_s = other.last_heard_s
+                other.heartbeat()
+                assert other.last_heard_s == before_s
+
+    run(main())
+
+
 def test_a_batch_that_is_forgotten_is_not_expected():
     """What could not be sent has no reply; the others still have theirs."""
 
