@@ -343,9 +343,8 @@ def test_silence_is_counted_from_the_opening():
     async def main():
         async with serving() as served:
             now_s = 1000.0
-            connection = ReplicaConnection(
-                "ipc:///nonexistent/r.sock", Owner(), served.engine.context, lambda: now_s
-            )
+            connect_to = connector(served.engine.context, lambda: now_s)
+            connection = connect_to("ipc:///nonexistent/r.sock", Owner())
             now_s = 1600.0
             connection.open()
             assert connection.last_heard_s == 1600.0

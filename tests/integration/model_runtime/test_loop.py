@@ -229,10 +229,11 @@ def test_a_drain_ends_soon_after_the_last_message():
         assert loop.DRAIN_QUIET_S <= took_s < loop.DRAIN_LIMIT_S / 3
 
 
-def test_a_drain_has_a_limit_for_front_ends_that_do_not_stop(monkeypatch):
-    """One that goes on sending is answered for so long, and then left."""
+@pytest.mark.parametrize(("model", "pause_s"), [("slow_predict", 0.0), ("good", 0.05)])
+def test_a_drain_has_a_limit_for_front_ends_that_do_not_stop(monkeypatch, model, pause_s):
+    """One that goes on sending is answered for so long, and then left; pauses count as work."""
     monkeypatch.setattr(loop, "DRAIN_LIMIT_S", 0.3)
-    with running("slow_predict") as replica, frontend(replica) as (dealer, wait_for):
+    with running(model) as replica, frontend(replica) as (dealer, wait_for):
         wait_for(protocol.STATE, protocol.READY)
         replica.stop.set()
         answered = 0
@@ -242,6 +243,7 @@ def test_a_drain_has_a_limit_for_front_ends_that_do_not_stop(monkeypatch):
                 ask(dealer, answered, doubles(0.0))
                 wait_for(protocol.RESULT)
                 answered += 1
+                time.sleep(pause_s)
         assert 1 < answered < 50
         assert replica.end() == 0
 
