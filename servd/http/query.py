@@ -86,7 +86,8 @@ class QueryConnection(RequestReader):
         self._is_plain = False
         self.is_closing = True
         self._server.connections.discard(self)
-        self._rest, self._at = b"", 0
+        # A body that was coming gives its room back now: the collector of garbage may be late.
+        self._rest, self._at, self._request, self._whole = b"", 0, None, None
         self._pieces.clear()
         if isinstance(self._query, Query):
             self._server.engine.cancel(self._query)

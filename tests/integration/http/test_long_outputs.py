@@ -348,3 +348,23 @@ def test_a_long_body_is_given_back_by_a_thread():
         await until(lambda: not file.exists())
 
     run(main())
+
+
+def test_a_body_whose_client_hangs_up_amid_it_is_let_go_of():
+    """At once, and not when garbage is collected: others' bodies may need the room."""
+
+    async def main():
+        async with serving() as served:
+            held = served.server.reader.held
+            served.deploy()
+            client = socket.create_connection(("127.0.0.1", served.server.port))
+            client.setblocking(False)
+            head = b"POST /app/predict HTTP/1.1\r\nHost: h\r\nContent-Length: 3000000\r\n\r\n"
+            await asyncio.get_running_loop().sock_sendall(client, head + bytes(2_000_000))
+            await until(lambda: held.held == 2_000_000)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            await until(lambda: not served.server.connections)
+            assert not held.held
+
+    run(main())
