@@ -11,8 +11,9 @@ import threading
 import time
 import urllib.request
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zmq
@@ -177,6 +178,32 @@ def test_a_batch_that_raises_is_a_failure(capfd):
     assert "negative number -2.0" in log
 
 
+def test_an_error_is_in_the_log_once_a_second(monkeypatch, capfd):
+    """Of different ones so many: a model that fails on every input must not fill the disk."""
+    now_s = 100.0
+    clock = SimpleNamespace(monotonic=lambda: now_s, perf_counter=time.perf_counter)
+    hears = SimpleNamespace(lent=nullcontext, fail=lambda *_given, **_more: None)
+    with running("good") as replica:
+        made = Replica(replica.options, lambda: True)
+
+    def raises(words):
+        def predict(_batch):
+            raise ValueError(words)
+
+        made._predict_alone(hears, Work(b"a", 1, Batch(3, b"", doubles(1.0), 1)), predict)
+        return capfd.readouterr().err.count("Traceback")
+
+    monkeypatch.setattr(loop, "time", clock)
+    capfd.readouterr()
+    assert [raises("one"), raises("one"), raises("two")] == [1, 0, 1]
+    now_s = 100.75
+    assert [raises("one"), raises("three")] == [0, 1]
+    now_s = 101.0
+    assert [raises("one"), raises("one")] == [1, 0]
+    told = sum(raises(f"number {number}") for number in range(100))
+    assert told == loop.TRACEBACKS_PER_S - 1
+
+
 def test_an_output_that_is_none_is_no_exception(capfd):
     """What the model returned is told as that, to the frontend and once in the log."""
     said = "the model returned a value of type object, which JSON cannot say: return numbers"
@@ -305,6 +332,8 @@ def test_a_merged_batch_knows_which_outputs_may_be_raw():
         ("ab", (3, 4), -1, 1),
         ("ab", (3, 3), 3, 1),
         ("ab", (3, 3), 4, 2),
+        ("abb", (3, 3, 3), -1, 2),
+        ("abc", (3, 3, 3), -1, 3),
     ],
 )
 def test_what_may_be_merged(frontends, types, max_batch, count):
@@ -314,7 +343,7 @@ def test_what_may_be_merged(frontends, types, max_batch, count):
         for n, (name, kind) in enumerate(zip(frontends, types, strict=True))
     )
     assert len(take_mergeable(pending, max_batch)) == count
-    assert len(pending) == 2 - count
+    assert len(pending) == len(frontends) - count
 
 
 WORKS = st.builds(
