@@ -10,9 +10,14 @@ import pytest
 
 from tests.daemon import Daemon
 from tests.fake_admin import FakeAdmin
+from tests.measuring import pytest_runtest_protocol
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 
-__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+__all__ = [
+    "pytest_make_collect_report",
+    "pytest_runtest_makereport",
+    "pytest_runtest_protocol",
+]
 
 
 @pytest.fixture

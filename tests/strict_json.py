@@ -12,11 +12,10 @@ def read(text: bytes | str) -> Any:
         ValueError: it is not JSON, or holds what some readers refuse: NaN, a number beyond the
             range of a float, half of a surrogate pair, a byte order mark.
     """
-    value = json.loads(
-        text.decode() if isinstance(text, bytes) else text,
-        parse_constant=_refuse,
-        parse_float=_finite,
-    )
+    text = text.decode() if isinstance(text, bytes) else text
+    if text.startswith("\ufeff"):
+        raise ValueError("a byte order mark is not JSON")
+    value = _DECODER.decode(text)
     json.dumps(value, ensure_ascii=False).encode()
     return value
 
@@ -37,3 +36,7 @@ def _refuse(word: str) -> NoReturn:
 def _finite(text: str) -> float:
     number = float(text)
     return number if math.isfinite(number) else _refuse(text)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite)
+"""Made once: making one takes longer than most texts do."""

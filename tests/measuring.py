@@ -1,0 +1,36 @@
+"""Of which tests `make coverage` measures the processes that they start as well.
+
+Measuring costs a process about as much as its start does, and most tests start processes that run
+what others have run: hundreds of them a model's discovery alone. Called by pytest, as conftest.py
+takes it in.
+"""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+MEASURED = (
+    *("tests/e2e/test_cli.py", "tests/e2e/test_examples.py"),
+    *("tests/integration/http/", "tests/integration/model_runtime/"),
+    *("tests/integration/cli/test_deploy.py", "tests/integration/finding/test_hints.py"),
+    *("tests/integration/test_bundling.py", "tests/integration/test_targets.py"),
+    *("tests/integration/test_daemon.py", "tests/integration/test_frontend_processes.py"),
+    *("tests/integration/test_log_pump.py", "tests/integration/test_process_launcher.py"),
+    "tests/integration/test_serve_one.py",
+)
+"""How their names begin, from the root of the repository."""
+
+_TOLD = "COVERAGE_PROCESS_CONFIG"
+"""By this variable coverage.py measures in a process that inherits it."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    """Hide the variable from the processes of the other tests."""
+    told = None if item.nodeid.startswith(MEASURED) else os.environ.pop(_TOLD, None)
+    try:
+        return (yield)
+    finally:
+        if told is not None:
+            os.environ[_TOLD] = told
