@@ -100,7 +100,7 @@ def test_an_application_is_made_with_its_links_or_not_at_all(run):
             (["m", "m"], LinkError),
             (["m", "s"], TypeMismatchError),
         ):
-            with pytest.raises(kind):
+            with pytest.raises(kind, match=f"'{models[-1]}'"):
                 await registry.add_application(app(), models)
             assert registry.state.applications == {}
         await registry.add_application(app(), ["m"])
@@ -113,13 +113,13 @@ def test_names_that_cannot_be_are_refused(run, name):
     """Of applications, and, but for those that only an application cannot have, of versions."""
 
     async def scenario(registry):
-        with pytest.raises(InvalidNameError):
+        with pytest.raises(InvalidNameError, match="application name"):
             await registry.add_application(app(name))
         if name != "admin":
             for made in (version(name), version(model=name)):
-                with pytest.raises(InvalidNameError):
+                with pytest.raises(InvalidNameError, match=r"(model name|version)"):
                     await registry.add_version(made)
-        with pytest.raises(InvalidNameError):
+        with pytest.raises(InvalidNameError, match="label"):
             await registry.add_version(version(labels=("a,b",)))
         assert registry.state.applications == registry.state.versions == {}
 

@@ -156,7 +156,7 @@ def test_tensors_are_lists_where_there_is_no_numpy():
 def test_tensors_that_are_none_are_refused(as_lists):
     """A row that does not add up; as lists also one that would be millions of empty ones."""
     view = viewer("tensors", as_lists=as_lists)
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError, match="described in 4294967295 bytes"):
         view(Batch(protocol.TENSORS, b"", b"\xff" * 16, 1))
     huge = rows_of([Tensor("x", "int8", (1 << 24, 0), b"")])
     if as_lists:
