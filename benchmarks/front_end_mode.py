@@ -42,7 +42,7 @@ def run_front_end_mode(settings: Settings) -> str:
     with ExitStack() as stack:
         stream = stack.enter_context(Daemon(replace(settings, carrier="unix")))
         daemon = stack.enter_context(Daemon(replace(settings, carrier="zmq")))
-        daemon.name = "daemon, ZeroMQ"
+        stream.name, daemon.name = "daemon, stream", "daemon, ZeroMQ"
         for each in (stream, daemon):
             each.deploy(workload, slo_ms=CHECK_SLO_MS)
         bundle = next((daemon.data_dir / "bundles").glob("*/model.json")).parent
