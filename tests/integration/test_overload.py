@@ -1,4 +1,4 @@
-"""Overload with a replica of known pace behind a connection."""
+"""More queries than a model can do: what would be late is refused, the rest is in time."""
 
 import asyncio
 from collections import Counter
@@ -8,6 +8,7 @@ import pytest
 from servd.batching import HEADROOM
 from servd.datatypes import Batching
 from servd.query import Miss
+from tests.overload import SLO_S, Overload
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import run, serving, until
 
@@ -109,3 +110,18 @@ def test_a_row_that_is_computed_anyway_is_not_refused():
                 assert caller.misses == {3: Miss.OVERLOADED}
 
     run(main())
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("share", [1.5, 2.0, 5.0])
+@pytest.mark.parametrize("batching", ["aimd", "quantile"])
+def test_goodput_holds_under_overload(share, replicas, batching):
+    """Offered more than it can do, a model still does 85 % of it in time; the rest is told soon."""
+    world = Overload(replicas, batching)
+    asyncio.run(world.run(1.0, 0.5))
+    asyncio.run(world.run(share, 2.0))
+    assert world.good >= 0.85 * world.capacity * 2.0
+    assert world.late <= 0.02 * world.good
+    assert world.refused_after_s <= SLO_S
+    asyncio.run(world.run(0.6, 0.5))
+    assert world.good >= 0.99 * world.asked
