@@ -347,6 +347,11 @@ def test_rows_are_equal_to_their_kind_only(rows):
     """In a table, a row that asks for a raw output is another key than the same row."""
     keys = {(type(row), getattr(row, "row", row)) for row in rows}
     assert len(set(rows)) == len(keys)
+    for row in rows:
+        asking = WantsRaw(row.row if type(row) is WantsRaw else row)
+        assert asking != asking.row
+        assert asking.row != asking
+        assert (row == asking) is (type(row) is WantsRaw)
     assert raw.plain(rows) == [getattr(row, "row", row) for row in rows]
     wanted = bytes(type(row) is WantsRaw for row in rows)
     assert raw.wanted_of(rows) == (wanted if any(wanted) else b"")

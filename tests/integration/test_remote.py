@@ -208,6 +208,20 @@ def test_one_that_becomes_another_model_gets_nothing_more(caplog):
     assert "holds the bundle another" in _errors(caplog)[0]
 
 
+def test_a_replica_of_version_1_is_in_rotation(caplog):
+    """Images that were built before speak it: it gets queries, and nothing is reported."""
+
+    async def story():
+        with _replica() as replica:
+            replica.version = 1
+            async with _stage(replica.address) as (_clock, dispatcher, link):
+                await until(lambda: dispatcher.is_live)
+                assert link.connection.spoken == 1
+
+    run(story())
+    assert not _errors(caplog)
+
+
 def test_another_protocol_version_is_reported(caplog):
     """It gets nothing, and that is said once."""
 

@@ -6,8 +6,11 @@ import sys
 
 import pytest
 
+from model_runtime import probe
+from model_runtime.protocol import ProtocolError
 from tests.daemon import free_port
 from tests.image_specs import make_bundle
+from tests.scripted_replica import ScriptedReplica
 
 WAIT_S = 30
 
@@ -50,6 +53,23 @@ def test_a_replica_that_fails_tells_why(ask):
     code, found = ask("import nowhere_to_be_found\n")
     assert (code, found["state"]) == (3, "failed")
     assert "nowhere_to_be_found" in found["info"]["error"]["message"]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_replica_of_each_version_is_understood(version):
+    """The probe of an image may meet a replica that is older than itself."""
+    with ScriptedReplica() as replica:
+        replica.version = version
+        state, info = probe.ask(replica.address, WAIT_S)
+    assert (state, info) == ("ready", {"row_items": None})
+
+
+def test_a_version_that_is_not_known_is_named():
+    """It may mean anything."""
+    with ScriptedReplica() as replica:
+        replica.version = 3
+        with pytest.raises(ProtocolError, match=r"speaks version \[3\]"):
+            probe.ask(replica.address, WAIT_S)
 
 
 def test_silence_is_no_answer(ask):
