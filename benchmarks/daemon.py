@@ -89,7 +89,7 @@ class Daemon:
         if self._frontends == 1:
             return [self.pid]
         children = psutil.Process(self.pid).children()
-        return [self.pid, *(c.pid for c in children if "servd.frontend" in c.cmdline())]
+        return [self.pid, *(c.pid for c in children if "servd.processes.frontend" in c.cmdline())]
 
     def __exit__(
         self,

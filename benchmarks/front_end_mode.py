@@ -25,11 +25,11 @@ from benchmarks.servers import Server, ServerError, free_port
 from benchmarks.settings import ROOT, Settings
 from benchmarks.workloads import WORKLOADS
 from benchmarks.wrk import Target
-from servd.certificates import write_certificates
-from servd.curve import write_keys
+from servd.carriers.certificates import write_certificates
+from servd.carriers.curve import write_keys
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
-from servd.published import FILE_NAME, Endpoint, Published, encode
-from servd.snapshot import pack_state
+from servd.registry.published import FILE_NAME, Published, VersionAddress, encode
+from servd.registry.snapshot import pack_state
 
 READY_TIMEOUT_S = 30.0
 Scheme = Literal["tcp", "tls"]
@@ -133,7 +133,7 @@ def published(port: int, scheme: Scheme) -> bytes:
         {"m": "1"},
         {name: ("m",)},
     )
-    return encode(Published(pack_state(state), {"m:1": Endpoint("127.0.0.1", port, scheme)}))
+    return encode(Published(pack_state(state), {"m:1": VersionAddress("127.0.0.1", port, scheme)}))
 
 
 def wait_until_ready(port: int) -> None:

@@ -1,6 +1,6 @@
 """What front ends and replicas know each other by: the Secrets, and what of them a pod gets.
 
-Used by replicas.py, frontends.py and cluster.py. Replicas that servd makes listen with TLS streams;
+Used by replicas.py, hub.py and cluster.py. Replicas that servd makes listen with TLS streams;
 images that are replicas by themselves speak the protocol of docs/protocol.md over ZeroMQ.
 """
 

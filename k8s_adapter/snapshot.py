@@ -58,7 +58,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """A registry at one instant. `registry` is all of it as JSON (servd.feed.Registered)."""
+    """A registry at one instant. `registry` is all of it as JSON, `Registered` of servd."""
 
     servd_version: str
     frontend_image: str

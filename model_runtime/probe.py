@@ -1,6 +1,6 @@
 """`python -m model_runtime.probe ADDRESS`: asks a replica for its state, as a frontend would.
 
-Run inside a new image by servd/imaging/trial.py; of use by hand too. Prints the state and its info
+Run inside a new image by imaging/trial.py; of use by hand too. Prints the state and its info
 as one JSON line; the exit status is 0 for ready, 3 for failed and 1 for no answer in time.
 """
 

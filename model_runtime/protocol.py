@@ -1,4 +1,4 @@
-"""The messages of the replica protocol (docs/protocol.md). Used by replicas and by servd/rpc.py."""
+"""The messages of the replica protocol (docs/protocol.md). Used by replicas and by servd."""
 
 import struct
 from collections.abc import Sequence, Sized

@@ -1,7 +1,7 @@
 """Named tensors as bytes that describe themselves (docs/protocol.md, "Tensors"); no numpy needed.
 
 An input of the type `tensors` is such bytes, and so is a raw output. Read by inputs.py and by
-servd/raw.py, made by raw_outputs.py and by whoever sends such inputs.
+servd/engine/raw.py, made by raw_outputs.py and by whoever sends such inputs.
 """
 
 import math

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Asks whether the tests would notice: changes one place of a file at a time and runs its tests.
 
-    .venv/bin/python scripts/mutate.py servd/batching.py servd/cache.py --sample 30
+    .venv/bin/python scripts/mutate.py engine/batching.py engine/cache.py --sample 30
 
 Called by hand. A mutant that no test notices survives; it is shown with its place. The work tree is
 never touched: each job has a copy of it. A test that hangs has noticed. Mutants that change nothing
@@ -294,7 +294,7 @@ def _module(path: str) -> str:
 def tests_of(path: str, tree: Path, *, is_wide: bool) -> list[str]:
     """Return a file's tests of tests/unit and tests/integration: of its name, then by imports."""
     package, _, module = _module(path).rpartition(".")
-    # servd/http/x.py has http/test_x.py and http/test_x_more.py, model_runtime/x.py its own folder.
+    # http/x.py has http/test_x.py and http/test_x_more.py, model_runtime/x.py its own folder.
     named_folder = Path(path.removeprefix("servd/")).parent
     found = []
     for rank, folder in enumerate((tree / "tests" / "unit", tree / "tests" / "integration")):

@@ -1,4 +1,4 @@
-"""What can go wrong, by name. Every layer raises these; `http/problems.py` maps them to answers.
+"""What can go wrong, by name. All layers raise these; http/admin/problems.py answers with them.
 
 A subclass takes domain arguments and builds its own message. `code` is stable and for programs,
 `status` is the HTTP status of servd's own API, `hint` is what to do next.

@@ -1,4 +1,4 @@
-"""The rules for names. Used by the registry, and by http/api.py before it makes anything.
+"""The rules for names. Used by the registry, and by http/admin/api.py before it makes anything.
 
 There are two: servd's own rule, and the looser one that Clipper's admin API keeps, because its
 clients use names that servd would not give.

@@ -4,12 +4,12 @@ import asyncio
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
-from servd.bundles import BundleStore
 from servd.config import Config
 from servd.datatypes import DeployRequest
-from servd.deploy import Deployer, at_once
-from servd.registry import Registry
-from servd.store import Store
+from servd.deploying.bundles import BundleStore
+from servd.deploying.deployer import Deployer, at_once
+from servd.registry.registry import Registry
+from servd.registry.store import Store
 from tests.replicas import Stage, make_bundle
 
 

@@ -2,11 +2,11 @@
 
 from model_runtime import protocol
 from servd.datatypes import Application, InputType, ModelVersion
-from servd.engine import Engine
-from servd.metrics import Counters, Tally
-from servd.query import Miss, Query
-from servd.route import Route
-from servd.slot import MAX_IN_FLIGHT
+from servd.engine.engine import Engine
+from servd.engine.query import Miss, Query
+from servd.engine.route import Route
+from servd.engine.slot import MAX_IN_FLIGHT
+from servd.metrics.counters import Counters, Tally
 
 
 class Carrier:

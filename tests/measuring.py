@@ -14,10 +14,13 @@ MEASURED = (
     *("tests/e2e/test_cli.py", "tests/e2e/test_examples.py"),
     *("tests/integration/http/", "tests/integration/model_runtime/"),
     *("tests/integration/cli/test_deploy.py", "tests/integration/finding/test_hints.py"),
-    *("tests/integration/test_bundling.py", "tests/integration/test_targets.py"),
-    *("tests/integration/test_daemon.py", "tests/integration/test_frontend_processes.py"),
-    *("tests/integration/test_log_pump.py", "tests/integration/test_process_launcher.py"),
-    "tests/integration/test_serve_one.py",
+    *("tests/integration/packing/test_bundling.py", "tests/integration/packing/test_targets.py"),
+    *("tests/integration/processes/test_daemon.py", "tests/integration/frontends/test_pool.py"),
+    *(
+        "tests/integration/logs/test_pump.py",
+        "tests/integration/replicas/launchers/test_process_launcher.py",
+    ),
+    "tests/integration/processes/test_serve_one.py",
 )
 """How their names begin, from the root of the repository."""
 

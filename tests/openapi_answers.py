@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from servd.http.openapi import PREFIX, document
+from servd.http.admin.openapi import PREFIX, document
 from tests import strict_json
 
 

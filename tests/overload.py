@@ -8,12 +8,12 @@ import asyncio
 import heapq
 from itertools import count
 
-from servd.batching import HEADROOM
 from servd.datatypes import Application, Batching, InputType, ModelVersion, RegistryState
-from servd.engine import Engine
-from servd.metrics import Counters
-from servd.query import Miss
-from servd.slot import MAX_IN_FLIGHT
+from servd.engine.batching import HEADROOM
+from servd.engine.engine import Engine
+from servd.engine.query import Miss
+from servd.engine.slot import MAX_IN_FLIGHT
+from servd.metrics.counters import Counters
 
 SLO_S = 0.02
 SLOPE_S, CONSTANT_S = 0.0002, 0.0005

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from model_runtime import bundle as bundles
 from model_runtime.manifest import Manifest, write
 from servd.datatypes import InputType, ModelVersion
-from servd.metrics import Counters
-from servd.supervisor import Supervisor
-from servd.surroundings import Timings
+from servd.metrics.counters import Counters
+from servd.replicas.collaborators import Timings
+from servd.replicas.supervisor import Supervisor
 
 WAIT_S = 10
 FAST = Timings(backoff_first_s=0.0, report_s=0.0, term_s=WAIT_S, heartbeat_s=3600, max_deaths=3)

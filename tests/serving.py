@@ -14,12 +14,12 @@ import uvloop
 from model_runtime import protocol
 from servd.config import Config
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
-from servd.dispatcher import Dispatcher
-from servd.engine import Engine
+from servd.engine.dispatcher import Dispatcher
+from servd.engine.engine import Engine
+from servd.engine.rpc import ReplicaConnection, connector
 from servd.http.codecs import CODECS
 from servd.http.codecs.base import Codec
-from servd.http.server import QueryServer
-from servd.rpc import ReplicaConnection, connector
+from servd.http.query.server import QueryServer
 from tests import strict_json
 from tests.scripted_replica import ScriptedReplica
 

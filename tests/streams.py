@@ -9,8 +9,8 @@ from typing import Any
 from model_runtime.carriers import STREAM_SCHEME, TLS_SCHEME
 from model_runtime.listening import listen
 from model_runtime.tls import read_identity
-from servd.carriers import StreamCarrier
-from servd.tls_carrier import TlsCarrier
+from servd.carriers.carriers import StreamCarrier
+from servd.carriers.tls_carrier import TlsCarrier
 from tests.daemon import free_port
 
 

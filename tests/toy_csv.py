@@ -9,8 +9,8 @@ from servd.http.codecs.base import (
     Asked,
     Codec,
     Frame,
-    Place,
     RequestError,
+    Resource,
     cause_of,
     packed,
 )
@@ -28,7 +28,7 @@ class CsvCodec(Codec):
 
     def find(self, path):
         name, _, verb = path.strip(b"/").partition(b"/")
-        return Place(name.decode()) if verb == b"csv" else None
+        return Resource(name.decode()) if verb == b"csv" else None
 
     def decoder(self, input_type, head):
         if input_type != "doubles":

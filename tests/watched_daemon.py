@@ -16,7 +16,7 @@ import psutil
 import uvloop
 
 from servd.config import load_config
-from servd.daemon import serve
+from servd.processes.daemon import serve
 
 _LOOK_S = 0.001
 
@@ -40,7 +40,7 @@ class Watch:
         readers = []
         for child in psutil.Process().children(recursive=True):
             with suppress(psutil.NoSuchProcess):  # one that has had nothing to read ends
-                if "servd.http.body_reader" in child.cmdline():
+                if "servd.http.query.body_reader" in child.cmdline():
                     readers.append(child.pid)
         told = {"turn_ms": self._worst_s * 1e3, "peak_kb": _peak_kb(os.getpid())}
         told["reader_kb"] = max(map(_peak_kb, readers), default=0)

@@ -5,8 +5,8 @@ Run by benchmarks/cluster_mode.py; takes the command line of servd.
 
 import os
 
-from servd import discovery
 from servd.cli.main import main
+from servd.frontends import discovery
 
 
 def addresses_of(host: str) -> frozenset[str]:

@@ -1,1 +1,4 @@
-"""The command line: one file per verb; talks to the daemon only through client.py."""
+"""The command line: one file per verb. Reaches a daemon only through client/.
+
+Called by whoever types. May import client, packing, imaging, export and processes.
+"""

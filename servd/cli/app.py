@@ -8,7 +8,7 @@ from servd.cli.command import LazyGroup
 from servd.cli.ps import slow_lines
 from servd.cli.session import Session, pass_session
 from servd.cli.values import Duration, default_remark
-from servd.client import segment
+from servd.client.admin import segment
 
 
 @click.group("app", cls=LazyGroup)

@@ -79,7 +79,7 @@ def command(session: Session, /, target: str | None, context: Path | None, **fla
 
 def _build(session: Session, spec: "ImageSpec", *, is_pushed: bool) -> None:
     from servd.cli.build_progress import BuildProgress  # noqa: PLC0415 - help does without
-    from servd.imaging.engine import connect  # noqa: PLC0415
+    from servd.imaging.docker_engine import connect  # noqa: PLC0415
 
     client = connect()
     from servd.imaging.builder import Builder  # noqa: PLC0415 - needs the SDK that connect wants
@@ -135,7 +135,7 @@ def _specification(
         raise _usage("name a MODEL[:VERSION] or an APP, or say --kind frontend")
     from servd.cli.build_target import choose  # noqa: PLC0415
     from servd.cli.bundle_source import BundleSource  # noqa: PLC0415
-    from servd.registry_reader import read_registry  # noqa: PLC0415
+    from servd.client.registry_reader import read_registry  # noqa: PLC0415
 
     chosen = choose(read_registry(session.config, session.admin_url), target, kind)
     bundles = BundleSource(session.config.bundles_dir, session.client())

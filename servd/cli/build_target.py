@@ -6,11 +6,11 @@ Pure functions over the registry's state. Used by build.py.
 from dataclasses import dataclass
 
 from servd import names
-from servd import registry_rules as rules
 from servd.datatypes import Application, ModelVersion, RegistryState, VersionId
-from servd.deploy_plan import DEFAULT_SLO_US, find_bundled
+from servd.deploying.plan import DEFAULT_SLO_US, find_bundled
 from servd.errors import ConflictError, ModelNotFoundError, NotFoundError, did_you_mean
 from servd.imaging.naming import Kind
+from servd.registry import rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_runtime.bundle import BundleFormatError, unpack
-from servd.bundles import MAX_BYTES, verify
-from servd.client import segment
+from servd.client.admin import segment
 from servd.datatypes import ModelVersion
+from servd.deploying.bundles import MAX_BYTES, verify
 from servd.errors import BundleError, DaemonNotRunningError
-from servd.temporary import temporary_folder
+from servd.system.temporary import temporary_folder
 
 if TYPE_CHECKING:
-    from servd.client import AdminClient
+    from servd.client.admin import AdminClient
 
 
 class BundleSource:

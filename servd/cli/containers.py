@@ -38,7 +38,7 @@ def container_settings(flags: dict[str, Any]) -> dict[str, Any]:
     Raises:
         click.UsageError: they contradict each other.
     """
-    from servd.limits import check_limits  # noqa: PLC0415 - help does without
+    from servd.registry.container_limits import check_limits  # noqa: PLC0415 - help does without
 
     names = ("image", "memory_bytes", "cpus", "gpus")
     given = {name: flags[name] for name in names if flags[name] is not None}

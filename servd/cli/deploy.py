@@ -14,9 +14,9 @@ from servd.cli.values import BatchSize, Duration, WholeNumber, default_remark
 from servd.errors import TargetError
 
 if TYPE_CHECKING:
-    from servd.bundling import BundleOptions, BundlePlan
     from servd.cli.deploy_progress import Progress
-    from servd.client import AdminClient
+    from servd.client.admin import AdminClient
+    from servd.packing.bundling import BundleOptions, BundlePlan
 
 
 @verb(
@@ -115,8 +115,8 @@ def _bundle_request(
     session: Session, target: str, flags: dict[str, Any], progress: "Progress"
 ) -> "tuple[dict[str, Any], AdminClient]":
     """Bundle and upload a target; return what its deployment asks for, and of which daemon."""
-    from servd import bundling  # noqa: PLC0415 - help does without
-    from servd.targets import parse_target  # noqa: PLC0415
+    from servd.packing import bundling  # noqa: PLC0415 - help does without
+    from servd.packing.targets import parse_target  # noqa: PLC0415
 
     options = _bundle_options(flags, session.config.load_timeout_s)
     started = time.monotonic()
@@ -160,8 +160,8 @@ def _deploy(
 
 
 def _bundle_options(flags: dict[str, Any], load_timeout_s: float) -> "BundleOptions":
-    from servd.bundling import BundleOptions  # noqa: PLC0415 - help does without
     from servd.datatypes import InputType  # noqa: PLC0415
+    from servd.packing.bundling import BundleOptions  # noqa: PLC0415 - help does without
 
     given = flags["input_type"]
     return BundleOptions(
@@ -204,7 +204,7 @@ def _usage(message: str) -> click.UsageError:
 
 
 def _model_name(plan: "BundlePlan", given: str | None, progress: "Progress") -> str:
-    from servd.bundling import choose_name  # noqa: PLC0415 - help does without
+    from servd.packing.bundling import choose_name  # noqa: PLC0415 - help does without
 
     if given is not None:
         return given
@@ -255,7 +255,7 @@ def _upload(client: "AdminClient", plan: "BundlePlan") -> str:
 
     It is packed while it is sent: nothing of the model's size is written on this side.
     """
-    from servd import bundling  # noqa: PLC0415 - help does without
+    from servd.packing import bundling  # noqa: PLC0415 - help does without
 
     try:
         packed = bundling.packed(plan)

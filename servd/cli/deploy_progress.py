@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from servd.cli.predict import Query, longer_slo, query_base
 from servd.cli.session import Session
-from servd.client import ApiError
+from servd.client.admin import ApiError
 from servd.errors import ServdError
-from servd.printable import in_json
+from servd.logs.printable import in_json
 
 if TYPE_CHECKING:
-    from servd.bundling import BundlePlan
+    from servd.packing.bundling import BundlePlan
 
 
 _REACH_TIMEOUT_S: Final = 10.0

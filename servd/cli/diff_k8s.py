@@ -29,10 +29,10 @@ def command(session: Session, /, **flags: Any) -> int:
     was given then. Changes made to the files by hand show, too.
     """
     from servd.cli.export_images import ExportImages  # noqa: PLC0415 - help does without
+    from servd.client.registry_reader import read_registry  # noqa: PLC0415
     from servd.export.changes import object_changes, unified_diff  # noqa: PLC0415 - help does without
     from servd.export.plan import plan_export  # noqa: PLC0415
     from servd.export.secrets import export_secrets  # noqa: PLC0415
-    from servd.registry_reader import read_registry  # noqa: PLC0415
 
     _, place = place_of(flags)
     record, written = place.read_export()

@@ -41,10 +41,10 @@ def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     All applications, or those that are named, with their models. The daemon need not run.
     """
     from servd.cli.export_images import ExportImages  # noqa: PLC0415 - help does without
+    from servd.client.registry_reader import read_registry  # noqa: PLC0415
     from servd.export.next_steps import next_steps, read_examples  # noqa: PLC0415
     from servd.export.plan import plan_export  # noqa: PLC0415
     from servd.export.secrets import export_secrets  # noqa: PLC0415
-    from servd.registry_reader import read_registry  # noqa: PLC0415
 
     words = ("build", "push", "check", "force", "renew_keys")
     wants = {name: flags.pop(name) for name in words}
@@ -67,7 +67,7 @@ def command(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     removed = place.write(settings, plan.files)
     if wants["check"]:
         _check(plan, place)
-    report = Report(session.output, plan, place)
+    report = ExportReport(session.output, plan, place)
     examples = read_examples(registry, session.config.bundles_dir)
     report.write(removed, next_steps(plan, place.path, registry, examples), wants)
 
@@ -112,7 +112,7 @@ def _check(plan: "Plan", place: "Place") -> None:
         raise CheckFailedError(f"{counted(len(faults), 'fault')} in {place.path}\n{lines}")
 
 
-class Report:
+class ExportReport:
     """Tells what was exported and what to do with it."""
 
     def __init__(self, output: "Output", plan: "Plan", place: "Place") -> None:

@@ -108,8 +108,8 @@ def command(
     config = session.load_config(flags, _check)
     import uvloop  # noqa: PLC0415 - wanted by this verb only
 
-    from servd.cluster_frontend import ClusterFrontendSettings, serve  # noqa: PLC0415 - all that serves
-    from servd.offspring import offspring  # noqa: PLC0415 - as above
+    from servd.processes.cluster_frontend import ClusterFrontendSettings, serve  # noqa: PLC0415 - all that serves
+    from servd.system.offspring import offspring  # noqa: PLC0415 - as above
 
     settings = ClusterFrontendSettings(
         registry=registry, curve=curve, tls=tls, drain_delay_s=drain_delay_s

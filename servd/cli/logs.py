@@ -11,7 +11,7 @@ from servd.cli.values import WholeNumber
 from servd.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from servd.client import AdminClient
+    from servd.client.admin import AdminClient
 
 
 @verb("logs", examples=("servd logs feature_sum -f", "servd logs daemon -n 20"))
@@ -50,7 +50,7 @@ def command(session: Session, name: str, *, follow: bool, count: int, replica: i
 
 
 def _lines(client: "AdminClient", name: str, values: dict[str, object]) -> Iterator[str]:
-    from servd.client import query, segment  # noqa: PLC0415 - help does without
+    from servd.client.admin import query, segment  # noqa: PLC0415 - help does without
 
     model, _, version = name.partition(":")
     try:
@@ -65,7 +65,7 @@ def _lines(client: "AdminClient", name: str, values: dict[str, object]) -> Itera
 
 def _linked_models(client: "AdminClient", name: str) -> list[str]:
     """Return the models of the application of that name, or none where there is no such one."""
-    from servd.client import segment  # noqa: PLC0415
+    from servd.client.admin import segment  # noqa: PLC0415
 
     try:
         linked: list[str] = client.get(f"/applications/{segment(name)}")["linked_models"]

@@ -17,7 +17,7 @@ from servd import __version__
 from servd.cli.command import LazyGroup
 from servd.cli.session import Session
 from servd.errors import DaemonNotRunningError, ServdError, did_you_mean
-from servd.printable import in_json, on_lines
+from servd.logs.printable import in_json, on_lines
 
 FAILED: Final = 1
 USAGE: Final = 2

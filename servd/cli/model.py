@@ -6,7 +6,7 @@ import click
 
 from servd.cli.command import LazyGroup
 from servd.cli.session import Session, pass_session
-from servd.client import query, segment
+from servd.client.admin import query, segment
 
 
 @click.group("model", cls=LazyGroup)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from servd.printable import in_colour, in_json, on_lines, on_one_line
+from servd.logs.printable import in_colour, in_json, on_lines, on_one_line
 
 if TYPE_CHECKING:
     from rich.status import Status

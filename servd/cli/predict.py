@@ -13,7 +13,7 @@ import click
 
 from servd.cli.command import verb
 from servd.cli.session import Session, pass_session
-from servd.client import Address, parse_address, segment
+from servd.client.admin import Address, parse_address, segment
 from servd.config import is_loopback
 from servd.errors import ApplicationNotFoundError, ServdError
 

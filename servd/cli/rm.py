@@ -9,7 +9,7 @@ from servd.cli.session import Session, pass_session
 from servd.errors import ConflictError, NotFoundError, did_you_mean
 
 if TYPE_CHECKING:
-    from servd.client import AdminClient
+    from servd.client.admin import AdminClient
 
 
 @verb("rm", examples=("servd rm feature_sum", "servd rm feature_sum --json"))
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pass_session
 def command(session: Session, name: str, *, force: bool) -> None:
     """Remove the application and the model of that name, whichever exist; says what it removed."""
-    from servd.client import segment  # noqa: PLC0415 - help does without
+    from servd.client.admin import segment  # noqa: PLC0415 - help does without
 
     client = session.client(timeout_s=60.0)
     if not force:

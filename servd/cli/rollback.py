@@ -12,7 +12,7 @@ from servd.cli.session import Session, pass_session
 @pass_session
 def command(session: Session, model: str, version: str | None) -> None:
     """Make an older version of a model the current one; the one before it if none is named."""
-    from servd.client import segment  # noqa: PLC0415 - help does without
+    from servd.client.admin import segment  # noqa: PLC0415 - help does without
 
     model, _, named = model.partition(":")
     version = version or named or None

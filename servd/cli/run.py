@@ -24,8 +24,8 @@ def command(session: Session, /, *, is_forced: bool, **flags: Any) -> None:
         raise
     import uvloop  # noqa: PLC0415 - wanted by this verb only
 
-    from servd.daemon import serve  # noqa: PLC0415 - everything that serves hangs on it
-    from servd.offspring import offspring  # noqa: PLC0415 - as above
+    from servd.processes.daemon import serve  # noqa: PLC0415 - everything that serves hangs on it
+    from servd.system.offspring import offspring  # noqa: PLC0415 - as above
 
     offspring.take_in()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

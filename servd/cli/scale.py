@@ -14,7 +14,7 @@ from servd.quantities import counted
 @pass_session
 def command(session: Session, model: str, count: int) -> None:
     """Set how many replicas a version of a model has; the current version if none is named."""
-    from servd.client import segment  # noqa: PLC0415 - help does without
+    from servd.client.admin import segment  # noqa: PLC0415 - help does without
 
     name, _, version = model.partition(":")
     path = f"/models/{segment(name)}"

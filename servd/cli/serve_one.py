@@ -17,7 +17,7 @@ from servd.cli.values import Duration, WholeNumber
 if TYPE_CHECKING:
     from servd.config import Config
     from servd.datatypes import Application, ModelVersion
-    from servd.serve_one import OneModel
+    from servd.processes.serve_one import OneModel
 
 
 @verb(
@@ -77,8 +77,8 @@ def command(session: Session, /, bundle: Path, applications: Path | None, **flag
     """
     import uvloop  # noqa: PLC0415 - wanted by this verb only
 
-    from servd.offspring import offspring  # noqa: PLC0415 - as above
-    from servd.serve_one import serve_one  # noqa: PLC0415 - as above
+    from servd.processes.serve_one import serve_one  # noqa: PLC0415 - as above
+    from servd.system.offspring import offspring  # noqa: PLC0415 - as above
 
     one = _one_model(bundle, applications, flags)
     # Short, as the path of a unix socket is limited.
@@ -104,7 +104,7 @@ def _config(session: Session, flags: dict[str, Any], folder: Path) -> "Config":
 def _one_model(bundle: Path, applications: Path | None, flags: dict[str, Any]) -> "OneModel":
     import msgspec  # noqa: PLC0415 - help does without
 
-    from servd.serve_one import OneModel  # noqa: PLC0415
+    from servd.processes.serve_one import OneModel  # noqa: PLC0415
 
     version, apps = _from_flags(bundle, flags) if applications is None else _read(applications)
     version = msgspec.structs.replace(version, bundle=version.bundle or _content(bundle))
@@ -139,7 +139,7 @@ def _from_flags(
     from model_runtime.bundle import BundleFormatError  # noqa: PLC0415
     from servd import names  # noqa: PLC0415
     from servd.datatypes import Application, InputType, ModelVersion  # noqa: PLC0415
-    from servd.deploy_plan import DEFAULT_SLO_US  # noqa: PLC0415
+    from servd.deploying.plan import DEFAULT_SLO_US  # noqa: PLC0415
     from servd.errors import BundleError  # noqa: PLC0415
 
     try:
@@ -162,7 +162,7 @@ def _read(path: Path) -> "tuple[ModelVersion, tuple[Application, ...]]":
     import msgspec  # noqa: PLC0415 - help does without
 
     from servd.errors import ConfigError  # noqa: PLC0415
-    from servd.feed import Registered  # noqa: PLC0415
+    from servd.registry.snapshot import Registered  # noqa: PLC0415
 
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Registered)

@@ -16,7 +16,7 @@ from servd.cli.output import Output
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from servd.client import AdminClient
+    from servd.client.admin import AdminClient
     from servd.config import Config
 
 
@@ -55,7 +55,7 @@ class Session:
 
     def client(self, timeout_s: float = 30.0) -> "AdminClient":
         """Return a client of the daemon's admin API."""
-        from servd.client import find_daemon  # noqa: PLC0415 - help and version do without
+        from servd.client.admin import find_daemon  # noqa: PLC0415 - help and version do without
 
         return find_daemon(self.config, self.admin_url, timeout_s)
 

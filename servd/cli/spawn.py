@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from servd.cli.settings import as_arguments
-from servd.client import find_daemon
+from servd.client.admin import find_daemon
 from servd.config import Config
 from servd.errors import DaemonNotRunningError, StartError
 

@@ -10,7 +10,7 @@ from servd.cli.settings import daemon_settings, force_option
 
 if TYPE_CHECKING:
     from servd.cli.output import Output
-    from servd.client import AdminClient
+    from servd.client.admin import AdminClient
     from servd.config import Config
 
 _LOADED_WITHIN_S: Final = 10.0
@@ -118,7 +118,7 @@ def _token_difference(config: "Config", status: dict[str, Any]) -> list[str]:
 
     The daemon never tells its own, and asks nobody for it on the socket: its port is asked.
     """
-    from servd.client import AdminClient, ApiError, parse_address  # noqa: PLC0415
+    from servd.client.admin import AdminClient, ApiError, parse_address  # noqa: PLC0415
     from servd.errors import ServdError  # noqa: PLC0415
 
     if not status.get("has_token", True):

@@ -13,7 +13,7 @@ from servd.cli.values import Duration
 from servd.errors import DaemonNotRunningError, ServdError
 
 if TYPE_CHECKING:
-    from servd.client import AdminClient
+    from servd.client.admin import AdminClient
 
 _GRACE_S: Final = 20.0
 """Time beyond the drain for replicas to be ended and the store to be closed."""

@@ -25,7 +25,7 @@ from servd.export.errors import refusals
 from servd.export.secrets import Secrets
 from servd.export.settings import ExportSettings, Form, Shape, options_of
 from servd.imaging.naming import image_name
-from servd.snapshot import pack_state
+from servd.registry.snapshot import pack_state
 
 BUNDLE_LETTERS: Final = 12
 FRONTEND_CONTENT: Final = ""

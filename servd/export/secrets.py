@@ -81,12 +81,12 @@ def _make(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def _write_certificates(folder: Path) -> None:
-    from servd.certificates import write_certificates  # noqa: PLC0415 - once in a data directory
+    from servd.carriers.certificates import write_certificates  # noqa: PLC0415 - once in a data directory
 
     write_certificates(folder)
 
 
 def _write_keys(folder: Path) -> None:
-    from servd.curve import write_keys  # noqa: PLC0415 - needs ZeroMQ, once in a data directory
+    from servd.carriers.curve import write_keys  # noqa: PLC0415 - needs ZeroMQ, once in a data directory
 
     write_keys(folder)

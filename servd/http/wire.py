@@ -1,4 +1,4 @@
-"""HTTP answers and their bytes: heads made once a second, bodies pasted. Used by http/query.py."""
+"""HTTP answers and their bytes: heads made once a second, bodies pasted. Used by http/query."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from servd.long_bytes import Piece
+from servd.carriers.long_bytes import Piece
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"

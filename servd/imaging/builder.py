@@ -24,7 +24,7 @@ from servd.imaging.failures import (
 from servd.imaging.naming import split_tag
 from servd.imaging.spec import ImageSpec
 from servd.imaging.trial import Trial
-from servd.temporary import temporary_folder
+from servd.system.temporary import temporary_folder
 
 if TYPE_CHECKING:
     import docker

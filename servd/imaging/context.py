@@ -26,7 +26,7 @@ from servd.imaging import requirements
 from servd.imaging.dockerfile import IGNORED, MARK, PIP_CONF, dockerfile, pip_conf
 from servd.imaging.packages import Packages, plan_packages
 from servd.imaging.spec import ImageSpec
-from servd.snapshot import Registered
+from servd.registry.snapshot import Registered
 
 _ENTRIES: Final = (
     *("Dockerfile", ".dockerignore", "requirements.txt", "constraints.txt", "pip.conf", "wheels"),

@@ -14,11 +14,11 @@ from requests.exceptions import RequestException
 
 from model_runtime import manifest as manifests
 from model_runtime.contract import REPLICA_PORT
-from servd.announced import other_files
 from servd.errors import ImageError
 from servd.imaging.dockerfile import command_of
 from servd.imaging.failures import load_failure, trial_failure
 from servd.imaging.spec import ImageSpec
+from servd.replicas.announced import other_files
 
 if TYPE_CHECKING:
     import docker

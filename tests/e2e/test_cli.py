@@ -16,7 +16,7 @@ import psutil
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from servd.log import unstamped
+from servd.logs.log import unstamped
 from tests.daemon import Daemon
 
 MODELS = Path(__file__).parents[1] / "models"

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from servd.lifecycle import IDS_EACH
+from servd.processes.lifecycle import IDS_EACH
 from tests.daemon import Daemon
 from tests.e2e.steps import admin, deploy, ready, replicas, running_daemon, until
 from tests.load import Kind, Load
@@ -35,7 +35,9 @@ def _frontends(daemon: Daemon) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
-            is_ours = f"--data-dir={daemon.data_dir}" in words and "servd.frontend" in words
+            is_ours = (
+                f"--data-dir={daemon.data_dir}" in words and "servd.processes.frontend" in words
+            )
             if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
     return found
@@ -288,6 +290,6 @@ def test_one_frontend_is_the_daemon_itself() -> None:
     with running_daemon("frontends = 1") as daemon:
         assert daemon.pid is not None
         others = [child.cmdline() for child in psutil.Process(daemon.pid).children()]
-        assert sum("servd.http.body_reader" in words for words in others) == 1
-        assert sum("servd.aftermath" in words for words in others) == 1
+        assert sum("servd.http.query.body_reader" in words for words in others) == 1
+        assert sum("servd.replicas.launchers.aftermath" in words for words in others) == 1
         assert len(others) == 2

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import psutil
 import pytest
 
-from servd.launchers.cgroups import new_group
+from servd.replicas.launchers.cgroups import new_group
 from tests.daemon import Daemon
 from tests.e2e.steps import MODELS, deploy, fresh_daemon, ready, replicas, running_daemon, until
 
@@ -153,7 +153,7 @@ def test_nothing_outlives_a_stopped_daemon() -> None:
 
 def _waits_beside(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.ZombieProcess):
-        return "servd.aftermath" in process.cmdline()
+        return "servd.replicas.launchers.aftermath" in process.cmdline()
     return False
 
 

@@ -72,7 +72,7 @@ def _pids(daemon: Daemon, who: str) -> list[int]:
     found = []
     for process in psutil.Process(daemon.pid).children():
         with suppress(psutil.Error):
-            if "servd.frontend" in process.cmdline():
+            if "servd.processes.frontend" in process.cmdline():
                 found.append(process.pid)
     return found
 

@@ -18,9 +18,9 @@ from model_runtime import manifest, protocol, tensors
 from model_runtime.manifest import Manifest
 from model_runtime.tensors import Tensor
 from servd.clock import monotonic
-from servd.query import Batch
-from servd.raw import RawOutput, WantsRaw
-from servd.rpc import connector
+from servd.engine.query import Batch
+from servd.engine.raw import RawOutput, WantsRaw
+from servd.engine.rpc import connector
 from tests.scripted_replica import doubles
 from tests.serving import Owner, run, until
 

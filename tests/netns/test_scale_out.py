@@ -12,10 +12,10 @@ import pytest
 
 from model_runtime import manifest
 from model_runtime.manifest import Manifest
-from servd.certificates import write_certificates
+from servd.carriers.certificates import write_certificates
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
-from servd.published import Endpoint, Published, encode
-from servd.snapshot import pack_state
+from servd.registry.published import Published, VersionAddress, encode
+from servd.registry.snapshot import pack_state
 from tests.netns.load import PORT, Load
 from tests.netns.network import Network, inside
 
@@ -56,7 +56,7 @@ class Cluster:
         # No default output: a query that misses its generous objective is an error.
         app = Application(name="a", input_type=InputType.DOUBLES, slo_us=8_000_000)
         state = RegistryState({"a": app}, {VersionId("m", "1"): version}, {"m": "1"}, {"a": ("m",)})
-        published = Published(pack_state(state), {"m:1": Endpoint(NAME, scheme=self.scheme)})
+        published = Published(pack_state(state), {"m:1": VersionAddress(NAME, scheme=self.scheme)})
         (self.folder / "registry.json").write_bytes(encode(published))
 
     def start(self, host):

@@ -1,6 +1,7 @@
 """The wire formats of the query port, a file each; base.py says what one is.
 
-A path belongs to the first of `CODECS` that knows it.
+A path belongs to the first of `CODECS` that knows it. Called by http/query. May import engine and
+carriers for their vocabulary.
 """
 
 from typing import Final

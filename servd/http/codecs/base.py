@@ -1,6 +1,6 @@
 """What a wire format is to the query server: requests to rows, outcomes to answers.
 
-Implemented by the other files of this package, used by http/endpoint.py and by whoever answers.
+Implemented by the other files of this package, used by http/query.
 A format needs a subclass of `Codec` and a place in codecs/__init__.py.
 """
 
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
 
+from servd.carriers.long_bytes import LongBytes, Piece, pieces_of
 from servd.datatypes import InputType
+from servd.engine.query import Miss, Why
 from servd.http.bounds import Bounds
 from servd.http.wire import JSON, Reply, error_reply
-from servd.long_bytes import LongBytes, Piece, pieces_of
 from servd.quantities import counted
-from servd.query import Miss, Why
 
 if TYPE_CHECKING:
-    from servd.route import NoSuchVersionError, Route
+    from servd.engine.route import NoSuchVersionError, Route
 
 PREDICT: Final = "predict"
 """The verb of a place where inputs are sent."""
@@ -65,7 +65,7 @@ class Head(msgspec.Struct, frozen=True):
 NO_HEAD: Final = Head()
 
 
-class Place(NamedTuple):
+class Resource(NamedTuple):
     """What a path stands for: an application, and what is wanted of it, by one of `methods`."""
 
     application: str
@@ -158,7 +158,7 @@ class Codec:
 
     # --- requests ---
 
-    def find(self, path: bytes) -> Place | None:
+    def find(self, path: bytes) -> Resource | None:
         """Return what an unquoted path stands for in this format; None if it is none of its own."""
         raise NotImplementedError
 
@@ -245,12 +245,12 @@ class Codec:
         )
         return RequestError(413, "Bad request", cause)
 
-    def unknown(self, place: Place) -> Reply:
+    def unknown(self, resource: Resource) -> Reply:
         """Return the answer where no application has the name."""
-        cause = f"No application with name '{place.application}' exists"
+        cause = f"No application with name '{resource.application}' exists"
         return error_reply(404, "Unknown application", cause)
 
-    def answer(self, place: Place, route: "Route", head: Head, body: bytes | None) -> Reply:
+    def answer(self, resource: Resource, route: "Route", head: Head, body: bytes | None) -> Reply:
         """Return the answer at a place that is not for predictions.
 
         Where the body was long, `read_long` has had it, and `body` is None.

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from servd.carriers.long_bytes import LongBytes, Piece, pieces_of
 from servd.datatypes import InputType
+from servd.engine.query import Miss, Why
 from servd.http.bounds import Bounds
 from servd.http.codecs.base import (
     COPIED_BYTES,
@@ -17,10 +19,10 @@ from servd.http.codecs.base import (
     Frame,
     Head,
     Part,
-    Place,
     Read,
     Render,
     RequestError,
+    Resource,
     Rows,
     Wanted,
     cause_of,
@@ -29,11 +31,9 @@ from servd.http.codecs.clipper_bodies import DECODE, check_json
 from servd.http.codecs.clipper_long import check_feedback, read
 from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, too_many_rows
 from servd.http.wire import Reply, error_body
-from servd.long_bytes import LongBytes, Piece, pieces_of
-from servd.query import Miss, Why
 
 if TYPE_CHECKING:
-    from servd.route import NoSuchVersionError, Route
+    from servd.engine.route import NoSuchVersionError, Route
 
 _OUTPUT: Final = b'{"query_id":%d,"output":%b,"default":false}'
 _VERBS: Final = {b"predict": PREDICT, b"update": FEEDBACK}
@@ -45,11 +45,11 @@ class ClipperCodec(Codec):
     spelled = "servd.http.codecs.clipper:CLIPPER"
     begins = (b'{"input":',)
 
-    def find(self, path: bytes) -> Place | None:
+    def find(self, path: bytes) -> Resource | None:
         """Return what /NAME/predict or /NAME/update stands for."""
         name, _, verb = path.strip(b"/").partition(b"/")
         found = _VERBS.get(verb)
-        return None if found is None else Place(name.decode(errors="replace"), found)
+        return None if found is None else Resource(name.decode(errors="replace"), found)
 
     def decoder(self, input_type: InputType, head: Head) -> Decode:
         """Return how bodies become rows."""
@@ -97,9 +97,9 @@ class ClipperCodec(Codec):
         """Return the refusal of an input_batch of too many inputs."""
         return too_many_rows(bounds)
 
-    def answer(self, place: Place, route: "Route", head: Head, body: bytes | None) -> Reply:
+    def answer(self, resource: Resource, route: "Route", head: Head, body: bytes | None) -> Reply:
         """Take feedback. The default selection policy learns nothing from it, as in Clipper."""
-        del place, head
+        del resource, head
         if body is None:
             return Reply(200, FEEDBACK_RECEIVED)
         try:

@@ -11,7 +11,7 @@ from model_runtime.bundle import digest_of
 from servd.cli.build_target import choose
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState
 from servd.errors import ConflictError, NotFoundError
-from servd.store import Store, put_application, put_current, put_link, put_version
+from servd.registry.store import Store, put_application, put_current, put_link, put_version
 from tests.image_specs import make_bundle
 from tests.replicas import bundle_tar
 

@@ -328,7 +328,7 @@ def test_an_interrupt_says_that_the_daemon_goes_on(run, events, monkeypatch):
         yield LOADED
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("servd.client.AdminClient.events", interrupted)
+    monkeypatch.setattr("servd.client.admin.AdminClient.events", interrupted)
     done = run("deploy", "func.py")
     assert done.exit_code == 130
     assert "warning: total:1 is still being deployed: servd ps" in done.stderr

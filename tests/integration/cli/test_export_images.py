@@ -16,7 +16,7 @@ from servd.cli.build import _named
 from servd.cli.export_images import ExportImages
 from servd.cli.export_k8s import _remembered
 from servd.cli.output import Output
-from servd.client import find_daemon
+from servd.client.admin import find_daemon
 from servd.config import Config
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
 from servd.errors import BundleError

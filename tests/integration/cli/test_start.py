@@ -11,7 +11,7 @@ import pytest
 from servd.cli import spawn
 from servd.cli.settings import as_arguments
 from servd.cli.stop import _wait_for_silence
-from servd.client import Address, AdminClient
+from servd.client.admin import Address, AdminClient
 from servd.config import Config, settings_of
 from servd.errors import StartError
 from tests.fake_admin import STATUS, FakeAdmin

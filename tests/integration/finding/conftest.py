@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from servd.bundling import BundleOptions, build, plan_bundle
-from servd.targets import parse_target
+from servd.packing.bundling import BundleOptions, build, plan_bundle
+from servd.packing.targets import parse_target
 from tests.answering_bundle import answers_of
 
 

@@ -14,7 +14,7 @@ import servd
 from model_runtime.discover import IN_REPLICAS
 from servd.errors import TargetError
 from servd.finding.installed import is_installed, is_left_out, is_own
-from servd.pickle_scan import scan
+from servd.packing.pickle_scan import scan
 
 PREDICT = "def predict(inputs):\n    return [scale(sum(x)) for x in inputs]\n"
 SCALE = "def scale(x):\n    return 2 * x\n"

@@ -1,7 +1,7 @@
 # ruff: noqa: D102 - the stand-ins have the methods of the parts they stand for
 """An admin server over a real registry, store, bundle store and engine, with no replicas.
 
-The deployer is a stand-in for servd/deploy.py that changes the registry and launches nothing.
+The deployer is a stand-in for deploying/deployer.py that changes the registry and launches nothing.
 """
 
 import asyncio
@@ -12,17 +12,17 @@ import aiohttp
 import pytest
 
 from model_runtime.manifest import Manifest
-from servd import registry_rules as rules
-from servd.bundles import BundleStore
 from servd.config import Config
 from servd.datatypes import DeployEvent, VersionId
-from servd.deploy_plan import plan_deploy, previous_version
-from servd.engine import Engine
-from servd.http.admin import AdminServer
-from servd.http.openapi import PREFIX
-from servd.ports import resolve_ports
-from servd.registry import Registry
-from servd.store import Store
+from servd.deploying.bundles import BundleStore
+from servd.deploying.plan import plan_deploy, previous_version
+from servd.engine.engine import Engine
+from servd.http.admin.openapi import PREFIX
+from servd.http.admin.server import AdminServer
+from servd.registry import rules
+from servd.registry.registry import Registry
+from servd.registry.store import Store
+from servd.system.ports import resolve_ports
 from tests.openapi_answers import check
 
 MANIFEST = Manifest(loader="python", file="func.py", kind="function", object="f")

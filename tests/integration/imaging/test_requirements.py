@@ -10,7 +10,9 @@ from servd.imaging import requirements
 from servd.imaging.requirements import constraints_of, normal, requirements_of
 
 
-@pytest.mark.parametrize("module", ["servd.serve_one", "servd.cli.serve_one", "servd.frontend"])
+@pytest.mark.parametrize(
+    "module", ["servd.processes.serve_one", "servd.cli.serve_one", "servd.processes.frontend"]
+)
 def test_what_answers_queries_needs_only_what_its_image_has(module):
     """An import beyond the list would fail in the image and nowhere else."""
     source = (

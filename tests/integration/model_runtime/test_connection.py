@@ -18,7 +18,7 @@ from model_runtime.framing import Assembler, prefix
 from model_runtime.health import parse_address
 from model_runtime.raw_outputs import RawOutput
 from model_runtime.tls import read_identity
-from servd.certificates import write_certificates
+from servd.carriers.certificates import write_certificates
 from tests.daemon import free_port
 
 TIMEOUT_S = 10

@@ -5,8 +5,8 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from servd import cluster_frontend
 from servd.cli.main import cli
+from servd.processes import cluster_frontend
 
 
 def _run(*arguments, env=None):

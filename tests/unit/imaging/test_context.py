@@ -13,7 +13,7 @@ import pytest
 from servd.errors import BundleError, ConflictError
 from servd.imaging.additions import Additions
 from servd.imaging.context import clear, content_of, tar_of, write_context
-from servd.snapshot import Registered
+from servd.registry.snapshot import Registered
 from tests.image_specs import APPLICATION, VERSION, make_bundle, spec_of
 
 
@@ -42,7 +42,10 @@ def test_a_replica_gets_the_runtime_and_the_bundle_only(bundle, tmp_path):
 def test_a_standalone_image_gets_servd_and_its_applications(bundle, tmp_path):
     """The applications file is what `servd serve-one` reads; where it ran before is not in it."""
     write_context(spec_of("standalone", bundle), tmp_path / "c")
-    assert {"lib/servd/serve_one.py", "lib/servd/schema/statements.sql"} <= _files(tmp_path / "c")
+    assert {
+        "lib/servd/processes/serve_one.py",
+        "lib/servd/registry/schema/statements.sql",
+    } <= _files(tmp_path / "c")
     found = msgspec.json.decode((tmp_path / "c/applications.json").read_bytes(), type=Registered)
     assert found.applications == [APPLICATION]
     (version,) = found.versions

@@ -8,7 +8,7 @@ import pytest
 from k8s_adapter.errors import UnknownApplicationError
 from k8s_adapter.snapshot import Snapshot, read_snapshot, select, warnings_of
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
-from servd.snapshot import Registered, pack_state
+from servd.registry.snapshot import Registered, pack_state
 
 
 def read(registry: dict[str, Any], **images: str) -> Snapshot:

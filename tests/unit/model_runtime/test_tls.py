@@ -12,9 +12,9 @@ from model_runtime.admission import KeyFileError
 from model_runtime.framing import Assembler, prefix
 from model_runtime.protocol import ProtocolError
 from model_runtime.tls import Session, StrangerError, read_identity
-from servd import certificates as certificates_module
-from servd.certificates import FRONTEND_FILES, REPLICA_FILES, write_certificates
-from servd.certificates import read_identity as read_frontend
+from servd.carriers import certificates as certificates_module
+from servd.carriers.certificates import FRONTEND_FILES, REPLICA_FILES, write_certificates
+from servd.carriers.certificates import read_identity as read_frontend
 from servd.errors import ConfigError
 
 

@@ -1,0 +1,325 @@
+"""What a deployment would change, worked out and checked before anything is launched.
+
+Pure functions over the registry's state. Used by deployer.py.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from servd.clock import wall_s
+from servd.datatypes import (
+    DOCKER,
+    Application,
+    DeployRequest,
+    InputType,
+    ModelVersion,
+    RegistryState,
+    VersionId,
+)
+from servd.errors import ConflictError, InvalidValueError, TypeMismatchError, VersionExistsError
+from servd.quantities import counted
+from servd.registry import rules
+from servd.registry.container_limits import check_limits
+
+DEFAULT_SLO_US = 100_000
+MAX_REPLICAS = 256
+_CONTAINER_FIELDS = ("image", "memory_bytes", "cpus", "gpus")
+_SAME = (
+    *("bundle", "input_type", "labels", "max_batch", "batch_wait_us", "batching", "runtime"),
+    *_CONTAINER_FIELDS,
+)
+"""What a version that is deployed again must have as before."""
+
+_IMAGE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:/\[\]-]{0,254}(@sha256:[0-9a-f]{64})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The version to bring up, and the application to make or change, if any.
+
+    `is_known`: that very version exists already, so there is no new one. `is_current`: it is the
+    current one, though no version was named. `replicas` is how many were asked for, if any were.
+    """
+
+    version: ModelVersion
+    app: Application | None
+    is_known: bool
+    is_current: bool = False
+    replicas: int | None = None
+
+
+def plan_deploy(
+    state: RegistryState,
+    request: DeployRequest,
+    declared_type: str | None,
+    image_digest: str | None = None,
+) -> Plan:
+    """Return the plan of a deployment.
+
+    `declared_type` is the input type that its files or its image say, `image_digest` which image
+    its name stands for.
+
+    Raises:
+        ServdError: any of the registry's rules refuses it; the error says which.
+    """
+    _check_request(request)
+    version = _version(state, request, declared_type)
+    version = msgspec.structs.replace(version, image_digest=image_digest)
+    current = _current_again(state, request, version)
+    if current is None:
+        _check_source(state, request)
+    else:
+        version = current
+    app = _application(state, request, version.input_type)
+    rules.check_new_names(state, version, app)
+    rules.check_max_batch(version.max_batch)
+    known = state.versions.get(version.id)
+    if known is not None:
+        _check_same(state, known, version)
+        version = known
+    rules.check_linked_type(state, version)
+    if app is not None:
+        _check_link(state, app, version)
+    return Plan(
+        version,
+        app,
+        is_known=known is not None,
+        is_current=current is not None,
+        replicas=request.replicas,
+    )
+
+
+def _check_request(request: DeployRequest) -> None:
+    """Refuse values that no registry would take."""
+    if request.replicas is not None:
+        check_replicas(request.replicas, lowest=1)
+    if request.batch_wait_us < 0:
+        raise InvalidValueError("the time to wait for a batch must not be below 0")
+    check_container(request)
+
+
+def to_retire(state: RegistryState, model: str, before: str | None, warm: int) -> list[str]:
+    """Return the versions of a model whose replicas are to end now that a new one is current.
+
+    `warm` versions keep theirs: the current one, the one that was current `before` it, then the
+    newest.
+    """
+    first = [state.current.get(model), before]
+    newest = [*reversed(rules.versions_of(state, model))]
+    order = dict.fromkeys(name for name in (*first, *newest) if name is not None)
+    running = [name for name in order if state.versions[VersionId(model, name)].replicas]
+    return sorted(running[warm:], key=newest.index, reverse=True)
+
+
+def changes_beside(state: RegistryState, plan: Plan) -> list[str]:
+    """Return in words what the deployment of a known version changes all the same, if anything."""
+    app, version = plan.app, plan.version
+    words = []
+    if plan.is_current and plan.replicas not in (None, version.replicas):
+        words.append(f"it has {counted(plan.replicas or 0, 'replica')} now")
+    known = None if app is None else state.applications.get(app.name)
+    if app is None or known is None:
+        return [*words, f"the application {app.name} is new"] if app is not None else words
+    if version.model not in state.links.get(app.name, ()):
+        words.append(f"the application {app.name} is answered by it now")
+    if app.default_output != known.default_output:
+        before = "there was none" if known.default_output is None else f"was {known.default_output}"
+        words.append(f"the default output of {app.name} is {app.default_output} now ({before})")
+    if app.slo_us != known.slo_us:
+        objectives = f"{app.slo_us / 1000:g} ms now (was {known.slo_us / 1000:g} ms)"
+        words.append(f"the objective of {app.name} is {objectives}")
+    return words
+
+
+def check_replicas(count: int, *, lowest: int = 0) -> None:
+    """Raise InvalidValueError unless that is a number of replicas."""
+    if not lowest <= count <= MAX_REPLICAS:
+        raise InvalidValueError(f"the number of replicas must be {lowest} to {MAX_REPLICAS}")
+
+
+def next_version(state: RegistryState, model: str) -> str:
+    """Return the whole number after the largest that a version of the model has; else 1."""
+    numbers = [int(v) for v in rules.versions_of(state, model) if v.isascii() and v.isdigit()]
+    return str(max(numbers, default=0) + 1)
+
+
+def previous_version(state: RegistryState, model: str) -> str:
+    """Return the newest version that is older than the current one.
+
+    Raises:
+        ConflictError: there is none.
+    """
+    known = rules.versions_of(state, model)
+    current = state.current.get(model)
+    older = known[: known.index(current)] if current in known else known
+    if not older:
+        raise ConflictError(
+            f"{model} has no version before {current}", hint=f"servd model show {model}"
+        )
+    return older[-1]
+
+
+def check_container(request: DeployRequest) -> None:
+    """Raise unless the request says what to run, and asks for no more than its runtime has."""
+    if request.bundle is None and request.image is None:
+        raise InvalidValueError(
+            "there is nothing to run", hint="a deployment needs a bundle or an image"
+        )
+    asked = [name for name in _CONTAINER_FIELDS if getattr(request, name) is not None]
+    if asked and request.runtime != DOCKER:
+        what = asked[0].removesuffix("_bytes")
+        raise InvalidValueError(
+            f"--{what} is for containers, not for processes", hint="--runtime docker"
+        )
+    if request.image is not None and not _IMAGE.fullmatch(request.image):
+        raise InvalidValueError(
+            f"'{request.image[:100]}' is not the name of an image",
+            hint="a name is [REGISTRY/]NAME[:TAG], as in localhost:5000/iris:1",
+        )
+    check_limits(request.memory_bytes, request.cpus, request.gpus)
+
+
+def _version(
+    state: RegistryState, request: DeployRequest, declared_type: str | None
+) -> ModelVersion:
+    input_type = request.input_type or declared_type
+    if input_type is None:
+        raise InvalidValueError(
+            f"the image {request.image} does not say what its inputs are",
+            hint="--input-type doubles, for example",
+        )
+    return ModelVersion(
+        model=request.model,
+        version=request.version or next_version(state, request.model),
+        input_type=InputType.parse(str(input_type)),
+        labels=request.labels,
+        max_batch=request.max_batch,
+        batch_wait_us=request.batch_wait_us,
+        batching=request.batching,
+        bundle=request.bundle,
+        runtime=request.runtime,
+        replicas=1 if request.replicas is None else request.replicas,
+        created_s=wall_s(),
+        image=request.image,
+        memory_bytes=request.memory_bytes,
+        cpus=request.cpus,
+        gpus=request.gpus,
+    )
+
+
+def _application(
+    state: RegistryState, request: DeployRequest, input_type: InputType
+) -> Application | None:
+    if request.app is None:
+        return None
+    changes: dict[str, Any] = {}
+    if request.default_output is not None:
+        changes["default_output"] = request.default_output
+    if request.slo_us is not None:
+        changes["slo_us"] = request.slo_us
+    known = state.applications.get(request.app)
+    if known is not None:
+        return msgspec.structs.replace(known, **changes)
+    settings = {"slo_us": DEFAULT_SLO_US, **changes}
+    return Application(name=request.app, input_type=input_type, **settings)
+
+
+def _current_again(
+    state: RegistryState, request: DeployRequest, wanted: ModelVersion
+) -> ModelVersion | None:
+    """Return the current version where it is the very thing that is deployed, under no name.
+
+    What an image's name stands for may have changed, so it is the image's digest that counts.
+    """
+    current = state.versions.get(VersionId(wanted.model, state.current.get(wanted.model, "")))
+    if current is None or request.version is not None:
+        return None
+    if request.image is not None and wanted.image_digest is None:
+        return None
+    names = (*_SAME, "image_digest")
+    is_same = all(getattr(current, name) == getattr(wanted, name) for name in names)
+    return current if is_same else None
+
+
+def _check_source(state: RegistryState, request: DeployRequest) -> None:
+    """Refuse to replace a model of another file whose name this one merely happens to have.
+
+    Raises:
+        ConflictError: it names both files, and how to mean either.
+    """
+    model = request.model
+    source = state.sources.get(VersionId(model, state.current.get(model, "")))
+    if request.is_name_given or request.source in {None, source} or source is None:
+        return
+    raise ConflictError(
+        f"{model} was deployed from {source}, and this is {request.source}",
+        hint=f"--name OTHER makes another model, --name {model} the next version of that one",
+    )
+
+
+def _check_same(state: RegistryState, known: ModelVersion, wanted: ModelVersion) -> None:
+    differs = [name for name in _SAME if getattr(known, name) != getattr(wanted, name)]
+    # Versions of an older servd do not say which image it was.
+    if known.image_digest is not None and known.image_digest != wanted.image_digest:
+        differs.append("image")
+    if differs:
+        what = (
+            "files"
+            if differs[0] == "bundle"
+            else differs[0].removesuffix("_bytes").replace("_", "-")
+        )
+        free = next_version(state, known.model)
+        raise VersionExistsError(
+            known.model,
+            known.version,
+            hint=f"its {what} differ from what you deploy now; "
+            f"leave --version out or give a new one: --version {free}",
+        )
+
+
+def _check_link(state: RegistryState, app: Application, version: ModelVersion) -> None:
+    if app.input_type is not version.input_type:
+        raise TypeMismatchError(
+            f"application '{app.name}' takes {app.input_type}, "
+            f"{version.id} takes {version.input_type}",
+            hint=f"--input-type {app.input_type}, or another application: --app NAME",
+        )
+    if version.model not in state.links.get(app.name, ()):
+        # As it will be: the version is there and current, the application exists.
+        future = rules.with_current(rules.with_version(state, version), version)
+        rules.check_link(rules.with_application(future, app), app.name, version.model)
+
+
+def find_runnable(state: RegistryState, version_id: VersionId) -> ModelVersion:
+    """Return a version that servd can run replicas of.
+
+    Raises:
+        VersionNotFoundError: there is no such version.
+        ConflictError: it was only registered.
+    """
+    found = rules.find_version(state, version_id)
+    if not found.is_runnable:
+        raise ConflictError(
+            f"{version_id} is a containerless model: it was registered, not deployed, "
+            "so servd has nothing to run"
+        )
+    return found
+
+
+def find_bundled(state: RegistryState, version_id: VersionId) -> ModelVersion:
+    """Return a version whose files servd has.
+
+    Raises:
+        VersionNotFoundError: there is no such version.
+        ConflictError: it was only registered, or is an image without files.
+    """
+    found = find_runnable(state, version_id)
+    if found.bundle is None:
+        raise ConflictError(
+            f"{version_id} is the image {found.image}: servd does not have its files",
+            hint="use that image as it is",
+        )
+    return found

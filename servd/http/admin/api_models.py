@@ -1,0 +1,192 @@
+"""The JSON of `/api/v1`: what calls take and answer. Used by api.py and described by openapi.py."""
+
+from typing import Any
+
+import msgspec
+
+from servd.config import Config
+from servd.datatypes import (
+    Application,
+    Batching,
+    InputType,
+    ModelVersion,
+    RegistryState,
+    ReplicaState,
+    ReplicaStatus,
+    VersionId,
+)
+from servd.deploying.plan import DEFAULT_SLO_US
+from servd.registry.rules import versions_of
+from servd.system.ports import base_url
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a call failed. `code` is stable and for programs, `hint` is what to do next."""
+
+    code: str
+    message: str
+    hint: str
+    traceback: str
+
+
+class ProblemAnswer(msgspec.Struct, frozen=True):
+    """The body of every answer whose status is 400 or above."""
+
+    error: Problem
+
+
+class StatusView(msgspec.Struct, frozen=True, kw_only=True):
+    """The daemon. The counts are of what is registered, and of replicas that exist.
+
+    `loading` are the current versions that its start is still bringing up.
+
+    `settings` are those that it runs with, by the names that flags and servd.toml have; durations
+    in seconds, sizes in bytes. The token is not among them, only whether there is one.
+    """
+
+    version: str
+    pid: int
+    uptime_s: float
+    query_url: str
+    admin_url: str
+    admin_socket: str
+    data_dir: str
+    applications: int
+    models: int
+    replicas: int
+    memory_bytes: int
+    has_token: bool
+    loading: list[str]
+    settings: dict[str, str | int | float | bool | list[str] | None]
+
+
+class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):
+    """An application with its links and where it answers."""
+
+    name: str
+    input_type: InputType
+    default_output: str | None
+    slo_us: int
+    policy: str
+    linked_models: tuple[str, ...]
+    query_url: str
+
+
+class ApplicationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An application to make, and the model to link to it. Input types may be given by alias."""
+
+    name: str
+    input_type: str = "doubles"
+    default_output: str | None = None
+    slo_us: int = DEFAULT_SLO_US
+    policy: str = "default"
+    linked_models: tuple[str, ...] = ()
+
+
+class VersionView(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a model. `replicas` are wanted, `ready` are there. `source` is the file that it
+    was deployed from, where that is known.
+    """
+
+    model: str
+    version: str
+    input_type: InputType
+    labels: tuple[str, ...]
+    container_name: str
+    max_batch: int
+    batch_wait_us: int
+    batching: Batching
+    bundle: str | None
+    runtime: str
+    image: str | None
+    image_digest: str | None
+    memory_bytes: int | None
+    cpus: float | None
+    gpus: str | None
+    replicas: int
+    ready: int
+    is_current: bool
+    created_s: float
+    source: str | None
+
+
+class ModelView(msgspec.Struct, frozen=True, kw_only=True):
+    """A model with its versions, oldest first."""
+
+    name: str
+    current_version: str | None
+    versions: list[VersionView]
+
+
+class ReplicasRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many replicas are wanted."""
+
+    replicas: int
+
+
+class RollbackRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The version to go to; null is the one before the current."""
+
+    version: str | None = None
+
+
+class VersionName(msgspec.Struct, frozen=True):
+    """A model and a version of it."""
+
+    model: str
+    version: str
+
+
+class ShutdownRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long queries may take to end; null is the daemon's own setting."""
+
+    drain_s: float | None = None
+
+
+class BundleView(msgspec.Struct, frozen=True):
+    """A stored bundle."""
+
+    digest: str
+
+
+def application_view(app: Application, state: RegistryState, config: Config) -> ApplicationView:
+    """Return an application as the API shows it."""
+    return ApplicationView(
+        name=app.name,
+        input_type=app.input_type,
+        default_output=app.default_output,
+        slo_us=app.slo_us,
+        policy=app.policy,
+        linked_models=state.links.get(app.name, ()),
+        query_url=f"{base_url(config.bind, config.query_port)}/{app.name}/predict",
+    )
+
+
+def version_view(
+    version: ModelVersion, state: RegistryState, statuses: list[ReplicaStatus]
+) -> VersionView:
+    """Return a version as the API shows it."""
+    row: dict[str, Any] = {
+        name: getattr(version, name)
+        for name in VersionView.__struct_fields__
+        if hasattr(version, name)
+    }
+    return VersionView(
+        **row,
+        ready=sum(
+            (status.model, status.version) == version.id and status.state is ReplicaState.READY
+            for status in statuses
+        ),
+        is_current=state.current.get(version.model) == version.version,
+        source=state.sources.get(version.id),
+    )
+
+
+def model_view(name: str, state: RegistryState, statuses: list[ReplicaStatus]) -> ModelView:
+    """Return a model as the API shows it."""
+    versions = (state.versions[VersionId(name, version)] for version in versions_of(state, name))
+    return ModelView(
+        name=name,
+        current_version=state.current.get(name),
+        versions=[version_view(version, state, statuses) for version in versions],
+    )

@@ -1,0 +1,449 @@
+"""The query frontend: HTTP/1.1 on :1337, requests to queries to answers. The hot path begins here.
+
+One `QueryConnection` per TCP connection, one request of it at a time, so answers keep their order.
+No task and no future per request. Whatever goes wrong with a request is answered: `on_fault` has
+what nobody foresaw.
+"""
+
+import asyncio
+from collections import deque
+from typing import Final, cast
+
+from msgspec.structs import replace
+
+from servd.carriers.long_bytes import TURN_BYTES, LongBytes, Piece
+from servd.engine.dispatcher import Dispatcher
+from servd.engine.query import OF_THE_MODEL, Miss, Query, Why
+from servd.engine.route import NoSuchVersionError, Route
+from servd.http.bounds import LONG_BODY_BYTES
+from servd.http.codecs.base import PREDICT, Asked, Codec, RequestError, Wanted
+from servd.http.query.answers import BatchAnswer, Several
+from servd.http.query.bodies import BodyError, inflate_short
+from servd.http.query.body_reader import Job
+from servd.http.query.endpoint import Endpoint
+from servd.http.query.long_bodies import BusyError, LongBody
+from servd.http.query.long_request import TURN_ROWS, Long, LongBatch, LongFeedback, LongRequest
+from servd.http.query.reading import RequestReader
+from servd.http.query.request import Request
+from servd.http.query.state import PageReply, ServerState
+from servd.http.wire import Reply, error_reply
+from servd.logs import faults
+
+OVERDUE_S = 5.0
+"""A query without an answer so long after its deadline is one that was lost: see server.py."""
+
+_NO_CODEC: Final = Codec()
+"""Says what went wrong before it is known in which format it is to be said."""
+
+_TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 84\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+    b'{"error":"Too many connections","cause":"this server has no descriptor left for it"}'
+)
+
+
+class QueryConnection(RequestReader):
+    """One client. It is the sink of its single queries; `BatchAnswer` is that of several inputs."""
+
+    __slots__ = ("_asked", "_is_last", "_page", "_pieces", "_query", "_query_id", "_unsent")
+
+    _asked: Endpoint
+    """Of the request that is answered; set before its queries are asked, None until then."""
+
+    def __init__(self, server: ServerState) -> None:
+        super().__init__(server)
+        self._query: Query | BatchAnswer | Long | None = None
+        self._query_id = 0
+        self._asked = None  # type: ignore[assignment]
+        self._is_last = False
+        self._page: Reply | None = None
+        self._pieces: deque[Piece] = deque()
+        self._unsent = 0
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Register with the server, which watches over its connections' times."""
+        self.transport = transport  # type: ignore[assignment]  # TCP transports are Transports
+        if len(self._server.connections) >= self._server.max_connections:
+            self._turn_away()
+            return
+        self._server.connections.add(self)
+        self._is_plain = not self._server.is_draining
+
+    def _turn_away(self) -> None:
+        """Answer and close: the descriptors that are left are the server's own."""
+        self.is_closing = True
+        self._server.on_turned_away()
+        if self.transport is not None:
+            self.transport.write(_TOO_MANY)
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Free the places of what nobody waits for any more."""
+        del exc
+        self.transport = None
+        self._is_plain = False
+        self.is_closing = True
+        self._server.connections.discard(self)
+        # A body that was coming gives its room back now: the collector of garbage may be late.
+        self._rest, self._at, self._request, self._whole = b"", 0, None, None
+        self._pieces.clear()
+        if isinstance(self._query, Query):
+            self._server.engine.cancel(self._query)
+        elif self._query is not None:
+            self._query.cancel(self._server.engine)
+        self._query = None
+
+    def close_soon(self) -> None:
+        """Close after the next answer: the server is draining."""
+        self._is_plain = False
+
+    def note_unsent(self) -> int:
+        """Return how much still waits for the client to read; whoever reads some is not silent."""
+        unsent = 0 if self.transport is None else self.transport.get_write_buffer_size()
+        if 0 < unsent < self._unsent:
+            self.since = self._server.second
+        self._unsent = unsent
+        return unsent
+
+    def is_overdue(self, now_s: float) -> bool:
+        """Whether the query that is asked should long have been answered, at its deadline."""
+        query = self._query
+        return query is not None and now_s > query.deadline_s + OVERDUE_S
+
+    # --- a request ---
+
+    def on_request(self, request: Request) -> None:
+        """Start a request's queries, or hand it to the slow routes."""
+        server = self._server
+        self._is_last = request.is_last
+        self._is_plain = not (
+            self._is_last or self.has_more or self._is_ended or server.is_draining
+        )
+        self.is_busy = True
+        endpoint = server.endpoints.get(request.url)
+        if (
+            endpoint is None
+            or not endpoint.route.is_open
+            or request.method != b"POST"
+            or request.encoding
+            or request.long is not None
+            or server.token
+        ):
+            self._handle_slowly(request)
+        else:
+            if request.head:
+                server.learn_head(request.head, endpoint, request.length)
+            self.predict(endpoint, request.body)
+
+    def predict(self, endpoint: Endpoint, body: bytes) -> None:
+        """Answer a body that was seen before without decoding it; else submit its queries."""
+        self.is_busy = True
+        self._asked = endpoint
+        server = self._server
+        self._query_id = server.next_id
+        route = endpoint.route
+        dispatcher = route.dispatcher
+        try:
+            if dispatcher is not None:
+                bodies = dispatcher.bodies
+                if (
+                    bodies is not None
+                    and (known := bodies.get(endpoint.key)) is not None
+                    and (output := known.young.get(body) or (known.old and known.get(body)))
+                ):
+                    server.next_id += 1
+                    route.body_hits += 1
+                    dispatcher.body_hits += 1
+                    self.on_output(None, output)
+                    return
+                # A batch's answer has another form, so what may be one is read all the same.
+                if dispatcher.turn.lag_s > route.patience_s and body.startswith(endpoint.begins):
+                    self._shed(endpoint, dispatcher)
+                    return
+            row = endpoint.decode(body)
+            if not isinstance(row, bytes):
+                self._predict_asked(endpoint, row)
+                return
+            server.next_id += 1
+            query = server.engine.ask(route, row, self)
+            if not query.is_done:
+                self._query = query
+            elif query.is_hit and dispatcher is not None:
+                # Seen twice: from the third time on, the body itself is the key.
+                dispatcher.remember(endpoint.key, body, row)
+        except Exception as error:  # noqa: BLE001 - the boundary of a request
+            self.on_error(error)
+
+    def _shed(self, endpoint: Endpoint, dispatcher: Dispatcher) -> None:
+        """Refuse a query that has waited for too long to be read, for as little as possible."""
+        self._server.next_id += 1
+        endpoint.route.shed += 1
+        dispatcher.turn.count()
+        self._answer_miss(Miss.OVERLOADED, b"")
+
+    def _predict_asked(self, endpoint: Endpoint, asked: Asked) -> None:
+        """Ask for several inputs, or for one of a version.
+
+        Raises:
+            NoSuchVersionError: there is none; nothing has been begun then.
+        """
+        rows, version = asked
+        route = endpoint.route
+        if version is not None:
+            route.named(version)
+        if isinstance(rows, list):
+            deadline_s = self._server.engine.clock() + route.slo_s
+            self.start_several(Several(endpoint, version, rows, len(rows), deadline_s))
+            return
+        self.take_id()
+        query = self._server.engine.ask(route, rows, self, version=version)
+        if not query.is_done:
+            self._query = query
+
+    def take_id(self) -> None:
+        """Give the request the next query id."""
+        self._query_id = self._server.take_ids(1)
+
+    def start_several(self, several: Several) -> None:
+        """Submit several inputs: at once where they are few, else in turns."""
+        server, count, endpoint = self._server, several.count, several.endpoint
+        if count > server.bounds.max_rows:
+            raise endpoint.codec.too_many_rows(server.bounds)
+        first_id = server.take_ids(count)
+        if count > TURN_ROWS:
+            self._query = turns = LongBatch(self, server.engine, first_id, several)
+            turns.go_on()
+            return
+        self._query = batch = BatchAnswer(self, endpoint, first_id, count)
+        if not count:
+            batch.answer()
+            return
+        ask = server.engine.ask
+        for index, row in enumerate(several.rows):
+            query = ask(endpoint.route, row, batch, index, several.version)
+            if not query.is_done:
+                batch.queries.append(query)
+
+    def _handle_slowly(self, request: Request) -> None:
+        """Serve what the fast path does not: other paths and methods, packed bodies, tokens."""
+        server = self._server
+        self._query_id = server.next_id
+        self._asked = None  # type: ignore[assignment]
+        found = self._find(request)
+        if isinstance(found, Endpoint):
+            if request.long is not None:
+                self._read_long(found, request, request.long)
+                return
+            if request.head:
+                server.learn_head(request.head, found, request.length)
+            self.predict(found, request.body)
+            return
+        reply = found.reply if isinstance(found, PageReply) else found
+        if request.method == b"HEAD":  # a body would be read as the next answer
+            reply = replace(reply, has_body=False)
+        if isinstance(found, PageReply):
+            self._page = reply
+            found.page.ask(self)
+        else:
+            self.respond(reply)
+
+    def _find(self, request: Request) -> Endpoint | Reply | PageReply:
+        """Return the endpoint of a prediction, or an answer."""
+        try:
+            self._unpack(request)
+            return self._server.answer_slowly(request)
+        except BodyError as error:
+            return error_reply(error.status, "Bad request", str(error))
+        except RequestError as error:
+            return error_reply(error.status, error.error, error.cause)
+
+    def _unpack(self, request: Request) -> None:
+        """Unpack a body that is short; one that is not is unpacked where it is read.
+
+        Raises:
+            BodyError: it cannot be unpacked.
+        """
+        if request.encoding in (b"", b"identity"):
+            request.encoding = b""
+        elif request.long is None:
+            encoding = request.encoding.decode("latin-1")
+            short = inflate_short(request.body, encoding, LONG_BODY_BYTES)
+            if short is not None:
+                request.body, request.encoding = short, b""
+                return
+            request.long = LongBody(self._server.reader.held)
+            try:
+                request.long.write(request.body)
+                request.long.flush()
+            except (BusyError, OSError):
+                raise BodyError(503, "too many long bodies are read; try again later") from None
+
+    def _read_long(self, endpoint: Endpoint, request: Request, body: LongBody) -> None:
+        """Have a long body read; what it holds is submitted, or answered, after that."""
+        server, resource = self._server, request.resource
+        long: LongRequest | LongFeedback = (
+            LongRequest(self, server.engine, endpoint)
+            if resource is None
+            else LongFeedback(self, endpoint, resource)
+        )
+        self._query = long
+        self._asked = endpoint
+        wanted = Wanted(
+            input_type=endpoint.route.input_type,
+            verb=PREDICT if resource is None else resource.verb,
+            head=endpoint.head,
+            bounds=server.bounds,
+        )
+        encoding = request.encoding.decode("latin-1")
+        job = Job(codec=endpoint.codec.spelled, encoding=encoding, wanted=wanted)
+        long.await_rows(server.reader.read(body, job, long.on_read))
+
+    def on_page(self, text: bytes) -> None:
+        """Answer with the text that was waited for."""
+        page, self._page = self._page, None
+        if page is not None:
+            self.respond(replace(page, body=text))
+
+    # --- the answer: `Sink` of a single query ---
+
+    def on_output(self, query: Query | None, output: bytes) -> None:  # noqa: ARG002  # Sink's
+        """Write a prediction. Called by the dispatcher, or by `submit` on a cache hit."""
+        asked = self._asked
+        try:
+            body = asked.render((self._query_id, output))
+        except TypeError:
+            long = cast("LongBytes", output)  # what else cannot be formatted
+            pieces = asked.codec.long_output(self._query_id, long, asked.head)
+            self.respond(Reply(200, pieces, asked.kind))
+            return
+        if self._is_plain:
+            self._query = None
+            self.is_busy = False
+            self.transport.write(asked.ok_heads[len(body)] + body)  # type: ignore[union-attr]
+        else:
+            self.respond(Reply(200, body, asked.kind))
+
+    def on_miss(self, query: Query, miss: Why) -> None:
+        """Write the default output or an error."""
+        if miss.kind in OF_THE_MODEL:
+            self.note_failed(self._asked.route, miss, self._query_id)
+        self._answer_miss(miss, query.row)
+
+    def note_failed(self, route: Route, miss: Why, query_id: int) -> None:
+        """Have the log name a query that its model failed on. Called for each place of a batch."""
+        self._server.failed.note(route, miss, query_id)
+
+    def _answer_miss(self, miss: Why, row: bytes) -> None:
+        asked = self._asked
+        self.respond(asked.codec.missed(asked.route, self._query_id, miss, row, asked.head))
+
+    def respond(self, reply: Reply) -> None:
+        """Write an answer and go on to the next request, or close where this was the last.
+
+        A body in pieces is not copied, and each piece is let go of in turn.
+        """
+        self._query = None
+        if self.transport is None:
+            return
+        body, heads = reply.body, self._server.heads
+        if type(body) is not bytes:
+            self._is_last = self._is_the_last
+            self._pieces.append(heads.answer(reply, is_last=self._is_last))
+            self._pieces.extend(body)  # type: ignore[arg-type]  # pieces, where it is not bytes
+            self._write_on()
+            return
+        if self._is_plain and reply.status == 200 and reply.has_body and not reply.extra:
+            self.is_busy = False
+            self.transport.write(heads.ok(reply.kind)[len(body)] + body)
+            return
+        is_last = self._is_the_last
+        self.transport.write(heads.answer(reply, is_last=is_last))
+        self._end_request(is_last=is_last)
+
+    def resume_writing(self) -> None:
+        """Go on with the answer, or with the next request: the client has caught up."""
+        super().resume_writing()
+        if self._pieces:
+            self._write_on()
+
+    def _write_on(self) -> None:
+        """Write a turn's share of a long answer, unless the client is to read first; or end it.
+
+        One that reads as fast as this writes never is: it would have all of it in one turn.
+        """
+        pieces, left = self._pieces, TURN_BYTES
+        while pieces and left > 0 and self.transport is not None and not self.is_unread:
+            left -= len(pieces[0])
+            self.transport.write(pieces.popleft())
+        if not pieces and self.transport is not None:
+            self._end_request(is_last=self._is_last)
+        elif pieces and not self.is_unread:
+            asyncio.get_running_loop().call_soon(self._write_on)
+
+    @property
+    def _is_the_last(self) -> bool:
+        return self._is_last or ((self._server.is_draining or self._is_ended) and not self.has_more)
+
+    def _end_request(self, *, is_last: bool) -> None:
+        self.is_busy = False
+        if is_last:
+            self._close()
+        self.read_on()
+
+    def on_refusal(self, status: int, cause: str) -> None:
+        """End the connection with an error."""
+        self._is_last = True
+        self.respond(error_reply(status, "Bad request", cause))
+
+    def on_end(self) -> None:
+        """Hang up on a client that has closed its side and has all of its answers."""
+        self._close()
+
+    def _close(self) -> None:
+        """Say that no more will come, and wait a moment for the client to hang up first.
+
+        Closing with unread bytes would reset the connection and could destroy the answer.
+        """
+        self.is_closing = True
+        self.since = self._server.second
+        if self.transport is None:
+            return
+        if self._is_refused and not self._is_ended and self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    # --- what went wrong ---
+
+    def on_error(self, error: Exception) -> None:
+        """Answer for what a body or its queries led to."""
+        codec = self._asked.codec
+        if isinstance(error, NoSuchVersionError):
+            error = codec.no_such_version(error)
+        if isinstance(error, RequestError):
+            self.respond(codec.refused(error))
+        else:
+            self.on_fault(error)
+
+    def on_fault(self, error: Exception) -> None:
+        """Answer for an exception that nobody foresaw, and be ready for the next request.
+
+        The log has it by its query id. Queries that were submitted before it are taken back.
+        """
+        server, query_id = self._server, self._query_id
+        server.next_id = max(server.next_id, query_id + 1)
+        faults.report(f"query {query_id} could not be handled", error)
+        self._page = None
+        try:
+            if self._query is not None and not isinstance(self._query, Query):
+                self._query.cancel(server.engine)
+            server.engine.disown(self)
+            if self.is_busy:
+                self._is_last = self._is_last or self._is_refused
+                codec = self._asked.codec if self._asked else _NO_CODEC
+                self.respond(codec.fault(query_id))
+        except Exception as again:  # noqa: BLE001 - nothing is left to try
+            faults.report(f"query {query_id} could not be answered", again)
+            self.abort()

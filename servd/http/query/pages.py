@@ -1,0 +1,113 @@
+"""What a query server answers off the hot path: health, metrics, other methods, unknown paths."""
+
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from servd.http.bearer import carries
+from servd.http.codecs.base import NO_HEAD, PREDICT, Codec, Head, RequestError, Resource
+from servd.http.query.endpoint import Endpoint
+from servd.http.query.request import Request
+from servd.http.query.state import PageReply, ServerState
+from servd.http.wire import TEXT, Reply, error_reply, not_allowed
+from servd.metrics.page import MetricsPage
+
+_ADMIN_PLACE: Final = "the admin API is on the daemon's other port, by default 1338"
+_PROMETHEUS: Final = b"text/plain; version=0.0.4; charset=utf-8"
+_GET: Final = (b"GET", b"HEAD")
+_TOLD: Final = (*_GET, b"OPTIONS")
+
+
+class Pages:
+    """The answers of one server. `aliases` are other names of paths."""
+
+    def __init__(self, state: ServerState, as_json: MetricsPage, as_text: MetricsPage) -> None:
+        self._state = state
+        self._as_json = as_json
+        self._as_text = as_text
+        self.aliases: dict[bytes, bytes] = {}
+
+    def answer(self, request: Request) -> Endpoint | Reply | PageReply:
+        """Return the endpoint of a prediction, or an answer.
+
+        Of what a codec answers itself, and whose body is still to be read, the endpoint is
+        returned too; the request's `resource` says what it is.
+
+        Raises:
+            RequestError: the codec does not take requests with such a head.
+        """
+        state = self._state
+        path = _path(request.url)
+        if path in (b"/healthz", b"/readyz") and request.method in _GET:
+            return self._answer_health(path)  # a prober has no token
+        if state.token and not carries(request.authorization, state.token.encode()):
+            cause = "this server asks for a token: send 'Authorization: Bearer TOKEN'"
+            challenge = b"WWW-Authenticate: Bearer\r\n"
+            return error_reply(401, "Unauthorized", cause, extra=challenge)
+        if request.method == b"OPTIONS":
+            return Reply(204, b"", TEXT, b"Allow: GET, HEAD, OPTIONS, POST\r\n")
+        if path in (b"/", b"/metrics"):
+            return self._answer_get(path, request)
+        path = self.aliases.get(path, path)
+        for codec in state.codecs:
+            resource = codec.find(path)
+            if resource is not None and request.method != b"CONNECT":
+                return self._answer_at(resource, codec, path, request)
+        return _nothing_at(path, request)
+
+    def _answer_health(self, path: bytes) -> Reply:
+        """Answer a prober: alive as long as the loop turns; ready as the composition root says."""
+        state = self._state
+        if path == b"/healthz" or (state.is_ready and not state.is_draining):
+            return Reply(200, b"ok\n", TEXT)
+        why = f": {state.why_unready}" if state.why_unready else ""
+        said = "draining\n" if state.is_draining else f"not ready{why}\n"
+        return Reply(503, said.encode(), TEXT)
+
+    def _answer_get(self, path: bytes, request: Request) -> Reply | PageReply:
+        if request.method not in _GET:
+            return not_allowed(_TOLD)
+        if path == b"/":
+            return Reply(200, b"servd is running\n", TEXT)
+        if b"text/plain" in request.accept or b"openmetrics" in request.accept:
+            return PageReply(self._as_text, Reply(200, kind=_PROMETHEUS))
+        return PageReply(self._as_json, Reply(200))
+
+    def _answer_at(
+        self, resource: Resource, codec: Codec, path: bytes, request: Request
+    ) -> Endpoint | Reply:
+        route = self._state.engine.by_name.get(resource.application)
+        if route is None:
+            return codec.unknown(resource)
+        if request.method not in resource.methods:
+            return not_allowed((*resource.methods, b"OPTIONS"))
+        head = _head(path, request) if codec.wants_head else NO_HEAD
+        if resource.verb == PREDICT:
+            return self._state.bind(codec, route, head, request.url)
+        if request.long is not None:
+            request.resource = resource
+            return Endpoint(route, codec, head, self._state.heads)
+        try:
+            return codec.answer(resource, route, head, request.body)
+        except RequestError as error:
+            return codec.refused(error)
+
+
+def _path(url: bytes) -> bytes:
+    if b"://" in url and not url.startswith(b"/"):
+        # The absolute form, which RFC 9112 §3.2.2 wants accepted.
+        url = b"/" + url.partition(b"://")[2].partition(b"/")[2]
+    return unquote_to_bytes(url.partition(b"?")[0])
+
+
+def _head(path: bytes, request: Request) -> Head:
+    query = request.url.partition(b"?")[2].decode("latin-1")
+    return Head(path.decode(errors="replace"), query, request.headers or {})
+
+
+def _nothing_at(path: bytes, request: Request) -> Reply:
+    if request.method == b"CONNECT":
+        return not_allowed((*_TOLD, b"POST"))
+    cause = "There is nothing at this path; predictions are at /<application>/predict"
+    if path.strip(b"/").partition(b"/")[0] in (b"admin", b"api"):
+        cause = f"This is the query port; {_ADMIN_PLACE}"
+    return error_reply(404, "Not found", cause)

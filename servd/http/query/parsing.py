@@ -1,0 +1,203 @@
+"""What httptools tells of a request, and the limit on its body. Base of reading.py."""
+
+import asyncio
+import re
+from typing import Final
+
+import httptools
+
+from servd.http.bounds import LONG_BODY_BYTES
+from servd.http.query.long_bodies import BusyError, LongBody
+from servd.http.query.request import Request, joined
+from servd.http.query.state import ServerState
+from servd.http.wire import CONTINUE, refused_version
+
+_NO_HOST: Final = re.compile(rb"[\s/?#@\\\"<>]")
+
+
+class RequestParser(asyncio.Protocol):
+    """The request of one connection that is being parsed. The `on_` methods are httptools' names.
+
+    `began` is the server's tick (a second) at which it began, None between requests. Of a body
+    whose length the head says, `_body_left` bytes are still to come.
+    """
+
+    __slots__ = (
+        "_body_bytes",
+        "_body_left",
+        "_body_rest",
+        "_head_bytes",
+        "_host",
+        "_is_old",
+        "_is_refused",
+        "_parser",
+        "_request",
+        "_server",
+        "_whole",
+        "began",
+        "is_reading_head",
+        "transport",
+    )
+
+    def __init__(self, server: ServerState) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self._request: Request | None = None
+        self._whole: Request | None = None
+        self._body_rest = bytearray()
+        self._head_bytes = 0
+        self._host = b""  # the last that was found to be one
+        self._body_bytes = 0
+        self._body_left = 0
+        self._is_old = False
+        self._is_refused = False
+        self.is_reading_head = True
+        self.began: int | None = None
+        self.transport: asyncio.Transport | None = None
+
+    def refuse(self, status: int, cause: str) -> None:
+        """Stop reading for good and have the reason answered."""
+        raise NotImplementedError
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        if self._is_refused:
+            return
+        self._request = Request()
+        self.is_reading_head = True
+        self._body_bytes = 0
+        self.began = self._server.second
+
+    def on_url(self, url: bytes) -> None:
+        """Take the request target, or a piece of it."""
+        if self._request is not None:
+            self._request.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; only few are of interest, and their lengths tell most others.
+
+        What stands behind a body in chunks is no header (RFC 9110 §6.5.1).
+        """
+        request = self._request
+        if request is None or not self.is_reading_head:
+            return
+        wanted = self._server.wanted_headers
+        if wanted:
+            request.keep(name, value, wanted)
+        if len(name) not in (4, 6, 7, 13, 14, 16):
+            return
+        name = name.lower()
+        if name == b"host":
+            if request.has_host or value != self._host:
+                self._take_host(request, value)
+            request.has_host = True
+        elif name == b"content-length":
+            request.length = int(value)
+        else:
+            self._take_rare(request, name, value)
+
+    def _take_rare(self, request: Request, name: bytes, value: bytes) -> None:
+        """Take a header that few requests have."""
+        if name == b"content-encoding":
+            request.encoding = joined(request.encoding, value.lower())
+        elif name == b"accept":
+            request.accept = value
+        elif name == b"authorization":
+            request.authorization = joined(request.authorization, value)
+        else:
+            request.is_offering |= name == b"upgrade"
+            request.is_expecting |= name == b"expect" and value.lower() == b"100-continue"
+
+    def _take_host(self, request: Request, value: bytes) -> None:
+        """Refuse what may be for one host or for another, to whoever reads it (RFC 9112 §3.2)."""
+        if request.has_host:
+            self.refuse(400, "the request has two Host headers")
+        elif _NO_HOST.search(value):
+            self.refuse(400, "the Host header does not name a host")
+        else:
+            self._host = value
+
+    def on_headers_complete(self) -> None:
+        """Go on from the head to the body."""
+        self.is_reading_head = False
+        self._head_bytes = 0
+        request = self._request
+        if request is None:
+            return
+        version = self._parser.get_http_version()
+        # A client of HTTP/1.0 takes an answer that does not say keep-alive to end with the
+        # connection.
+        self._is_old = version == "1.0"
+        if version != "1.1" and not self._is_old:
+            self.refuse(*refused_version(version))
+            return
+        request.method = self._parser.get_method()
+        self._body_left = max(request.length, 0)
+        self._check_size(request.length)
+        if request.is_expecting and self.transport is not None and not self._is_refused:
+            self.transport.write(CONTINUE)
+
+    def on_body(self, chunk: bytes) -> None:
+        """Take a piece of the body; most bodies are one piece."""
+        if self._request is None:
+            return
+        self._head_bytes = 0
+        self._body_bytes += len(chunk)
+        if self._body_bytes > self._server.max_body_bytes:
+            self._check_size(self._body_bytes)
+        elif self._body_bytes > LONG_BODY_BYTES:
+            self._take_long(self._request, chunk)
+        elif self._body_bytes == len(chunk):
+            self._request.body = chunk
+        else:
+            # Not a list of them: a client may send a byte at a time.
+            self._body_rest += chunk
+
+    def _take_long(self, request: Request, chunk: bytes) -> None:
+        """Take a piece of a body that is not kept in this process's memory."""
+        try:
+            if request.long is None:
+                request.long = LongBody(self._server.reader.held)
+                request.long.write(request.body)
+                request.long.write(self._body_rest)
+                request.body = b""
+                self._body_rest = bytearray()
+            request.long.write(chunk)
+        except (BusyError, OSError):
+            self._refuse_long()
+
+    def _end_long(self, body: LongBody) -> bool:
+        """Have all of a long body in its file; False where it is refused."""
+        try:
+            body.flush()
+        except OSError:
+            self._refuse_long()
+            return False
+        return True
+
+    def _refuse_long(self) -> None:
+        self.refuse(503, "too many long bodies are read at the same time; try again later")
+
+    def on_message_complete(self) -> None:
+        """Keep the request until the parser has returned."""
+        request = self._request
+        if request is not None and request.is_offering and self._parser.should_upgrade():
+            return  # its body is still to come: see `_decline_upgrade`
+        self._request = None
+        self.is_reading_head = True
+        self._head_bytes = 0
+        self._body_left = 0
+        self.began = None
+        if request is not None:
+            if self._body_rest:
+                request.body = b"".join((request.body, self._body_rest))
+                self._body_rest = bytearray()
+            if request.long is not None and not self._end_long(request.long):
+                return
+            request.is_last = self._is_old or not self._parser.should_keep_alive()
+            self._whole = request
+
+    def _check_size(self, size: int) -> None:
+        if size > self._server.max_body_bytes:
+            self._body_rest = bytearray()
+            self.refuse(413, f"the body is longer than {self._server.max_body_bytes} bytes")

@@ -1,0 +1,63 @@
+"""One request, as it is read: made by parsing.py, answered by connection.py and pages.py."""
+
+from servd.http.codecs.base import Resource
+from servd.http.query.long_bodies import LongBody
+
+
+class Request:
+    """What is known of one request while it is parsed.
+
+    `length` is that of the body where the head says it, -1 where it does not. `long` is the body
+    where it is long; `body` is empty then. `headers` are those that a codec wants. `head` is all of
+    the head, to the byte, where the same head will mean the same again. `resource` is what it is
+    for, where that is no prediction.
+    """
+
+    __slots__ = (
+        "accept",
+        "authorization",
+        "body",
+        "encoding",
+        "has_host",
+        "head",
+        "headers",
+        "is_expecting",
+        "is_last",
+        "is_offering",
+        "length",
+        "long",
+        "method",
+        "resource",
+        "url",
+    )
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.head = b""
+        self.headers: dict[str, str] | None = None
+        self.resource: Resource | None = None
+        self.body = b""
+        self.method = b""
+        self.encoding = b""
+        self.accept = b""
+        self.authorization = b""
+        self.length = -1
+        self.long: LongBody | None = None
+        self.has_host = False
+        self.is_expecting = False
+        self.is_last = False
+        self.is_offering = False
+
+    def keep(self, name: bytes, value: bytes, wanted: frozenset[str]) -> None:
+        """Keep a header, if a codec wants it."""
+        key = name.decode("latin-1").lower()
+        if key in wanted:
+            if self.headers is None:
+                self.headers = {}
+            before = self.headers.get(key, "").encode("latin-1")
+            self.headers[key] = joined(before, value).decode("latin-1")
+
+
+def joined(before: bytes, value: bytes) -> bytes:
+    """Return the value of a header that may be there several times (RFC 9110 §5.3)."""
+    return b"%b, %b" % (before, value) if before else value

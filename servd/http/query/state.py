@@ -1,0 +1,97 @@
+"""What the connections of a query server share. Base of server.py, which makes it.
+
+Reading, connections and answers import this and not the server, so that they know nothing of it.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from servd.config import Config
+from servd.engine.engine import Engine
+from servd.engine.route import Route
+from servd.http.bounds import LONG_BODY_BYTES, bounds_of
+from servd.http.codecs.base import Codec, Head
+from servd.http.query.endpoint import Endpoint
+from servd.http.query.failed_queries import FailedQueries
+from servd.http.query.long_bodies import BodyReaders
+from servd.http.query.request import Request
+from servd.http.wire import Heads, Reply
+from servd.metrics.page import MetricsPage
+
+MAX_KNOWN: Final = 4096
+MAX_KNOWN_HEAD_BYTES: Final = 2048
+
+
+class PageReply(NamedTuple):
+    """A reply whose body is a page of metrics, which may have to be rendered first."""
+
+    page: MetricsPage
+    reply: Reply
+
+
+class ServerState:
+    """The engine, the endpoints, and what has been learnt of heads.
+
+    `endpoints` are those of paths, `known_heads` those of heads that were seen before, to the byte,
+    with the length of the body: of both, whoever takes one asks whether its route `is_open`.
+    `second` counts them. `wanted_headers` are those that a codec asks for. Probers are told
+    whether it `is_ready`, and `why_unready`.
+    """
+
+    def __init__(self, engine: Engine, config: Config, codecs: Sequence[Codec]) -> None:
+        self.engine = engine
+        self.codecs = codecs
+        self.wanted_headers = frozenset[str]().union(*(codec.headers for codec in codecs))
+        self.connections: set[Any] = set()
+        self.max_connections = 1
+        self.heads = Heads()
+        self.failed = FailedQueries()
+        self.is_draining = False
+        self.is_ready = True
+        self.why_unready = ""
+        self.endpoints: dict[bytes, Endpoint] = {}
+        self.known_heads: dict[bytes, tuple[Endpoint, int]] = {}
+        self.max_body_bytes = config.max_body_bytes
+        self.bounds = bounds_of(config)
+        self.reader = BodyReaders(self.bounds)
+        self.second = 0
+        self.token = config.query_token
+        self.next_id = 0
+
+    def take_ids(self, count: int) -> int:
+        """Return the first of `count` query ids; they count up from 0 in this process."""
+        first = self.next_id
+        self.next_id += count
+        return first
+
+    def bind(self, codec: Codec, route: Route, head: Head, url: bytes) -> Endpoint:
+        """Return the endpoint of a request; the next one to its URL is spared this.
+
+        Raises:
+            RequestError: the codec does not take requests with such a head.
+        """
+        endpoint = Endpoint(route, codec, head, self.heads)
+        if not codec.wants_head:
+            if len(self.endpoints) >= MAX_KNOWN:
+                self.endpoints.clear()
+            self.endpoints[url] = endpoint
+        return endpoint
+
+    def learn_head(self, head: bytes, endpoint: Endpoint, length: int) -> None:
+        """Keep the head of a plain prediction, with its endpoint and the length of its body.
+
+        Clients that put something new into every head would fill any table: it is emptied then.
+        """
+        if self.token or len(head) > MAX_KNOWN_HEAD_BYTES or length > LONG_BODY_BYTES:
+            return
+        if len(self.known_heads) >= MAX_KNOWN:
+            self.known_heads.clear()
+        self.known_heads[head] = (endpoint, length)
+
+    def answer_slowly(self, request: Request) -> Endpoint | Reply | PageReply:
+        """Return the endpoint of a prediction, or an answer."""
+        raise NotImplementedError
+
+    def on_turned_away(self) -> None:
+        """Take the news that a connection was refused: there are too many."""
+        raise NotImplementedError

@@ -1,1 +1,0 @@
-"""Ways to run a replica: each launcher implements the protocol in base.py."""

@@ -1,0 +1,239 @@
+"""Makes the bundle of a deployment: the files a replica loads and model.json. Used by the CLI."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from model_runtime import manifest as manifests
+from model_runtime.bundle import FILES_NAME, MANIFEST_NAME, BundleFormatError, digest_of
+from model_runtime.manifest import Manifest
+from servd import names
+from servd.errors import TargetError
+from servd.finding.data import files_below, leads_back
+from servd.finding.hints import failure_hint
+from servd.finding.needs import Place
+from servd.packing.archive import Packed
+from servd.packing.targets import PICKLE_ENDINGS, Found, Target, find, packages_of_pickle
+from servd.quantities import counted, shown_bytes
+
+_RESERVED: Final = names.RESERVED_APPLICATIONS | names.RESERVED_MODELS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleOptions:
+    """What the flags of `servd deploy` say about the bundle; None: not given.
+
+    `load_timeout_s` is how long the file may take to load when it is looked at.
+    """
+
+    input_type: str | None = None
+    method: str | None = None
+    example: Any = None
+    skip_test: bool = False
+    include: tuple[str, ...] = ()
+    load_timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class BundlePlan:
+    """A bundle that can be built: checked, nothing written yet."""
+
+    target: Target
+    found: Found
+    manifest: Manifest
+    files: tuple[Path, ...]
+
+    @property
+    def contents(self) -> list[dict[str, Any]]:
+        """The names of its files in the bundle, and their bytes, for programs."""
+        name_of = self.found.layout.name_of
+        return [{"name": name_of(path), "bytes": _size(path)} for path in self.files]
+
+    def failure_hint(self, message: str, cwd: Path) -> str:
+        """Return what to do about a failed load, where what it lacks lies in the project."""
+        return failure_hint(message, self.found.project, cwd, frozenset(self.files))
+
+    @property
+    def description(self) -> str:
+        """What is in it, for people: `func.py + 1 local module (helpers.py)`."""
+        others = [path for path in self.files if path != self.target.path]
+        modules = [path.name for path in others if path.suffix == ".py"]
+        text = self.target.path.name
+        if self.found.summary:
+            text += f" ({self.found.summary})"
+        if modules:
+            text += f" + {counted(len(modules), 'local module')} ({_listing(modules)})"
+        data = [path for path in others if path.suffix != ".py"]
+        if data:
+            size = shown_bytes(sum(map(_size, data)))
+            names = [path.name for path in data]
+            text += f" + {counted(len(names), 'file')} ({_listing(names)}; {size})"
+        return text
+
+
+def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan:
+    """Find out what a target needs and return the plan of its bundle.
+
+    Raises:
+        TargetError: it cannot be deployed; the message says why.
+    """
+    included = _included(options.include, (cwd, target.path.parent))
+    place = Place(cwd=cwd, included=included)
+    found = find(target, options.load_timeout_s, place, options.method or "predict")
+    if options.method and found.kind == "function":
+        raise TargetError("--method is for classes and pickled models, not for functions")
+    data = [path for path in found.files if path != target.path]
+    packages = _packages_of_pickles(data) | found.packages
+    try:
+        manifest = _manifest(target, found, options, packages)
+    except BundleFormatError as error:
+        raise TargetError(str(error)) from error
+    return BundlePlan(target, found, manifest, found.files)
+
+
+def _packages_of_pickles(paths: Iterable[Path]) -> dict[str, str]:
+    pickles = (path for path in sorted(paths) if path.suffix in PICKLE_ENDINGS)
+    return {name: pin for path in pickles for name, pin in packages_of_pickle(path).items()}
+
+
+def _manifest(
+    target: Target, found: Found, options: BundleOptions, packages: dict[str, str]
+) -> Manifest:
+    return Manifest(
+        loader="pickle" if found.kind == "pickle" else "python",
+        file=found.layout.name_of(target.path),
+        kind=found.kind,
+        object=found.object,
+        method=options.method or "predict",
+        input_type=options.input_type or found.input_type or "doubles",
+        as_lists=found.as_lists,
+        example=options.example,
+        skip_test=options.skip_test,
+        python=found.python,
+        packages=packages,
+        sys_path=found.sys_path,
+        cwd=found.cwd,
+        folders=found.folders,
+    )
+
+
+def build(plan: BundlePlan, folder: Path) -> str:
+    """Write the bundle into an empty folder and return its digest.
+
+    Raises:
+        TargetError: a file cannot be read.
+    """
+    try:
+        for path in plan.files:
+            copy = folder / FILES_NAME / plan.found.layout.name_of(path)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+        manifests.write(plan.manifest, folder)
+        return digest_of(folder)
+    except OSError as error:
+        raise TargetError(f"{error.filename} cannot be copied: {error.strerror}") from error
+
+
+def packed(plan: BundlePlan) -> Packed:
+    """Return the bundle of a plan, of the files where they lie.
+
+    Raises:
+        TargetError: a file cannot be read.
+    """
+    try:
+        files = [(f"{FILES_NAME}/{plan.found.layout.name_of(path)}", path) for path in plan.files]
+        return Packed.of([*files, (MANIFEST_NAME, manifests.encode(plan.manifest))])
+    except OSError as error:
+        raise TargetError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
+def choose_name(plan: BundlePlan) -> tuple[str, str]:
+    """Return the model's name where none was given: the object's, or the file's for a pickle.
+
+    With it comes why it is another than that, or an empty text.
+    """
+    stem = plan.target.path.stem
+    wanted = plan.found.object or stem
+    name = _clean_name(wanted)
+    if name in _RESERVED:
+        # A function is often called predict, which is a path of the query API.
+        of_file = _clean_name(stem)
+        return (f"{name}-model" if of_file in _RESERVED else of_file), f"'{wanted}' is reserved"
+    return name, ("" if name == wanted else f"'{wanted}' breaks the rules")
+
+
+def _clean_name(name: str) -> str:
+    """Return the nearest name that the naming rules allow (servd/names.py)."""
+    cleaned = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[: names.MAX_LENGTH].strip("-.")
+    return cleaned or "model"
+
+
+def _included(patterns: Sequence[str], folders: Sequence[Path]) -> frozenset[Path]:
+    """Return the files that the patterns match in the first folder where they match any.
+
+    They keep the names by which they were asked for, also where these are links.
+
+    Raises:
+        TargetError: a pattern matches nothing, or a link that leads nowhere.
+    """
+    found: set[Path] = set()
+    for pattern in patterns:
+        matches = _matches(pattern, folders)
+        if not matches:
+            raise TargetError(f"--include {pattern} matches no file")
+        for path in sorted(matches):
+            if path.is_symlink() and not path.exists():
+                where = path.readlink()
+                raise TargetError(
+                    f"--include {pattern}: {path} is a link to {where}, which is not there"
+                )
+        found |= {path for path in matches if path.is_file()}
+    return frozenset(found)
+
+
+def _matches(pattern: str, folders: Sequence[Path]) -> set[Path]:
+    for folder in folders:
+        try:
+            # Dots are taken out first: the names of what is found are to lie below the folder.
+            clean = os.path.normpath(pattern)
+            paths = _glob(folder, clean)
+        except (NotImplementedError, ValueError) as error:
+            raise TargetError(f"--include {pattern}: {error}") from error
+        matches = {
+            Path(os.path.normpath(file))
+            for path in paths
+            for file in (files_below(path) if path.is_dir() else [path])
+            if not leads_back(path)
+        }
+        matches = {path for path in matches if "__pycache__" not in path.parts}
+        if matches:
+            return matches
+    return set()
+
+
+def _glob(folder: Path, pattern: str) -> list[Path]:
+    """Return what a pattern matches; a path below the folder may be absolute."""
+    if os.path.isabs(pattern):  # noqa: PTH117
+        path = Path(pattern)
+        # The first part that is a pattern ends the folder that is known.
+        known = next((up for up in (path, *path.parents) if "*" not in str(up)), path)
+        inner = path.relative_to(known).as_posix()
+        return [known] if inner == "." and os.path.lexists(known) else list(known.glob(inner))
+    plain = folder / pattern
+    return [plain] if os.path.lexists(plain) else list(folder.glob(pattern))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0  # the copy will say so
+
+
+def _listing(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown}, …"

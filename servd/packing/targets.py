@@ -1,0 +1,270 @@
+"""What `servd deploy` is pointed at: `file.py:name`, `file.py` or a pickle. Used by bundling.py.
+
+A Python file is loaded in a fresh process; a pickle is only read, unless it needs modules of the
+user's own: then it is loaded there as well. What comes along is found by servd/finding.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from model_runtime.contract import distribution
+from servd.errors import TargetError, did_you_mean
+from servd.finding.hints import module_hint, target_hint
+from servd.finding.installed import is_installed
+from servd.finding.layout import Layout
+from servd.finding.needs import Needs, Place, installed_version, versions_of
+from servd.packing.pickle_scan import PickleScan, scan
+
+PICKLE_ENDINGS: Final = (".pkl", ".pickle", ".joblib")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A file, and the name of an object in it where one was given."""
+
+    path: Path
+    object: str | None
+
+    @property
+    def is_pickle(self) -> bool:
+        """Whether it is a pickled model."""
+        return self.path.suffix in PICKLE_ENDINGS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a target turned out to be.
+
+    `files` are absolute paths, under the names by which they were found; `layout` says where they
+    lie in the bundle. `sys_path`, `cwd` and `folders` (which may be empty) are folders of the
+    bundle. `project` is the folder that the target belongs to.
+    """
+
+    project: Path
+    layout: Layout
+    files: tuple[Path, ...]
+    kind: str
+    object: str | None
+    sys_path: tuple[str, ...] = (".",)
+    cwd: str = "."
+    folders: tuple[str, ...] = ()
+    input_type: str | None = None
+    as_lists: bool = False
+    row_items: int | None = None
+    python: str = ""
+    packages: dict[str, str]
+    remarks: tuple[str, ...] = ()
+    summary: str = ""
+
+
+def parse_target(text: str) -> Target:
+    """Return the file and the object that a TARGET names.
+
+    Raises:
+        TargetError: it has none of the forms, or there is no such file.
+    """
+    file, colon, name = text.rpartition(":")
+    if not colon or not file.endswith(".py"):
+        file, name = text, ""
+    path = Path(file)
+    # A link keeps its name: data stores keep what it leads to under another, without an ending.
+    target = Target(path.parent.resolve() / path.name, name or None)
+    if target.path.suffix != ".py" and not target.is_pickle:
+        raise TargetError(
+            f"'{text}' is not something to deploy",
+            hint="deploy file.py:function, file.py:Class, or a .pkl, .pickle or .joblib file",
+        )
+    if target.path.exists() and not target.path.is_file():
+        raise TargetError(f"{file} is not a file", hint="deploy a Python file or a pickle")
+    if not target.path.is_file():
+        raise _missing(file, target.path)
+    return target
+
+
+def _missing(file: str, path: Path) -> TargetError:
+    if path.is_symlink():
+        return TargetError(
+            f"there is no file {file}: it is a link to {path.readlink()}, which is not there",
+            hint="a store of data may have to fetch it first (git lfs pull, dvc pull)",
+        )
+    there = path.parent.iterdir() if path.parent.is_dir() else ()
+    near = [other.name for other in there if other.is_file()]
+    return TargetError(f"there is no file {file}", hint=did_you_mean(path.name, near))
+
+
+def find(
+    target: Target, timeout_s: float = 120.0, place: Place | None = None, method: str = "predict"
+) -> Found:
+    """Return what a target is and which files and packages it needs.
+
+    A Python file may take `timeout_s` to load; `method` is what will be called of a class.
+
+    Raises:
+        TargetError: it cannot be deployed; the message says why.
+    """
+    place = place or Place(cwd=Path.cwd())
+    if target.is_pickle:
+        return _find_pickle(target.path, place, timeout_s)
+    needs = Needs(target.path, place)
+    needs.modules.add_target()
+    for path in sorted(place.included):
+        if path.suffix == ".py":
+            needs.modules.add_file(path)
+    needs.read_data()
+    name = target.object or _only_object(needs, target.path, place, timeout_s)
+    heard = needs.load(needs.what(name, method), timeout_s)
+    found = _checked(heard.found or {}, target.path, needs, place)
+    needs.read_data()
+    layout = needs.layout()
+    return Found(
+        project=needs.root,
+        layout=layout,
+        files=tuple(sorted(needs.files())),
+        kind=found["kind"],
+        object=name,
+        sys_path=needs.sys_path(layout),
+        cwd=needs.cwd(layout),
+        folders=needs.folders(layout),
+        input_type=found["input_type"],
+        as_lists=found["as_lists"],
+        python=found["python"],
+        packages=needs.packages(heard.packages),
+        remarks=needs.remarks(),
+    )
+
+
+def _only_object(needs: Needs, path: Path, place: Place, timeout_s: float) -> str:
+    """Return the one function or class that a file defines."""
+    found = _checked(needs.load(needs.what(), timeout_s).found or {}, path, needs, place)
+    names = [*found["functions"], *found["classes"]]
+    if len(names) == 1:
+        return str(names[0])
+    if not names:
+        raise TargetError(f"{path.name} defines no public function and no class")
+    commands = ", ".join(f"{path.name}:{name}" for name in names)
+    raise TargetError(
+        f"{path.name} defines {len(names)} functions and classes: {', '.join(names)}",
+        hint=f"say which one to deploy: {commands}",
+    )
+
+
+def _checked(found: dict[str, Any], path: Path, needs: Needs, place: Place) -> dict[str, Any]:
+    """Return what was found.
+
+    Raises:
+        TargetError: it is an error.
+    """
+    problem = found.get("error")
+    if problem is None:
+        return found
+    hint = problem.get("hint") or ""
+    if hint.startswith("did you mean "):
+        name = hint.removeprefix("did you mean ").rstrip("?")
+        hint += f"   servd deploy {path.name}:{name}"
+    message = problem["message"]
+    told = needs.name_hint(message, problem.get("before") or ())
+    hint = told or target_hint(message, needs.root, place.cwd, needs.files()) or hint
+    traceback = (problem.get("traceback") or "").replace(f'File "{needs.root}/', 'File "')
+    raise TargetError(message, hint=hint, traceback=traceback)
+
+
+def _find_pickle(path: Path, place: Place, timeout_s: float) -> Found:
+    scanned = scan(path)
+    needs = Needs(path, place)
+    named = (*scanned.modules, *scanned.guesses)
+    local = {name.partition(".")[0] for name in named if needs.modules.add_module(name)}
+    needed = [name for name in _frameworks(scanned) if name not in local]
+    _check_installed(path, needed, needs, place)
+    packages = _versions(scanned, needed)
+    if local or place.included:
+        for included in sorted(place.included):
+            if included.suffix == ".py":
+                needs.modules.add_file(included)
+        needs.read_data()
+        needs.load(replace(needs.what(), is_pickle=True), timeout_s)
+        needs.read_data()
+        packages = versions_of(needs.modules.found.installed) | packages
+    layout = needs.layout()
+    return Found(
+        project=needs.root,
+        layout=layout,
+        files=tuple(sorted(needs.files())),
+        kind="pickle",
+        object=None,
+        sys_path=needs.sys_path(layout) or (layout.name_of(path.parent),),
+        cwd=needs.cwd(layout),
+        folders=needs.folders(layout),
+        row_items=scanned.row_items,
+        packages=packages,
+        remarks=(*_remarks(path.name, scanned), *needs.remarks()),
+        summary=_summary(scanned),
+    )
+
+
+def packages_of_pickle(path: Path) -> dict[str, str]:
+    """Return the packages that a pickle needs, where it is one: it comes along with a Python file.
+
+    What only unpickles it need not import them, so nothing else tells of them.
+    """
+    try:
+        scanned = scan(path)
+    except TargetError:
+        return {}
+    needed = [name for name in _frameworks(scanned) if is_installed(name)]
+    return _versions(scanned, needed)
+
+
+def _frameworks(scanned: PickleScan) -> list[str]:
+    """Return the top-level modules that a pickle needs; of guesses only what is installed."""
+    guessed = dict.fromkeys(name.partition(".")[0] for name in scanned.guesses)
+    known = [name for name in guessed if name not in scanned.frameworks and is_installed(name)]
+    return [*scanned.frameworks, *known]
+
+
+def _check_installed(path: Path, modules: list[str], needs: Needs, place: Place) -> None:
+    missing = [name for name in modules if not is_installed(name)]
+    if not missing:
+        return
+    is_are = "is" if len(missing) == 1 else "are"
+    hints = [module_hint(name, needs.root, place.cwd) for name in missing]
+    raise TargetError(
+        f"{path.name} needs {' and '.join(map(distribution, missing))}, "
+        f"which {is_are} not installed",
+        hint=next(filter(None, hints), f"pip install {' '.join(map(distribution, missing))}"),
+    )
+
+
+def _versions(scanned: PickleScan, modules: list[str]) -> dict[str, str]:
+    """Return the versions the model was made with, or else the installed ones."""
+    versions = versions_of(modules)
+    if scanned.sklearn_version:
+        versions["scikit-learn"] = scanned.sklearn_version
+    return versions
+
+
+def _remarks(file: str, scanned: PickleScan) -> list[str]:
+    """Return what may go wrong at the load, to be said before it."""
+    remarks = []
+    made_with, installed = scanned.sklearn_version, installed_version("scikit-learn")
+    if made_with and installed and made_with != installed:
+        remarks.append(f"model was made with scikit-learn {made_with}, this is {installed}")
+    if scanned.is_python2:
+        remarks.append(f"{file} was written by Python 2; it may not load in Python 3")
+    if scanned.needs_main:
+        remarks.append(
+            f"{file} needs a class or function of the script that wrote it (__main__), "
+            "which is not in the file: move it to a module beside the pickle"
+        )
+    return remarks
+
+
+def _summary(scanned: PickleScan) -> str:
+    words = [f"pickle protocol {scanned.protocol}"]
+    if scanned.compression:
+        words.append(scanned.compression)
+    main = [name for name in _frameworks(scanned) if name not in ("numpy", "joblib", "scipy")]
+    for name in main[:1]:
+        version = scanned.sklearn_version if name == "sklearn" else None
+        words.append(f"{distribution(name)} {version}" if version else distribution(name))
+    return ", ".join(words)

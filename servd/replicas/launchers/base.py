@@ -1,0 +1,121 @@
+"""What a launcher is: the seam between a replica's life and where it runs.
+
+Processes and containers differ only here. `replicas/replica.py` calls every method.
+"""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from servd.datatypes import ModelVersion
+
+_SIGNAL_NOTES = {
+    signal.SIGKILL: ": out of memory?",
+    signal.SIGSEGV: ": a crash in native code",
+    signal.SIGBUS: ": a crash in native code",
+    signal.SIGFPE: ": a crash in native code",
+    signal.SIGILL: ": an instruction this processor does not have",
+    signal.SIGABRT: ": native code gave up",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """What to launch: one replica of a version, its files, and where its output goes."""
+
+    version: ModelVersion
+    replica: int
+    bundle_dir: Path
+    log_path: Path
+
+
+class Handle(Protocol):
+    """One launched replica. All methods are called by `Replica` in replicas/replica.py."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, for `servd ps`; None where it is no process of this machine."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """The ZeroMQ address on which the replica listens."""
+        ...
+
+    @property
+    def end_reason(self) -> str:
+        """Why it has ended, where the exit status does not say it; goes on after its name."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What it uses; None where that is not known, or `pid` tells it."""
+        ...
+
+    async def wait(self) -> int:
+        """Return the exit status when it has ended; minus the signal's number if one ended it."""
+        ...
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None while it runs."""
+        ...
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal; nothing happens if it has ended."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to drain and end (SIGTERM)."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once, with whatever it started."""
+        ...
+
+    def cleanup(self) -> None:
+        """Remove what it leaves behind: socket, scratch folder, leftover children. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """The input type that an image says it takes, if any, and which image it is.
+
+    `digest` is REPOSITORY@sha256:… where a registry has it, else the engine's own id.
+    """
+
+    input_type: str | None
+    digest: str
+
+
+class Launcher(Protocol):
+    """Starts replicas of one kind of runtime."""
+
+    async def launch(self, spec: LaunchSpec) -> Handle:
+        """Start one replica. Called at each start and restart.
+
+        Raises:
+            OSError: it cannot be started.
+            ServdError: it cannot be started; says what to do.
+        """
+        ...
+
+    async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:
+        """Return what an image's name stands for now. Called when a version is deployed with it.
+
+        `on_pull` is called before it is fetched from a registry, which may take long.
+
+        Raises:
+            ServdError: this runtime has no images, or cannot get this one.
+        """
+        ...
+
+
+def describe_exit(code: int) -> str:
+    """Return how a process ended, as "ended (exit 7)" or "ended (killed by signal 9: why)"."""
+    if code >= 0:
+        return f"ended (exit {code})"
+    note = _SIGNAL_NOTES.get(signal.Signals(-code), "") if -code in set(signal.Signals) else ""
+    return f"ended (killed by signal {-code}{note})"

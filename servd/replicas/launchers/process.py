@@ -1,0 +1,246 @@
+"""Replicas as processes of this machine: `python -m model_runtime`. Made by processes/daemon.py."""
+
+import asyncio
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from model_runtime.carriers import FILE_SCHEME, STREAM_SCHEME
+from model_runtime.contract import PARENT_VARIABLE, THREAD_VARIABLES
+from servd.errors import BundleError, InvalidValueError
+from servd.logs.pump import LogPump, Output
+from servd.replicas.launchers.base import ImageFacts, LaunchSpec
+from servd.replicas.launchers.cgroups import Group, new_group
+from servd.replicas.launchers.orphans import NAME_VARIABLE
+from servd.system.offspring import has_in_environment, offspring
+
+_PRIVATE = ("SERVD_READY_FD", "SERVD_TOKEN")
+_SCHEMES: Final = {"auto": STREAM_SCHEME, "unix": STREAM_SCHEME, "zmq": FILE_SCHEME}
+"""By the setting `carrier`. A stream answers more queries a second than ZeroMQ (docs/adr/0005)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """By what that is known that a replica has started: its name, its output, its group if any."""
+
+    name: str
+    pump: LogPump
+    output: Output
+    group: Group | None
+
+
+class ProcessHandle:
+    """One replica process, the leader of its own session."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, address: str, scratch: Path, traces: Traces
+    ) -> None:
+        self.address = address
+        self._process = process
+        self._scratch = scratch
+        self._traces = traces
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        return self._process.pid
+
+    @property
+    def end_reason(self) -> str:
+        """Nothing: the exit status says all."""
+        return ""
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """None: its process id tells it."""
+        return None
+
+    async def wait(self) -> int:
+        """Return the exit status when it has ended and its last words are in its log."""
+        code = await self._process.wait()
+        await asyncio.to_thread(self._traces.output.drain)
+        return code
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None while it runs."""
+        return self._process.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal; nothing happens if it has ended."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
+
+    def terminate(self) -> None:
+        """Ask it to drain and end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it and its children at once."""
+        if self._process.returncode is None:
+            self._kill_group()
+
+    def cleanup(self) -> None:
+        """End what it has left behind, also in sessions of its own; remove its files."""
+        self._kill_group()
+        group = self._traces.group
+        if group is not None:
+            group.end()
+        offspring.end(self._has_started)
+        offspring.disown(self._process.pid)
+        if group is not None:
+            group.remove_soon()
+        self._traces.pump.close(self._traces.output)
+        Path(self.address.partition("://")[2]).unlink(missing_ok=True)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _has_started(self, pid: int) -> bool:
+        """Whether a process that was left behind comes from this replica."""
+        if has_in_environment(pid, f"{NAME_VARIABLE}={self._traces.name}"):
+            return True
+        with suppress(OSError):
+            if os.getsid(pid) == self._process.pid:
+                return True
+        for number in (1, 2):  # its output
+            with suppress(OSError):
+                if str(Path(f"/proc/{pid}/fd/{number}").readlink()) == self._traces.output.name:
+                    return True
+        return False
+
+    def _kill_group(self) -> None:
+        # The process leads its group, which lives on while any child of the model does.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+class ProcessLauncher:
+    """Launches replica processes whose sockets lie below `run_dir`.
+
+    A replica works in a folder of its own below `scratch_dir` (by default below `run_dir` too),
+    which ends with it. `users_mask` is the file mode creation mask that models get; None: this
+    process's own. `carrier` is what their sockets are: the setting of that name.
+    """
+
+    def __init__(
+        self,
+        run_dir: Path,
+        environ: Mapping[str, str],
+        users_mask: int | None = None,
+        *,
+        scratch_dir: Path | None = None,
+        carrier: str = "auto",
+    ) -> None:
+        self._run_dir = run_dir
+        self._scratch_dir = scratch_dir or run_dir / "scratch"
+        self._environ = environ
+        self._users_mask = users_mask
+        self._scheme = _SCHEMES[carrier]
+        self._pump = LogPump()
+
+    async def launch(self, spec: LaunchSpec) -> ProcessHandle:
+        """Start one replica process.
+
+        Raises:
+            OSError: no process, file or folder can be made.
+            BundleError: the version's files are not there.
+        """
+        _check_files(spec)
+        name = secrets.token_hex(5)
+        socket = self._run_dir / "r" / f"{name}.sock"
+        scratch = self._scratch_dir / name
+        for folder in (socket.parent, scratch, spec.log_path.parent):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        output = self._pump.open(spec.log_path)
+        address = f"{self._scheme}{socket}"
+        traces = Traces(name, self._pump, output, new_group(name))
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *_command(spec, address, scratch),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output.write_end,
+                stderr=output.write_end,
+                cwd=str(scratch),
+                env=self._env(spec)
+                | {NAME_VARIABLE: name}
+                | _stand_in_home(self._environ, scratch),
+                # Ctrl-C at the daemon's terminal must not reach replicas: they drain first.
+                start_new_session=True,
+            )
+        except BaseException:
+            if traces.group is not None:
+                traces.group.remove()
+            self._pump.close(output)
+            raise
+        finally:
+            os.close(output.write_end)
+        offspring.own(process.pid)
+        if traces.group is not None:
+            # Before the model is loaded: Python itself takes longer to start.
+            traces.group.add(process.pid)
+        return ProcessHandle(process, address, scratch, traces)
+
+    async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:
+        """Refuse: processes have no images."""
+        del on_pull
+        raise InvalidValueError(
+            f"the image {image} cannot be run as a process", hint="--runtime docker"
+        )
+
+    def _env(self, spec: LaunchSpec) -> dict[str, str]:
+        env = dict.fromkeys(THREAD_VARIABLES, "1")
+        env.update((key, value) for key, value in self._environ.items() if key not in _PRIVATE)
+        env["PYTHONUNBUFFERED"] = "1"
+        env[PARENT_VARIABLE] = str(os.getpid())
+        if self._users_mask is not None:
+            env["SERVD_UMASK"] = f"{self._users_mask:o}"
+        env["SERVD_MODEL_NAME"] = spec.version.model
+        env["SERVD_MODEL_VERSION"] = spec.version.version
+        # Relative entries were meant for the daemon's folder, not for the scratch folder.
+        if path := env.get("PYTHONPATH"):
+            env["PYTHONPATH"] = os.pathsep.join(
+                str(Path(entry).absolute()) for entry in path.split(os.pathsep) if entry
+            )
+        return env
+
+
+def _stand_in_home(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return a home for a user who has none: libraries ask for one when they are imported."""
+    if "HOME" in environ:
+        return {}
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        user = f"user-{os.getuid()}"
+        return {"HOME": str(folder), "USER": environ.get("USER") or user}
+    return {}
+
+
+def _check_files(spec: LaunchSpec) -> None:
+    if not spec.bundle_dir.is_dir():
+        raise BundleError(
+            f"the files of {spec.version.id} are not in {spec.bundle_dir}",
+            hint="deploy it again, or put the data directory back",
+        )
+
+
+def _command(spec: LaunchSpec, address: str, scratch: Path) -> list[str]:
+    version = spec.version
+    options = {
+        "--listen": address,
+        "--bundle": str(spec.bundle_dir),
+        "--model": version.model,
+        "--version": version.version,
+        "--replica": str(spec.replica),
+        "--max-batch": str(version.max_batch),
+        "--work": str(scratch),
+    }
+    # One word an option, as a name or a version may begin with a dash.
+    return [sys.executable, "-m", "model_runtime", *(f"{k}={v}" for k, v in options.items())]
