@@ -13,7 +13,7 @@ from model_runtime.contract import distribution
 from servd.errors import TargetError
 from servd.packing.targets import Target, find, parse_target
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 
 
 @pytest.fixture

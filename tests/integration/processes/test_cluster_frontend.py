@@ -30,7 +30,7 @@ from servd.registry.snapshot import pack_state
 from tests.daemon import free_port
 from tests.serving import Client, post, run, until
 
-MODEL = Path(__file__).parents[1] / "models" / "good.py"
+MODEL = Path(__file__).parents[2] / "models" / "good.py"
 STATE = RegistryState(
     {"a": Application(name="a", input_type=InputType.DOUBLES, slo_us=15_000_000)},
     {VersionId("m", "1"): ModelVersion(model="m", version="1", input_type=InputType.DOUBLES)},
