@@ -204,7 +204,8 @@ class ReplicaSocket:
             if header[0] == protocol.PREDICT:
                 data, lengths = (*frames[1:3], b"", b"")[:2]
                 count = _row_count(header[3])
-                batch = Batch(header[2], lengths, data, count, _wanted(header[4:], count))
+                wanted = _wanted(header[4], count) if len(header) > 4 else b""
+                batch = Batch(header[2], lengths, data, count, wanted)
                 self._on_work(Work(peer, header[1], batch))
             elif header[0] in (protocol.HELLO, protocol.HEARTBEAT):
                 if header[0] == protocol.HELLO:
@@ -241,9 +242,8 @@ def _row_count(value: Any) -> int:
     return value
 
 
-def _wanted(more: list[Any], count: int) -> bytes:
-    """Return which outputs may be raw, of what else a PREDICT's header has; empty where none."""
-    wanted = more[0] if more else b""
+def _wanted(wanted: Any, count: int) -> bytes:
+    """Return which outputs may be raw, as a PREDICT's header says; empty where none."""
     if not isinstance(wanted, bytes) or len(wanted) != count:
         return b""
     return wanted if protocol.WANTS_RAW in wanted else b""
