@@ -67,7 +67,7 @@ def builder(monkeypatch):
     """Put stand-ins in the place of servd.imaging's parts that need an engine."""
     parts = {
         "builder": SimpleNamespace(Builder=StandInBuilder),
-        "engine": SimpleNamespace(connect=lambda: None),
+        "docker_engine": SimpleNamespace(connect=lambda: None),
     }
     for name, part in parts.items():
         monkeypatch.setitem(sys.modules, f"servd.imaging.{name}", part)
