@@ -657,7 +657,9 @@ def test_what_is_due_at_once_is_given_up_in_turns():
                 route = served.engine.by_name["app"]
                 count = 5 * MISSES_A_TURN
                 for index in range(count):
-                    served.engine.submit(route, dispatcher, doubles(index), caller, index)
+                    last = served.engine.submit(route, dispatcher, doubles(index), caller, index)
+                while served.engine.clock() < last.deadline_s:
+                    pass  # the loop is held up until all are due
                 seen = [0]
 
                 def look():
