@@ -256,8 +256,6 @@ class QueryConnection(RequestReader):
             return self._server.answer_slowly(request)
         except BodyError as error:
             return error_reply(error.status, "Bad request", str(error))
-        except RequestError as error:
-            return error_reply(error.status, error.error, error.cause)
 
     def _unpack(self, request: Request) -> None:
         """Unpack a body that is short; one that is not is unpacked where it is read.

@@ -31,9 +31,6 @@ class Pages:
 
         Of what a codec answers itself, and whose body is still to be read, the endpoint is
         returned too; the request's `resource` says what it is.
-
-        Raises:
-            RequestError: the codec does not take requests with such a head.
         """
         state = self._state
         path = _path(request.url)
@@ -81,12 +78,12 @@ class Pages:
         if request.method not in resource.methods:
             return not_allowed((*resource.methods, b"OPTIONS"))
         head = _head(path, request) if codec.wants_head else NO_HEAD
-        if resource.verb == PREDICT:
-            return self._state.bind(codec, route, head, request.url)
-        if request.long is not None:
-            request.resource = resource
-            return Endpoint(route, codec, head, self._state.heads)
         try:
+            if resource.verb == PREDICT:
+                return self._state.bind(codec, route, head, request.url)
+            if request.long is not None:
+                request.resource = resource
+                return Endpoint(route, codec, head, self._state.heads)
             return codec.answer(resource, route, head, request.body)
         except RequestError as error:
             return codec.refused(error)

@@ -20,6 +20,8 @@ from servd.metrics.page import MetricsPage
 
 MAX_KNOWN: Final = 4096
 MAX_KNOWN_HEAD_BYTES: Final = 2048
+MAX_KNOWN_URL_BYTES: Final = 512
+"""A path has many spellings: query strings, escapes, slashes. What is kept of them is bounded."""
 
 
 class PageReply(NamedTuple):
@@ -71,7 +73,7 @@ class ServerState:
             RequestError: the codec does not take requests with such a head.
         """
         endpoint = Endpoint(route, codec, head, self.heads)
-        if not codec.wants_head:
+        if not codec.wants_head and len(url) <= MAX_KNOWN_URL_BYTES:
             if len(self.endpoints) >= MAX_KNOWN:
                 self.endpoints.clear()
             self.endpoints[url] = endpoint

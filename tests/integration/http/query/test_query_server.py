@@ -14,6 +14,7 @@ from servd.engine.query import Miss
 from servd.http.codecs.clipper import CLIPPER
 from servd.http.query import server as server_module
 from servd.http.query.reading import MAX_AHEAD_BYTES, MAX_HEAD_BYTES
+from servd.http.query.state import MAX_KNOWN, MAX_KNOWN_URL_BYTES
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import post, run, serving, until
 
@@ -309,6 +310,26 @@ def test_heads_that_repeat():
         served.engine.apply(type(served.state)())
         client.send(post("/app/predict", {"input": [5]}))
         assert (await client.answer()).status == 404
+
+    with_app(check)
+
+
+def test_what_is_known_of_paths_is_bounded():
+    """One application has any number of spellings of its path, each as long as a head may be."""
+
+    async def check(served, _replica):
+        server = served.server
+        for spelled in ("/app/predict", "/app/predict/", "/app/predict?x=1", "/%61pp/predict"):
+            for n in range(2):
+                answer = await served.post(spelled, {"input": [n]})
+                assert answer.json["output"] == float(n)
+                assert server.endpoints[spelled.encode()].route is served.engine.by_name["app"]
+        long = "/app/predict?" + "x" * MAX_KNOWN_URL_BYTES
+        assert (await served.post(long, {"input": [1]})).status == 200
+        assert long.encode() not in server.endpoints
+        server.endpoints |= dict.fromkeys(range(MAX_KNOWN), server.endpoints[b"/app/predict"])
+        assert (await served.post("/app/predict?y", {"input": [1]})).status == 200
+        assert list(server.endpoints) == [b"/app/predict?y"]
 
     with_app(check)
 
