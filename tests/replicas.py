@@ -106,6 +106,7 @@ class Stage:
             connection.last_heard_s += missed_s
 
         connection.excuse = excuse
+        connection.unanswered = lambda: connection.in_flight
         self.connections.append(connection)
         self.owners.append(owner)
         return connection

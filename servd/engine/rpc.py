@@ -5,7 +5,7 @@ batches and hears of outputs. docs/protocol.md is what goes over it, carriers.py
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,6 +86,10 @@ class ReplicaConnection:
         """What it has done since it was made."""
         self.tally.fold()
         return self._counters
+
+    def unanswered(self) -> Collection[object]:
+        """Return what names the batches that it has not answered, the oldest first."""
+        return self.in_flight
 
     def open(self) -> None:
         """Connect (in the background: the replica may not listen yet) and say hello."""

@@ -12,7 +12,7 @@ from model_runtime import protocol
 from servd.datatypes import GONE, OTHER, VersionId
 from servd.engine.dispatcher import Dispatcher
 from servd.engine.engine import Engine
-from servd.engine.rpc import ReplicaConnection, connector
+from servd.engine.rpc import connector
 from servd.frontends.feed import CountReport, Gauges, ReplicaSeat, Snapshot
 from servd.frontends.totals import Totals
 from servd.metrics.counters import Counters
@@ -22,7 +22,7 @@ from servd.replicas.announced import other_files
 from servd.replicas.link import Link
 
 
-class SeatLink(Link[Dispatcher, ReplicaConnection]):
+class SeatLink(Link[Dispatcher]):
     """A link to a replica of this machine, of which the daemon has heard that it is ready."""
 
     def on_replica_state(self, state: str, info: dict[str, Any]) -> None:
@@ -61,13 +61,13 @@ class Follower:
         self,
         engine: Engine,
         number: int,
-        open_link: Callable[[Engine, ReplicaSeat], Link[Dispatcher, ReplicaConnection]] = open_link,
+        open_link: Callable[[Engine, ReplicaSeat], Link[Dispatcher]] = open_link,
     ) -> None:
         self.engine = engine
         self.totals = Totals(engine.clock)
         self._number = number
         self._open_link = open_link
-        self._links: dict[str, Link[Dispatcher, ReplicaConnection]] = {}
+        self._links: dict[str, Link[Dispatcher]] = {}
         self._known: set[VersionId] = set()
         self._undrained: set[str] = set()
         self._meters: dict[str, dict[str, Meter]] = {"a": {}, "v": {}, "r": {}}

@@ -6,18 +6,20 @@ processes.
 """
 
 import asyncio
+from collections.abc import Collection
 from typing import Self
 
 import msgspec
 import zmq
 
 from model_runtime.attention import Attention
+from servd.carriers.carriers import Carry, carry
+from servd.carriers.curve import keys_for
 from servd.clock import Clock
 from servd.config import Config
 from servd.datatypes import GONE, End, ModelVersion, RegistryState, VersionId
-from servd.engine.rpc import ReplicaOwner, connector
+from servd.engine.rpc import ReplicaConnection, ReplicaOwner
 from servd.frontends import feed
-from servd.frontends.monitor import Watched
 from servd.frontends.totals import Totals
 from servd.logs.log import log
 from servd.metrics.counts import add
@@ -47,6 +49,45 @@ class Peer:
         """Send a message; one that has gone misses it."""
         if not self._writer.is_closing():
             self._writer.write(line)
+
+
+class Watched(ReplicaConnection):
+    """The daemon's own connection to a replica that front-end processes send the queries to.
+
+    Heartbeats and states are its own; what is in flight and counted is what the frontends say.
+    """
+
+    def __init__(self, address: str, owner: ReplicaOwner, carry: Carry, clock: Clock) -> None:
+        super().__init__(address, owner, carry, clock)
+        self.is_draining = False
+        self._oldest: dict[int, int | None] = {}
+
+    def unanswered(self) -> Collection[tuple[int, int | None]]:
+        """Return the oldest batch of each frontend that has any at it.
+
+        While it drains, of each that has not said yet that it has none.
+        """
+        return self._oldest.items()
+
+    def drain(self, frontends: Collection[int]) -> None:
+        """Wait for these frontends to have nothing in flight. Called by the rotation."""
+        if not self.is_draining:
+            self.is_draining = True
+            self._oldest = {number: self._oldest.get(number) for number in frontends}
+
+    def on_drained(self, frontend: int) -> None:
+        """Take the news that a frontend has nothing at it, or is gone."""
+        self._oldest.pop(frontend, None)
+
+    def on_report(self, frontend: int, oldest: int | None) -> None:
+        """Take a frontend's oldest batch in flight; None where there is none."""
+        if self.is_draining:
+            if frontend in self._oldest:
+                self._oldest[frontend] = oldest
+        elif oldest is None:
+            self._oldest.pop(frontend, None)
+        else:
+            self._oldest[frontend] = oldest
 
 
 class Rotation:
@@ -181,8 +222,8 @@ class Frontends:
 
     def connect(self, address: str, owner: ReplicaOwner) -> Watched:
         """Return the daemon's own connection to a replica, for its state and heartbeats."""
-        connect = connector(self._context, self._clock, self._config.curve_dir)
-        return Watched(connect(address, owner))
+        keys = keys_for(address, self._config.curve_dir)
+        return Watched(address, owner, carry(address, self._context, keys), self._clock)
 
     async def settled(self) -> None:
         """Return when every frontend has applied all changes, or was found hanging."""

@@ -116,7 +116,7 @@ class RemoteConnection(ReplicaConnection):
             super()._on_state(header)
 
 
-class RemoteLink(Link[Dispatcher, ReplicaConnection]):
+class RemoteLink(Link[Dispatcher]):
     """A link whose connection is made anew when it is lost.
 
     It is in rotation from when the replica says that it is ready until it says otherwise, falls

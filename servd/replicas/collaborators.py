@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from servd.clock import Clock
-from servd.engine.rpc import ReplicaOwner
+from servd.engine.rpc import ReplicaConnection, ReplicaOwner
 from servd.replicas.launchers.base import Launcher
 from servd.replicas.launchers.orphans import Orphans
-from servd.replicas.link import SILENT_S, Connection, Routes
+from servd.replicas.link import SILENT_S, Routes
 
 _MAX_DOUBLINGS = 64  # a float has no room for what a thousand would make
 
@@ -56,7 +56,7 @@ class LoadingRoutes(Routes, Protocol):
         ...
 
 
-Connect = Callable[[str, ReplicaOwner], Connection]
+Connect = Callable[[str, ReplicaOwner], ReplicaConnection]
 """Makes the connection to the replica at an address; it reports to the owner."""
 
 

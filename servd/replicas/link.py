@@ -5,50 +5,14 @@ cluster (remote.py). They say what a replica's words mean; what its silence mean
 into rotation and leaves it once, is said here.
 """
 
-from collections.abc import Collection
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from servd.datatypes import GONE, SILENT, End
+from servd.engine.rpc import ReplicaConnection
 from servd.logs.log import log
-from servd.metrics.counters import Counters
 
 SILENT_S: Final = 1.4
 """With one heartbeat (0.5 s at most) it stays below the 2 s within which silence takes it out."""
-
-
-class Connection(Protocol):
-    """What a link uses of `servd.engine.rpc.ReplicaConnection`."""
-
-    @property
-    def last_heard_s(self) -> float:
-        """When the replica last said anything, by the clock."""
-        ...
-
-    @property
-    def in_flight(self) -> Collection[object]:
-        """What names the batches it has not answered, the oldest first."""
-        ...
-
-    @property
-    def counters(self) -> Counters:
-        """What it has done since it was launched."""
-        ...
-
-    def open(self) -> None:
-        """Connect and say HELLO."""
-        ...
-
-    def close(self) -> None:
-        """Close the socket."""
-        ...
-
-    def heartbeat(self) -> None:
-        """Send a HEARTBEAT."""
-        ...
-
-    def excuse(self, missed_s: float) -> None:
-        """Do not count a time in which this process did not listen as silence."""
-        ...
 
 
 class Routes(Protocol):
@@ -68,10 +32,9 @@ class Routes(Protocol):
 
 
 _Routes = TypeVar("_Routes", bound=Routes)
-_Connection = TypeVar("_Connection", bound=Connection)
 
 
-class Link(Generic[_Routes, _Connection]):
+class Link(Generic[_Routes]):
     """A connection, once opened, and whether `routes` give it queries.
 
     `name` is what logs call the replica. `is_draining` is for ever: a replica that is told to end
@@ -84,16 +47,16 @@ class Link(Generic[_Routes, _Connection]):
         self.is_attached = False
         self.is_draining = False
         self._silent_s = silent_s
-        self._connection: _Connection | None = None
+        self._connection: ReplicaConnection | None = None
         self._complaint = ""
 
     @property
-    def connection(self) -> _Connection:
+    def connection(self) -> ReplicaConnection:
         """The connection that was opened last."""
         assert self._connection is not None  # noqa: S101  # `open` comes first
         return self._connection
 
-    def open(self, connection: _Connection) -> None:
+    def open(self, connection: ReplicaConnection) -> None:
         """Connect; nothing is sent before `attach`."""
         self._connection = connection
         connection.open()

@@ -12,12 +12,13 @@ from typing import Any
 from model_runtime import protocol
 from model_runtime.contract import EXIT_LOAD_FAILED
 from servd.datatypes import GONE, OTHER, End, ReplicaState
+from servd.engine.rpc import ReplicaConnection
 from servd.errors import LoadFailedError, ServdError
 from servd.logs.log import log, note
 from servd.replicas.announced import other_files
 from servd.replicas.collaborators import Collaborators, LoadingRoutes
 from servd.replicas.launchers.base import Handle, LaunchSpec, describe_exit
-from servd.replicas.link import Connection, Link
+from servd.replicas.link import Link
 from servd.replicas.load import LoadAttempt
 from servd.system.patience import patiently
 
@@ -50,7 +51,7 @@ class Replica:
             around.timings.test_s,
             around.timings.contact_s,
         )
-        self._link: Link[LoadingRoutes, Connection] | None = None
+        self._link: Link[LoadingRoutes] | None = None
         self._has_been_ready = False
         self._ready_since_s: float | None = None
         self._deaths = 0
@@ -67,7 +68,7 @@ class Replica:
         self._ended = asyncio.Event()
 
     @property
-    def connection(self) -> Connection | None:
+    def connection(self) -> ReplicaConnection | None:
         """The connection to its process while there is one."""
         return self._link.connection if self._link else None
 
@@ -151,7 +152,7 @@ class Replica:
         elif self._attempt.is_overdue(self._times.report_s):
             self._handle.kill()
 
-    def _watch(self, link: Link[LoadingRoutes, Connection]) -> None:
+    def _watch(self, link: Link[LoadingRoutes]) -> None:
         now_s = self._around.clock()
         if self._is_stuck(link.connection):
             self._kill_for(f"was killed: one call of the model took over {self._times.stuck_s:g} s")
@@ -175,10 +176,10 @@ class Replica:
         if self._link is not None:
             self._link.excuse(missed_s)
 
-    def _is_stuck(self, connection: Connection) -> bool:
+    def _is_stuck(self, connection: ReplicaConnection) -> bool:
         # Since it became the oldest, not since it was sent: it may have waited for another.
         now_s = self._around.clock()
-        oldest = next(iter(connection.in_flight), None)
+        oldest = next(iter(connection.unanswered()), None)
         if oldest != self._oldest_batch:
             self._oldest_batch = oldest
             self._oldest_since_s = now_s
@@ -225,7 +226,6 @@ class Replica:
         self._attempt.on_launched()
         self._around.orphans.record(self._leader(handle))
         connection = self._around.connect(handle.address, self)
-        link: Link[LoadingRoutes, Connection]
         link = self._link = Link(self._around.routes, self._name, self._times.silent_s)
         try:
             link.open(connection)
@@ -332,7 +332,7 @@ class Replica:
 
         async def drained() -> None:
             # Only while it drains: a replica that is idle is not polled.
-            while link.is_attached and len(link.connection.in_flight):  # noqa: ASYNC110
+            while link.is_attached and len(link.connection.unanswered()):  # noqa: ASYNC110
                 await asyncio.sleep(_DRAIN_CHECK_S)
 
         await patiently(drain_s, drained)

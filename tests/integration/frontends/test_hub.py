@@ -151,19 +151,19 @@ def test_a_replica_is_in_flight_until_each_frontend_has_drained_it(tmp_path):
             daemon = player.daemon
             watched = daemon.connect("ipc:///nowhere", Owner())
             rotation = daemon.prepare(version_of())
-            watched._connection.spoken = 2  # as it does once it has said so
+            watched.spoken = 2  # as it does once it has said so
             rotation.attach(watched)
             [seat] = (await one.hear()).replicas
             assert (seat.address, seat.is_draining, seat.spoken) == (watched.address, False, 2)
-            assert not watched.in_flight
+            assert not watched.unanswered()
             one.say(feed.CountReport(frontend=0, oldest={watched.address: 4}))
-            await until(lambda: list(watched.in_flight) == [(0, 4)])
+            await until(lambda: list(watched.unanswered()) == [(0, 4)])
             rotation.drain(watched)
-            assert len(watched.in_flight) == 2
+            assert len(watched.unanswered()) == 2
             one.say(feed.Drained(watched.address))
-            await until(lambda: list(watched.in_flight) == [(1, None)])
+            await until(lambda: list(watched.unanswered()) == [(1, None)])
             two.writer.close()
-            await until(lambda: not watched.in_flight)
+            await until(lambda: not watched.unanswered())
             rotation.detach(watched, End("ended (exit 7)"))
             message = await one.hear()
             while not isinstance(message, feed.Snapshot) or message.replicas:
