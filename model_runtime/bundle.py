@@ -64,19 +64,6 @@ def _content_digest(source: Path | bytes) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def pack_to(folder: Path, target: IO[bytes]) -> None:
-    """Write the bundle as an uncompressed tar: equal folders give equal bytes.
-
-    Raises:
-        BundleFormatError: the folder holds a link, a device, or no files.
-    """
-    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name, path in members_of(folder):
-            member = member_of(name, path.stat().st_size)
-            with path.open("rb") as file:
-                archive.addfile(member, file)
-
-
 def member_of(name: str, size: int) -> tarfile.TarInfo:
     """Return the header of a file of a bundle."""
     member = tarfile.TarInfo(name)

@@ -53,11 +53,6 @@ class Assembler:
         self._needed = _PREFIX_BYTES
         self._incoming: _Incoming | None = None
 
-    @property
-    def is_amid(self) -> bool:
-        """Whether a part of a message has come whose end has not."""
-        return self._incoming is not None or bool(self._rest)
-
     def feed(self, piece: bytes) -> list[list[Any]]:
         """Return the messages that a piece completes, as lists of frames without empty ones.
 

@@ -3,7 +3,6 @@
 # ruff: noqa: D102 - the methods are those of the seams, described there
 
 import asyncio
-import io
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +10,7 @@ from model_runtime import bundle as bundles
 from model_runtime.manifest import Manifest, write
 from servd.datatypes import InputType, ModelVersion
 from servd.metrics.counters import Counters
+from servd.packing.archive import Packed
 from servd.replicas.collaborators import Timings
 from servd.replicas.supervisor import Supervisor
 
@@ -148,9 +148,7 @@ def version_of(number="1", **changes):
 
 def bundle_tar(folder: Path) -> bytes:
     """Return the tar of a bundle."""
-    buffer = io.BytesIO()
-    bundles.pack_to(folder, buffer)
-    return buffer.getvalue()
+    return b"".join(Packed.of_folder(folder).chunks())
 
 
 def make_bundle(folder: Path, source: str) -> tuple[str, bytes]:

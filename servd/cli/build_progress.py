@@ -5,7 +5,7 @@ import shlex
 from typing import Any, Final
 
 from servd.cli.output import Output
-from servd.imaging.build_log import Step
+from servd.imaging.build_log import Report, Step
 from servd.imaging.spec import ImageSpec
 
 _SHOWN: Final = 60
@@ -14,8 +14,8 @@ _LAYERS: Final = ("FROM", "RUN", "COPY")
 """The instructions that take time; the others only describe."""
 
 
-class BuildProgress:
-    """Hears of each step in order and writes it; the builder's `Report`."""
+class BuildProgress(Report):
+    """Hears of each step in order and writes it."""
 
     def __init__(self, output: Output, spec: ImageSpec) -> None:
         self._output = output

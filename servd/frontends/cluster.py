@@ -69,11 +69,6 @@ class Cluster:
         awaited = {version} if version in there else others
         return not (awaited and awaited.isdisjoint(self._live()))
 
-    @property
-    def is_provided(self) -> bool:
-        """Whether every application whose version is to have replicas can answer."""
-        return not self.missing()
-
     def missing(self) -> list[str]:
         """Return in words what keeps applications from being answered, sorted.
 

@@ -75,3 +75,22 @@ class BuildLog:
             self.image_id = self.image_id or built[1]
         elif not _NOISE.fullmatch(line) and len(self.steps[-1].output) < MAX_LINES:
             self.steps[-1].output.append(line)
+
+
+class Report:
+    """Who is told how it goes, and says nothing; cli/build_progress.py does."""
+
+    def on_begin(self, step: Step) -> None:
+        """Hear of a step of the Dockerfile that begins."""
+
+    def on_step(self, step: Step) -> None:
+        """Hear of a step that is done."""
+
+    def on_built(self, image_id: str, *, is_cached: bool) -> None:
+        """Hear that there is an image, which is not tried yet."""
+
+    def on_tried(self, detail: str, duration_s: float) -> None:
+        """Hear that it was run and has answered."""
+
+    def on_pushing(self, reference: str, attempt: int, error: str) -> None:
+        """Hear that a push begins; `error` is why the attempt before failed."""

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from docker.errors import APIError, DockerException, NotFound
 from requests.exceptions import RequestException
 
 from servd.errors import EngineError, ImageError
-from servd.imaging.build_log import BuildLog, Step
+from servd.imaging.build_log import BuildLog, Report
 from servd.imaging.context import tar_of, write_context
 from servd.imaging.failures import (
     build_failure,
@@ -35,47 +35,9 @@ RETRY_FOR_S: Final = 30.0
 """No further attempt after that: engines try some errors again themselves, for a minute."""
 
 
-class Report(Protocol):
-    """Who is told how it goes: cli/build_progress.py."""
-
-    def on_begin(self, step: Step) -> None:
-        """Hear of a step of the Dockerfile that begins."""
-
-    def on_step(self, step: Step) -> None:
-        """Hear of a step that is done."""
-
-    def on_built(self, image_id: str, *, is_cached: bool) -> None:
-        """Hear that there is an image, which is not tried yet."""
-
-    def on_tried(self, detail: str, duration_s: float) -> None:
-        """Hear that it was run and has answered."""
-
-    def on_pushing(self, reference: str, attempt: int, error: str) -> None:
-        """Hear that a push begins; `error` is why the attempt before failed."""
-
-
 BUILD_ATTEMPTS = 3
 LOST_PARENT = "unknown parent image ID"
 """The engine's words when somebody removes a layer that a build has just found in its cache."""
-
-
-class Silent:
-    """A `Report` that nobody reads."""
-
-    def on_begin(self, step: Step) -> None:
-        """Say nothing."""
-
-    def on_step(self, step: Step) -> None:
-        """Say nothing."""
-
-    def on_built(self, image_id: str, *, is_cached: bool) -> None:
-        """Say nothing."""
-
-    def on_tried(self, detail: str, duration_s: float) -> None:
-        """Say nothing."""
-
-    def on_pushing(self, reference: str, attempt: int, error: str) -> None:
-        """Say nothing."""
 
 
 class Builder:
@@ -100,7 +62,7 @@ class Builder:
             EngineError: the engine went away.
             ServdError: there is nothing to build it from.
         """
-        report = report or Silent()
+        report = report or Report()
         with temporary_folder("image") as temporary:
             folder = temporary / "context"
             write_context(spec, folder)
@@ -124,7 +86,7 @@ class Builder:
             ImageError: the registry refuses it, in its own words.
             EngineError: the engine went away.
         """
-        report = report or Silent()
+        report = report or Report()
         repository, tag = split_tag(reference)
         error = ""
         end_s = time.monotonic() + RETRY_FOR_S

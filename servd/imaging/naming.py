@@ -16,7 +16,6 @@ Kind = Literal["replica", "standalone", "frontend"]
 
 FRONTEND: Final = "servd-frontend"
 STANDALONE_SUFFIX: Final = "-standalone"
-KINDS: Final[tuple[Kind, ...]] = ("replica", "standalone", "frontend")
 
 DOCKER_HUB: Final = "docker.io"
 

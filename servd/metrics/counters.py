@@ -55,10 +55,6 @@ class Histogram:
         self.counts[0] += count
         self.count += count
 
-    def percentile(self, share: float) -> float | None:
-        """Return the value below which `share` (0 to 1) of the values lie; None without values."""
-        return percentile(self.counts, share)
-
 
 def bucket_of(value: int) -> int:
     """Return the bucket of a value."""
@@ -74,19 +70,16 @@ def bucket_upper(index: int) -> int:
     return ((index & 7) + SUB_BUCKETS + 1) << shift
 
 
-def percentile(counts: list[int], share: float) -> float | None:
-    """Return a percentile from bucket counts, taken at the middle of its bucket."""
-    found = percentiles(filled(counts), (share,))
-    return found[0] if found else None
-
-
 def filled(counts: list[int]) -> list[tuple[int, int]]:
     """Return the buckets that hold something, each with its count."""
     return [pair for pair in enumerate(counts) if pair[1]]
 
 
 def percentiles(buckets: list[tuple[int, int]], shares: Sequence[float]) -> list[float]:
-    """Return percentiles, of growing shares, of filled buckets; none where none is."""
+    """Return percentiles, of growing shares, of filled buckets; none where none is.
+
+    Each is taken at the middle of its bucket.
+    """
     total = sum(count for _, count in buckets)
     found: list[float] = []
     seen = 0
@@ -162,10 +155,11 @@ class Counters:
         queries = now.queries - then.queries
         batches = now.batches - then.batches
         latencies = _difference(now.latencies, then.latencies)
+        p50_us, p99_us = percentiles(filled(latencies), (0.50, 0.99)) or (None, None)
         return Window(
             queries_per_s=self.queries_per_s(now_s),
-            p50_ms=_milliseconds(percentile(latencies, 0.50)),
-            p99_ms=_milliseconds(percentile(latencies, 0.99)),
+            p50_ms=_milliseconds(p50_us),
+            p99_ms=_milliseconds(p99_us),
             mean_batch=(now.batched - then.batched) / batches if batches else None,
             default_ratio=(now.defaults - then.defaults) / queries if queries else None,
         )

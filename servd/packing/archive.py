@@ -21,7 +21,7 @@ _END: Final = 2 * tarfile.BLOCKSIZE
 class Packed:
     """The files of a bundle: name, size, and where they lie or what they hold; sorted by name.
 
-    The tar is the one that `model_runtime.bundle.pack_to` writes of a folder of them.
+    Equal files give equal bytes.
     """
 
     members: tuple[tuple[str, int, Path | bytes], ...]

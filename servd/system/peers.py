@@ -19,7 +19,6 @@ Endpoint = tuple[str, int]
 ROOT: Final = 0
 _SOCK_DIAG: Final = 4
 _SOCK_DIAG_BY_FAMILY: Final = 20
-_NLMSG_ERROR: Final = 2
 _NLM_F_REQUEST: Final = 1
 _ALL_STATES: Final = 0xFFF
 _NO_COOKIE: Final = (0xFFFFFFFF, 0xFFFFFFFF)

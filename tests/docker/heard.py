@@ -2,10 +2,10 @@
 
 # ruff: noqa: D102, ARG002 - the methods are those of the builder's Report
 
-from servd.imaging.builder import Silent
+from servd.imaging.build_log import Report
 
 
-class Heard(Silent):
+class Heard(Report):
     """A report that keeps what it heard."""
 
     def __init__(self):

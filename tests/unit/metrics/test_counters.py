@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servd.metrics.counters import (
-    BUCKETS,
     TALLY,
     WINDOW_S,
     Counters,
     Histogram,
     Tally,
     bucket_upper,
-    percentile,
+    filled,
+    percentiles,
 )
 
 VALUES = st.lists(st.integers(0, 2**36 - 1), min_size=1)
@@ -26,7 +26,7 @@ def test_percentiles_are_right_within_an_eighth(values, share):
         histogram.add(value)
     rank = min(max(share * len(values), 1), len(values))
     exact = sorted(values)[int(-(-rank // 1)) - 1]
-    found = histogram.percentile(share)
+    [found] = percentiles(filled(histogram.counts), [share])
     assert abs(found - exact) <= exact / 8 + 1
     assert histogram.count == len(values)
     assert histogram.total == sum(values)
@@ -48,8 +48,7 @@ def test_a_value_falls_into_its_bucket(value):
 
 def test_no_values_have_no_percentile():
     """An empty histogram says so."""
-    assert Histogram().percentile(0.5) is None
-    assert percentile([0] * BUCKETS, 0.99) is None
+    assert percentiles(filled(Histogram().counts), [0.5, 0.99]) == []
 
 
 def test_a_window_is_a_difference():

@@ -67,4 +67,4 @@ def test_the_whole_makes_equal_counters():
     _count_all(counters, [1, 70_000, 3], [8, 9])
     counts.add(copy, counts.whole(counters))
     assert _shown(copy) == _shown(counters)
-    assert copy.latency.percentile(0.5) == counters.latency.percentile(0.5)
+    assert copy.latency.counts == counters.latency.counts
