@@ -5,6 +5,7 @@ frontend.py. The daemon's `Snapshot` is whole each time, so that applying the ne
 its number is acknowledged by `Applied`.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -136,31 +137,17 @@ class Leaving(msgspec.Struct, frozen=True, tag="leaving"):
 FromDaemon = Welcome | Snapshot | CountReport | Ending
 FromFrontend = Hello | Applied | Drained | Listening | Leaving | CountReport
 
-_from_daemon: msgspec.json.Decoder[FromDaemon] = msgspec.json.Decoder(FromDaemon)
-_from_frontend: msgspec.json.Decoder[FromFrontend] = msgspec.json.Decoder(FromFrontend)
-
 
 def encode(message: FromDaemon | FromFrontend) -> bytes:
     """Return a message as a line."""
     return msgspec.json.encode(message) + b"\n"
 
 
-def decode_from_daemon(line: bytes) -> FromDaemon:
-    """Return the daemon's message of a line.
+decode_from_daemon: Callable[[bytes], FromDaemon] = msgspec.json.Decoder(FromDaemon).decode
+"""Returns the daemon's message of a line, or raises a MsgspecError."""
 
-    Raises:
-        msgspec.MsgspecError: it is none.
-    """
-    return _from_daemon.decode(line)
-
-
-def decode_from_frontend(line: bytes) -> FromFrontend:
-    """Return a frontend's message of a line.
-
-    Raises:
-        msgspec.MsgspecError: it is none.
-    """
-    return _from_frontend.decode(line)
+decode_from_frontend: Callable[[bytes], FromFrontend] = msgspec.json.Decoder(FromFrontend).decode
+"""Returns a frontend's message of a line, or raises a MsgspecError."""
 
 
 def settings_of(config: Config) -> Settings:

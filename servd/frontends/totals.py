@@ -121,7 +121,6 @@ class Totals:
     def end_second(self) -> None:
         """Keep a snapshot for the rates; called once a second."""
         now_s = self.clock()
-        for application in self.by_name.values():
-            application.counters.end_second(now_s)
-        for version in self.dispatchers.values():
-            version.counters.end_second(now_s)
+        for of in (self.by_name, self.dispatchers):
+            for one in of.values():
+                one.counters.end_second(now_s)

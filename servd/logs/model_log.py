@@ -104,26 +104,26 @@ class ModelLog:
             return mark + whole.replace(b"\n", b"\n" + mark) + b"\n"
         first, *others = whole.split(b"\n")
         text = self._first(first, mark)
-        return text + b"".join(mark + _shown(line) + b"\n" for line in others)
+        return text + b"".join(mark + shown(line) + b"\n" for line in others)
 
     def _first(self, line: bytes, mark: bytes) -> bytes:
         """Return the end of the line that had begun, or the whole of it, and begin anew."""
         was_open, self._is_open = self._is_open, False
         bar, self._bar, self._is_bar = self._bar, b"", False
-        shown = _shown(line)
+        ended = shown(line)
         if was_open and b"\r" not in line:
-            return shown + b"\n"
+            return ended + b"\n"
         # What stands at the end has been kept while it stood.
-        text = b"" if bar and shown == bar else mark + shown + b"\n"
+        text = b"" if bar and ended == bar else mark + ended + b"\n"
         return b"\n" + text if was_open else text
 
     def _take_rest(self, rest: bytes, now_s: float, mark: bytes) -> None:
         if b"\r" in rest.rstrip(b"\r"):
-            rest = _state(rest)
+            rest = last_state(rest)
             self._begin_bar(now_s)
         if len(rest) > MAX_LINE_BYTES:
             begin = b"" if self._is_open else mark
-            self._write(begin + _shown(rest) + b"\n")
+            self._write(begin + shown(rest) + b"\n")
             rest, self._is_skipped, self._is_open, self._is_bar = b"", True, False, False
         self._rest = rest
         if self._is_bar and now_s - self._bar_s >= BAR_EVERY_S:
@@ -186,15 +186,16 @@ class ModelLog:
                 return
         for number in range(self._keep - 1, 0, -1):
             with suppress(FileNotFoundError):
-                _numbered(self._path, number).replace(_numbered(self._path, number + 1))
+                numbered(self._path, number).replace(numbered(self._path, number + 1))
         with suppress(FileNotFoundError):
-            self._path.replace(_numbered(self._path, 1))
+            self._path.replace(numbered(self._path, 1))
         new = os.open(self._path, flags, 0o600)
         os.close(self._file)
         self._file, self._size = new, 0
 
 
-def _numbered(path: Path, number: int) -> Path:
+def numbered(path: Path, number: int) -> Path:
+    """Return what a log is called that was moved away so often."""
     return path.with_name(f"{path.name}.{number}")
 
 
@@ -202,14 +203,14 @@ def _longest(text: bytes) -> int:
     return max(map(len, text.split(b"\n")))
 
 
-def _state(line: bytes) -> bytes:
+def last_state(line: bytes) -> bytes:
     """Return what a line shows last: the text after its last return that is followed by any."""
     text = line.rstrip(b"\r")
     return line[text.rfind(b"\r") + 1 :]
 
 
-def _shown(line: bytes) -> bytes:
+def shown(line: bytes) -> bytes:
     """Return what is left of a line that has ended: its last state, cut where it is too long."""
     if b"\r" in line:
-        line = _state(line).rstrip(b"\r")
+        line = last_state(line).rstrip(b"\r")
     return line if len(line) <= MAX_LINE_BYTES else line[:MAX_LINE_BYTES] + CUT_NOTE

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
-KEEP: Final = 3
+from servd.logs.model_log import KEEP, MAX_LINE_BYTES, last_state, numbered, shown
+
 MAX_TAIL_BYTES: Final = 32 * 1024 * 1024
-MAX_LINE_BYTES: Final = 64 * 1024
 _BLOCK: Final = 64 * 1024
 _MAX_AT_ONCE: Final = 1024 * 1024
-_CUT_NOTE: Final = b" [... the rest of this line is left out]"
 
 
 @dataclass(slots=True)
@@ -65,7 +64,7 @@ class LogReader:
     @property
     def _copies(self) -> list[Path]:
         """What the file was renamed to: once, twice, and so on."""
-        return [self.path.with_name(f"{self.path.name}.{number}") for number in range(1, KEEP + 1)]
+        return [numbered(self.path, number) for number in range(1, KEEP + 1)]
 
     def _tail_of_copy(self, lines: int) -> list[bytes]:
         try:
@@ -94,10 +93,10 @@ class LogReader:
         self.offset += len(content)
         *lines, partial = (self.partial + content).split(b"\n")
         # A line without an end must not grow in memory for ever.
-        self.partial = partial if len(partial) <= MAX_LINE_BYTES else _last_state(partial)
+        self.partial = partial if len(partial) <= MAX_LINE_BYTES else last_state(partial)
         if len(self.partial) > MAX_LINE_BYTES:
             self.partial = self.partial[: MAX_LINE_BYTES + 1]
-        return [_shown(line) + b"\n" for line in lines]
+        return [shown(line) + b"\n" for line in lines]
 
 
 def _inode(file: IO[bytes]) -> int:
@@ -110,7 +109,7 @@ def _last_lines(file: IO[bytes], size: int, count: int) -> list[bytes]:
     for line in _backwards(file, size):
         if len(found) >= count:
             break
-        found.append(_shown(line) + b"\n")
+        found.append(shown(line) + b"\n")
     return found[::-1]
 
 
@@ -152,18 +151,6 @@ class _LineFromItsEnd:
         """Take the piece before those that came."""
         if self._has_state:
             return  # what stood before it was written over
-        self._has_state = b"\r" in piece and not (self.is_empty and not _last_state(piece))
+        self._has_state = b"\r" in piece and not (self.is_empty and not piece.strip(b"\r"))
         # What is shown of a line that is too long is its beginning, so the pieces read last.
         self._pieces = [*self._pieces[-2:], piece]
-
-
-def _last_state(line: bytes) -> bytes:
-    """Return what a line shows at its end: the text after the last return that any follows."""
-    text = line.rstrip(b"\r")
-    return text[text.rfind(b"\r") + 1 :]
-
-
-def _shown(line: bytes) -> bytes:
-    if b"\r" in line:
-        line = _last_state(line)
-    return line if len(line) <= MAX_LINE_BYTES else line[:MAX_LINE_BYTES] + _CUT_NOTE

@@ -4,6 +4,8 @@ A front-end process takes them once a second (follower.py); whoever wants the su
 processes adds them to counters of its own (totals.py). Histograms travel sparse.
 """
 
+from typing import Final
+
 import msgspec
 
 from servd.metrics.counters import Counters, Histogram
@@ -29,6 +31,10 @@ class Count(msgspec.Struct, frozen=True, array_like=True):
     batch_size: HistogramCount = HistogramCount()
 
 
+_NUMBERS: Final = Count.__struct_fields__[:-2]
+"""All that are no histograms."""
+
+
 class Meter:
     """Reads counters again and again; each reading is the growth since the one before."""
 
@@ -39,17 +45,11 @@ class Meter:
     def take(self) -> Count | None:
         """Return what was counted since the last call; None where that is nothing."""
         now, before = self.counters, self._before
-        count = Count(
-            queries=now.queries - before.queries,
-            defaults=now.defaults - before.defaults,
-            failures=now.failures - before.failures,
-            refused=now.refused - before.refused,
-            cache_hits=now.cache_hits - before.cache_hits,
-            latency=_growth(now.latency, before.latency),
-            batch_size=_growth(now.batch_size, before.batch_size),
-        )
-        if count == _with_maxima(count):
+        grown = [getattr(now, name) - getattr(before, name) for name in _NUMBERS]
+        shapes = [_growth(now.latency, before.latency), _growth(now.batch_size, before.batch_size)]
+        if not any(grown) and not any(shape.buckets for shape in shapes):
             return None
+        count = Count(*grown, *shapes)
         add(before, count)
         return count
 
@@ -61,11 +61,8 @@ def whole(counters: Counters) -> Count:
 
 def add(counters: Counters, count: Count) -> None:
     """Count what another process has counted."""
-    counters.queries += count.queries
-    counters.defaults += count.defaults
-    counters.failures += count.failures
-    counters.refused += count.refused
-    counters.cache_hits += count.cache_hits
+    for name in _NUMBERS:
+        setattr(counters, name, getattr(counters, name) + getattr(count, name))
     _add_histogram(counters.latency, count.latency)
     _add_histogram(counters.batch_size, count.batch_size)
 
@@ -87,11 +84,3 @@ def _add_histogram(histogram: Histogram, count: HistogramCount) -> None:
         histogram.count += values
     histogram.total += count.total
     histogram.maximum = max(histogram.maximum, count.maximum)
-
-
-def _with_maxima(count: Count) -> Count:
-    """Return a count of nothing; its maxima, which do not grow by nothing, are the other's."""
-    return Count(
-        latency=HistogramCount(maximum=count.latency.maximum),
-        batch_size=HistogramCount(maximum=count.batch_size.maximum),
-    )
