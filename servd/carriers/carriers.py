@@ -8,7 +8,6 @@ import asyncio
 import errno
 import io
 import socket
-import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,6 +23,7 @@ from servd.carriers.curve import CurveKeys
 from servd.carriers.long_bytes import Mapping, view_of
 from servd.carriers.processor_time import ProcessorTime
 from servd.clock import monotonic
+from servd.system.peers import unix_peer
 
 RECONNECT_MS: Final = 10
 """A replica binds its socket a moment after it is launched; ZeroMQ's 100 ms would be waited out."""
@@ -150,7 +150,7 @@ class StreamCarrier:
     def _on_open(self, sock: socket.socket) -> None:
         """Go on with a socket that is connected, or will be."""
         self._feed = Assembler(new_piece=Mapping).feed
-        self._life = ProcessorTime(_listener_of(sock))
+        self._life = ProcessorTime(unix_peer(sock)[0])
         asyncio.get_running_loop().add_reader(sock.fileno(), self.read)
         self._begin()
 
@@ -298,12 +298,6 @@ class StreamCarrier:
 
     def _open_later(self) -> None:
         self._retry = asyncio.get_running_loop().call_later(self._pause_s, self.open)
-
-
-def _listener_of(sock: socket.socket) -> int:
-    """Return the process id of whoever listens at the other end of a unix socket."""
-    pid, _, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return int(pid)
 
 
 class ZmqCarrier:

@@ -79,7 +79,7 @@ def command(session: Session, /, target: str | None, context: Path | None, **fla
 
 def _build(session: Session, spec: "ImageSpec", *, is_pushed: bool) -> None:
     from servd.cli.build_progress import BuildProgress  # noqa: PLC0415 - help does without
-    from servd.imaging.docker_engine import connect  # noqa: PLC0415
+    from servd.system.docker_client import connect  # noqa: PLC0415
 
     client = connect()
     from servd.imaging.builder import Builder  # noqa: PLC0415 - needs the SDK that connect wants

@@ -68,7 +68,7 @@ class ExportImages:
             ServdError: there is no engine, an image cannot be built, or the registry refuses it.
         """
         # By name, and the engine first: its client is an extra, and what lacks it says so.
-        client = importlib.import_module("servd.imaging.docker_engine").connect()
+        client = importlib.import_module("servd.system.docker_client").connect()
         maker = importlib.import_module("servd.imaging.builder").Builder(client)
         tell_packages(output, self._planned())
         for reference, version_id in plan.images.items():

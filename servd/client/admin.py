@@ -128,7 +128,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._address.path))
         # In /tmp anybody may have made it while no daemon ran, to be told the token.
-        uid = peers.unix_uid(self.sock)
+        _, uid = peers.unix_peer(self.sock)
         if self._address.owner not in (None, uid) and not peers.may_act(uid):
             raise PermissionError(f"{self._address} is answered by user {uid}")
 

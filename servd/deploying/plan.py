@@ -28,10 +28,12 @@ DEFAULT_SLO_US = 100_000
 MAX_REPLICAS = 256
 _CONTAINER_FIELDS = ("image", "memory_bytes", "cpus", "gpus")
 _SAME = (
-    *("bundle", "input_type", "labels", "max_batch", "batch_wait_us", "batching", "runtime"),
+    *("bundle", "labels", "max_batch", "batch_wait_us", "batching", "runtime"),
     *_CONTAINER_FIELDS,
 )
-"""What a version that is deployed again must have as before."""
+"""What a version has of its request."""
+_AGAIN = ("bundle", "input_type", *_SAME[1:])
+"""What one that is deployed again must have as before; the bundle is told first."""
 
 _IMAGE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:/\[\]-]{0,254}(@sha256:[0-9a-f]{64})?")
 
@@ -195,18 +197,9 @@ def _version(
         model=request.model,
         version=request.version or next_version(state, request.model),
         input_type=InputType.parse(str(input_type)),
-        labels=request.labels,
-        max_batch=request.max_batch,
-        batch_wait_us=request.batch_wait_us,
-        batching=request.batching,
-        bundle=request.bundle,
-        runtime=request.runtime,
         replicas=1 if request.replicas is None else request.replicas,
         created_s=wall_s(),
-        image=request.image,
-        memory_bytes=request.memory_bytes,
-        cpus=request.cpus,
-        gpus=request.gpus,
+        **{name: getattr(request, name) for name in _SAME},
     )
 
 
@@ -239,7 +232,7 @@ def _current_again(
         return None
     if request.image is not None and wanted.image_digest is None:
         return None
-    names = (*_SAME, "image_digest")
+    names = (*_AGAIN, "image_digest")
     is_same = all(getattr(current, name) == getattr(wanted, name) for name in names)
     return current if is_same else None
 
@@ -261,7 +254,7 @@ def _check_source(state: RegistryState, request: DeployRequest) -> None:
 
 
 def _check_same(state: RegistryState, known: ModelVersion, wanted: ModelVersion) -> None:
-    differs = [name for name in _SAME if getattr(known, name) != getattr(wanted, name)]
+    differs = [name for name in _AGAIN if getattr(known, name) != getattr(wanted, name)]
     # Versions of an older servd do not say which image it was.
     if known.image_digest is not None and known.image_digest != wanted.image_digest:
         differs.append("image")

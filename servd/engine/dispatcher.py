@@ -14,8 +14,7 @@ from servd.clock import Clock
 from servd.datatypes import GONE, SILENT, End, ModelVersion
 from servd.engine.batching import new_controller
 from servd.engine.cache import Table, VersionCache
-from servd.engine.delay import BatchDelay
-from servd.engine.line import drop_answered, take_by_deadline
+from servd.engine.line import BatchDelay, drop_answered, take_by_deadline
 from servd.engine.query import (
     AnswersInTurns,
     Batch,

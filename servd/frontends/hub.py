@@ -288,7 +288,7 @@ class Frontends:
     async def _serve_peer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = None
         try:
-            if not peers.may_act(peers.unix_uid(writer.get_extra_info("socket"))):
+            if not peers.may_act(peers.unix_peer(writer.get_extra_info("socket"))[1]):
                 return
             hello = feed.decode_from_frontend(await reader.readline())
             if isinstance(hello, feed.Hello):

@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from model_runtime.attention import Attention
@@ -86,12 +85,7 @@ class Supervisor:
         self._timer = self._tasks.create_task(self._keep_time(), name="heartbeats")
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc_info: object) -> None:
         try:
             await self.stop_all()
         finally:

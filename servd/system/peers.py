@@ -39,11 +39,11 @@ def may_act(uid: int | None) -> bool:
     return uid is not None and uid in (ROOT, os.geteuid())
 
 
-def unix_uid(sock: socket.socket) -> int:
-    """Return the user at the other end of a connected unix socket."""
+def unix_peer(sock: socket.socket) -> tuple[int, int]:
+    """Return the process and the user at the other end of a connected unix socket."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    uid: int = struct.unpack("3i", credentials)[1]
-    return uid
+    pid, uid, _ = struct.unpack("3i", credentials)
+    return pid, uid
 
 
 def is_local(remote: Endpoint) -> bool:

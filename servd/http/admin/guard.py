@@ -1,4 +1,4 @@
-"""Who may talk to the admin API. Used by admin.py for each request.
+"""Who may talk to the admin API, and who does. Used by server.py for each request.
 
 The API runs the code it is given. On the unix socket its owner and root need nothing more than
 that they are it. Everywhere else a token is demanded where one is set; where none is, only
@@ -8,6 +8,7 @@ TCP a web page must not reach it by a rebound name (Host) or a cross-site post (
 
 import asyncio
 import os
+import socket
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -95,11 +96,24 @@ class Guard:
 async def _find_owner(transport: asyncio.Transport) -> int | None:
     local, remote = (transport.get_extra_info(name) for name in ("sockname", "peername"))
     if not isinstance(local, tuple):
-        return peers.unix_uid(transport.get_extra_info("socket"))
+        return peers.unix_peer(transport.get_extra_info("socket"))[1]
     if not isinstance(remote, tuple) or not peers.is_local(remote[:2]):
         return None
     # In a thread: where the kernel has to be asked by its tables, these may be long.
     return await asyncio.to_thread(peers.tcp_uid, local[:2], remote[:2])
+
+
+def actor_of(request: web.Request) -> str:
+    """Return the user at the other end of the unix socket, or the address and how it was let in."""
+    transport = request.transport
+    sock = None if transport is None else transport.get_extra_info("socket")
+    if sock is None:
+        return "somebody who has gone"
+    if sock.family == socket.AF_UNIX:
+        pid, uid = peers.unix_peer(sock)
+        return f"uid {uid} (pid {pid})"
+    token = " with a token" if "Authorization" in request.headers else ""
+    return f"{request.remote}{token}"
 
 
 def _is_unix(request: web.Request) -> bool:

@@ -11,13 +11,12 @@ from typing import Final, Self
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from servd.http.admin.actor import actor_of
 from servd.http.admin.api import Api
 from servd.http.admin.api_logs import LogsApi
 from servd.http.admin.clipper import ClipperApi
 from servd.http.admin.connection import AdminConnection, check_head
 from servd.http.admin.deployments import Deployments
-from servd.http.admin.guard import Guard
+from servd.http.admin.guard import Guard, actor_of
 from servd.http.admin.problems import QUERY_URL, Handler, RequestRefusedError, answer_errors
 from servd.http.admin.services import Services
 from servd.logs.audit import actor

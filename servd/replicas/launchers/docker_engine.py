@@ -4,7 +4,6 @@ Used by launchers/docker.py, in threads. The SDK is an extra, so this module is 
 first container is wanted.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ from servd.replicas.launchers.container_options import (
     gpu_request,
     limits,
 )
+from servd.system import docker_client
 
 _NO_PROGRAM: Final = ("executable file not found", "exec:", "No command specified")
 _TIMEOUT_S: Final = 60
@@ -230,13 +230,7 @@ def connect(closing: threading.Event) -> Engine:
     Raises:
         EngineError: none answers; says how to get one.
     """
-    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    try:
-        client = docker.from_env(timeout=_TIMEOUT_S)
-        client.ping()
-    except (DockerException, RequestException) as error:
-        raise EngineError.unanswered(where, _innermost(error)) from error
-    return Engine(client, closing)
+    return Engine(docker_client.connect(_TIMEOUT_S), closing)
 
 
 @contextmanager
@@ -248,7 +242,7 @@ def _errors() -> Iterator[None]:
         raise EngineError(f"the container engine refuses: {_words(error)}") from error
     except (DockerException, RequestException) as error:
         raise EngineError(
-            f"the container engine broke off: {_innermost(error)}",
+            f"the container engine broke off: {docker_client.innermost(error)}",
             hint="docker info    shows its state",
         ) from error
 
@@ -289,11 +283,3 @@ def _is_of(pid: int, container_id: str) -> bool:
 
 def _words(error: APIError) -> str:
     return str(error.explanation or error).strip()
-
-
-def _innermost(error: BaseException) -> str:
-    """Return the reason at the bottom of the SDK's chain: the system's own words."""
-    found: BaseException = error
-    while (below := found.__cause__ or found.__context__) is not None:
-        found = below
-    return str(getattr(found, "strerror", None) or found)

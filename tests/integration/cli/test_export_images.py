@@ -64,13 +64,13 @@ class StandInBuilder:
 
 @pytest.fixture
 def builder(monkeypatch):
-    """Put stand-ins in the place of servd.imaging's parts that need an engine."""
+    """Put stand-ins in the place of servd's parts that need an engine."""
     parts = {
-        "builder": SimpleNamespace(Builder=StandInBuilder),
-        "docker_engine": SimpleNamespace(connect=lambda: None),
+        "imaging.builder": SimpleNamespace(Builder=StandInBuilder),
+        "system.docker_client": SimpleNamespace(connect=lambda: None),
     }
     for name, part in parts.items():
-        monkeypatch.setitem(sys.modules, f"servd.imaging.{name}", part)
+        monkeypatch.setitem(sys.modules, f"servd.{name}", part)
     return StandInBuilder
 
 

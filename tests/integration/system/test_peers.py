@@ -76,7 +76,7 @@ def test_a_unix_peer_is_told_by_its_socket():
     """The kernel keeps who connected."""
     one, two = socket.socketpair(socket.AF_UNIX)
     with one, two:
-        assert peers.unix_uid(one) == os.geteuid()
+        assert peers.unix_peer(one) == (os.getpid(), os.geteuid())
 
 
 @pytest.mark.parametrize(

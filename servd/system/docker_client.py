@@ -1,4 +1,4 @@
-"""The container engine's client. Used by cli/build.py and the tests of images."""
+"""The container engine's client. Used by cli/build.py and launchers/docker_engine.py."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ TIMEOUT_S = 600
 KNOCK_S = 5
 
 
-def connect() -> "docker.DockerClient":
+def connect(timeout_s: float = TIMEOUT_S) -> "docker.DockerClient":
     """Return a client of the engine that DOCKER_HOST names, or of this machine's.
 
     Raises:
@@ -33,9 +33,9 @@ def connect() -> "docker.DockerClient":
     try:
         _knock(where)
         # Making a client asks the engine for its version, so it is known to answer.
-        return docker.from_env(timeout=TIMEOUT_S)
+        return docker.from_env(timeout=timeout_s)
     except (DockerException, RequestException, OSError) as error:
-        raise EngineError.unanswered(where, _innermost(error)) from error
+        raise EngineError.unanswered(where, innermost(error)) from error
 
 
 def _knock(where: str) -> None:
@@ -46,7 +46,7 @@ def _knock(where: str) -> None:
             probe.connect("/" + where.removeprefix("unix://").lstrip("/"))
 
 
-def _innermost(error: BaseException) -> str:
+def innermost(error: BaseException) -> str:
     """Return the reason at the bottom of the SDK's chain: the system's own words."""
     found: BaseException = error
     while (below := found.__cause__ or found.__context__) is not None:
