@@ -11,8 +11,6 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
-from prometheus_client.utils import floatToGoString
-
 from servd.metrics.counters import BUCKETS, Counters, Histogram, bucket_upper, filled, percentiles
 from servd.metrics.source import MetricsSource
 
@@ -244,7 +242,12 @@ def _number(value: float) -> str:
     """Return a number as Prometheus' own library writes it."""
     if isinstance(value, int) and value < 10**6:
         return f"{value}.0"
-    return str(floatToGoString(value))  # type: ignore[no-untyped-call]
+    text = repr(float(value))
+    whole, _, part = text.partition(".")
+    if len(whole) <= 6 or not part:
+        return text
+    # Go writes an exponent sooner than Python does.
+    return f"{whole[0]}.{whole[1:]}{part}".rstrip("0.") + f"e+{len(whole) - 1:02d}"
 
 
 _ENDS: list[int] = [
