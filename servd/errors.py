@@ -79,7 +79,6 @@ class ApplicationNotFoundError(NotFoundError):
             message or f"Application '{name}' does not exist",
             hint=did_you_mean(name, known) or "servd app ls    lists the applications",
         )
-        self.name = name
 
 
 class ApplicationExistsError(ConflictError):
@@ -89,7 +88,6 @@ class ApplicationExistsError(ConflictError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"application '{name}' already exists")
-        self.name = name
 
 
 class ModelNotFoundError(NotFoundError):
@@ -102,7 +100,6 @@ class ModelNotFoundError(NotFoundError):
             message or f"No model with name '{name}' exists.",
             hint=did_you_mean(name, known) or "servd model ls    lists the models",
         )
-        self.name = name
 
 
 class VersionNotFoundError(NotFoundError):
@@ -118,8 +115,6 @@ class VersionNotFoundError(NotFoundError):
             message or f"model with name '{model}' and version '{version}' does not exist",
             hint=f"versions of {model}: {listed}" if listed else "",
         )
-        self.model = model
-        self.version = version
 
 
 class VersionExistsError(ConflictError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from model_runtime import tls
 from model_runtime.admission import KeyFileError
-from servd.carriers.key_files import write_key_files
+from servd.carriers.curve import write_key_files
 from servd.errors import ConfigError
 
 if TYPE_CHECKING:

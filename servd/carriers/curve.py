@@ -4,13 +4,14 @@ Docker replicas, exported manifests and front-end mode use the same four files: 
 `replica.secret`, `frontend.public`, `frontend.secret`, each one Z85 text (rfc.zeromq.org/32).
 """
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
 
 from model_runtime.admission import KeyFileError, read_key
-from servd.carriers.key_files import write_key_files
 from servd.errors import ConfigError
 
 REPLICA_FILES = ("replica.secret", "frontend.public")
@@ -42,6 +43,17 @@ def generate() -> dict[str, str]:
 def write_keys(folder: Path) -> None:
     """Write four new key files that only the owner may read, replacing those there are."""
     write_key_files(folder, {name: f"{text}\n" for name, text in generate().items()})
+
+
+def write_key_files(folder: Path, texts: Mapping[str, str]) -> None:
+    """Write files that only the owner may read, by their names, replacing those there are."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, text in texts.items():
+        path = folder / name
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
 
 
 def read_keys(folder: Path) -> CurveKeys:

@@ -21,9 +21,9 @@ from servd.finding.installed import is_environment, is_installed, is_left_out, i
 from servd.finding.layout import Layout, plan_layout
 from servd.finding.loading import Heard, Load, load
 from servd.finding.modules import ModuleFinder
-from servd.finding.project import is_marked, project_root
 
 _LEVELS: Final = 2
+_MARKERS: Final = ("pyproject.toml", "setup.cfg", "setup.py", "requirements.txt", ".git")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Needs:
     def __init__(self, file: Path, place: Place) -> None:
         self._file = file
         self._place = place
-        self.root = project_root(file)
+        self.root = _project_root(file)
         self.area = _area(self.root, place.cwd)
         self.modules = ModuleFinder(file, self.root, place.cwd, place.included)
         self._bases = list(dict.fromkeys([place.cwd, file.parent, self.root]))
@@ -222,7 +222,7 @@ def _area(root: Path, cwd: Path) -> Path:
     Where nothing marks a project, that is where the user is, if the file is below.
     """
     is_above = root.is_relative_to(cwd) and not is_too_high(cwd)
-    return cwd if is_above and not is_marked(root) else root
+    return cwd if is_above and not _is_marked(root) else root
 
 
 def _reach(area: Path, root: Path) -> Path:
@@ -230,9 +230,27 @@ def _reach(area: Path, root: Path) -> Path:
 
     Where nothing marks a project, what lies beside the file's folder may belong to it as well.
     """
-    above = [] if is_marked(root) else root.parents[:_LEVELS]
+    above = [] if _is_marked(root) else root.parents[:_LEVELS]
     for folder in above:
         if is_too_high(folder):
             break
         area = folder if area.is_relative_to(folder) else area
     return area
+
+
+def _project_root(file: Path) -> Path:
+    """Return the nearest folder above a file that looks like a project, else the file's folder.
+
+    Never the root of the file system or a home folder because of a marker there.
+    """
+    for folder in file.parents:
+        if is_too_high(folder):
+            break
+        if _is_marked(folder):
+            return folder
+    return file.parent
+
+
+def _is_marked(folder: Path) -> bool:
+    """Tell whether a folder looks like a project's."""
+    return any((folder / marker).exists() for marker in _MARKERS)

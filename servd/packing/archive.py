@@ -1,6 +1,6 @@
 """The tar of a bundle, made while it is sent: nothing of a model's size is written for it.
 
-Used by the CLI, which sends the user's files, and by http/admin/bundle_transfer.py.
+Used by the CLI, which sends the user's files, and by http/admin/api.py.
 """
 
 import tarfile

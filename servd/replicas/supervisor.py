@@ -7,7 +7,9 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
+
+import psutil
 
 from model_runtime.attention import Attention
 from servd.clock import Clock
@@ -24,9 +26,11 @@ from servd.logs.log import log
 from servd.replicas.collaborators import Collaborators, Connect, LoadingRoutes, Timings
 from servd.replicas.launchers.base import ImageFacts, Launcher, LaunchSpec
 from servd.replicas.launchers.orphans import Orphans
-from servd.replicas.loading import Report, await_loaded
+from servd.replicas.loading import Report, await_loaded, call_ms_of
 from servd.replicas.replica import Replica
-from servd.replicas.status import ReplicaFigures
+
+_MEMORY_KEPT_S: Final = 1.0
+_MAX_KEPT: Final = 1024
 
 
 class Dispatchers(Protocol):
@@ -73,7 +77,7 @@ class Supervisor:
             stuck_s=config.predict_timeout_s,
         )
         self._orphans = Orphans(config.run_dir)
-        self._figures = ReplicaFigures(clock)
+        self._figures = _Figures(clock)
         self._groups: dict[VersionId, _Group] = {}
         self._application_of: dict[str, str] = {}
         self._tasks = asyncio.TaskGroup()
@@ -283,3 +287,53 @@ def _free_numbers(taken: Mapping[int, object], count: int) -> list[int]:
             found.append(number)
         number += 1
     return found
+
+
+class _Figures:
+    """The rows of `servd ps`; a process's memory is read at most once a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._memory: dict[int, tuple[float, int | None]] = {}
+
+    def status(self, replica: Replica, application: str | None) -> ReplicaStatus:
+        """Return the row of a replica; `application` is one that its model is linked to."""
+        connection = replica.connection
+        window = connection.counters.window(self._clock()) if connection else None
+        return ReplicaStatus(
+            application=application,
+            model=replica.spec.version.model,
+            version=replica.spec.version.version,
+            replica=replica.spec.replica,
+            state=replica.state,
+            pid=replica.pid,
+            restarts=replica.restarts,
+            requests_per_s=window.queries_per_s if window else 0.0,
+            p50_ms=window.p50_ms if window else None,
+            p99_ms=window.p99_ms if window else None,
+            mean_batch=window.mean_batch if window else None,
+            memory_bytes=self._memory_of(replica),
+            runtime=replica.spec.version.runtime,
+            test_ms=call_ms_of(replica.info),
+            last_error=replica.failure.message if replica.failure else replica.last_death or None,
+        )
+
+    def _memory_of(self, replica: Replica) -> int | None:
+        # A container's main process may only be the parent of the one that holds the model.
+        if replica.pid is None or replica.spec.version.is_contained:
+            return replica.memory_bytes
+        return self._memory_bytes(replica.pid)
+
+    def _memory_bytes(self, pid: int) -> int | None:
+        now_s = self._clock()
+        kept = self._memory.get(pid)
+        if kept is not None and now_s - kept[0] < _MEMORY_KEPT_S:
+            return kept[1]
+        if len(self._memory) >= _MAX_KEPT:
+            self._memory.clear()
+        try:
+            size: int | None = psutil.Process(pid).memory_info().rss
+        except psutil.Error:
+            size = None
+        self._memory[pid] = (now_s, size)
+        return size

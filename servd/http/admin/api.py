@@ -5,6 +5,7 @@ Every change is in force when it is answered.
 
 import asyncio
 import os
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Final
 
@@ -23,6 +24,7 @@ from servd.datatypes import (
     ReplicaStatus,
     VersionId,
 )
+from servd.deploying.bundles import BundleStore
 from servd.errors import (
     ApplicationNotFoundError,
     InvalidValueError,
@@ -32,10 +34,10 @@ from servd.errors import (
 )
 from servd.http.admin import api_models as models
 from servd.http.admin.api_logs import LogsApi
-from servd.http.admin.bundle_transfer import chunks_of, send_bundle
 from servd.http.admin.deployments import Deployments, Events, error_event
 from servd.http.admin.openapi import CALLS, NDJSON, PREFIX, document
 from servd.http.admin.problems import (
+    BODY_TIMEOUT_S,
     Handler,
     RequestRefusedError,
     json_answer,
@@ -49,6 +51,7 @@ from servd.registry.snapshot import pack_state
 from servd.system.ports import base_url
 
 _SIGN_OF_LIFE_S: Final = 5.0
+_CHUNK_BYTES: Final = 256 * 1024
 
 
 class Api:
@@ -213,11 +216,11 @@ class Api:
         return web.Response(status=200 if has else 404)
 
     async def _get_bundle(self, request: web.Request) -> web.StreamResponse:
-        return await send_bundle(request, self._services.bundles)
+        return await _send_bundle(request, self._services.bundles)
 
     async def _put_bundle(self, request: web.Request) -> web.Response:
         digest = request.match_info["digest"]
-        is_new = await self._services.bundles.add(digest, chunks_of(request))
+        is_new = await self._services.bundles.add(digest, _chunks_of(request))
         return json_answer(models.BundleView(digest), 201 if is_new else 200)
 
     async def _deploy(self, request: web.Request) -> web.StreamResponse:
@@ -307,3 +310,44 @@ async def _next(response: web.StreamResponse, events: Events) -> DeployEvent | S
         except TimeoutError:
             # A client's read times out long before a large model is loaded.
             await response.write(b"\n")
+
+
+async def _send_bundle(request: web.Request, bundles: BundleStore) -> web.StreamResponse:
+    """Answer a bundle as an uncompressed tar, equal bytes for equal bundles.
+
+    Raises:
+        NotFoundError: there is none of that digest.
+    """
+    digest = request.match_info["digest"]
+    async with bundles.packed(digest) as tar:
+        headers = {"Content-Type": "application/x-tar", "Content-Length": str(tar.size)}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        chunks = tar.chunks()
+        while chunk := await asyncio.to_thread(_next_chunk, chunks):
+            await response.write(chunk)
+    return response
+
+
+def _next_chunk(chunks: Iterator[bytes]) -> bytes:
+    # Between two files there may be nothing to fill up.
+    return next((chunk for chunk in chunks if chunk), b"")
+
+
+async def _chunks_of(request: web.Request) -> AsyncIterator[bytes]:
+    """Yield an upload piece by piece.
+
+    Raises:
+        RequestRefusedError: it does not come in time, or cannot be read.
+    """
+    while True:
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                chunk = await request.content.read(_CHUNK_BYTES)
+        except TimeoutError as error:
+            raise RequestRefusedError(408, "the bundle did not arrive in time") from error
+        except web.RequestPayloadError as error:
+            raise RequestRefusedError(400, f"the bundle cannot be read: {error}") from error
+        if not chunk:
+            return
+        yield chunk
