@@ -4,14 +4,14 @@ from typing import Any
 
 import click
 
-from servd.cli.command import LazyGroup
 from servd.cli.ps import slow_lines
-from servd.cli.session import Session, pass_session
+from servd.cli.session import Session
 from servd.cli.values import Duration, default_remark
+from servd.cli.verb import VerbGroup, option
 from servd.client.admin import segment
 
 
-@click.group("app", cls=LazyGroup)
+@click.group("app", cls=VerbGroup)
 def command() -> None:
     """Create, list, show, remove, link applications."""
 
@@ -24,26 +24,23 @@ def command() -> None:
     ),
 )
 @click.argument("name")
-@click.option(
+@option(
     "--input-type",
+    "TYPE",
+    "integers, floats, doubles, strings, bytes or any.",
     default="doubles",
     show_default=True,
-    metavar="TYPE",
-    help="integers, floats, doubles, strings, bytes or any.",
 )
-@click.option(
-    "--default", "default_output", metavar="OUTPUT", help="The answer where none comes in time."
-)
-@click.option(
+@option("--default", "OUTPUT", "The answer where none comes in time.", name="default_output")
+@option(
     "--slo",
-    "slo_s",
+    "DURATION",
+    "Time within which a query is answered.",
+    name="slo_s",
     type=Duration(is_positive=True),
     default="100ms",
     show_default=True,
-    metavar="DURATION",
-    help="Time within which a query is answered.",
 )
-@pass_session
 def create(
     session: Session, name: str, *, input_type: str, default_output: str | None, slo_s: float
 ) -> None:
@@ -61,7 +58,6 @@ def create(
 
 
 @command.command("ls", examples=("servd app ls", "servd app ls --json"))
-@pass_session
 def ls(session: Session) -> None:
     """List the applications."""
     applications = session.client().get("/applications")
@@ -94,7 +90,6 @@ def slo_text(slo_us: int) -> str:
 
 @command.command("show", examples=("servd app show feature_sum", "servd app show iris --json"))
 @click.argument("name")
-@pass_session
 def show(session: Session, name: str) -> None:
     """Show one application."""
     application = session.client().get(f"/applications/{segment(name)}")
@@ -112,7 +107,6 @@ def show(session: Session, name: str) -> None:
 
 @command.command("rm", examples=("servd app rm hello-world", "servd app rm hello-world --json"))
 @click.argument("name")
-@pass_session
 def rm(session: Session, name: str) -> None:
     """Remove an application; its models stay."""
     session.client().delete(f"/applications/{segment(name)}")
@@ -126,7 +120,6 @@ def rm(session: Session, name: str) -> None:
 )
 @click.argument("app")
 @click.argument("model")
-@pass_session
 def link(session: Session, app: str, model: str) -> None:
     """Let a model answer an application's queries."""
     session.client().put(f"/applications/{segment(app)}/links/{segment(model)}")
@@ -139,7 +132,6 @@ def link(session: Session, app: str, model: str) -> None:
 )
 @click.argument("app")
 @click.argument("model")
-@pass_session
 def unlink(session: Session, app: str, model: str) -> None:
     """Take a model away from an application."""
     session.client().delete(f"/applications/{segment(app)}/links/{segment(model)}")

@@ -1,4 +1,4 @@
-"""Tells how a build goes: lines for people, or one JSON document. Used by build.py."""
+"""Tells how a build goes: lines for people, or one JSON document. Used by build_body.py."""
 
 import json
 import shlex

@@ -1,6 +1,6 @@
 """Which version and which applications go into an image: the words of `servd build`, resolved.
 
-Pure functions over the registry's state. Used by build.py.
+Pure functions over the registry's state. Used by build_body.py.
 """
 
 from dataclasses import dataclass

@@ -1,28 +1,27 @@
-"""Where a bundle that is built into an image comes from: the data directory, or the daemon.
+"""What an image is made of: a bundle, of the data directory or the daemon, and a base image.
 
-Used by build.py and export_images.py.
+Used by build_body.py and export_images.py.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from model_runtime import manifest
 from model_runtime.bundle import BundleFormatError, unpack
-from servd.client.admin import segment
+from servd.client.admin import AdminClient, segment
 from servd.datatypes import ModelVersion
 from servd.deploying.bundles import MAX_BYTES, verify
 from servd.errors import BundleError, DaemonNotRunningError
+from servd.imaging.spec import default_base_image
 from servd.system.temporary import temporary_folder
-
-if TYPE_CHECKING:
-    from servd.client.admin import AdminClient
 
 
 class BundleSource:
     """The bundles that versions name: those in `bundles_dir`, else those of the daemon."""
 
-    def __init__(self, bundles_dir: Path, client: "AdminClient") -> None:
+    def __init__(self, bundles_dir: Path, client: AdminClient) -> None:
         self._bundles_dir = bundles_dir
         self._client = client
 
@@ -56,6 +55,29 @@ class BundleSource:
         except BundleFormatError as error:
             raise BundleError(f"the daemon's bundle {digest}: {error}") from error
         return bundle
+
+
+def frontend_base(given: str | None) -> str:
+    """Return what a front end is built on: what runs there is this servd, so by this Python."""
+    return given or default_base_image(".".join(map(str, sys.version_info[:2])))
+
+
+def model_base(version: ModelVersion, bundle: Path | None, given: str | None) -> str:
+    """Return what a version's image is built on.
+
+    Raises:
+        BundleError: the version's files are not there.
+    """
+    # What its files were mounted into has what they need.
+    if base := version.image or given:
+        return base
+    try:
+        return default_base_image(manifest.read(bundle or Path()).python)
+    except (BundleFormatError, OSError) as error:
+        raise BundleError(
+            f"the files of {version.id} are not in {bundle}",
+            hint="build where the daemon runs, or give its --data-dir",
+        ) from error
 
 
 def _is_readable(folder: Path) -> bool:

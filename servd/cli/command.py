@@ -1,29 +1,38 @@
-"""The click classes of the CLI: verbs with examples, groups that load their verbs when asked.
+"""The command line before a verb is known: the options of all verbs, and groups that load theirs.
 
-Used by main.py and by every verb's file.
+Used by main.py, which imports no more than this: what a client of the daemon is made of comes with
+a verb (verb.py), and so only once main.py can tell what is wrong with it.
 """
 
 import importlib
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import click
 
-from servd.cli.session import Session
 from servd.errors import did_you_mean
 
-_NEGATIVE: Final = re.compile(r"-\.?\d")
+
+@dataclass
+class GlobalOptions:
+    """What one run of the CLI was told, before the verb or after it; filled while click parses."""
+
+    is_json: bool = False
+    is_quiet: bool = False
+    no_color: bool = False
+    data_dir: str | None = None
+    admin: str | None = None
 
 
 def _set(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
     if value is None or value is False or ctx.resilient_parsing:
         return
-    setattr(ctx.ensure_object(Session), str(parameter.name), value)
+    setattr(ctx.ensure_object(GlobalOptions), str(parameter.name), value)
 
 
 def global_options() -> list[click.Parameter]:
-    """Return the options that every command takes; their values go to the Session."""
+    """Return the options that every command takes; their values go to `GlobalOptions`."""
     common: dict[str, Any] = {"expose_value": False, "callback": _set}
     return [
         click.Option(
@@ -54,28 +63,6 @@ class UnknownVerbError(click.UsageError):
         self.hint = hint
 
 
-class Verb(click.Command):
-    """A verb: takes the global options too, and its help ends with two examples."""
-
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.params.extend(global_options())
-        self.examples = tuple(examples)
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take a negative number for a value, not for an option; called by click."""
-        if any(_NEGATIVE.match(word) for word in args):
-            ctx.ignore_unknown_options = True
-        return super().parse_args(ctx, args)
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples; called by click at the end of the help."""
-        del ctx
-        with formatter.section("Examples"):
-            for example in self.examples:
-                formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
-
-
 class LazyGroup(click.Group):
     """A group whose verbs are imported when they are run, so that each starts fast.
 
@@ -83,7 +70,6 @@ class LazyGroup(click.Group):
     `meant` words that are no verbs to the hint for them.
     """
 
-    command_class = Verb
     meant: Mapping[str, str] = {
         **dict.fromkeys(("list", "lists", "all"), "did you mean ls?"),
         **dict.fromkeys(("delete", "remove", "del"), "did you mean rm?"),
@@ -141,8 +127,3 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(lines)
         del ctx
-
-
-def verb(name: str, *, examples: Sequence[str]) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return the decorator that makes a function a verb."""
-    return click.command(name, cls=Verb, examples=examples)

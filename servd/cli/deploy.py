@@ -3,20 +3,23 @@
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from servd.cli.command import verb
-from servd.cli.containers import check_image_only, container_options, container_settings
-from servd.cli.session import Session, pass_session
-from servd.cli.values import BatchSize, Duration, WholeNumber, default_remark
-from servd.errors import TargetError
-
-if TYPE_CHECKING:
-    from servd.cli.deploy_progress import Progress
-    from servd.client.admin import AdminClient
-    from servd.packing.bundling import BundleOptions, BundlePlan
+from servd import names
+from servd.cli.deploy_progress import Progress
+from servd.cli.session import Session
+from servd.cli.spawn import start_daemon
+from servd.cli.values import BatchSize, Duration, Size, WholeNumber, default_remark
+from servd.cli.verb import option, verb
+from servd.client.admin import AdminClient
+from servd.datatypes import InputType
+from servd.errors import DaemonNotRunningError, StartError, TargetError
+from servd.packing import bundling
+from servd.packing.bundling import BundleOptions, BundlePlan, choose_name
+from servd.packing.targets import parse_target
+from servd.registry.container_limits import check_limits
 
 
 @verb(
@@ -31,68 +34,69 @@ if TYPE_CHECKING:
 @click.option("--version", help="Its version.  [default: the next whole number]")
 @click.option("--app", help="The application's name.  [default: the model's]")
 @click.option("--no-app", is_flag=True, help="Make no application.")
-@click.option(
-    "--input-type", metavar="TYPE", help="integers, floats, doubles, strings, bytes, any."
-)
-@click.option(
-    "--default", "default_output", metavar="OUTPUT", help="Answer where none comes in time."
-)
-@click.option(
+@option("--input-type", "TYPE", "integers, floats, doubles, strings, bytes, any.")
+@option("--default", "OUTPUT", "Answer where none comes in time.", name="default_output")
+@option(
     "--slo",
-    "slo_s",
+    "DURATION",
+    "Longest time for an answer; later ones get --default or 504.  [default: 100ms]",
+    name="slo_s",
     type=Duration(is_positive=True),
-    metavar="DURATION",
-    help="Longest time for an answer; later ones get --default or 504.  [default: 100ms]",
 )
-@click.option(
-    "--replicas",
-    type=WholeNumber(1),
-    metavar="N",
-    help="Copies of the model.  [default: 1]",
-)
-@click.option(
+@option("--replicas", "N", "Copies of the model.  [default: 1]", type=WholeNumber(1))
+@option(
     "--max-batch",
+    "N",
+    "Most inputs in one call.  [default: adaptive]",
     type=BatchSize(),
     default="adaptive",
-    metavar="N",
-    help="Most inputs in one call.  [default: adaptive]",
 )
-@click.option(
+@option(
     "--batching",
+    "HOW",
+    "How it adapts: aimd, quantile.  [default: aimd]",
     type=click.Choice(["aimd", "quantile"]),
     default="aimd",
-    metavar="HOW",
-    help="How it adapts: aimd, quantile.  [default: aimd]",
 )
-@click.option(
+@option(
     "--batch-wait",
-    "batch_wait_s",
+    "DURATION",
+    "Time a batch waits to fill.  [default: 0s]",
+    name="batch_wait_s",
     type=Duration(),
     default="0s",
-    metavar="DURATION",
-    help="Time a batch waits to fill.  [default: 0s]",
 )
 @click.option("--method", help="Method of the class or model.  [default: predict]")
-@click.option("--example", metavar="JSON", help="One input, for the test call.")
+@option("--example", "JSON", "One input, for the test call.")
 @click.option("--skip-test", is_flag=True, help="Do not make the test call.")
-@click.option("--include", metavar="GLOB", multiple=True, help="Further files; may be repeated.")
-@container_options
+@option("--include", "GLOB", "Further files; may be repeated.", multiple=True)
+@option(
+    "--runtime",
+    "HOW",
+    "process, docker.  [default: process, docker with --image]",
+    type=click.Choice(["process", "docker"]),
+)
+@option(
+    "--image",
+    "REF",
+    "Run TARGET in this image; without TARGET, an image that is a replica by itself.",
+)
+@option("--memory", "SIZE", "As in 2g; Docker.", name="memory_bytes", type=Size())
+@option("--cpus", "N", "As in 1.5; Docker.", type=float)
+@option("--gpus", "WHICH", "all, a number, device=0,1; Docker.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is live.")
 @click.option("--no-start", is_flag=True, help="Do not start a daemon if none runs.")
-@pass_session
 def command(session: Session, /, target: str | None, **flags: Any) -> None:
     """Deploy a function, a class or a pickled model, as processes or as containers.
 
     TARGET is file.py:name, file.py with one function or class, or a .pkl, .pickle or .joblib file.
     """
-    from servd.cli.deploy_progress import Progress  # noqa: PLC0415 - help does without
-
-    settings = _deployment_settings(flags) | container_settings(flags)
+    settings = _deployment_settings(flags) | _container_settings(flags)
     progress = Progress(session)
     if remark := default_remark(flags["default_output"]):
         progress.on_warning(remark)
     if target is None:
-        check_image_only(flags)
+        _check_image_only(flags)
         request = _image_request(flags)
         client = _daemon(session, progress, may_start=not flags["no_start"])
     else:
@@ -100,10 +104,39 @@ def command(session: Session, /, target: str | None, **flags: Any) -> None:
     _deploy(client, request | settings, progress, is_waiting=not flags["no_wait"])
 
 
+def _container_settings(flags: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a deployment request that these options decide.
+
+    Raises:
+        click.UsageError: they contradict each other.
+    """
+    words = ("image", "memory_bytes", "cpus", "gpus")
+    given = {name: flags[name] for name in words if flags[name] is not None}
+    runtime = flags["runtime"] or ("docker" if flags["image"] else "process")
+    if given and runtime == "process":
+        flag = next(iter(given)).removesuffix("_bytes")
+        raise click.UsageError(f"--{flag} is for containers: --runtime docker")
+    check_limits(flags["memory_bytes"], flags["cpus"], flags["gpus"])
+    return {"runtime": runtime, **given}
+
+
+def _check_image_only(flags: dict[str, Any]) -> None:
+    """Raise unless an image alone can be deployed with these options.
+
+    Raises:
+        click.UsageError: a name is missing, or an option needs a TARGET.
+    """
+    if flags["image"] is None:
+        raise click.UsageError("Missing argument 'TARGET'.")
+    if flags["name"] is None:
+        raise click.UsageError("--name is needed where an image is deployed without a TARGET")
+    for name in ("method", "example", "skip_test", "include"):
+        if flags[name]:
+            raise click.UsageError(f"--{name.replace('_', '-')} needs a TARGET")
+
+
 def _image_request(flags: dict[str, Any]) -> dict[str, Any]:
     """Return what a deployment of an image alone asks for."""
-    from servd.datatypes import InputType  # noqa: PLC0415 - help does without
-
     given = flags["input_type"]
     app = None if flags["no_app"] else flags["app"] or flags["name"]
     _check_names(flags["name"], app, flags["version"])
@@ -112,12 +145,9 @@ def _image_request(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bundle_request(
-    session: Session, target: str, flags: dict[str, Any], progress: "Progress"
-) -> "tuple[dict[str, Any], AdminClient]":
+    session: Session, target: str, flags: dict[str, Any], progress: Progress
+) -> tuple[dict[str, Any], AdminClient]:
     """Bundle and upload a target; return what its deployment asks for, and of which daemon."""
-    from servd.packing import bundling  # noqa: PLC0415 - help does without
-    from servd.packing.targets import parse_target  # noqa: PLC0415
-
     options = _bundle_options(flags, session.config.load_timeout_s)
     started = time.monotonic()
     plan = bundling.plan_bundle(parse_target(target), options, Path.cwd())
@@ -143,7 +173,7 @@ def _bundle_request(
 
 
 def _deploy(
-    client: "AdminClient", request: dict[str, Any], progress: "Progress", *, is_waiting: bool
+    client: AdminClient, request: dict[str, Any], progress: Progress, *, is_waiting: bool
 ) -> None:
     if not is_waiting:
         progress.on_accepted(client.post("/deployments?wait=false", request))
@@ -159,10 +189,7 @@ def _deploy(
     progress.finish()
 
 
-def _bundle_options(flags: dict[str, Any], load_timeout_s: float) -> "BundleOptions":
-    from servd.datatypes import InputType  # noqa: PLC0415
-    from servd.packing.bundling import BundleOptions  # noqa: PLC0415 - help does without
-
+def _bundle_options(flags: dict[str, Any], load_timeout_s: float) -> BundleOptions:
     given = flags["input_type"]
     return BundleOptions(
         input_type=None if given is None else InputType.parse(given).value,
@@ -178,15 +205,15 @@ def _example(text: str | None) -> Any:
     try:
         return None if text is None else json.loads(text)
     except ValueError as error:
-        raise _usage(f"--example is not JSON: {error}") from error
+        raise click.UsageError(f"--example is not JSON: {error}") from error
 
 
 def _deployment_settings(flags: dict[str, Any]) -> dict[str, Any]:
     """Return the part of the deployment request that flags alone decide."""
     if flags["no_app"] and flags["app"]:
-        raise _usage("--app and --no-app contradict each other")
+        raise click.UsageError("--app and --no-app contradict each other")
     if flags["batching"] != "aimd" and flags["max_batch"] > 0:
-        raise _usage("--batching is for a batch size that adapts, --max-batch N fixes it")
+        raise click.UsageError("--batching is for a batch size that adapts, --max-batch N fixes it")
     slo_s = flags["slo_s"]
     return {
         "version": flags["version"],
@@ -199,13 +226,7 @@ def _deployment_settings(flags: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _usage(message: str) -> click.UsageError:
-    return click.UsageError(message, click.get_current_context())
-
-
-def _model_name(plan: "BundlePlan", given: str | None, progress: "Progress") -> str:
-    from servd.packing.bundling import choose_name  # noqa: PLC0415 - help does without
-
+def _model_name(plan: BundlePlan, given: str | None, progress: Progress) -> str:
     if given is not None:
         return given
     name, why = choose_name(plan)
@@ -216,8 +237,6 @@ def _model_name(plan: "BundlePlan", given: str | None, progress: "Progress") -> 
 
 def _check_names(name: str, app: str | None, version: str | None) -> None:
     """Refuse names before anything is sent."""
-    from servd import names  # noqa: PLC0415 - help does without
-
     names.check_model_name(name)
     if app is not None:
         names.check_application_name(app)
@@ -225,11 +244,8 @@ def _check_names(name: str, app: str | None, version: str | None) -> None:
         names.check_version_name(version)
 
 
-def _daemon(session: Session, progress: "Progress", *, may_start: bool) -> "AdminClient":
+def _daemon(session: Session, progress: Progress, *, may_start: bool) -> AdminClient:
     """Return a client of the running daemon; one is started where none runs and it may be."""
-    from servd.cli.spawn import start_daemon  # noqa: PLC0415 - help does without
-    from servd.errors import DaemonNotRunningError, StartError  # noqa: PLC0415
-
     config = session.config
     # Loading and testing are the daemon's to limit; this is what a broken connection may cost.
     client = session.client(config.load_timeout_s + config.test_timeout_s + 30.0)
@@ -250,13 +266,11 @@ def _daemon(session: Session, progress: "Progress", *, may_start: bool) -> "Admi
     return client
 
 
-def _upload(client: "AdminClient", plan: "BundlePlan") -> str:
+def _upload(client: AdminClient, plan: BundlePlan) -> str:
     """Send the bundle if the daemon does not have it, and return its digest.
 
     It is packed while it is sent: nothing of the model's size is written on this side.
     """
-    from servd.packing import bundling  # noqa: PLC0415 - help does without
-
     try:
         packed = bundling.packed(plan)
         digest = packed.digest()

@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from servd.cli.predict import Query, longer_slo, query_base
@@ -11,10 +11,7 @@ from servd.cli.session import Session
 from servd.client.admin import ApiError
 from servd.errors import ServdError
 from servd.logs.printable import in_json
-
-if TYPE_CHECKING:
-    from servd.packing.bundling import BundlePlan
-
+from servd.packing.bundling import BundlePlan
 
 _REACH_TIMEOUT_S: Final = 10.0
 
@@ -48,7 +45,7 @@ class Progress:
         """Say that a daemon had to be started."""
         self._output.step("started", f"servd {status['version']}, pid {status['pid']}")
 
-    def on_bundled(self, plan: "BundlePlan", digest: str, duration_ms: float) -> None:
+    def on_bundled(self, plan: BundlePlan, digest: str, duration_ms: float) -> None:
         """Say what was packed."""
         self._plan = plan
         self._bundle = digest

@@ -1,32 +1,25 @@
 """The images that an export names: what is in them, building and pushing them.
 
-Used by export_k8s.py and diff_k8s.py.
+Used by the bodies of `export-k8s` and `diff-k8s`.
 """
 
 import importlib
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from model_runtime import manifest as manifests
-from model_runtime.bundle import BundleFormatError
 from servd.cli.additions import tell_packages
-from servd.cli.bundle_source import BundleSource
+from servd.cli.bundle_source import BundleSource, frontend_base, model_base
 from servd.cli.output import Output
+from servd.cli.session import Session
 from servd.datatypes import Application, ModelVersion, RegistryState
-from servd.errors import BundleError
 from servd.export.plan import FRONTEND_CONTENT, Plan
 from servd.export.settings import ExportSettings, Shape
 from servd.imaging.additions import Additions
 from servd.imaging.context import content_of, packages_of
 from servd.imaging.packages import Packages
-from servd.imaging.spec import ImageSpec, default_base_image
-
-if TYPE_CHECKING:
-    from servd.cli.session import Session
+from servd.imaging.spec import ImageSpec
 
 
 class ExportImages:
@@ -34,7 +27,7 @@ class ExportImages:
 
     def __init__(
         self,
-        session: "Session",
+        session: Session,
         registry: RegistryState,
         settings: ExportSettings,
         additions: Additions | None = None,
@@ -105,9 +98,7 @@ class ExportImages:
                     yield version
 
     def _frontend(self) -> ImageSpec:
-        # What runs there is this servd, so by this Python.
-        python = ".".join(map(str, sys.version_info[:2]))
-        base = self._base or default_base_image(python)
+        base = frontend_base(self._base)
         return ImageSpec(kind="frontend", tag="", base_image=base, additions=self._additions)
 
     @contextmanager
@@ -115,12 +106,10 @@ class ExportImages:
         """Yield the specification of a version's image, without its name."""
         is_standalone = self._settings.shape is Shape.STANDALONE
         with self._bundles.bundle(version) as bundle:
-            # What its files were mounted into has what they need.
-            base = version.image or self._base or default_base_image(_python_of(bundle, version))
             yield ImageSpec(
                 kind="standalone" if is_standalone else "replica",
                 tag="",
-                base_image=base,
+                base_image=model_base(version, bundle, self._base),
                 version=version,
                 applications=_answered(self._state, version, self._settings)
                 if is_standalone
@@ -146,13 +135,3 @@ def _answered(
     names = sorted(app for app, models in state.links.items() if version.model in models)
     chosen = [name for name in names if not settings.apps or name in settings.apps]
     return tuple(state.applications[name] for name in chosen)
-
-
-def _python_of(bundle: Path | None, version: ModelVersion) -> str:
-    try:
-        return manifests.read(bundle or Path()).python
-    except (BundleFormatError, OSError) as error:
-        raise BundleError(
-            f"the files of {version.id} are not in {bundle}",
-            hint="build where the daemon runs, or give its --data-dir",
-        ) from error

@@ -1,17 +1,14 @@
 """`servd logs`."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 
-from servd.cli.command import verb
-from servd.cli.session import Session, pass_session
+from servd.cli.session import Session
 from servd.cli.values import WholeNumber
+from servd.cli.verb import verb
+from servd.client.admin import AdminClient, query, segment
 from servd.errors import NotFoundError
-
-if TYPE_CHECKING:
-    from servd.client.admin import AdminClient
 
 
 @verb("logs", examples=("servd logs feature_sum -f", "servd logs daemon -n 20"))
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
     help="How many of the last lines.",
 )
 @click.option("--replica", type=WholeNumber(0), help="Only this replica.")
-@pass_session
 def command(session: Session, name: str, *, follow: bool, count: int, replica: int | None) -> None:
     """Show what the replicas of a model, or the daemon, have logged."""
     # Nothing may be logged for hours: following has no limit that counts.
@@ -49,9 +45,7 @@ def command(session: Session, name: str, *, follow: bool, count: int, replica: i
             output.logged(line)
 
 
-def _lines(client: "AdminClient", name: str, values: dict[str, object]) -> Iterator[str]:
-    from servd.client.admin import query, segment  # noqa: PLC0415 - help does without
-
+def _lines(client: AdminClient, name: str, values: dict[str, object]) -> Iterator[str]:
     model, _, version = name.partition(":")
     try:
         yield from client.lines(f"/logs/{segment(model)}{query(version=version or None, **values)}")
@@ -63,10 +57,8 @@ def _lines(client: "AdminClient", name: str, values: dict[str, object]) -> Itera
             yield from client.lines(f"/logs/{segment(one)}{query(**values)}")
 
 
-def _linked_models(client: "AdminClient", name: str) -> list[str]:
+def _linked_models(client: AdminClient, name: str) -> list[str]:
     """Return the models of the application of that name, or none where there is no such one."""
-    from servd.client.admin import segment  # noqa: PLC0415
-
     try:
         linked: list[str] = client.get(f"/applications/{segment(name)}")["linked_models"]
     except NotFoundError:

@@ -14,8 +14,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from servd import __version__
-from servd.cli.command import LazyGroup
-from servd.cli.session import Session
+from servd.cli.command import GlobalOptions, LazyGroup
 from servd.errors import DaemonNotRunningError, ServdError, did_you_mean
 from servd.logs.printable import in_json, on_lines
 
@@ -87,14 +86,14 @@ class Servd(LazyGroup):
     ) -> NoReturn:
         """Run one command line and exit; called by the entry point and by click's CliRunner."""
         arguments = list(sys.argv[1:] if args is None else args)
-        session = Session()
+        told = GlobalOptions()
         try:
-            code = super().main(arguments, prog_name="servd", standalone_mode=False, obj=session)
+            code = super().main(arguments, prog_name="servd", standalone_mode=False, obj=told)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message(), err=True)
             code = USAGE
         except (ServdError, click.ClickException) as error:
-            code = report(error, is_json=session.is_json or "--json" in arguments)
+            code = report(error, is_json=told.is_json or "--json" in arguments)
         except (click.Abort, KeyboardInterrupt):
             code = INTERRUPTED
         except BrokenPipeError:
@@ -102,9 +101,9 @@ class Servd(LazyGroup):
             code = FAILED
         except OSError as error:
             _drop_output()
-            code = report(_system_problem(error), is_json=session.is_json)
+            code = report(_system_problem(error), is_json=told.is_json)
         except ImportError as error:
-            code = report(_import_problem(error), is_json=session.is_json)
+            code = report(_import_problem(error), is_json=told.is_json)
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -4,18 +4,17 @@ from typing import Any
 
 import click
 
-from servd.cli.command import LazyGroup
-from servd.cli.session import Session, pass_session
+from servd.cli.session import Session
+from servd.cli.verb import VerbGroup
 from servd.client.admin import query, segment
 
 
-@click.group("model", cls=LazyGroup)
+@click.group("model", cls=VerbGroup)
 def command() -> None:
     """List, show, remove models."""
 
 
 @command.command("ls", examples=("servd model ls", "servd model ls --json"))
-@pass_session
 def ls(session: Session) -> None:
     """List the models and their versions."""
     models = session.client().get("/models")
@@ -45,7 +44,6 @@ def _rows(model: dict[str, Any]) -> list[tuple[str, ...]]:
 
 @command.command("show", examples=("servd model show feature_sum", "servd model show iris --json"))
 @click.argument("name")
-@pass_session
 def show(session: Session, name: str) -> None:
     """Show one model with its versions."""
     model = session.client().get(f"/models/{segment(name)}")
@@ -62,7 +60,6 @@ def show(session: Session, name: str) -> None:
 @command.command("rm", examples=("servd model rm feature_sum", "servd model rm feature_sum:1"))
 @click.argument("name", metavar="MODEL[:VERSION]")
 @click.option("--force", is_flag=True, help="Also the current version, and what answers queries.")
-@pass_session
 def rm(session: Session, name: str, *, force: bool) -> None:
     """Remove a model, or one version of it, and end its replicas."""
     model, _, version = name.partition(":")

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 import click
 
-from servd.cli.command import verb
-from servd.cli.session import Session, pass_session
+from servd.cli.session import Session
+from servd.cli.verb import verb
 from servd.client.admin import Address, parse_address, segment
 from servd.config import is_loopback
 from servd.errors import ApplicationNotFoundError, ServdError
@@ -39,7 +39,6 @@ class QueryRefusedError(ServdError):
 @click.option(
     "--curl", "is_curl", is_flag=True, help="Print the curl line that sends it, once it has worked."
 )
-@pass_session
 def command(session: Session, app: str, value: str, *, is_batch: bool, is_curl: bool) -> None:
     """Send a query to an application and print the answer."""
     body = json.dumps({"input_batch" if is_batch else "input": read_json(value)})
@@ -74,7 +73,6 @@ def read_json(value: str) -> Any:
     Raises:
         click.UsageError: it is not JSON, or the file cannot be read.
     """
-    context = click.get_current_context()
     try:
         if value == "-":
             return json.load(sys.stdin)
@@ -82,9 +80,9 @@ def read_json(value: str) -> Any:
             return json.loads(Path(value[1:]).read_bytes())
         return json.loads(value)
     except OSError as error:
-        raise click.UsageError(f"{value[1:]}: {error.strerror}", context) from error
+        raise click.UsageError(f"{value[1:]}: {error.strerror}") from error
     except ValueError as error:
-        raise click.UsageError(f"the input is not JSON: {error}", context) from error
+        raise click.UsageError(f"the input is not JSON: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

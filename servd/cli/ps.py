@@ -2,9 +2,9 @@
 
 from typing import Any, Final
 
-from servd.cli.command import verb
 from servd.cli.output import Output, milliseconds, number, percent, size
-from servd.cli.session import Session, pass_session
+from servd.cli.session import Session
+from servd.cli.verb import verb
 
 _HEADERS: Final[tuple[str, ...]] = (
     *("APP", "MODEL:VERSION", "REPLICA", "STATE", "PID", "REQ/S"),
@@ -16,7 +16,6 @@ _STATE: Final = _HEADERS.index("STATE")
 
 
 @verb("ps", examples=("servd ps", "servd ps --json | jq '.[] | select(.state != \"ready\")'"))
-@pass_session
 def command(session: Session) -> None:
     """List the replicas: state, rates and latencies over the last seconds, memory."""
     replicas = session.client().get("/replicas")

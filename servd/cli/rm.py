@@ -1,25 +1,18 @@
 """`servd rm`."""
 
-from typing import TYPE_CHECKING
-
 import click
 
-from servd.cli.command import verb
-from servd.cli.session import Session, pass_session
+from servd.cli.session import Session
+from servd.cli.verb import verb
+from servd.client.admin import AdminClient, segment
 from servd.errors import ConflictError, NotFoundError, did_you_mean
-
-if TYPE_CHECKING:
-    from servd.client.admin import AdminClient
 
 
 @verb("rm", examples=("servd rm feature_sum", "servd rm feature_sum --json"))
 @click.argument("name")
 @click.option("--force", is_flag=True, help="Also where other applications are left without it.")
-@pass_session
 def command(session: Session, name: str, *, force: bool) -> None:
     """Remove the application and the model of that name, whichever exist; says what it removed."""
-    from servd.client.admin import segment  # noqa: PLC0415 - help does without
-
     client = session.client(timeout_s=60.0)
     if not force:
         _check_alone(client, name)
@@ -42,7 +35,7 @@ def command(session: Session, name: str, *, force: bool) -> None:
     )
 
 
-def _check_alone(client: "AdminClient", name: str) -> None:
+def _check_alone(client: AdminClient, name: str) -> None:
     """Refuse to remove a model that answers other applications, before anything is removed."""
     others = [
         item["name"]

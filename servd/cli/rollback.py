@@ -2,18 +2,16 @@
 
 import click
 
-from servd.cli.command import verb
-from servd.cli.session import Session, pass_session
+from servd.cli.session import Session
+from servd.cli.verb import verb
+from servd.client.admin import segment
 
 
 @verb("rollback", examples=("servd rollback feature_sum", "servd rollback feature_sum 1"))
 @click.argument("model", metavar="MODEL[:VERSION]")
 @click.argument("version", required=False)
-@pass_session
 def command(session: Session, model: str, version: str | None) -> None:
     """Make an older version of a model the current one; the one before it if none is named."""
-    from servd.client.admin import segment  # noqa: PLC0415 - help does without
-
     model, _, named = model.partition(":")
     version = version or named or None
     # The older version's replicas may have to be launched first.

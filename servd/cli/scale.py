@@ -2,20 +2,18 @@
 
 import click
 
-from servd.cli.command import verb
-from servd.cli.session import Session, pass_session
+from servd.cli.session import Session
 from servd.cli.values import WholeNumber
+from servd.cli.verb import verb
+from servd.client.admin import segment
 from servd.quantities import counted
 
 
 @verb("scale", examples=("servd scale feature_sum 4", "servd scale feature_sum:1 0"))
 @click.argument("model", metavar="MODEL[:VERSION]")
 @click.argument("count", metavar="N", type=WholeNumber(0))
-@pass_session
 def command(session: Session, model: str, count: int) -> None:
     """Set how many replicas a version of a model has; the current version if none is named."""
-    from servd.client.admin import segment  # noqa: PLC0415 - help does without
-
     name, _, version = model.partition(":")
     path = f"/models/{segment(name)}"
     if version:

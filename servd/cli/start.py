@@ -2,16 +2,16 @@
 
 import os
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from servd.cli.command import verb
-from servd.cli.session import Session, pass_session
+from servd.cli.output import Output
+from servd.cli.session import Session
 from servd.cli.settings import daemon_settings, force_option
-
-if TYPE_CHECKING:
-    from servd.cli.output import Output
-    from servd.client.admin import AdminClient
-    from servd.config import Config
+from servd.cli.spawn import start_daemon
+from servd.cli.verb import verb
+from servd.client.admin import AdminClient, ApiError, parse_address
+from servd.config import Config, asked_settings, differing, told
+from servd.errors import ConflictError, ServdError
 
 _LOADED_WITHIN_S: Final = 10.0
 _POLL_S: Final = 0.05
@@ -20,15 +20,12 @@ _POLL_S: Final = 0.05
 @verb("start", examples=("servd start", "servd start --query-port 8000 --data-dir ./serving"))
 @daemon_settings
 @force_option
-@pass_session
 def command(session: Session, /, *, is_forced: bool, **flags: Any) -> None:
     """Start the daemon in the background. Returns when it answers, or says why it does not.
 
     Waits for the models too, for ten seconds at most, and says which are not up by then. Where a
     daemon runs already, exits with 0 if it has the settings that were given, else with 1.
     """
-    from servd.cli.spawn import start_daemon  # noqa: PLC0415 - help does without
-
     config = session.load_config(flags)
     status, is_new = start_daemon(config, flags, is_forced=is_forced)
     if not is_new:
@@ -43,7 +40,7 @@ def command(session: Session, /, *, is_forced: bool, **flags: Any) -> None:
         session.output.warning(text)
 
 
-def _loaded(client: "AdminClient", status: dict[str, Any], output: "Output") -> dict[str, Any]:
+def _loaded(client: AdminClient, status: dict[str, Any], output: Output) -> dict[str, Any]:
     """Wait until the models that the daemon began with are up; return its status then."""
     deadline_s = time.monotonic() + _LOADED_WITHIN_S
     if status.get("loading"):
@@ -79,15 +76,12 @@ def running_line(status: dict[str, Any], *, is_new: bool) -> str:
     )
 
 
-def _check_settings(config: "Config", status: dict[str, Any], flags: dict[str, Any]) -> None:
+def _check_settings(config: Config, status: dict[str, Any], flags: dict[str, Any]) -> None:
     """Refuse where a flag or a variable gives what the running daemon does not have.
 
     Raises:
         ConflictError: the message names what differs, and both values; of a token none.
     """
-    from servd.config import asked_settings, differing  # noqa: PLC0415 - help does without
-    from servd.errors import ConflictError  # noqa: PLC0415
-
     asked, running = asked_settings(flags, os.environ), status.get("settings") or {}
     words = [_difference(name, asked, running, flags) for name in differing(asked, running)]
     if os.environ.get("SERVD_TOKEN"):
@@ -103,8 +97,6 @@ def _check_settings(config: "Config", status: dict[str, Any], flags: dict[str, A
 def _difference(
     name: str, asked: dict[str, Any], running: dict[str, Any], flags: dict[str, Any]
 ) -> str:
-    from servd.config import told  # noqa: PLC0415 - help does without
-
     if flags.get(name) is not None:
         return f"--{name.replace('_', '-')} is {flags[name]} here and {running[name]} there"
     value: Any = os.environ[f"SERVD_{name.upper()}"]
@@ -113,14 +105,11 @@ def _difference(
     return f"SERVD_{name.upper()} is {value} here and {running[name]} there"
 
 
-def _token_difference(config: "Config", status: dict[str, Any]) -> list[str]:
+def _token_difference(config: Config, status: dict[str, Any]) -> list[str]:
     """Return what is wrong with the token that this command was given, if anything.
 
     The daemon never tells its own, and asks nobody for it on the socket: its port is asked.
     """
-    from servd.client.admin import AdminClient, ApiError, parse_address  # noqa: PLC0415
-    from servd.errors import ServdError  # noqa: PLC0415
-
     if not status.get("has_token", True):
         return ["SERVD_TOKEN is set here, and the daemon has no token"]
     try:

@@ -1,13 +1,12 @@
 """`servd status`."""
 
-from servd.cli.command import verb
 from servd.cli.output import duration, size
-from servd.cli.session import Session, pass_session
+from servd.cli.session import Session
+from servd.cli.verb import verb
 from servd.quantities import counted
 
 
 @verb("status", examples=("servd status", "servd status --json | jq -r .query_url"))
-@pass_session
 def command(session: Session) -> None:
     """Show whether the daemon runs, and where. Exits with 3 where it does not."""
     status = session.client().get("/status")

@@ -3,17 +3,13 @@
 import os
 import select
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import click
-
-from servd.cli.command import verb
-from servd.cli.session import Session, pass_session
+from servd.cli.session import Session
 from servd.cli.values import Duration
+from servd.cli.verb import option, verb
+from servd.client.admin import AdminClient
 from servd.errors import DaemonNotRunningError, ServdError
-
-if TYPE_CHECKING:
-    from servd.client.admin import AdminClient
 
 _GRACE_S: Final = 20.0
 """Time beyond the drain for replicas to be ended and the store to be closed."""
@@ -21,14 +17,13 @@ _POLL_S: Final = 0.05
 
 
 @verb("stop", examples=("servd stop", "servd stop --drain 30s"))
-@click.option(
+@option(
     "--drain",
-    "drain_s",
+    "DURATION",
+    "Time for running queries.  [default: 10s]",
+    name="drain_s",
     type=Duration(),
-    metavar="DURATION",
-    help="Time for running queries.  [default: 10s]",
 )
-@pass_session
 def command(session: Session, drain_s: float | None) -> None:
     """Stop the daemon and its replicas. Exits with 3 where no daemon runs."""
     client = session.client()
@@ -43,7 +38,7 @@ def command(session: Session, drain_s: float | None) -> None:
     )
 
 
-def _shut_down(client: "AdminClient", pid: int, drain_s: float | None, limit_s: float) -> None:
+def _shut_down(client: AdminClient, pid: int, drain_s: float | None, limit_s: float) -> None:
     # Opened before the request, so that a process that takes over the number is not waited for.
     handle = _process_handle(pid) if client.address.path is not None else None
     client.post("/shutdown", {"drain_s": drain_s})
@@ -67,7 +62,7 @@ def _process_handle(pid: int) -> int | None:
         return None
 
 
-def _wait_for_silence(client: "AdminClient", limit_s: float) -> bool:
+def _wait_for_silence(client: AdminClient, limit_s: float) -> bool:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         try:

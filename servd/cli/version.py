@@ -3,12 +3,11 @@
 import platform
 
 from servd import __version__
-from servd.cli.command import verb
-from servd.cli.session import Session, pass_session
+from servd.cli.session import Session
+from servd.cli.verb import verb
 
 
 @verb("version", examples=("servd version", "servd version --json"))
-@pass_session
 def command(session: Session) -> None:
     """Show the version of servd and of its Python."""
     python = platform.python_version()

@@ -1,4 +1,4 @@
-"""Builds an image, tries it, pushes it. Used by cli/build.py and by exports.
+"""Builds an image, tries it, pushes it. Used by cli/build_body.py and by exports.
 
 All methods block; nothing here runs in the daemon.
 """

@@ -1,4 +1,5 @@
-"""Writes build contexts: a folder that `docker build` takes. Used by builder.py and cli/build.py.
+"""Writes build contexts: a folder that `docker build` takes. Used by builder.py and the
+command line.
 
 The tar of a context has fixed times, owners and modes, so that equal content is equal bytes and
 the engine finds its layers again.

@@ -1,4 +1,4 @@
-"""The names of images, by pure functions. Used by imaging, by cli/build.py and by exports.
+"""The names of images, by pure functions. Used by imaging, by cli/build_body.py and by exports.
 
 What a registry accepts is narrower than what servd and Clipper accept as a model's name. A name
 that had to be changed gets a short digest of the original, so that two models never share an image.

@@ -1,4 +1,4 @@
-"""`servd frontend`: a front end without a daemon, for clusters. Called by cli/frontend.py.
+"""`servd frontend`: a front end without a daemon, for clusters. Called by cli/frontend_body.py.
 
 The composition root of a process that answers queries by a published registry and the replicas
 that it finds by name. It keeps nothing, so that any number of them may come and go.

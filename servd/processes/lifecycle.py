@@ -8,13 +8,23 @@ import gc
 from collections.abc import Coroutine
 from typing import Any, Final
 
+import uvloop
+
 from servd.http.query.server import QueryServer
+from servd.system.offspring import offspring
 
 IDS_EACH: Final = 2**40
 """Query ids of one process: the next one's begin there. 2^53 / 2^40 processes stay exact JSON."""
 
 DOOR_S: Final = 0.1
 """Between closing the door and closing idle connections: what was on its way is still answered."""
+
+
+def run(serving: Coroutine[Any, Any, object]) -> None:
+    """Make this process, which is servd's alone, the one that serves, until it has served."""
+    offspring.take_in()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serving)
 
 
 def freeze() -> None:

@@ -1,7 +1,7 @@
 """The composition root of `servd serve-one`: one model version answers queries on one port.
 
 Engine, supervisor and query server as in the daemon, without a registry on the disk, without the
-admin API. What a standalone image runs, as process 1 of its container. Called by cli/serve_one.py.
+admin API. What a standalone image runs, as process 1 of its container. Called by the verb's body.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The container engine's client. Used by cli/build.py and launchers/docker_engine.py."""
+"""The container engine's client. Used by cli/build_body.py and launchers/docker_engine.py."""
 
 import os
 import socket

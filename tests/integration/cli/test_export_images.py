@@ -12,9 +12,9 @@ import pytest
 from model_runtime.bundle import digest_of
 from model_runtime.manifest import Manifest, write
 from servd import __version__
-from servd.cli.build import _named
+from servd.cli.build_body import _named
 from servd.cli.export_images import ExportImages
-from servd.cli.export_k8s import _remembered
+from servd.cli.export_k8s_body import _remembered
 from servd.cli.output import Output
 from servd.client.admin import find_daemon
 from servd.config import Config

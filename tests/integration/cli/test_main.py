@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import servd
+from servd.cli.main import cli
 
 ROOT = Path(servd.__file__).parents[1]
 
@@ -61,3 +63,36 @@ def test_a_file_in_the_place_of_what_servd_needs_is_named(tmp_path):
     assert "Traceback" not in done.stderr
     assert f"PYTHONPATH has {file} before the model_runtime that servd itself" in done.stderr
     assert "hint:  rename it" in done.stderr
+
+
+SLOW = {
+    *("aiohttp", "docker", "numpy", "psutil", "rich", "sqlite3", "uvloop", "yaml", "zmq"),
+    *("servd.deploying", "servd.engine", "servd.http", "servd.replicas", "servd.registry.store"),
+}
+"""What a command that only asks a daemon, or shows a help, has no time for."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        *([word, "--help"] for word in cli.list_commands(click.Context(cli))),
+        *(["ps"], ["status"], ["predict", "a", "1"], ["app", "ls"], ["logs", "a"], ["stop"]),
+    ],
+    ids=" ".join,
+)
+def test_a_command_imports_no_more_than_it_needs(words, tmp_path):
+    """A help comes at once, and so does the answer of a daemon."""
+    code = (
+        "import atexit, sys; import servd.cli.main as m; "
+        "atexit.register(lambda: print('imported', *sys.modules, file=sys.stderr)); m.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        timeout=60, check=False, capture_output=True, text=True,
+        env={**os.environ, "SERVD_DATA_DIR": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == (0 if "--help" in words else 3), done.stderr
+    imported = set(done.stderr.partition("imported ")[2].split())
+    assert "servd.cli.main" in imported
+    assert imported & SLOW == set()

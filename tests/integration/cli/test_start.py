@@ -87,7 +87,7 @@ def test_start_says_what_does_not_come_up(data_dir, run, admin, monkeypatch):
         "GET /replicas": (200, [row, row | {"replica": 0, "state": "ready"}]),
     }
     monkeypatch.setattr("servd.cli.start._LOADED_WITHIN_S", 0.1)
-    monkeypatch.setattr("servd.cli.spawn.start_daemon", lambda *_, **__: (loading, True))
+    monkeypatch.setattr("servd.cli.start.start_daemon", lambda *_, **__: (loading, True))
     done = run("start")
     assert done.exit_code == 0
     assert done.stderr.splitlines() == [
@@ -148,7 +148,7 @@ def test_settings_become_arguments_of_run():
 
 
 def test_run_tells_the_waiting_start_why_there_is_no_daemon(run, data_dir, monkeypatch):
-    """A wrong setting is found before the daemon is even imported."""
+    """A wrong setting comes by the pipe, in the words of the error."""
     assert data_dir
     reading, writing = os.pipe()
     monkeypatch.setenv("SERVD_READY_FD", str(writing))

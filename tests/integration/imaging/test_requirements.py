@@ -11,7 +11,13 @@ from servd.imaging.requirements import constraints_of, normal, requirements_of
 
 
 @pytest.mark.parametrize(
-    "module", ["servd.processes.serve_one", "servd.cli.serve_one", "servd.processes.frontend"]
+    "module",
+    [
+        "servd.processes.serve_one",
+        "servd.cli.serve_one_body",
+        "servd.cli.frontend_body",
+        "servd.processes.frontend",
+    ],
 )
 def test_what_answers_queries_needs_only_what_its_image_has(module):
     """An import beyond the list would fail in the image and nowhere else."""

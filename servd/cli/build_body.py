@@ -1,0 +1,113 @@
+"""What `servd build` does. Loaded when it is run: what images are made with comes along."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from model_runtime import manifest
+from servd.cli.additions import take_additions, tell_packages
+from servd.cli.build_progress import BuildProgress
+from servd.cli.build_target import choose
+from servd.cli.bundle_source import BundleSource, frontend_base, model_base
+from servd.cli.session import Session
+from servd.client.registry_reader import read_registry
+from servd.imaging.context import clear, content_of, packages_of, write_context
+from servd.imaging.naming import Kind, checked_registry, checked_tag, image_name
+from servd.imaging.spec import ImageSpec
+from servd.system.docker_client import connect
+
+
+def build(session: Session, /, target: str | None, context: Path | None, **flags: Any) -> None:
+    """Build what the flags say, or write what it would be built from."""
+    if context is not None and flags["push"]:
+        raise click.UsageError("--push and --context-only contradict each other")
+    with _specification(session, target, flags) as spec:
+        if flags["push"] and "/" not in spec.tag:
+            raise click.UsageError(
+                f"--push needs a registry, and {spec.tag} names none: --registry"
+            )
+        if context is not None:
+            _write_context(session, spec, context, is_forced=flags["force"])
+        else:
+            _build(session, spec, is_pushed=flags["push"])
+
+
+def _build(session: Session, spec: ImageSpec, *, is_pushed: bool) -> None:
+    client = connect()
+    from servd.imaging.builder import Builder  # noqa: PLC0415 - needs the extra that connect wants
+
+    progress = BuildProgress(session.output, spec)
+    progress.on_packages(tell_packages(session.output, [packages_of(spec)]))
+    limit_s = session.config.load_timeout_s + session.config.test_timeout_s
+    builder = Builder(client, trial_s=limit_s)
+    try:
+        builder.build(spec, progress)
+        for name in (*spec.also, spec.tag) if is_pushed else ():
+            progress.on_pushed(name, builder.push(name, progress))
+    finally:
+        session.output.settle()
+        client.close()
+    progress.finish(_example(spec))
+
+
+def _write_context(session: Session, spec: ImageSpec, folder: Path, *, is_forced: bool) -> None:
+    clear(folder, is_forced=is_forced)
+    write_context(spec, folder)
+    progress = BuildProgress(session.output, spec)
+    progress.on_packages(tell_packages(session.output, [packages_of(spec)]))
+    progress.on_context(str(folder))
+    progress.finish(None)
+
+
+@contextmanager
+def _specification(
+    session: Session, target: str | None, flags: dict[str, Any]
+) -> Iterator[ImageSpec]:
+    """Yield what to build, with its bundle at hand."""
+    kind: Kind | None = flags["kind"]
+    base = flags["base_image"] or session.config.base_image
+    common = {
+        "platform": flags["platform"],
+        "threads": flags["threads"],
+        "additions": take_additions(flags, session.config),
+    }
+    if kind == "frontend":
+        if target is not None:
+            raise click.UsageError("a front end is of no model: leave TARGET out")
+        yield _named(ImageSpec(kind=kind, tag="", base_image=frontend_base(base), **common), flags)
+        return
+    if target is None:
+        raise click.UsageError("name a MODEL[:VERSION] or an APP, or say --kind frontend")
+    chosen = choose(read_registry(session.config, session.admin_url), target, kind)
+    bundles = BundleSource(session.config.bundles_dir, session.client())
+    with bundles.bundle(chosen.version) as bundle:
+        spec = ImageSpec(
+            kind=chosen.kind,
+            tag="",
+            base_image=flags["base_image"] or model_base(chosen.version, bundle, base),
+            version=chosen.version,
+            applications=chosen.applications if chosen.kind == "standalone" else (),
+            bundle_dir=bundle,
+            **common,
+        )
+        yield _named(spec, flags)
+
+
+def _named(spec: ImageSpec, flags: dict[str, Any]) -> ImageSpec:
+    """Return the specification with its name; by default also with the one that exports want."""
+    registry, tag = flags["registry"], flags["tag"]
+    if tag is None:
+        version = spec.version.id if spec.version else None
+        lasting = image_name(spec.kind, version, registry, content_of(spec))
+        return replace(spec, tag=image_name(spec.kind, version, registry), also=(lasting,))
+    prefix = f"{checked_registry(registry)}/" if registry else ""
+    return replace(spec, tag=checked_tag(f"{prefix}{tag.removeprefix(prefix)}"))
+
+
+def _example(spec: ImageSpec) -> Any:
+    """Return the input that the model's owner gave as an example; None where there is none."""
+    return manifest.read(spec.bundle_dir).example if spec.bundle_dir else None
