@@ -6,6 +6,7 @@ directory, then in the data directory), the default.
 
 import hashlib
 import ipaddress
+import math
 import os
 import re
 import tomllib
@@ -22,8 +23,6 @@ _SOCKET_PATH_LIMIT: Final = 60
 """Longest `DATA_DIR/run` used as is: socket paths end at 107 bytes and replicas add their names."""
 _MAX_FRONTENDS: Final = 64
 _MAX_WARM_VERSIONS: Final = 1000
-_LEVELS: Final = ("debug", "info", "warning", "error")
-_CARRIERS: Final = ("auto", "unix", "zmq")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,48 +137,29 @@ def _time_limit(value: object) -> float:
     return seconds
 
 
-def _port(value: object) -> int:
-    text = str(value)
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise ValueError(f"{value!r} is not a port (0 to 65535)")
-    return int(text)
+def _whole(what: str, lowest: int, highest: float) -> Callable[[object], int]:
+    """Return what reads a whole number between these."""
+
+    def parse(value: object) -> int:
+        text = str(value)
+        is_whole = not isinstance(value, bool) and text.isascii() and text.isdigit()
+        if not is_whole or not lowest <= int(text) <= highest:
+            raise ValueError(f"{value!r} is not a {what}")
+        return int(text)
+
+    return parse
 
 
-def _count(value: object) -> int:
-    text = str(value)
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{value!r} is not a whole number above 0")
-    return int(text)
+def _word(what: str, *words: str) -> Callable[[object], str]:
+    """Return what reads one of these words, in letters of any case."""
 
+    def parse(value: object) -> str:
+        word = str(value).lower()
+        if word not in words:
+            raise ValueError(f"{value!r} is not a {what} ({', '.join(words)})")
+        return word
 
-def _frontends(value: object) -> int:
-    text = str(value)
-    is_count = not isinstance(value, bool) and text.isascii() and text.isdigit()
-    if not is_count or not 1 <= int(text) <= _MAX_FRONTENDS:
-        raise ValueError(f"{value!r} is not a number of processes (1 to {_MAX_FRONTENDS})")
-    return int(text)
-
-
-def _warm_versions(value: object) -> int:
-    text = str(value)
-    is_count = not isinstance(value, bool) and text.isascii() and text.isdigit()
-    if not is_count or not 1 <= int(text) <= _MAX_WARM_VERSIONS:
-        raise ValueError(f"{value!r} is not a number of versions (1 to {_MAX_WARM_VERSIONS})")
-    return int(text)
-
-
-def _level(value: object) -> str:
-    word = str(value).lower()
-    if word not in _LEVELS:
-        raise ValueError(f"{value!r} is not a log level ({', '.join(_LEVELS)})")
-    return word
-
-
-def _carrier(value: object) -> str:
-    word = str(value).lower()
-    if word not in _CARRIERS:
-        raise ValueError(f"{value!r} is not a carrier ({', '.join(_CARRIERS)})")
-    return word
+    return parse
 
 
 def _flag(value: object) -> bool:
@@ -229,6 +209,11 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(listed)
 
 
+_port: Final = _whole("port (0 to 65535)", 0, 65535)
+_count: Final = _whole("whole number above 0", 1, math.inf)
+_frontends: Final = _whole(f"number of processes (1 to {_MAX_FRONTENDS})", 1, _MAX_FRONTENDS)
+_warm: Final = _whole(f"number of versions (1 to {_MAX_WARM_VERSIONS})", 1, _MAX_WARM_VERSIONS)
+
 _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "data_dir": ("data_dir", _folder),
     "query_port": ("query_port", _port),
@@ -236,7 +221,7 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "bind": ("bind", _text),
     "cache_size": ("cache_bytes", parse_size),
     "frontends": ("frontends", _frontends),
-    "log_level": ("log_level", _level),
+    "log_level": ("log_level", _word("log level", "debug", "info", "warning", "error")),
     "drain": ("drain_s", _positive_duration),
     "max_body": ("max_body_bytes", parse_size),
     "max_rows": ("max_rows", _count),
@@ -245,8 +230,8 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "load_timeout": ("load_timeout_s", _time_limit),
     "test_timeout": ("test_timeout_s", _time_limit),
     "predict_timeout": ("predict_timeout_s", _time_limit),
-    "warm_versions": ("warm_versions", _warm_versions),
-    "carrier": ("carrier", _carrier),
+    "warm_versions": ("warm_versions", _warm),
+    "carrier": ("carrier", _word("carrier", "auto", "unix", "zmq")),
     "public_queries": ("public_queries", _flag),
     "token": ("token", _token),
     "base_image": ("base_image", _text),

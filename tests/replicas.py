@@ -36,9 +36,6 @@ class FakeHandle:
     def poll(self):
         return self.code.result() if self.code.done() else None
 
-    def send_signal(self, number):
-        self.calls.append(number)
-
     def end(self, code):
         if not self.code.done():
             self.code.set_result(code)

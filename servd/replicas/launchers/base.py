@@ -62,10 +62,6 @@ class Handle(Protocol):
         """Return the exit status, or None while it runs."""
         ...
 
-    def send_signal(self, number: int) -> None:
-        """Send a signal; nothing happens if it has ended."""
-        ...
-
     def terminate(self) -> None:
         """Ask it to drain and end (SIGTERM)."""
         ...

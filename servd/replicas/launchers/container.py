@@ -92,14 +92,10 @@ class ContainerHandle:
         """Return the exit status, or None while it runs."""
         return self._exit.result().code if self._exit.done() else None
 
-    def send_signal(self, number: int) -> None:
-        """Send a signal to its main process."""
-        if not self._exit.done():
-            self._submit(lambda: self._engine.signal(self._started.container_id, number))
-
     def terminate(self) -> None:
         """Ask it to drain and end."""
-        self.send_signal(signal.SIGTERM)
+        if not self._exit.done():
+            self._submit(lambda: self._engine.signal(self._started.container_id, signal.SIGTERM))
 
     def kill(self) -> None:
         """End it at once."""

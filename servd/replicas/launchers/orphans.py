@@ -4,13 +4,12 @@ A record is a file RUN_DIR/replicas/<pid>.json. Called by replicas/replica.py (r
 aftermath.py when the daemon was killed, and by processes/daemon.py at the next start.
 """
 
-import json
 import os
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import psutil
 
 from model_runtime.contract import PARENT_VARIABLE
@@ -22,13 +21,15 @@ NAME_VARIABLE = "SERVD_REPLICA_ID"
 """In the environment of each replica, and of what its model starts."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of what a replica has started: its name, and its group if any."""
+
     pid: int
-    created_s: float
-    name: str
-    group: str
-    daemon: str
+    created_s: float = msgspec.field(name="create_time")
+    folder_id: str
+    name: str = ""
+    group: str = ""
+    daemon: str = ""
 
 
 class Orphans:
@@ -42,13 +43,20 @@ class Orphans:
         if pid is None:
             return
         try:
-            created = psutil.Process(pid).create_time()
+            created_s = psutil.Process(pid).create_time()
         except psutil.NoSuchProcess:
             return
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        record = {"pid": pid, "create_time": created, "folder_id": folder_id(self._folder)}
-        record |= _traces(pid) | {"daemon": process_id(os.getpid()) or ""}
-        self._path(pid).write_text(json.dumps(record))
+        group = group_of(pid)
+        record = _Record(
+            pid=pid,
+            created_s=created_s,
+            folder_id=folder_id(self._folder),
+            name=_name_of(pid),
+            group=str(group) if group is not None and group.name.startswith(PREFIX) else "",
+            daemon=process_id(os.getpid()) or "",
+        )
+        self._path(pid).write_bytes(msgspec.json.encode(record))
 
     def forget(self, pid: int | None) -> None:
         """Drop the record of a replica that has ended."""
@@ -81,29 +89,16 @@ class Orphans:
 
     def _read(self, path: Path) -> _Record | None:
         try:
-            record = json.loads(path.read_text())
-            if not is_of(self._folder, record["folder_id"]):
-                return None
-            return _Record(
-                pid=int(record["pid"]),
-                created_s=float(record["create_time"]),
-                name=str(record.get("name") or ""),
-                group=str(record.get("group") or ""),
-                daemon=str(record.get("daemon") or ""),
-            )
-        except (OSError, ValueError, KeyError, TypeError):
+            record = msgspec.json.decode(path.read_bytes(), type=_Record)
+        except (OSError, ValueError):
             return None
+        return record if is_of(self._folder, record.folder_id) else None
 
 
-def _traces(pid: int) -> dict[str, str]:
-    """Return by what else that is known which a replica starts: its name, and its group if any."""
-    traces = {}
+def _name_of(pid: int) -> str:
     with suppress(psutil.Error):
-        traces["name"] = psutil.Process(pid).environ().get(NAME_VARIABLE, "")
-    group = group_of(pid)
-    if group is not None and group.name.startswith(PREFIX):
-        traces["group"] = str(group)
-    return traces
+        return psutil.Process(pid).environ().get(NAME_VARIABLE, "")
+    return ""
 
 
 def _members(records: Collection[_Record]) -> Iterator[psutil.Process]:

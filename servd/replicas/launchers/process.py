@@ -73,15 +73,11 @@ class ProcessHandle:
         """Return the exit status, or None while it runs."""
         return self._process.returncode
 
-    def send_signal(self, number: int) -> None:
-        """Send a signal; nothing happens if it has ended."""
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(number)
-
     def terminate(self) -> None:
         """Ask it to drain and end."""
-        self.send_signal(signal.SIGTERM)
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.terminate()
 
     def kill(self) -> None:
         """End it and its children at once."""
