@@ -56,7 +56,6 @@ class Listener(Protocol):
 
         With `is_waiting` it waits up to `WAKE_MS` for one.
         """
-        ...
 
     def send(
         self, peer: Peer, frames: tuple[bytes, ...], between: Callable[[], None] | None = None
@@ -65,15 +64,12 @@ class Listener(Protocol):
 
         `between` is called now and then while a long one goes out.
         """
-        ...
 
     def close(self) -> None:
         """Stop listening; what was sent is delivered."""
-        ...
 
     def abandon(self) -> None:
         """Close the descriptors in a forked process; nobody hears of it."""
-        ...
 
 
 class StreamListener:

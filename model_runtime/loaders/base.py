@@ -25,7 +25,6 @@ class Predictor(Protocol):
             OutputError: the model returned something else than one JSON-able output an input.
             Exception: whatever the model raises.
         """
-        ...
 
 
 class CallPredictor:

@@ -61,31 +61,24 @@ class Carrier(Protocol):
 
     def open(self) -> None:
         """Connect in the background: the replica may not listen yet."""
-        ...
 
     def close(self) -> None:
         """Disconnect; nothing more is heard."""
-        ...
 
     def send(self, *frames: bytes) -> None:
         """Send a message of a header and up to two payload frames."""
-        ...
 
     def send_long(self, header: bytes, data: Sequence[Piece], lengths: bytes) -> None:
         """Send a message whose data is long and in pieces, which must not change meanwhile."""
-        ...
 
     def expect(self, size: int) -> None:
         """Take the replica's word that a message of so many bytes comes next."""
-        ...
 
     def has_moved(self) -> bool:
         """Whether the replica shows life by other means than a message, since last asked."""
-        ...
 
     def read(self) -> None:
         """Hand over the messages that have come; none may have. Called by the event loop too."""
-        ...
 
 
 Carry = Callable[[OnFrames, Callable[[], None]], Carrier]

@@ -108,7 +108,7 @@ class BundleStore:
                 f"bundle '{digest}' was not uploaded, or was changed since",
                 hint="servd deploy uploads it",
             )
-        return await asyncio.to_thread(_read_manifest, self.path(digest))
+        return await asyncio.to_thread(read_manifest, self.path(digest))
 
     @asynccontextmanager
     async def packed(self, digest: str) -> AsyncIterator[Packed]:
@@ -255,7 +255,8 @@ def _is_digest(text: str) -> bool:
     return len(text) == _DIGEST_LENGTH and _DIGEST_CHARACTERS.issuperset(text)
 
 
-def _read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of a bundle, or raise BundleError where it is none."""
     try:
         return read(folder)
     except BundleFormatError as error:

@@ -52,11 +52,9 @@ class QueryEngine(Dispatchers, Protocol):
 
     def apply(self, state: RegistryState) -> None:
         """Route queries by this state from now on."""
-        ...
 
     def forget(self, version_id: VersionId) -> None:
         """Drop a version's dispatcher and what is cached of it."""
-        ...
 
 
 async def at_once() -> None:

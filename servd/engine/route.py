@@ -34,7 +34,6 @@ class Submitter(Protocol):
         self, lane: Lane, dispatcher: Dispatcher | None, row: bytes, sink: Sink, index: int = 0
     ) -> Query:
         """Start a query for one version."""
-        ...
 
 
 class Selection(Protocol):
@@ -42,7 +41,6 @@ class Selection(Protocol):
 
     def ask(self, engine: Submitter, route: "Route", row: bytes, sink: Sink, index: int) -> Query:
         """Start a query: `sink` is to hear of it once. Called by the engine, in its event loop."""
-        ...
 
 
 class Route(Lane):

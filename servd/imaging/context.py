@@ -18,10 +18,10 @@ import msgspec
 
 import model_runtime
 import servd
-from model_runtime import manifest as manifests
-from model_runtime.bundle import BundleFormatError, digest_of
+from model_runtime.bundle import digest_of
 from model_runtime.manifest import Manifest
 from servd.datatypes import ModelVersion
+from servd.deploying.bundles import read_manifest
 from servd.errors import BundleError, ConflictError
 from servd.imaging import requirements
 from servd.imaging.dockerfile import IGNORED, MARK, PIP_CONF, dockerfile, pip_conf
@@ -226,10 +226,7 @@ def _manifest(spec: ImageSpec) -> Manifest | None:
             f"{name} is a containerless model: it was registered, not deployed, "
             "so there is nothing to put into an image"
         )
-    try:
-        return manifests.read(spec.bundle_dir)
-    except BundleFormatError as error:
-        raise BundleError(str(error)) from error
+    return read_manifest(spec.bundle_dir)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -17,7 +17,6 @@ class ApplicationFigures(Protocol):
     @property
     def counters(self) -> Counters:
         """What it has answered."""
-        ...
 
 
 class VersionFigures(Protocol):
@@ -26,26 +25,21 @@ class VersionFigures(Protocol):
     @property
     def counters(self) -> Counters:
         """What it has computed."""
-        ...
 
     @property
     def slots(self) -> Sequence[object]:
         """One item for each replica in rotation."""
-        ...
 
     @property
     def misfits(self) -> int:
         """Return how many replicas get nothing, as they hold another model than the version's."""
-        ...
 
     @property
     def queued(self) -> int:
         """Queries that were not sent yet."""
-        ...
 
     def limits(self) -> list[int]:
         """Return the present batch limits."""
-        ...
 
 
 class CacheFigures(Protocol):
@@ -54,17 +48,14 @@ class CacheFigures(Protocol):
     @property
     def used_bytes(self) -> int:
         """Bytes in use."""
-        ...
 
     @property
     def limit_bytes(self) -> int:
         """The bound."""
-        ...
 
     @property
     def evictions(self) -> int:
         """Entries dropped to stay within the bound."""
-        ...
 
 
 class MetricsSource(Protocol):
@@ -73,23 +64,18 @@ class MetricsSource(Protocol):
     @property
     def by_name(self) -> Mapping[str, ApplicationFigures]:
         """The applications."""
-        ...
 
     @property
     def dispatchers(self) -> Mapping[VersionId, VersionFigures]:
         """The model versions."""
-        ...
 
     @property
     def cache(self) -> CacheFigures:
         """The cache."""
-        ...
 
     @property
     def clock(self) -> Clock:
         """The clock of the rates."""
-        ...
 
     def fold(self) -> None:
         """Bring all counters up to now. Called before they are read."""
-        ...

@@ -23,15 +23,12 @@ class Door(Protocol):
 
     def set_ready(self) -> None:
         """Tell probers from now on that queries are welcome; before, that models still load."""
-        ...
 
     def stop_accepting(self) -> None:
         """Take nothing new."""
-        ...
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until what came in is answered, `timeout_s` at most."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

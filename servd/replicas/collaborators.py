@@ -53,7 +53,6 @@ class LoadingRoutes(Routes, Protocol):
 
     def mark_loading(self, who: object, *, is_loading: bool) -> None:
         """Note that a replica is being brought up, or no more: queries meanwhile are told."""
-        ...
 
 
 Connect = Callable[[str, ReplicaOwner], ReplicaConnection]

@@ -20,15 +20,12 @@ class Routes(Protocol):
 
     def attach(self, connection: Any) -> None:
         """Give it queries."""
-        ...
 
     def detach(self, connection: Any, end: End) -> None:
         """Give it none; those in flight move to others, and are told how it ended."""
-        ...
 
     def drain(self, connection: Any) -> None:
         """Give it none; those in flight stay."""
-        ...
 
 
 _Routes = TypeVar("_Routes", bound=Routes)

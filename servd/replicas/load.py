@@ -10,6 +10,7 @@ from model_runtime.contract import REPLICA_PORT
 from servd.clock import Clock
 from servd.errors import LACKED, LoadFailedError, ServdError
 from servd.logs.log import tail
+from servd.replicas.collaborators import Timings
 from servd.replicas.launchers.base import LaunchSpec, describe_exit
 from servd.replicas.launchers.container_options import NO_PROTOCOL_HINT
 
@@ -24,19 +25,13 @@ _LACKED: Final = re.compile(
 
 
 class LoadAttempt:
-    """What is known of the load that goes on: its phase, since when, and its failure.
+    """What is known of the load that goes on: its phase, since when, and its failure."""
 
-    `load_s` and `test_s` are how long loading and the test call may take, `contact_s` within which
-    time a container must be heard.
-    """
-
-    def __init__(
-        self, spec: LaunchSpec, clock: Clock, load_s: float, test_s: float, contact_s: float
-    ) -> None:
+    def __init__(self, spec: LaunchSpec, clock: Clock, times: Timings) -> None:
         self._spec = spec
-        self._contact_s = min(contact_s, load_s)
+        self._contact_s = min(times.contact_s, times.load_s)
         self._clock = clock
-        self._limits_s = {protocol.LOADING: load_s, protocol.TESTING: test_s}
+        self._limits_s = {protocol.LOADING: times.load_s, protocol.TESTING: times.test_s}
         self._reported = asyncio.Event()
         self.failure: LoadFailedError | None = None
         self.begin()

@@ -44,13 +44,7 @@ class Replica:
         self._times = around.timings
         self._is_candidate = is_candidate
         self._handle: Handle | None = None
-        self._attempt = LoadAttempt(
-            spec,
-            around.clock,
-            around.timings.load_s,
-            around.timings.test_s,
-            around.timings.contact_s,
-        )
+        self._attempt = LoadAttempt(spec, around.clock, around.timings)
         self._link: Link[LoadingRoutes] | None = None
         self._has_been_ready = False
         self._ready_since_s: float | None = None

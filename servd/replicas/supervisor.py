@@ -38,7 +38,6 @@ class Dispatchers(Protocol):
 
     def prepare(self, version: ModelVersion) -> LoadingRoutes:
         """Return the dispatcher of a version, made if there is none yet."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

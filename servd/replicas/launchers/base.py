@@ -37,42 +37,33 @@ class Handle(Protocol):
     @property
     def pid(self) -> int | None:
         """The process id, for `servd ps`; None where it is no process of this machine."""
-        ...
 
     @property
     def address(self) -> str:
         """The ZeroMQ address on which the replica listens."""
-        ...
 
     @property
     def end_reason(self) -> str:
         """Why it has ended, where the exit status does not say it; goes on after its name."""
-        ...
 
     @property
     def memory_bytes(self) -> int | None:
         """What it uses; None where that is not known, or `pid` tells it."""
-        ...
 
     async def wait(self) -> int:
         """Return the exit status when it has ended; minus the signal's number if one ended it."""
-        ...
 
     def poll(self) -> int | None:
         """Return the exit status, or None while it runs."""
-        ...
 
     def terminate(self) -> None:
         """Ask it to drain and end (SIGTERM)."""
-        ...
 
     def kill(self) -> None:
         """End it at once, with whatever it started."""
-        ...
 
     def cleanup(self) -> None:
         """Remove what it leaves behind: socket, scratch folder, leftover children. Idempotent."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +87,6 @@ class Launcher(Protocol):
             OSError: it cannot be started.
             ServdError: it cannot be started; says what to do.
         """
-        ...
 
     async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:
         """Return what an image's name stands for now. Called when a version is deployed with it.
@@ -106,7 +96,6 @@ class Launcher(Protocol):
         Raises:
             ServdError: this runtime has no images, or cannot get this one.
         """
-        ...
 
 
 def describe_exit(code: int) -> str:
