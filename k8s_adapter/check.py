@@ -3,18 +3,16 @@
 Each fault names its file and field. The texts are parsed again: what was written is checked.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import yaml
 
 from k8s_adapter.check_links import check_links
 from k8s_adapter.check_pods import check_pods
-from k8s_adapter.check_shape import check_shape
-from k8s_adapter.check_values import check_values
 from k8s_adapter.check_ways import check_ways
 from k8s_adapter.faults import Fault, Item, of_kind
-from k8s_adapter.kube_version import KubeVersion
+from k8s_adapter.identity import Object
 
 MAX_TEXTS_BYTES: Final = 200_000
 """`kubectl apply` keeps a copy of an object in an annotation, and those end at 262144 bytes."""
@@ -25,7 +23,11 @@ _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NO_OBJECTS: Final = frozenset({"kustomization.yaml"})
 
 
-def check_files(files: Mapping[str, str], kube_version: KubeVersion) -> list[Fault]:
+Schemas = Callable[[Object], Iterable[tuple[str, str]]]
+"""Yields of an object the path of each wrong field and what is wrong with it, by its schema."""
+
+
+def check_files(files: Mapping[str, str], schemas: Schemas) -> list[Fault]:
     """Return all faults of an export's files, given by name; empty: there are none.
 
     What objects say of each other is looked at once each of them is right by itself.
@@ -42,9 +44,7 @@ def check_files(files: Mapping[str, str], kube_version: KubeVersion) -> list[Fau
             faults.append(Fault(file, "text", "", f"is not YAML: {' '.join(str(error).split())}"))
         except ValueError as error:
             faults.append(Fault(file, "text", "", str(error)))
-    faults += [fault for item in items for fault in check_shape(item, kube_version)]
-    if not faults:
-        faults += [fault for item in items for fault in check_values(item)]
+    faults += [item.fault(*fault) for item in items for fault in schemas(item.body)]
     if not faults:
         faults += _check_together(items)
     return faults

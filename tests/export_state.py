@@ -1,5 +1,6 @@
 """The state that the tests of exports share: 3 applications, 5 versions, every input type."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,18 @@ import pytest
 
 from k8s_adapter.cluster import cluster_objects
 from k8s_adapter.identity import Object
+from k8s_adapter.kube_version import KubeVersion
 from k8s_adapter.options import Options
 from k8s_adapter.snapshot import Snapshot, read_snapshot
+from servd.export.schemas import Schemas
 
 GOLDEN = Path(__file__).parent / "golden" / "k8s"
+
+
+@functools.cache
+def schemas_of(version: KubeVersion) -> Schemas:
+    """Return a release's schemas, which are read once."""
+    return Schemas(version)
 
 
 @pytest.fixture(scope="session")

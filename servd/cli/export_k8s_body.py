@@ -17,6 +17,7 @@ from servd.export.errors import CheckFailedError
 from servd.export.next_steps import next_steps, read_examples
 from servd.export.place import Place, holds_secret
 from servd.export.plan import Plan, plan_export
+from servd.export.schemas import Schemas
 from servd.export.secrets import export_secrets
 from servd.export.settings import Form
 from servd.imaging.additions import Additions
@@ -38,14 +39,16 @@ def export(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     contents = images.contents()
     plan = plan_export(registry, settings, export_secrets(session.config), contents)
     place.check(settings, force=wants["force"])
+    # Before anything is built or written: what reads them is an extra.
+    schemas = Schemas(plan.options.kube_version) if wants["check"] else None
     if wants["renew_keys"]:  # once it is known that the export can be written
         secrets = export_secrets(session.config, is_new=True)
         plan = plan_export(registry, settings, secrets, contents)
     if wants["build"] or wants["push"]:
         images.build(plan, session.output, push=wants["push"])
     removed = place.write(settings, plan.files)
-    if wants["check"]:
-        _check(plan, place)
+    if schemas:
+        _check(plan, place, schemas)
     report = ExportReport(session.output, plan, place)
     examples = read_examples(registry, session.config.bundles_dir)
     report.write(removed, next_steps(plan, place.path, registry, examples), wants)
@@ -68,7 +71,7 @@ def _check_push(registry: str | None, wants: Mapping[str, bool]) -> None:
         raise click.UsageError("--push needs --image-registry HOST[/PATH]")
 
 
-def _check(plan: Plan, place: Place) -> None:
+def _check(plan: Plan, place: Place, schemas: Schemas) -> None:
     """Check the files as they are on the disk; of a chart the objects that its templates give.
 
     Raises:
@@ -78,7 +81,7 @@ def _check(plan: Plan, place: Place) -> None:
     if plan.settings.form is Form.HELM:
         written = render_directory(plan.objects)
     named = {name or place.path.name: text for name, text in written.items()}
-    faults = check_files(named, plan.options.kube_version)
+    faults = check_files(named, schemas)
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
         raise CheckFailedError(f"{counted(len(faults), 'fault')} in {place.path}\n{lines}")

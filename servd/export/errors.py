@@ -31,6 +31,18 @@ class CheckFailedError(ServdError):
     code = "check_failed"
 
 
+class NoSchemasError(ServdError):
+    """The schemas that `--check` needs come with an extra that is not installed."""
+
+    code = "schemas_missing"
+
+    def __init__(self, module: str | None) -> None:
+        super().__init__(
+            f"--check needs Kubernetes' schemas, which are not installed (no module {module})",
+            hint="pip install 'servd[k8s]', or export without --check",
+        )
+
+
 class NotExportableError(ServdError):
     """What is registered cannot be exported as it was asked for."""
 

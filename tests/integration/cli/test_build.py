@@ -316,3 +316,20 @@ def test_without_the_docker_sdk_it_says_how_to_get_it(run, tmp_path, monkeypatch
     assert "the Docker SDK is not installed (docker)" in done.stderr
     assert "pip install 'servd[docker]'" in done.stderr
     assert not (tmp_path / "k8s").exists()
+
+
+@pytest.mark.usefixtures("stored")
+def test_without_the_schemas_a_check_ends_before_anything_is_written(run, tmp_path, monkeypatch):
+    """Kubernetes' schemas are an extra, which is named; an export without --check does without."""
+    for name in ("kubernetes_validate", "kubernetes_validate.utils"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "kubernetes_validate", None)
+    monkeypatch.chdir(tmp_path)
+    done = run("export-k8s", "--check")
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)
+    assert "are not installed (no module kubernetes_validate)" in done.stderr
+    assert "pip install 'servd[k8s]'" in done.stderr
+    assert not (tmp_path / "k8s").exists()
+    assert run("export-k8s").exit_code == 0
+    assert (tmp_path / "k8s").is_dir()

@@ -13,6 +13,7 @@ from k8s_adapter.kube_version import DEFAULT, KubeVersion
 from k8s_adapter.options import Options
 from k8s_adapter.render import file_name, render_directory, render_kustomize, to_yaml
 from k8s_adapter.snapshot import Snapshot
+from tests.export_state import schemas_of
 from tests.k8s_finding import one, set_at
 
 REPLICA = ("Deployment", "feature-sum-1")
@@ -56,13 +57,25 @@ def export(objects: list[Object], written: dict[str, str]) -> tuple[list[Object]
         (REPLICA, "apiVersion", "extensions/v1beta1", "apiVersion", "apps/v1"),
         (REPLICA, "kind", "Deploiment", "kind", "not a kind"),
         (REPLICA, "spec.replica", 1, "spec.replica", "no such field"),
-        (REPLICA, "spec.minReadySeconds", "10", "spec.minReadySeconds", "a whole number"),
-        (REPLICA, f"{POD}.enableServiceLinks", 0, f"{POD}.enableServiceLinks", "true or false"),
-        (SCALER, "spec.minReplicas", True, "spec.minReplicas", "a whole number"),
-        (REPLICA, f"{BOX}.args", "--x", f"{BOX}.args", "a list"),
+        (REPLICA, "spec.minReadySeconds", "10", "spec.minReadySeconds", "not of type 'integer'"),
+        (
+            REPLICA,
+            f"{POD}.enableServiceLinks",
+            0,
+            f"{POD}.enableServiceLinks",
+            "not of type 'boolean'",
+        ),
+        (SCALER, "spec.minReplicas", True, "spec.minReplicas", "not of type 'integer'"),
+        (REPLICA, f"{BOX}.args", "--x", f"{BOX}.args", "not of type 'array'"),
         (REPLICA, "metadata.labels", {"a/b/c": "d"}, "metadata.labels.a/b/c", "a label's key"),
-        (SERVICE, "spec.ports[0].targetPort", 1.5, "spec.ports[0].targetPort", "number or a text"),
-        (REPLICA, f"{POD}.securityContext", [], f"{POD}.securityContext", "an object"),
+        (
+            SERVICE,
+            "spec.ports[0].targetPort",
+            1.5,
+            "spec.ports[0].targetPort",
+            "'string' or 'integer'",
+        ),
+        (REPLICA, f"{POD}.securityContext", [], f"{POD}.securityContext", "not of type 'object'"),
         (REPLICA, f"{BOX}.image", ..., f"{BOX}.image", "is missing"),
         (REPLICA, "spec.selector", ..., "spec.selector", "is missing"),
         (REPLICA, "metadata.name", "Feature_Sum", "metadata.name", "RFC 1123"),
@@ -210,7 +223,7 @@ def test_a_fault_is_named_with_its_file_and_field(
     else:
         set_at(found, path, value)
     files = {**written, file: to_yaml(found)}
-    faults = check_files(files, DEFAULT)
+    faults = check_files(files, schemas_of(DEFAULT))
     assert any(fault.path.startswith(fault_path) and said in fault.message for fault in faults), [
         str(fault) for fault in faults
     ]
@@ -219,13 +232,13 @@ def test_a_fault_is_named_with_its_file_and_field(
 
 def test_an_export_without_a_fault_has_none(objects: list[Object]):
     """Directories and kustomizations as they are written pass."""
-    assert check_files(render_directory(objects), DEFAULT) == []
-    assert check_files(render_kustomize(objects, "servd"), DEFAULT) == []
+    assert check_files(render_directory(objects), schemas_of(DEFAULT)) == []
+    assert check_files(render_kustomize(objects, "servd"), schemas_of(DEFAULT)) == []
 
 
 def test_fields_of_newer_releases_are_told(objects: list[Object]):
     """What is written for one release is not good for an older one."""
-    faults = check_files(render_directory(objects), KubeVersion(1, 26))
+    faults = check_files(render_directory(objects), schemas_of(KubeVersion(1, 26)))
     assert {fault.path for fault in faults} == {"spec.unhealthyPodEvictionPolicy"}
 
 
@@ -241,7 +254,7 @@ def test_fields_of_newer_releases_are_told(objects: list[Object]):
 )
 def test_texts_that_are_no_objects_are_told(text: str, said: str):
     """A file that is no YAML, or holds no object, is told by its name."""
-    (fault,) = check_files({"broken.yaml": text}, DEFAULT)
+    (fault,) = check_files({"broken.yaml": text}, schemas_of(DEFAULT))
     assert fault.file == "broken.yaml"
     assert said in str(fault)
 
@@ -251,14 +264,14 @@ def test_ports_without_a_name_are_as_good(objects: list[Object]):
     deployment, service = one(objects, *REPLICA), one(objects, *SERVICE)
     set_at(deployment, f"{BOX}.ports[0].name", ...)
     set_at(service, "spec.ports[0].targetPort", 7000)
-    assert check_files(render_directory(objects), DEFAULT) == []
+    assert check_files(render_directory(objects), schemas_of(DEFAULT)) == []
 
 
 def test_two_objects_of_one_name_are_told(objects: list[Object]):
     """An object that is there twice is told with the file of the other one."""
     files = render_directory(objects)
     files["zz-copy.yaml"] = files["feature-sum-1-service.yaml"]
-    (fault,) = check_files(files, DEFAULT)
+    (fault,) = check_files(files, schemas_of(DEFAULT))
     assert "feature-sum-1-service.yaml" in fault.message
     assert str(fault).startswith("zz-copy.yaml: Service feature-sum-1 metadata.name: ")
 
@@ -267,7 +280,7 @@ def test_a_kustomization_names_files_that_are_there(objects: list[Object]):
     """A file that kustomization.yaml names and that is not there is told."""
     files = render_kustomize(objects, "servd")
     del files["feature-sum-1-pdb.yaml"]
-    (fault,) = check_files(files, DEFAULT)
+    (fault,) = check_files(files, schemas_of(DEFAULT))
     assert fault.file == "kustomization.yaml"
     assert "feature-sum-1-pdb.yaml" in fault.message
 
@@ -277,5 +290,5 @@ def test_a_pause_of_the_kubelets_counts_too(snapshot: Snapshot, secured: Options
     options = replace(secured, kube_version=KubeVersion(1, 33))
     objects = copy.deepcopy(cluster_objects(snapshot, options))
     one(objects, *REPLICA)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 5
-    faults = check_files(render_directory(objects), options.kube_version)
+    faults = check_files(render_directory(objects), schemas_of(options.kube_version))
     assert [fault.path for fault in faults] == [f"{BOX}.lifecycle.preStop"]

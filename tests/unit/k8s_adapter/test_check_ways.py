@@ -8,6 +8,7 @@ from k8s_adapter.check import check_files
 from k8s_adapter.identity import Object
 from k8s_adapter.kube_version import DEFAULT
 from k8s_adapter.render import render_directory, to_yaml
+from tests.export_state import schemas_of
 from tests.k8s_finding import one, set_at
 
 REPLICA = ("Deployment", "feature-sum-1")
@@ -24,15 +25,21 @@ BOX = "spec.template.spec.containers[0]"
 @pytest.mark.parametrize(
     ("where", "path", "value", "fault_path", "said"),
     [
-        (SERVICE, "spec.type", "Cluster", "spec.type", "not one of ClusterIP"),
-        (SERVICE, "spec.ports[0].protocol", "tcp", "spec.ports[0].protocol", "SCTP, TCP, UDP"),
+        (SERVICE, "spec.type", "Cluster", "spec.type", "not one of ['ClusterIP'"),
+        (
+            SERVICE,
+            "spec.ports[0].protocol",
+            "tcp",
+            "spec.ports[0].protocol",
+            "'SCTP', 'TCP', 'UDP'",
+        ),
         (SERVICE, "spec.ports[0].port", 0, "spec.ports[0].port", "1 to 65535"),
         (REPLICA, f"{BOX}.imagePullPolicy", "Sometimes", f"{BOX}.imagePullPolicy", "Never"),
         (REPLICA, f"{BOX}.image", "", f"{BOX}.image", "is empty"),
         (REPLICA, f"{BOX}.name", "Replica", f"{BOX}.name", "RFC 1123"),
         (REPLICA, f"{BOX}.volumeMounts[1].mountPath", "/tmp", f"{BOX}.volumeMounts[1]", "twice"),
-        (REPLICA, f"{BOX}.livenessProbe.periodSeconds", 0, f"{BOX}.livenessProbe", "below 1"),
-        (REPLICA, "spec.minReadySeconds", -1, "spec.minReadySeconds", "below 0"),
+        (REPLICA, f"{BOX}.livenessProbe.periodSeconds", 0, f"{BOX}.livenessProbe", "minimum of 1"),
+        (REPLICA, "spec.minReadySeconds", -1, "spec.minReadySeconds", "minimum of 0"),
         (KEYS, "data", {"replica.key": "%"}, "data.replica.key", "not base64"),
         (POLICY, "spec.ingress[0].from[0].podSelector", NOBODY, "spec.ingress[0].from", "no pods"),
         (POLICY, "spec.ingress[0].ports[0].port", 7002, "spec.ingress[0].ports[0]", "port 7002"),
@@ -67,7 +74,7 @@ def test_a_fault_is_named_with_its_file_and_field(
     """A word that Kubernetes does not know, a number out of range, a way that leads nowhere."""
     set_at(one(objects, *where), path, value)
     files = render_directory(objects)
-    faults = check_files(files, DEFAULT)
+    faults = check_files(files, schemas_of(DEFAULT))
     assert any(fault.path.startswith(fault_path) and said in fault.message for fault in faults), [
         str(fault) for fault in faults
     ]
@@ -77,7 +84,7 @@ def test_a_fault_is_named_with_its_file_and_field(
 def test_pods_without_a_policy_are_reached(objects: list[Object]):
     """Where no policy is about the replicas, none has to let their port in."""
     without = [found for found in objects if found["kind"] != "NetworkPolicy"]
-    assert check_files(render_directory(without), DEFAULT) == []
+    assert check_files(render_directory(without), schemas_of(DEFAULT)) == []
 
 
 def test_a_secrets_value_is_not_told():
@@ -90,5 +97,5 @@ def test_a_secrets_value_is_not_told():
             "data": {"key": "%hush"},
         }
     )
-    (fault,) = check_files({"keys.yaml": text}, DEFAULT)
+    (fault,) = check_files({"keys.yaml": text}, schemas_of(DEFAULT))
     assert str(fault) == "keys.yaml: Secret keys data.key: is not base64"

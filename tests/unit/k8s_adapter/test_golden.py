@@ -15,6 +15,7 @@ from k8s_adapter.kube_version import NEWEST, OLDEST, KubeVersion
 from k8s_adapter.options import Options
 from k8s_adapter.render import render_directory, render_kustomize, render_single_file
 from k8s_adapter.snapshot import Snapshot, read_snapshot
+from tests.export_state import schemas_of
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "k8s"
 
@@ -68,7 +69,7 @@ def test_a_recorded_export_has_no_faults(name: str, secured: Options):
     """The recorded files pass the checks of `--check` for their Kubernetes version."""
     files = {path.name: path.read_text() for path in (GOLDEN / name).iterdir()}
     version = {"oldest": OLDEST, "newest": NEWEST}.get(name, secured.kube_version)
-    assert check_files(files, version) == []
+    assert check_files(files, schemas_of(version)) == []
 
 
 def test_the_order_of_a_registry_does_not_show(

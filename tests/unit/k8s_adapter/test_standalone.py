@@ -14,6 +14,7 @@ from k8s_adapter.options import Options
 from k8s_adapter.render import render_directory, render_single_file
 from k8s_adapter.snapshot import Application, Snapshot, Version
 from k8s_adapter.standalone import standalone_apps, standalone_objects
+from tests.export_state import schemas_of
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "k8s" / "standalone.yaml"
 IMAGE = "gcr.io/project/ml-serving:0.0.1"
@@ -120,7 +121,7 @@ def test_objects_pass_the_schemas_and_the_checks(written_for, schemas):
     objects = standalone_objects(standalone_apps(snapshot, images), options)
     for found in objects:
         kubernetes_validate.validate(found, schemas, strict=True)
-    assert check_files(render_directory(objects), written_for) == []
+    assert check_files(render_directory(objects), schemas_of(written_for)) == []
     assert len(render_directory(objects)) == len(objects) == 8
 
 
@@ -131,7 +132,7 @@ def test_a_single_file_is_as_recorded():
     if os.environ.get("SERVD_GOLDEN") == "write":
         GOLDEN.write_text(text)
     assert GOLDEN.read_text() == text
-    assert check_files({GOLDEN.name: text}, OPTIONS.kube_version) == []
+    assert check_files({GOLDEN.name: text}, schemas_of(OPTIONS.kube_version)) == []
 
 
 def test_a_version_s_own_resources_go_first():
