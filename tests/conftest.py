@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from tests.daemon import Daemon
 from tests.fake_admin import FakeAdmin
 from tests.measuring import pytest_runtest_protocol
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
+
+# Who runs the tests in the background of a shell has had SIGINT ignored, and processes inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 __all__ = [
     "pytest_make_collect_report",

@@ -26,7 +26,8 @@ def test_processes_of_some_tests_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, lines: str
 ) -> None:
     """Those of the tests that are listed, and of no others."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    for variable in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_FILE", "COVERAGE_RCFILE"):
+        monkeypatch.delenv(variable, raising=False)  # of the run that this test is in
     file = tmp_path / "tests" / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(TEST)
