@@ -14,7 +14,7 @@ from tests.fake_admin import FakeAdmin
 from tests.measuring import pytest_runtest_protocol
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 
-# Who runs the tests in the background of a shell has had SIGINT ignored, and processes inherit that.
+# A shell's background has SIGINT ignored, and processes inherit that, those of tests too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 __all__ = [
