@@ -6,7 +6,7 @@ import click
 
 from servd.cli.ps import slow_lines
 from servd.cli.session import Session
-from servd.cli.values import Duration, default_remark
+from servd.cli.values import OBJECTIVE, default_remark
 from servd.cli.verb import VerbGroup, option
 from servd.client.admin import segment
 
@@ -36,20 +36,20 @@ def command() -> None:
     "--slo",
     "DURATION",
     "Time within which a query is answered.",
-    name="slo_s",
-    type=Duration(is_positive=True),
+    name="slo_us",
+    type=OBJECTIVE,
     default="100ms",
     show_default=True,
 )
 def create(
-    session: Session, name: str, *, input_type: str, default_output: str | None, slo_s: float
+    session: Session, name: str, *, input_type: str, default_output: str | None, slo_us: int
 ) -> None:
     """Create an application: a name that answers queries."""
     body = {
         "name": name,
         "input_type": input_type,
         "default_output": default_output,
-        "slo_us": max(1, round(slo_s * 1e6)),
+        "slo_us": slo_us,
     }
     created = session.client().post("/applications", body)
     if remark := default_remark(default_output):

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from servd.cli.additions import addition_options
-from servd.cli.values import WholeNumber
+from servd.cli.values import POSITIVE
 from servd.cli.verb import option, verb
 
 
@@ -33,12 +33,7 @@ from servd.cli.verb import option, verb
 )
 @option("--platform", "OS/ARCH", "For another machine, as linux/arm64.")
 @option(
-    "--threads",
-    "N",
-    "Threads of numeric libraries.",
-    type=WholeNumber(1),
-    default=1,
-    show_default=True,
+    "--threads", "N", "Threads of numeric libraries.", type=POSITIVE, default=1, show_default=True
 )
 @addition_options
 @click.option("--push", is_flag=True, help="Push it to its registry.")

@@ -11,7 +11,7 @@ from servd import names
 from servd.cli.deploy_progress import Progress
 from servd.cli.session import Session
 from servd.cli.spawn import start_daemon
-from servd.cli.values import BatchSize, Duration, Size, WholeNumber, default_remark
+from servd.cli.values import BATCH_SIZE, DURATION, OBJECTIVE, POSITIVE, SIZE, default_remark
 from servd.cli.verb import option, verb
 from servd.client.admin import AdminClient
 from servd.datatypes import InputType
@@ -40,15 +40,15 @@ from servd.registry.container_limits import check_limits
     "--slo",
     "DURATION",
     "Longest time for an answer; later ones get --default or 504.  [default: 100ms]",
-    name="slo_s",
-    type=Duration(is_positive=True),
+    name="slo_us",
+    type=OBJECTIVE,
 )
-@option("--replicas", "N", "Copies of the model.  [default: 1]", type=WholeNumber(1))
+@option("--replicas", "N", "Copies of the model.  [default: 1]", type=POSITIVE)
 @option(
     "--max-batch",
     "N",
     "Most inputs in one call.  [default: adaptive]",
-    type=BatchSize(),
+    type=BATCH_SIZE,
     default="adaptive",
 )
 @option(
@@ -63,7 +63,7 @@ from servd.registry.container_limits import check_limits
     "DURATION",
     "Time a batch waits to fill.  [default: 0s]",
     name="batch_wait_s",
-    type=Duration(),
+    type=DURATION,
     default="0s",
 )
 @click.option("--method", help="Method of the class or model.  [default: predict]")
@@ -81,7 +81,7 @@ from servd.registry.container_limits import check_limits
     "REF",
     "Run TARGET in this image; without TARGET, an image that is a replica by itself.",
 )
-@option("--memory", "SIZE", "As in 2g; Docker.", name="memory_bytes", type=Size())
+@option("--memory", "SIZE", "As in 2g; Docker.", name="memory_bytes", type=SIZE)
 @option("--cpus", "N", "As in 1.5; Docker.", type=float)
 @option("--gpus", "WHICH", "all, a number, device=0,1; Docker.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is live.")
@@ -214,16 +214,9 @@ def _deployment_settings(flags: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError("--app and --no-app contradict each other")
     if flags["batching"] != "aimd" and flags["max_batch"] > 0:
         raise click.UsageError("--batching is for a batch size that adapts, --max-batch N fixes it")
-    slo_s = flags["slo_s"]
-    return {
-        "version": flags["version"],
-        "max_batch": flags["max_batch"],
-        "batching": flags["batching"],
-        "batch_wait_us": round(flags["batch_wait_s"] * 1e6),
-        "replicas": flags["replicas"],
-        "default_output": flags["default_output"],
-        "slo_us": None if slo_s is None else max(1, round(slo_s * 1e6)),
-    }
+    words = ("version", "max_batch", "batching", "replicas", "default_output", "slo_us")
+    given = {name: flags[name] for name in words}
+    return {**given, "batch_wait_us": round(flags["batch_wait_s"] * 1e6)}
 
 
 def _model_name(plan: BundlePlan, given: str | None, progress: Progress) -> str:

@@ -5,7 +5,7 @@ from typing import Final
 import click
 
 from servd.cli.additions import addition_options
-from servd.cli.values import WholeNumber
+from servd.cli.values import POSITIVE
 from servd.cli.verb import option, together, verb
 
 place_options: Final = together(
@@ -47,22 +47,15 @@ setting_options: Final = together(
         "N",
         "Least copies of a model.  [default: those it has here]",
         name="min_replicas",
-        type=WholeNumber(1),
+        type=POSITIVE,
     ),
     option(
-        "--max",
-        "N",
-        "Most copies of a model.  [default: 5]",
-        name="max_replicas",
-        type=WholeNumber(1),
+        "--max", "N", "Most copies of a model.  [default: 5]", name="max_replicas", type=POSITIVE
     ),
     option(
-        "--cpu-target",
-        "N",
-        "Percent of the CPU request to scale at.  [default: 40]",
-        type=WholeNumber(1),
+        "--cpu-target", "N", "Percent of the CPU request to scale at.  [default: 40]", type=POSITIVE
     ),
-    option("--frontends", "N", "Pods that answer queries.  [default: 2]", type=WholeNumber(1)),
+    option("--frontends", "N", "Pods that answer queries.  [default: 2]", type=POSITIVE),
     click.option("--service-monitor", is_flag=True, help="Add one for Prometheus."),
 )
 """Decorates a verb with the flags that say what an export is to be like."""

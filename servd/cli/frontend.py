@@ -9,6 +9,7 @@ from servd.cli.settings import query_bounds
 from servd.cli.verb import option, verb
 from servd.quantities import parse_duration
 
+_PATH: Final = click.Path(path_type=Path)
 _DELAY_S: Final = 5.0
 
 _EXAMPLES: Final = (
@@ -33,7 +34,7 @@ def _duration(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
     "PATH",
     "The published registry: a file, or a folder with registry.json. It may change.",
     required=True,
-    type=click.Path(path_type=Path),
+    type=_PATH,
 )
 @option(
     "--port",
@@ -43,17 +44,9 @@ def _duration(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
     type=click.IntRange(0, 65535),
 )
 @option("--bind", "ADDRESS", "Address to listen on.  [default: 0.0.0.0]")
+@option("--curve", "DIR", "Folder with the keys for replicas at tcp:// endpoints.", type=_PATH)
 @option(
-    "--curve",
-    "DIR",
-    "Folder with the keys for replicas at tcp:// endpoints.",
-    type=click.Path(path_type=Path),
-)
-@option(
-    "--tls",
-    "DIR",
-    "Folder with the certificates for replicas at tls:// endpoints.",
-    type=click.Path(path_type=Path),
+    "--tls", "DIR", "Folder with the certificates for replicas at tls:// endpoints.", type=_PATH
 )
 @option("--cache-size", "SIZE", "Memory of the cache.  [default: 32MiB]")
 @option("--drain", "DURATION", "Time for open queries at the end.  [default: 10s]")

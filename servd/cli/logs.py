@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import click
 
 from servd.cli.session import Session
-from servd.cli.values import WholeNumber
+from servd.cli.values import COUNT
 from servd.cli.verb import verb
 from servd.client.admin import AdminClient, query, segment
 from servd.errors import NotFoundError
@@ -18,12 +18,12 @@ from servd.errors import NotFoundError
     "-n",
     "--lines",
     "count",
-    type=WholeNumber(0),
+    type=COUNT,
     default=100,
     show_default=True,
     help="How many of the last lines.",
 )
-@click.option("--replica", type=WholeNumber(0), help="Only this replica.")
+@click.option("--replica", type=COUNT, help="Only this replica.")
 def command(session: Session, name: str, *, follow: bool, count: int, replica: int | None) -> None:
     """Show what the replicas of a model, or the daemon, have logged."""
     # Nothing may be logged for hours: following has no limit that counts.

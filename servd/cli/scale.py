@@ -3,7 +3,7 @@
 import click
 
 from servd.cli.session import Session
-from servd.cli.values import WholeNumber
+from servd.cli.values import COUNT
 from servd.cli.verb import verb
 from servd.client.admin import segment
 from servd.quantities import counted
@@ -11,7 +11,7 @@ from servd.quantities import counted
 
 @verb("scale", examples=("servd scale feature_sum 4", "servd scale feature_sum:1 0"))
 @click.argument("model", metavar="MODEL[:VERSION]")
-@click.argument("count", metavar="N", type=WholeNumber(0))
+@click.argument("count", metavar="N", type=COUNT)
 def command(session: Session, model: str, count: int) -> None:
     """Set how many replicas a version of a model has; the current version if none is named."""
     name, _, version = model.partition(":")

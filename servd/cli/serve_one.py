@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from servd.cli.values import Duration, WholeNumber
+from servd.cli.values import OBJECTIVE, POSITIVE
 from servd.cli.verb import option, verb
 
 
@@ -34,13 +34,9 @@ from servd.cli.verb import option, verb
 @option("--input-type", "TYPE", "integers, floats, doubles, strings, bytes, any.")
 @option("--default", "OUTPUT", "Answer where none comes in time.", name="default_output")
 @option(
-    "--slo",
-    "DURATION",
-    "Time to answer within.  [default: 100ms]",
-    name="slo_s",
-    type=Duration(is_positive=True),
+    "--slo", "DURATION", "Time to answer within.  [default: 100ms]", name="slo_us", type=OBJECTIVE
 )
-@option("--replicas", "N", "Copies of the model.  [default: 1]", type=WholeNumber(1))
+@option("--replicas", "N", "Copies of the model.  [default: 1]", type=POSITIVE)
 @option("--port", "PORT", "0: a free one.", default="5000", show_default=True)
 @click.option("--bind", metavar="ADDRESS", default="0.0.0.0", show_default=True)  # noqa: S104
 @option(

@@ -47,11 +47,8 @@ def _one_model(bundle: Path, applications: Path | None, flags: dict[str, Any]) -
     version, apps = _from_flags(bundle, flags) if applications is None else _read(applications)
     version = msgspec.structs.replace(version, bundle=version.bundle or _content(bundle))
     _check_expected(version, flags["expected"])
-    changes: dict[str, Any] = {}
-    if flags["slo_s"] is not None:
-        changes["slo_us"] = max(1, round(flags["slo_s"] * 1e6))
-    if flags["default_output"] is not None:
-        changes["default_output"] = flags["default_output"]
+    given = {name: flags[name] for name in ("slo_us", "default_output")}
+    changes = {name: value for name, value in given.items() if value is not None}
     if flags["replicas"] is not None:
         version = msgspec.structs.replace(version, replicas=flags["replicas"])
     changed = tuple(msgspec.structs.replace(app, **changes) for app in apps)

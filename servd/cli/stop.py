@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from servd.cli.session import Session
-from servd.cli.values import Duration
+from servd.cli.values import DURATION
 from servd.cli.verb import option, verb
 from servd.client.admin import AdminClient
 from servd.errors import DaemonNotRunningError, ServdError
@@ -22,7 +22,7 @@ _POLL_S: Final = 0.05
     "DURATION",
     "Time for running queries.  [default: 10s]",
     name="drain_s",
-    type=Duration(),
+    type=DURATION,
 )
 def command(session: Session, drain_s: float | None) -> None:
     """Stop the daemon and its replicas. Exits with 3 where no daemon runs."""

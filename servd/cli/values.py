@@ -1,6 +1,8 @@
 """The kinds of value that options and arguments take, with errors in words. Used by the verbs."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -29,67 +31,56 @@ def _refuse(token: str) -> None:
     raise ValueError(f"JSON has no {token}")
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]  # older clicks have no type argument
-    """A time such as 100ms; its value is in seconds."""
+class Written(click.ParamType):  # type: ignore[type-arg]  # older clicks have no type argument
+    """A value that is made of what was written; the maker's ValueError says what is wrong."""
 
-    name = "duration"
+    def __init__(self, name: str, make: Callable[[Any], Any]) -> None:
+        self.name = name
+        self._make = make
 
-    def __init__(self, *, is_positive: bool = False) -> None:
-        self._is_positive = is_positive
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Return the seconds; called by click."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value; called by click."""
         try:
-            seconds = parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if seconds < 0 or (self._is_positive and seconds == 0):
-            least = "above zero" if self._is_positive else "zero or above"
-            self.fail(f"must be {least}, not {value}", param, ctx)
-        return seconds
-
-
-class Size(click.ParamType):  # type: ignore[type-arg]  # older clicks have no type argument
-    """A size such as 2g or 512MiB; its value is in bytes."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the bytes; called by click."""
-        try:
-            return parse_size(value)
+            return self._make(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-class WholeNumber(click.ParamType):  # type: ignore[type-arg]  # older clicks have no type argument
-    """A whole number that is not below `least`."""
-
-    name = "n"
-
-    def __init__(self, least: int) -> None:
-        self._least = least
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number; called by click."""
-        text = str(value)
-        digits = text.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
-            self.fail(f"'{text}' is not a whole number", param, ctx)
-        if int(text) < self._least:
-            self.fail(f"must be {self._least} or above, not {text}", param, ctx)
-        return int(text)
+def _seconds(text: str) -> float:
+    seconds = parse_duration(text)
+    if seconds < 0:
+        raise ValueError(f"must be zero or above, not {text}")
+    return seconds
 
 
-class BatchSize(click.ParamType):  # type: ignore[type-arg]  # older clicks have no type argument
-    """A whole number above zero, or "adaptive", which is -1."""
+def _objective_us(text: str) -> int:
+    seconds = parse_duration(text)
+    if seconds <= 0:
+        raise ValueError(f"must be above zero, not {text}")
+    return max(1, round(seconds * 1e6))
 
-    name = "n"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number; called by click."""
-        if value in {"adaptive", "-1", -1}:
-            return -1
-        return WholeNumber(1).convert(value, param, ctx)
+def _whole_number(value: Any, least: int) -> int:
+    text = str(value)
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+        raise ValueError(f"'{text}' is not a whole number")
+    if int(text) < least:
+        raise ValueError(f"must be {least} or above, not {text}")
+    return int(text)
+
+
+def _batch_size(text: str) -> int:
+    return -1 if text in {"adaptive", "-1"} else _whole_number(text, 1)
+
+
+DURATION: Final = Written("duration", _seconds)
+"""A time such as 100ms, in seconds."""
+OBJECTIVE: Final = Written("duration", _objective_us)
+"""A time above zero, in microseconds."""
+SIZE: Final = Written("size", parse_size)
+"""A size such as 2g or 512MiB, in bytes."""
+BATCH_SIZE: Final = Written("n", _batch_size)
+"""A whole number above zero, or "adaptive", which is -1."""
+COUNT: Final = Written("n", partial(_whole_number, least=0))
+POSITIVE: Final = Written("n", partial(_whole_number, least=1))
