@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from model_runtime.failure import ModelFault
-from model_runtime.inputs import Batch, View
+from model_runtime.inputs import Batch, View, viewer
+from model_runtime.manifest import Manifest
 from model_runtime.outputs import render
 from model_runtime.raw_outputs import RawOutput, render_wanted
 
@@ -62,3 +63,19 @@ class LoadedModel:
     bundle_dir: Path | None = None
     retyped: Callable[[str], Predictor] | None = None
     hint_for_columns: Callable[[], str] | None = None
+
+
+def called(
+    call: Callable[[Any], Any],
+    manifest: Manifest,
+    info: dict[str, Any],
+    row_items: int | None = None,
+) -> LoadedModel:
+    """Return the model that is one call, with inputs as its manifest says."""
+
+    def retyped(input_type: str) -> CallPredictor:
+        return CallPredictor(call, viewer(input_type, as_lists=manifest.as_lists))
+
+    view = viewer(manifest.input_type, as_lists=manifest.as_lists, row_items=row_items)
+    predictor = CallPredictor(call, view)
+    return LoadedModel(predictor, manifest.input_type, row_items, info, retyped=retyped)

@@ -5,13 +5,13 @@ import operator
 import pickle
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, SupportsIndex
 
 from model_runtime import protocol
 from model_runtime.advice import columns_hint
-from model_runtime.inputs import viewer
-from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
+from model_runtime.loaders.base import LoadedModel, LoadError, called
 from model_runtime.loaders.python import callables_of, function_call
 from model_runtime.manifest import Manifest
 
@@ -42,21 +42,12 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     model = read(files / manifest.file)
     call = call_of(model, manifest.method, manifest.file)
     row_items = row_items_of(model, manifest.input_type)
-    view = viewer(manifest.input_type, as_lists=manifest.as_lists, row_items=row_items)
     if hasattr(model, "feature_names_in_"):
         # Inputs of the API have no column names; sklearn would say so at every batch.
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
-    info = {"object": type(model).__name__}
-
-    def retyped(input_type: str) -> CallPredictor:
-        return CallPredictor(call, viewer(input_type, as_lists=manifest.as_lists))
-
-    return LoadedModel(
-        CallPredictor(call, view),
-        manifest.input_type,
-        row_items,
-        info,
-        retyped=retyped,
+    loaded = called(call, manifest, {"object": type(model).__name__}, row_items)
+    return replace(
+        loaded,
         hint_for_columns=lambda: columns_hint(
             model, manifest, lambda: _is_joblib(files / manifest.file)
         ),

@@ -10,8 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from model_runtime.inputs import viewer
-from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
+from model_runtime.loaders.base import LoadedModel, LoadError, called
 from model_runtime.local_modules import package_folder
 from model_runtime.manifest import Manifest
 
@@ -29,18 +28,7 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
         call = class_call(target, manifest.method, manifest.object or "")
     else:
         call = function_call(target, manifest.object or "")
-    view = viewer(manifest.input_type, as_lists=manifest.as_lists)
-
-    def retyped(input_type: str) -> CallPredictor:
-        return CallPredictor(call, viewer(input_type, as_lists=manifest.as_lists))
-
-    return LoadedModel(
-        CallPredictor(call, view),
-        manifest.input_type,
-        None,
-        {"object": manifest.object},
-        retyped=retyped,
-    )
+    return called(call, manifest, {"object": manifest.object})
 
 
 def import_file(path: Path) -> ModuleType:

@@ -10,7 +10,6 @@ import os
 import struct
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from servd.finding.installed import is_left_out
@@ -62,12 +61,7 @@ class OpenWatch:
                 waiting += _folders_in(folder)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         """Stop watching."""
         if self._fd >= 0:
             self.drain()

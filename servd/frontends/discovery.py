@@ -7,10 +7,11 @@ are looked up again and again, as nothing tells when pods come and go.
 import asyncio
 import logging
 import socket
-import threading
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from typing import Final
+
+from servd.system.in_thread import in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -47,30 +48,8 @@ def addresses_of(host: str) -> frozenset[str]:
 
 
 async def resolve(host: str) -> frozenset[str]:
-    """Return what `addresses_of` does, which may take long.
-
-    In a daemon thread of its own: a pool would have to be waited for when the process ends.
-    """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[frozenset[str] | ResolverError] = loop.create_future()
-
-    def tell(result: frozenset[str] | ResolverError) -> None:
-        if not answer.done():
-            answer.set_result(result)
-
-    def work() -> None:
-        try:
-            result: frozenset[str] | ResolverError = addresses_of(host)
-        except ResolverError as error:
-            result = error
-        with suppress(RuntimeError):  # the loop has been closed meanwhile
-            loop.call_soon_threadsafe(tell, result)
-
-    threading.Thread(target=work, name="servd-resolve", daemon=True).start()
-    result = await answer
-    if isinstance(result, ResolverError):
-        raise result
-    return result
+    """Return what `addresses_of` does, which may take long."""
+    return await in_thread(lambda: addresses_of(host), "servd-resolve")
 
 
 class Discovery:

@@ -18,13 +18,12 @@ from servd.errors import StartError
 from servd.frontends.hub import Frontends, Listener
 from servd.logs.log import log
 from servd.replicas.launchers.base import describe_exit
-from servd.system.offspring import offspring
+from servd.system.offspring import PRIVATE, offspring
 
 BACKLOG = 4096
 START_S = 30.0
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 5.0
-_PRIVATE = ("SERVD_READY_FD", "SERVD_TOKEN")
 
 
 class _Member:
@@ -157,7 +156,7 @@ class FrontendProcesses(Listener):
             sock = self._sockets[index] = self._listen()
         number, self._next_number = self._next_number, self._next_number + 1
         config = self._config
-        environ = {name: value for name, value in os.environ.items() if name not in _PRIVATE}
+        environ = {name: value for name, value in os.environ.items() if name not in PRIVATE}
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "servd.processes.frontend"),
             *(f"--number={number}", f"--index={index}", f"--fd={sock.fileno()}"),

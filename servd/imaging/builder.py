@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 from servd.errors import EngineError, ImageError
@@ -180,8 +180,6 @@ def _engine_errors() -> Iterator[None]:
     """Turn what the SDK raises into errors of servd."""
     try:
         yield
-    except NotFound as error:
-        raise ImageError(str(error.explanation or error).strip()) from error
     except APIError as error:
         raise ImageError(str(error.explanation or error).strip()) from error
     except (DockerException, RequestException) as error:

@@ -18,6 +18,7 @@ import msgspec
 
 from servd.errors import LostChangesError
 from servd.logs.log import log
+from servd.quantities import counted
 
 _NOTE_BYTES: Final = 128
 
@@ -106,8 +107,3 @@ def _lack(known: Tally, found: Tally | None) -> str:
     if found.identity != known.identity:
         return f"and this is another one ({counted(found.changes, 'change')})"
     return f"{found.changes} are found" if found.changes < known.changes else ""
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number of things: `1 change`, `2 changes`."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -18,6 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+PRIVATE: Final = frozenset({"SERVD_TOKEN", "SERVD_READY_FD"})
+"""Variables of a daemon that nothing which it starts is told."""
+
 LOOK_S: Final = 0.2
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _ROUNDS: Final = 20

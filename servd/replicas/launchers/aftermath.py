@@ -16,10 +16,9 @@ from typing import Final
 from servd.logs.log import log
 from servd.replicas.launchers.orphans import Orphans
 from servd.system.identity import process_id
-from servd.system.offspring import offspring
+from servd.system.offspring import PRIVATE, offspring
 
 _WAIT: Final = 'read -r _ || exec "$@"'
-_NOT_TOLD: Final = frozenset({"SERVD_TOKEN", "SERVD_READY_FD"})
 _END_S: Final = 5.0
 
 
@@ -66,7 +65,7 @@ def _wait_beside(run_dir: Path, reading: int) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is the daemon's
         cwd="/",
-        env={name: value for name, value in os.environ.items() if name not in _NOT_TOLD},
+        env={name: value for name, value in os.environ.items() if name not in PRIVATE},
     )
     offspring.own(shell.pid)
     return shell

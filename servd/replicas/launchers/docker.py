@@ -26,10 +26,12 @@ from servd.replicas.launchers.container import ContainerHandle, copy_output
 from servd.replicas.launchers.container_options import NO_PROTOCOL_HINT, Place, exit_code
 from servd.replicas.launchers.pinned import digest_of, pinned_image
 from servd.system.identity import folder_id, is_of
+from servd.system.in_thread import in_thread
 
 if TYPE_CHECKING:
     from servd.replicas.launchers.docker_engine import Engine, Started
 
+_THREADS = "servd-docker"
 _START_S = 3.0
 _CLOSE_S = 10.0
 """How long calls that go on at the end may take, before what they have made is removed."""
@@ -71,7 +73,7 @@ class DockerLauncher:
             if calls:
                 await asyncio.wait(calls, timeout=limit_s)
         with suppress(TimeoutError):
-            await asyncio.wait_for(_in_thread(self._close), _CLOSE_S)
+            await asyncio.wait_for(in_thread(self._close, _THREADS), _CLOSE_S)
 
     async def launch(self, spec: LaunchSpec) -> ContainerHandle:
         """Start one replica; its image is built or pulled where it is not here.
@@ -81,7 +83,7 @@ class DockerLauncher:
         Raises:
             ServdError: there is no engine, no image, or the container does not start.
         """
-        launching = _in_thread(functools.partial(self._launch, spec))
+        launching = in_thread(functools.partial(self._launch, spec), _THREADS)
         self._launching.add(launching)
         launching.add_done_callback(self._launching.discard)
         try:
@@ -104,14 +106,14 @@ class DockerLauncher:
         """
         loop = asyncio.get_running_loop()
         in_loop = functools.partial(loop.call_soon_threadsafe, on_pull)
-        found: ImageFacts = await _in_thread(
-            functools.partial(self._describe_image, image, in_loop)
+        found: ImageFacts = await in_thread(
+            functools.partial(self._describe_image, image, in_loop), _THREADS
         )
         return found
 
     def _submit(self, call: Callable[[], object]) -> None:
         """Make a call whose outcome nobody waits for but the end of this launcher."""
-        pending = _in_thread(functools.partial(_logged, call))
+        pending = in_thread(functools.partial(_logged, call), _THREADS)
         self._pending.add(pending)
         pending.add_done_callback(self._pending.discard)
 
@@ -246,35 +248,3 @@ def _open_to_containers(bundle: Path) -> None:
     for path in (bundle, *bundle.rglob("*")):
         mode = path.stat().st_mode
         path.chmod(mode | (0o555 if path.is_dir() else 0o444))
-
-
-def _in_thread(call: Callable[[], Any]) -> asyncio.Future[Any]:
-    """Run a call in a thread of its own; return the future of its outcome.
-
-    A call of the engine may hang for minutes, in a pull say. The threads of an executor would be
-    waited for at the interpreter's end.
-    """
-    loop = asyncio.get_running_loop()
-    outcome: asyncio.Future[Any] = loop.create_future()
-    outcome.add_done_callback(_look_at)
-
-    def tell(settle: Callable[[Any], None], value: object) -> None:
-        if not outcome.done():
-            settle(value)
-
-    def work() -> None:
-        try:
-            settled = outcome.set_result, call()
-        except Exception as error:  # noqa: BLE001 - a task boundary: who waits is told
-            settled = outcome.set_exception, error
-        with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(tell, *settled)
-
-    threading.Thread(target=work, name="servd-docker", daemon=True).start()
-    return outcome
-
-
-def _look_at(outcome: asyncio.Future[Any]) -> None:
-    """Take note of an error that nobody waits for any more."""
-    if not outcome.cancelled():
-        outcome.exception()

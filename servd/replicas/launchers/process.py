@@ -20,9 +20,8 @@ from servd.logs.pump import LogPump, Output
 from servd.replicas.launchers.base import ImageFacts, LaunchSpec
 from servd.replicas.launchers.cgroups import Group, new_group
 from servd.replicas.launchers.orphans import NAME_VARIABLE
-from servd.system.offspring import has_in_environment, offspring
+from servd.system.offspring import PRIVATE, has_in_environment, offspring
 
-_PRIVATE = ("SERVD_READY_FD", "SERVD_TOKEN")
 _SCHEMES: Final = {"auto": STREAM_SCHEME, "unix": STREAM_SCHEME, "zmq": FILE_SCHEME}
 """By the setting `carrier`. A stream answers more queries a second than ZeroMQ (docs/adr/0005)."""
 
@@ -192,7 +191,7 @@ class ProcessLauncher:
 
     def _env(self, spec: LaunchSpec) -> dict[str, str]:
         env = dict.fromkeys(THREAD_VARIABLES, "1")
-        env.update((key, value) for key, value in self._environ.items() if key not in _PRIVATE)
+        env.update((key, value) for key, value in self._environ.items() if key not in PRIVATE)
         env["PYTHONUNBUFFERED"] = "1"
         env[PARENT_VARIABLE] = str(os.getpid())
         if self._users_mask is not None:

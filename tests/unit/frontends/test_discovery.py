@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import threading
 from contextlib import asynccontextmanager
 
 import pytest
@@ -145,7 +146,7 @@ def test_no_such_name_is_an_answer_and_no_answer_is_an_error(monkeypatch, error,
 
 def test_a_look_up_that_outlives_the_loop_is_dropped(monkeypatch):
     """The process does not wait for the name service when it ends."""
-    gate, done = discovery.threading.Event(), discovery.threading.Event()
+    gate, done = threading.Event(), threading.Event()
 
     def wait(_host):
         gate.wait(10)
