@@ -5,14 +5,13 @@ All methods block; nothing here runs in the daemon.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from docker.errors import APIError, DockerException
-from requests.exceptions import RequestException
+from docker.errors import APIError
+from docker.utils import parse_repository_tag
 
-from servd.errors import EngineError, ImageError
+from servd.errors import ImageError
 from servd.imaging.build_log import BuildLog, Report
 from servd.imaging.context import tar_of, write_context
 from servd.imaging.failures import (
@@ -21,9 +20,9 @@ from servd.imaging.failures import (
     push_failure,
     wrong_platform,
 )
-from servd.imaging.naming import split_tag
 from servd.imaging.spec import ImageSpec
 from servd.imaging.trial import Trial
+from servd.system.docker_client import engine_errors, words_of
 from servd.system.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -69,11 +68,11 @@ class Builder:
             image_id, is_cached = self._build(spec, folder, temporary / "context.tar", report)
         report.on_built(image_id, is_cached=is_cached)
         began_s = time.monotonic()
-        with _engine_errors():
+        with engine_errors(ImageError):
             detail = Trial(self._client, spec, self._trial_s).run(image_id)
             # Only now: what carries the name is what has answered.
             for name in (spec.tag, *spec.also):
-                self._client.api.tag(image_id, *split_tag(name))
+                self._client.api.tag(image_id, *parse_repository_tag(name))
         report.on_tried(detail, time.monotonic() - began_s)
         return image_id
 
@@ -87,12 +86,12 @@ class Builder:
             EngineError: the engine went away.
         """
         report = report or Report()
-        repository, tag = split_tag(reference)
+        repository, tag = parse_repository_tag(reference)
         error = ""
         end_s = time.monotonic() + RETRY_FOR_S
         for attempt in range(PUSH_ATTEMPTS):
             report.on_pushing(reference, attempt + 1, error)
-            with _engine_errors():
+            with engine_errors(ImageError):
                 error, digest = self._push_once(repository, tag)
             if not error:
                 return digest
@@ -125,7 +124,7 @@ class Builder:
     def _run(self, spec: ImageSpec, tar: Path, report: Report) -> BuildLog:
         log = BuildLog()
         try:
-            with tar.open("rb") as file, _engine_errors():
+            with tar.open("rb") as file, engine_errors(ImageError):
                 for message in self._start(spec, file):
                     _tell(report, log, message)
         except ImageError as error:
@@ -136,7 +135,7 @@ class Builder:
         """Refuse an image of another machine: engines take the base image that they have."""
         if spec.platform is None:
             return
-        with _engine_errors():
+        with engine_errors(ImageError):
             attributes = self._client.api.inspect_image(image_id)
         found = f"{attributes.get('Os')}/{attributes.get('Architecture')}"
         if not spec.platform.startswith(found):
@@ -162,7 +161,7 @@ class Builder:
                     return str(message["error"]).strip(), ""
                 digest = str((message.get("aux") or {}).get("Digest") or digest)
         except APIError as error:
-            return str(error.explanation or error).strip(), ""
+            return words_of(error), ""
         return "", digest
 
 
@@ -173,16 +172,3 @@ def _tell(report: Report, log: BuildLog, message: dict[str, Any]) -> None:
         report.on_step(finished)
     if len(log.steps) > count:
         report.on_begin(log.steps[-1])
-
-
-@contextmanager
-def _engine_errors() -> Iterator[None]:
-    """Turn what the SDK raises into errors of servd."""
-    try:
-        yield
-    except APIError as error:
-        raise ImageError(str(error.explanation or error).strip()) from error
-    except (DockerException, RequestException) as error:
-        raise EngineError(
-            f"the container engine broke off: {error}", hint="docker info    shows its state"
-        ) from error

@@ -120,11 +120,5 @@ def registry_of(reference: str) -> str:
     return first if is_host else DOCKER_HUB
 
 
-def split_tag(reference: str) -> tuple[str, str]:
-    """Return the repository and the tag of a reference that `checked_tag` has returned."""
-    repository, _, tag = reference.rpartition(":")
-    return repository, tag
-
-
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LETTERS]

@@ -19,13 +19,14 @@ from servd.imaging.dockerfile import command_of
 from servd.imaging.failures import load_failure, trial_failure
 from servd.imaging.spec import ImageSpec
 from servd.replicas.announced import other_files
+from servd.replicas.launchers.container_options import LOCKS
+from servd.system.docker_client import words_of
 
 if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
 LABEL: Final = "io.servd.trial"
-PIDS_LIMIT: Final = 512
 _LOG_LINES: Final = 40
 _SILENT: Final = 1
 _KILLED: Final = 137
@@ -83,14 +84,7 @@ class Trial:
         return self._spec.kind == "replica"
 
     def _settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {
-            "labels": {LABEL: self._spec.tag},
-            "read_only": True,
-            "tmpfs": {"/tmp": "rw,mode=1777"},  # noqa: S108 - in the container
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            "pids_limit": PIDS_LIMIT,
-        }
+        settings: dict[str, Any] = {"labels": {LABEL: self._spec.tag}, **LOCKS}
         if self._spec.kind == "frontend":
             write = f"echo '{_EMPTY_REGISTRY}' >{_REGISTRY_FILE} && exec \"$@\""
             # Without it a front end that is not on loopback refuses to start; probers need none.
@@ -103,8 +97,8 @@ class Trial:
         try:
             container.start()
         except APIError as error:
-            reason = str(error.explanation or error).strip()
-            raise trial_failure(self._spec.tag, f"it does not start: {reason}", "") from error
+            reason = f"it does not start: {words_of(error)}"
+            raise trial_failure(self._spec.tag, reason, "") from error
 
     def _ask_replica(self, container: "Container") -> str:
         """Ask over the replica protocol until its load has ended one way or the other."""

@@ -1,13 +1,19 @@
-"""The container engine's client. Used by cli/build_body.py and launchers/docker_engine.py."""
+"""The container engine's client, and what it raises in servd's errors.
+
+Used by cli/build_body.py, servd/imaging and launchers/docker_engine.py. The SDK is an extra.
+"""
 
 import os
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from servd.errors import EngineError
+from servd.errors import EngineError, ServdError
 
 if TYPE_CHECKING:
     import docker
+    from docker.errors import APIError
 
 TIMEOUT_S = 600
 """For one silent stretch of a call: a step of a build may say nothing for long."""
@@ -36,6 +42,28 @@ def connect(timeout_s: float = TIMEOUT_S) -> "docker.DockerClient":
         return docker.from_env(timeout=timeout_s)
     except (DockerException, RequestException, OSError) as error:
         raise EngineError.unanswered(where, innermost(error)) from error
+
+
+@contextmanager
+def engine_errors(refused: Callable[[str], ServdError]) -> Iterator[None]:
+    """Turn what the SDK raises into errors of servd; `refused` makes that of the engine's words."""
+    from docker.errors import APIError, DockerException  # noqa: PLC0415 - an extra
+    from requests.exceptions import RequestException  # noqa: PLC0415
+
+    try:
+        yield
+    except APIError as error:
+        raise refused(words_of(error)) from error
+    except (DockerException, RequestException) as error:
+        raise EngineError(
+            f"the container engine broke off: {innermost(error)}",
+            hint="docker info    shows its state",
+        ) from error
+
+
+def words_of(error: "APIError") -> str:
+    """Return what an engine says that refuses something."""
+    return str(error.explanation or error).strip()
 
 
 def _knock(where: str) -> None:

@@ -26,6 +26,15 @@ USER: Final = "10001:10001"
 """Who runs where the image names nobody, or root."""
 
 PIDS_LIMIT: Final = 512
+LOCKS: Final = {
+    "read_only": True,
+    "tmpfs": {"/tmp": "rw,nosuid,nodev,mode=1777"},  # noqa: S108 - inside the container
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "pids_limit": PIDS_LIMIT,
+}
+"""What no container may, neither a replica's nor that in which a new image is tried."""
+
 NO_PROTOCOL_HINT: Final = (
     "an image that is deployed without files must run a replica by itself, as docs/protocol.md "
     "says; servd build makes such images"
@@ -96,11 +105,7 @@ def limits(place: Place, spec: LaunchSpec) -> dict[str, Any]:
     version = spec.version
     options: dict[str, Any] = {
         "network_mode": place.network,
-        "read_only": True,
-        "tmpfs": {"/tmp": "rw,nosuid,nodev,mode=1777"},  # noqa: S108 - inside the container
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges"],
-        "pids_limit": PIDS_LIMIT,
+        **LOCKS,
         "binds": _binds(place, spec),
         # What it prints goes to servd's own log, which is bounded.
         "log_config": {"Type": "none", "Config": {}},

@@ -4,16 +4,17 @@ Used by launchers/docker.py, in threads. The SDK is an extra, so this module is 
 first container is wanted.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 from docker.types import DeviceRequest
-from requests.exceptions import RequestException
+from docker.utils import parse_repository_tag
 
 from servd.errors import EngineError, ImageError
 from servd.replicas.launchers.base import LaunchSpec
@@ -209,14 +210,14 @@ class Engine:
         return str(made["Id"])
 
     def _pull(self, reference: str) -> None:
-        repository, tag = _split(reference)
+        repository, tag = parse_repository_tag(reference)
         error = ""
         try:
-            for line in self._api.pull(repository, tag=tag, stream=True, decode=True):
+            for line in self._api.pull(repository, tag=tag or "latest", stream=True, decode=True):
                 error = str(line.get("error") or error)
                 self._check_open()
         except APIError as refused:
-            error = _words(refused)
+            error = docker_client.words_of(refused)
         if error:
             raise ImageError(
                 f"the image {reference} is not here and cannot be pulled: {error}",
@@ -233,22 +234,15 @@ def connect(closing: threading.Event) -> Engine:
     return Engine(docker_client.connect(_TIMEOUT_S), closing)
 
 
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Turn what the SDK raises into errors of servd."""
-    try:
-        yield
-    except APIError as error:
-        raise EngineError(f"the container engine refuses: {_words(error)}") from error
-    except (DockerException, RequestException) as error:
-        raise EngineError(
-            f"the container engine broke off: {docker_client.innermost(error)}",
-            hint="docker info    shows its state",
-        ) from error
+def _refusal(words: str) -> EngineError:
+    return EngineError(f"the container engine refuses: {words}")
+
+
+_errors: Final = functools.partial(docker_client.engine_errors, _refusal)
 
 
 def _start_failure(spec: LaunchSpec, error: APIError) -> ImageError | EngineError:
-    words = _words(error)
+    words = docker_client.words_of(error)
     if any(sign in words for sign in _NO_PROGRAM):
         needed = "with a TARGET, the image needs python3, pyzmq and msgpack"
         return ImageError(
@@ -260,16 +254,7 @@ def _start_failure(spec: LaunchSpec, error: APIError) -> ImageError | EngineErro
             f"the container engine has no GPUs to give: {words}",
             hint="install the vendor's container toolkit, or leave --gpus out",
         )
-    return EngineError(f"the container engine refuses: {words}")
-
-
-def _split(reference: str) -> tuple[str, str | None]:
-    """Return the repository and the tag or digest to pull; without one it is `latest`."""
-    repository, at, digest = reference.partition("@")
-    if at:
-        return repository, digest
-    head, colon, tag = reference.rpartition(":")
-    return (head, tag) if colon and "/" not in tag else (reference, "latest")
+    return _refusal(words)
 
 
 def _is_of(pid: int, container_id: str) -> bool:
@@ -279,7 +264,3 @@ def _is_of(pid: int, container_id: str) -> bool:
             return container_id in file.read()
     except OSError:
         return False
-
-
-def _words(error: APIError) -> str:
-    return str(error.explanation or error).strip()

@@ -1,11 +1,12 @@
 """The names of images."""
 
 import pytest
+from docker.utils import parse_repository_tag
 
 from servd import __version__
 from servd.datatypes import VersionId
 from servd.errors import InvalidNameError
-from servd.imaging.naming import checked_registry, checked_tag, image_name, split_tag
+from servd.imaging.naming import checked_registry, checked_tag, image_name
 
 IRIS = VersionId("iris", "1")
 
@@ -57,7 +58,7 @@ def test_every_name_of_a_model_gives_a_legal_image(name):
 def test_a_given_tag_is_complete(given, checked):
     """A name without a tag means latest."""
     assert checked_tag(given) == checked
-    repository, tag = split_tag(checked)
+    repository, tag = parse_repository_tag(checked)
     assert f"{repository}:{tag}" == checked
 
 
