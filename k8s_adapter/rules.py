@@ -5,7 +5,7 @@ they do anything; `strengthened` puts this into the definitions of a release. Us
 """
 
 import base64
-import binascii
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -15,45 +15,29 @@ from k8s_adapter.kube_version import KubeVersion
 _Schema = dict[str, Any]
 
 
-def _of_text(is_right: Callable[[str], bool]) -> Callable[[Any], bool]:
-    # Of what is not a text, its type is told.
-    return lambda value: not isinstance(value, str) or is_right(value)
-
-
 def _is_label_key(key: str) -> bool:
     prefix, slash, name = key.rpartition("/")
     has_prefix = not slash or names.is_subdomain(prefix)
     return has_prefix and bool(name) and names.is_label_value(name)
 
 
-def _is_base64(text: str) -> bool:
-    try:
-        base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return True
-
-
-def _is_port(port: Any) -> bool:
-    return not isinstance(port, int) or 1 <= port <= 65535
-
-
 _VALUE_RULE: Final = (
     "a label's value has letters, digits, '-', '_' and '.', begins and ends with a letter or "
     f"digit, and has at most {names.MAX_LABEL} characters"
 )
-FORMATS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
-    "label": (_of_text(names.is_label), f"'{{}}' is refused: {names.LABEL_RULE}"),
-    "service name": (_of_text(names.is_service_name), f"'{{}}' is refused: {names.SERVICE_RULE}"),
-    "subdomain": (_of_text(names.is_subdomain), f"'{{}}' is refused: {names.SUBDOMAIN_RULE}"),
-    "label's key": (_of_text(_is_label_key), "'{}' is refused as a label's key"),
-    "label's value": (_of_text(names.is_label_value), f"'{{}}' is refused: {_VALUE_RULE}"),
+FORMATS: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
+    "label": (names.is_label, f"'{{}}' is refused: {names.LABEL_RULE}"),
+    "service name": (names.is_service_name, f"'{{}}' is refused: {names.SERVICE_RULE}"),
+    "subdomain": (names.is_subdomain, f"'{{}}' is refused: {names.SUBDOMAIN_RULE}"),
+    "label's key": (_is_label_key, "'{}' is refused as a label's key"),
+    "label's value": (names.is_label_value, f"'{{}}' is refused: {_VALUE_RULE}"),
     # Not what it holds: a fault is printed.
-    "byte": (_of_text(_is_base64), "is not base64"),
-    "filled": (bool, "is empty"),
-    "port": (_is_port, "a port is 1 to 65535"),
+    "byte": (functools.partial(base64.b64decode, validate=True), "is not base64"),
 }
-"""By format, whether a value has it, and what is said where not. "byte" is Kubernetes'."""
+"""By format what is False or a ValueError for a text without it, and what is said then.
+
+"byte" is Kubernetes' own.
+"""
 
 _LABELS: Final = {
     "propertyNames": {"format": "label's key"},
@@ -68,8 +52,8 @@ _RULES: Final[Mapping[str, _Schema]] = {
         ("unhealthyPodEvictionPolicy", {"enum": ["AlwaysAllow", "IfHealthyBudget"]}),
         ("whenUnsatisfiable", {"enum": ["DoNotSchedule", "ScheduleAnyway"]}),
         ("labels matchLabels", _LABELS),
-        ("image containers", {"format": "filled"}),
-        ("containerPort nodePort port targetPort", {"format": "port"}),
+        ("image containers", {"minLength": 1, "minItems": 1}),
+        ("containerPort nodePort port targetPort", {"minimum": 1, "maximum": 65535}),
         ("replicas minReadySeconds initialDelaySeconds", {"minimum": 0}),
         ("terminationGracePeriodSeconds", {"minimum": 0}),
         ("periodSeconds timeoutSeconds failureThreshold successThreshold", {"minimum": 1}),
@@ -99,15 +83,14 @@ _NEEDED: Final = {
 """By definition what has to be there: without it the object does nothing, or not what was meant."""
 
 SINCE: Final = {
-    "grpc": KubeVersion(1, 24),
-    "hostUsers": KubeVersion(1, 25),
-    "matchLabelKeys": KubeVersion(1, 25),
-    "minDomains": KubeVersion(1, 24),
-    "nodeAffinityPolicy": KubeVersion(1, 25),
-    "nodeTaintsPolicy": KubeVersion(1, 25),
-    "os": KubeVersion(1, 24),
-    "sleep": KubeVersion(1, 30),
-    "unhealthyPodEvictionPolicy": KubeVersion(1, 27),
+    field: KubeVersion(1, minor)
+    for minor, fields in (
+        (24, "grpc minDomains os"),
+        (25, "hostUsers matchLabelKeys nodeAffinityPolicy nodeTaintsPolicy"),
+        (27, "unhealthyPodEvictionPolicy"),
+        (30, "sleep"),
+    )
+    for field in fields.split()
 }
 """When fields came that older schemas have: they did nothing, or 1.25's stand in for its own."""
 _API_SINCE: Final = {"autoscaling.v2.HorizontalPodAutoscaler": KubeVersion(1, 23)}

@@ -4,6 +4,7 @@ They come with kubernetes-validate, an extra. Its `validate` reads a megabyte of
 for each object and tells one fault; here they are read once, and all faults are told.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,8 @@ class Schemas:
         self._definitions = strengthened(document["$defs"], version)
         self._validator = jsonschema.Draft202012Validator
         self._formats = jsonschema.FormatChecker(())
-        for name, (is_right, _) in FORMATS.items():
-            self._formats.checks(name)(is_right)
+        for name in FORMATS:
+            self._formats.checks(name, ValueError)(functools.partial(_has_format, name))
         self._kinds = _kinds_of(self._definitions)
 
     def __call__(self, body: Object) -> Iterator[tuple[str, str]]:
@@ -67,7 +68,7 @@ class Schemas:
         value, wanted = error.instance, error.validator_value
         match error.validator:
             case "additionalProperties":
-                for field in value.keys() - error.schema["properties"].keys():
+                for field in [one for one in value if one not in error.schema["properties"]]:
                     since = SINCE.get(field, self._version)
                     is_younger = since > self._version
                     said = f"exists from Kubernetes {since} on, not in {self._version}"
@@ -82,6 +83,11 @@ class Schemas:
                 yield [], f"{value!r} is not of type {types}"
             case _:
                 yield [], error.message
+
+
+def _has_format(name: str, value: Any) -> bool:
+    """Return whether a text has a format; of what is none, its type is told."""
+    return not isinstance(value, str) or FORMATS[name][0](value) is not False
 
 
 def _minor(release: str) -> KubeVersion:

@@ -100,7 +100,7 @@ def export(objects: list[Object], written: dict[str, str]) -> tuple[list[Object]
         (REPLICA, f"{BOX}.livenessProbe", ..., f"{BOX}.livenessProbe", "is missing"),
         (REPLICA, f"{BOX}.ports[1].name", "rpc", f"{BOX}.ports[1].name", "twice"),
         (REPLICA, f"{BOX}.ports[1].name", "h" * 16, f"{BOX}.ports[1].name", "15 characters"),
-        (REPLICA, f"{BOX}.ports[1].containerPort", 70000, f"{BOX}.ports[1]", "1 to 65535"),
+        (REPLICA, f"{BOX}.ports[1].containerPort", 70000, f"{BOX}.ports[1]", "maximum of 65535"),
         (
             REPLICA,
             f"{BOX}.resources.requests.memory",
