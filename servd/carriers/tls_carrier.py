@@ -25,10 +25,6 @@ SLICE_BYTES: Final = 1 << 17
 """Of a long message are encrypted at a time, when the socket has taken what was before."""
 
 
-def _nothing(*_: object) -> None:
-    """Tell nobody."""
-
-
 class TlsCarrier(StreamCarrier):
     """A TLS connection. It connects again when the replica hangs up or none is there.
 
@@ -48,9 +44,9 @@ class TlsCarrier(StreamCarrier):
         identity: Identity | None,
         on_frames: OnFrames,
         *,
-        on_reconnected: Callable[[], None] = _nothing,
-        on_end: Callable[[], None] = _nothing,
-        on_refused: Callable[[str], None] = _nothing,
+        on_reconnected: Callable[[], None],
+        on_end: Callable[[], None],
+        on_refused: Callable[[str], None],
     ) -> None:
         super().__init__(address, on_frames, on_reconnected)
         self._at = self._host, _ = parse_address(address.removeprefix(TLS_SCHEME))

@@ -7,12 +7,11 @@ The heart of `servd frontend` (cluster_frontend.py). In the place of the daemon'
 import logging
 from collections.abc import Collection, Mapping
 from functools import partial
-from typing import Final
 
 from model_runtime.attention import Attention
 from servd.datatypes import ModelVersion, RegistryState, VersionId
 from servd.engine.engine import Engine
-from servd.frontends.discovery import Discovery, Resolve, resolve
+from servd.frontends.discovery import Discovery, Resolve
 from servd.frontends.feed import ReplicaSeat, Snapshot
 from servd.frontends.follower import Follower
 from servd.frontends.handover import hold_back
@@ -22,13 +21,11 @@ from servd.registry.snapshot import pack_state
 
 logger = logging.getLogger(__name__)
 
-NO_KEYS: Final = Keys()
-
 
 class Cluster:
     """An engine's view of a cluster. `discovery.run` and `tick`, every `TICK_S`, drive it."""
 
-    def __init__(self, engine: Engine, keys: Keys = NO_KEYS, resolve: Resolve = resolve) -> None:
+    def __init__(self, engine: Engine, keys: Keys, resolve: Resolve) -> None:
         self.engine = engine
         self.discovery = Discovery(self._apply, resolve)
         self._links: dict[str, RemoteLink] = {}

@@ -213,7 +213,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """MetricsSource over the last seconds; None where nothing happened."""
+    """Rates and percentiles of the last seconds; None where nothing happened."""
 
     queries_per_s: float
     p50_ms: float | None

@@ -81,12 +81,11 @@ class Registry:
             )
             await self._commit([store.delete_application(name)], new)
 
-    async def add_version(self, version: ModelVersion, *, make_current: bool = True) -> None:
-        """Add a version of a model, and the model with its first version."""
+    async def add_version(self, version: ModelVersion) -> None:
+        """Add a version of a model, which becomes current, and the model with its first version."""
         async with self._lock:
             names.check_loose_version(version.model, version.version, version.labels)
-            changes, new = rules.version_added(self.state, version, make_current=make_current)
-            await self._commit(changes, new)
+            await self._commit(*rules.version_added(self.state, version))
 
     async def set_current(self, model: str, version: str, *, replicas: int | None = None) -> None:
         """Make an existing version the current one, and want so many replicas of it where given."""
@@ -173,7 +172,7 @@ class Registry:
         """
         async with self._lock:
             rules.check_new_names(self.state, version, app)
-            changes, new = rules.version_added(self.state, version, make_current=True)
+            changes, new = rules.version_added(self.state, version)
             if app is not None:
                 more, new = rules.application_linked(new, app, version.model)
                 changes += more

@@ -218,21 +218,17 @@ def check_model_unused(state: RegistryState, model: str) -> None:
 
 
 def version_added(
-    state: RegistryState, version: ModelVersion, *, make_current: bool
+    state: RegistryState, version: ModelVersion
 ) -> tuple[list[Change], RegistryState]:
-    """Return the changes and the state that add a new version."""
+    """Return the changes and the state that add a new version and make it current."""
     check_max_batch(version.max_batch)
     if version.id in state.versions:
         raise VersionExistsError(version.model, version.version)
     check_linked_type(state, version)
     if not version.created_s:
         version = msgspec.structs.replace(version, created_s=wall_s())
-    changes = [store.put_version(version)]
-    new = with_version(state, version)
-    if make_current:
-        changes.append(store.put_current(version.id))
-        new = with_current(new, version)
-    return changes, new
+    changes = [store.put_version(version), store.put_current(version.id)]
+    return changes, with_current(with_version(state, version), version)
 
 
 def application_linked(

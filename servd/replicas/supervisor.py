@@ -150,12 +150,12 @@ class Supervisor:
             await self._stop(group, list(group.members.values()), self._config.drain_s)
             self._groups.pop(version_id, None)
 
-    async def stop_all(self, drain_s: float = 0.0) -> None:
+    async def stop_all(self) -> None:
         """Stop everything and launch nothing more. Called when the daemon ends."""
         self._is_closing = True
         async with asyncio.TaskGroup() as stops:
             for _, replica in self._all():
-                stops.create_task(replica.stop(drain_s))
+                stops.create_task(replica.stop(0.0))
 
     def kill(self) -> None:
         """End every replica at once. Called when a second signal forces the daemon down."""

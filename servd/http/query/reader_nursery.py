@@ -115,13 +115,7 @@ class ReaderNursery:
         with theirs:
             try:
                 self._process = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-P",
-                        "-m",
-                        _READER,
-                        str(theirs.fileno()),
-                    ],
+                    [sys.executable, "-P", "-m", _READER, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     process_group=0,  # what a terminal sends is for the server

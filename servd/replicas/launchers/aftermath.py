@@ -18,6 +18,7 @@ from servd.replicas.launchers.orphans import Orphans
 from servd.system.identity import process_id
 from servd.system.offspring import PRIVATE, offspring
 
+_MODULE: Final = "servd.replicas.launchers.aftermath"
 _WAIT: Final = 'read -r _ || exec "$@"'
 _END_S: Final = 5.0
 
@@ -50,14 +51,7 @@ def aftermath(run_dir: Path) -> Iterator[None]:
 
 def _wait_beside(run_dir: Path, reading: int) -> subprocess.Popen[bytes]:
     identity = process_id(os.getpid()) or ""
-    program = [
-        sys.executable,
-        "-P",
-        "-m",
-        "servd.replicas.launchers.aftermath",
-        str(run_dir),
-        identity,
-    ]
+    program = [sys.executable, "-P", "-m", _MODULE, str(run_dir), identity]
     shell = subprocess.Popen(
         ["/bin/sh", "-c", _WAIT, "servd", *program],
         stdin=reading,

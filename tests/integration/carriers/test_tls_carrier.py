@@ -138,7 +138,8 @@ def test_a_name_that_nobody_knows_is_tried_again(known):
 
     async def main():
         identity = read_identity(known, "frontend")
-        carrier = TlsCarrier("tls://no-such-host.invalid:7000", identity, [].append)
+        told = dict.fromkeys(("on_reconnected", "on_end", "on_refused"), pytest.fail)
+        carrier = TlsCarrier("tls://no-such-host.invalid:7000", identity, [].append, **told)
         carrier.open()
         assert carrier._retry is not None
         for _ in range(MAX_UNSENT + 100):

@@ -10,6 +10,7 @@ import msgspec
 from servd.datatypes import Application, InputType, RegistryState
 from servd.engine.engine import Engine
 from servd.frontends.cluster import Cluster
+from servd.frontends.remote import Keys
 from servd.registry.published import Published, VersionAddress
 from servd.registry.snapshot import pack_state
 from tests.daemon import free_port
@@ -40,7 +41,7 @@ class Stage:
     def __init__(self, engine, stack):
         self.names = {}
         self.engine = engine
-        self.cluster = Cluster(engine, resolve=self._resolve)
+        self.cluster = Cluster(engine, Keys(), self._resolve)
         self.cluster.discovery._interval_s = 0.01
         self._port = free_port()
         self._stack = stack

@@ -127,12 +127,11 @@ def test_names_that_cannot_be_are_refused(run, name):
 
 
 def test_a_new_version_is_current(run):
-    """Adding a version makes it current unless told otherwise, and stamps it."""
+    """Adding a version makes it current, and stamps it."""
 
     async def scenario(registry):
         await registry.add_version(version("1"))
         await registry.add_version(version("2"))
-        await registry.add_version(version("3"), make_current=False)
         await refused(
             VersionExistsError,
             registry.add_version(version("1")),

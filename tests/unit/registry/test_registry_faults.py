@@ -165,11 +165,10 @@ class Faults(RuleBasedStateMachine):
         """Remove an application."""
         self.change(self.registry.remove_application(name), fault)
 
-    @rule(model=MODELS, version=VERSIONS, kind=TYPES, is_current=st.booleans(), fault=faults)
-    def add_version(self, model, version, kind, is_current, fault):
+    @rule(model=MODELS, version=VERSIONS, kind=TYPES, fault=faults)
+    def add_version(self, model, version, kind, fault):
         """Add a version."""
-        added = version_of(model, version, kind)
-        self.change(self.registry.add_version(added, make_current=is_current), fault)
+        self.change(self.registry.add_version(version_of(model, version, kind)), fault)
 
     @rule(model=MODELS, version=VERSIONS, replicas=st.integers(0, 3), fault=faults)
     def set_current(self, model, version, replicas, fault):
