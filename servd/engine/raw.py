@@ -57,7 +57,7 @@ class RawOutput:
         if isinstance(self.content, bytes):
             head = self.content
         else:
-            head = self._part(0, tensors.head_bytes(self._part(0, 4)))
+            head = self._begin(tensors.head_bytes(self._begin(4)))
         return tensors.places(head, len(self.content))
 
     def data(self, place: tensors.Place) -> list[memoryview]:
@@ -66,10 +66,8 @@ class RawOutput:
         _take(rest, place.at)
         return _take(rest, place.size)
 
-    def _part(self, at: int, size: int) -> bytes:
-        rest = self._pieces()
-        _take(rest, at)
-        return b"".join(_take(rest, size))
+    def _begin(self, size: int) -> bytes:
+        return b"".join(_take(self._pieces(), size))
 
     def _pieces(self) -> deque[memoryview]:
         content = self.content

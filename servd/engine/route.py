@@ -53,7 +53,6 @@ class Route(Lane):
     """
 
     __slots__ = (
-        "application",
         "body_hits",
         "current",
         "default",
@@ -91,7 +90,6 @@ class Route(Lane):
 
     def update(self, application: Application, default: bytes | None) -> None:
         """Take an application's settings; `default` is its default output as a JSON text."""
-        self.application = application
         self.name = application.name
         self.input_type: InputType = application.input_type
         # Clipper's clients may set an objective of 0 or less: its queries are late, not too many.
