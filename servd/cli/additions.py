@@ -1,33 +1,17 @@
-"""The flags that say what images get beyond their bundle. Used by `build` and `export-k8s`."""
+"""What images get beyond their bundle, by flags and settings. Used by `build` and `export-k8s`."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from servd.cli.output import Output
-from servd.cli.verb import option, together
 from servd.config import Config
 from servd.imaging.additions import Additions
 from servd.imaging.packages import Packages
 
-addition_options: Final = together(
-    option(
-        *("--requirements", "FILE"),
-        "Packages as this file of pip's says.  [env: SERVD_REQUIREMENTS]",
-    ),
-    option(
-        *("--extra-index", "URL"),
-        "A package index that pip asks as well; may be repeated.  [env: SERVD_EXTRA_INDEX]",
-        multiple=True,
-    ),
-    option("--wheel", "FILE", "A package to install as it is; may be repeated.", multiple=True),
-    option("--apt", "PKG", "A Debian package to install; may be repeated.", multiple=True),
-)
-"""Decorates a verb with the flags."""
-
 
 def take_additions(flags: dict[str, Any], config: Config) -> Additions:
-    """Take the flags out of a verb's; what a flag says counts before what a setting does.
+    """Take the flags of `addition_options`; what a flag says counts before what a setting does.
 
     Raises:
         InvalidValueError: a value cannot be built.

@@ -1,12 +1,27 @@
 """`servd build`: a Docker image of a model version, an application, or the front end."""
 
 from pathlib import Path
+from typing import Final
 
 import click
 
-from servd.cli.additions import addition_options
 from servd.cli.values import POSITIVE
-from servd.cli.verb import option, verb
+from servd.cli.verb import option, together, verb
+
+addition_options: Final = together(
+    option(
+        *("--requirements", "FILE"),
+        "Packages as this file of pip's says.  [env: SERVD_REQUIREMENTS]",
+    ),
+    option(
+        *("--extra-index", "URL"),
+        "A package index that pip asks as well; may be repeated.  [env: SERVD_EXTRA_INDEX]",
+        multiple=True,
+    ),
+    option("--wheel", "FILE", "A package to install as it is; may be repeated.", multiple=True),
+    option("--apt", "PKG", "A Debian package to install; may be repeated.", multiple=True),
+)
+"""Decorates a verb with the flags that say what images get beyond their bundle."""
 
 
 @verb(

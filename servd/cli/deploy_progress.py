@@ -1,4 +1,4 @@
-"""Tells how a deployment goes: lines for people, or one JSON document. Used by deploy.py."""
+"""Tells how a deployment goes: lines for people, or one JSON document. Used by deploy_body.py."""
 
 import json
 import os

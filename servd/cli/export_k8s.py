@@ -4,7 +4,7 @@ from typing import Final
 
 import click
 
-from servd.cli.additions import addition_options
+from servd.cli.build import addition_options
 from servd.cli.values import POSITIVE
 from servd.cli.verb import option, together, verb
 

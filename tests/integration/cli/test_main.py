@@ -66,8 +66,8 @@ def test_a_file_in_the_place_of_what_servd_needs_is_named(tmp_path):
 
 
 SLOW = {
-    *("aiohttp", "docker", "numpy", "psutil", "rich", "sqlite3", "uvloop", "yaml", "zmq"),
-    *("servd.deploying", "servd.engine", "servd.http", "servd.replicas", "servd.registry.store"),
+    *("aiohttp", "docker", "msgpack", "msgspec", "numpy", "psutil", "rich", "sqlite3", "uvloop"),
+    *("yaml", "zmq", "servd.deploying", "servd.engine", "servd.http", "servd.packing"),
 }
 """What a command that only asks a daemon, or shows a help, has no time for."""
 
