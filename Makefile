@@ -24,7 +24,8 @@ quickstart: $(STAMP) ## start a daemon, deploy an example, query it
 
 # Three workers on two processors: the tests wait for processes more than they compute, those of
 # containers still more. What takes longest is told, as it is what keeps everybody waiting.
-WORKERS := -n 3 --dist worksteal --durations=12 --durations-min=4
+TOLD := --durations=12 --durations-min=4
+WORKERS := -n 3 --dist worksteal $(TOLD)
 
 ifdef COVERAGE
 test: coverage
@@ -40,13 +41,17 @@ OVER_ZMQ := $(OVER_ZMQ:=.py)
 test-zmq: $(STAMP) ## run the tests of replicas' lives with ZeroMQ carrying their messages
 	SERVD_CARRIER=zmq $(BIN)/python -m pytest $(WORKERS) $(OVER_ZMQ)
 
+# Containers are waited for more than they compute, so their tests run beside the others; in one
+# process, as what it has built it need not build again, and two that build the same disturb each other.
 # The file's path is whole, as the processes that are measured too (tests/measuring.py) have other
 # folders.
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: $(STAMP) ## run all tests, most of them measured; fail where too little of the code was run
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report= $(MEASURED)
-	$(BIN)/python -m pytest $(WORKERS) $(MEASURED:%=--ignore=%)
+	@$(BIN)/python -m pytest $(TOLD) tests/docker >.containers.log 2>&1 & containers=$$!; failed=; \
+	$(BIN)/python -m pytest $(WORKERS) $(MEASURED:%=--ignore=%) --ignore=tests/docker || failed=yes; \
+	wait $$containers || failed=yes; cat .containers.log; rm .containers.log; [ -z "$$failed" ]
 	$(BIN)/coverage report --skip-covered --fail-under=$(FLOOR)
 
 checks: $(CHECKS)/.complete ## make the environment of checkov and old Kubernetes schemas; tests that need it run then
@@ -78,7 +83,7 @@ lock: ## write requirements.lock and checks.lock anew
 
 clean: ## remove the environment and what tools left behind
 	@if [ -x $(BIN)/servd ] && [ -f .servd/daemon.json ]; then $(BIN)/servd stop --data-dir .servd || true; fi
-	rm -rf $(VENV) $(CHECKS) .servd build dist *.egg-info .coverage .coverage.* \
+	rm -rf $(VENV) $(CHECKS) .servd build dist *.egg-info .coverage .coverage.* .containers.log \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
