@@ -182,18 +182,7 @@ class Daemon:
             self._copier = LogCopier(config.logs_dir / "models", is_labelled=True)
             stack.callback(self._copier.copy)
         engine = answering.engine
-        additions = functools.partial(additions_of, config)
-        images = functools.partial(ensure_image, config.base_image, additions=additions)
-        launchers: dict[str, Launcher] = {
-            PROCESS: ProcessLauncher(
-                config.run_dir,
-                os.environ,
-                self._users_mask,
-                scratch_dir=config.scratch_dir,
-                carrier=config.carrier,
-            ),
-            DOCKER: await stack.enter_async_context(DockerLauncher(config, images)),
-        }
+        launchers = await self._launchers(stack)
         supervisor = await stack.enter_async_context(
             Supervisor(config, engine, launchers, monotonic, connect=answering.connect)
         )
@@ -211,6 +200,20 @@ class Daemon:
         )
         door = await stack.enter_async_context(answering.open_door())
         return door, deployer
+
+    async def _launchers(self, stack: AsyncExitStack) -> dict[str, Launcher]:
+        config = self._config
+        additions = functools.partial(additions_of, config)
+        images = functools.partial(ensure_image, config.base_image, additions=additions)
+        processes = ProcessLauncher(
+            config.run_dir,
+            os.environ,
+            self._users_mask,
+            scratch_dir=config.scratch_dir,
+            carrier=config.carrier,
+        )
+        containers = await stack.enter_async_context(DockerLauncher(config, images))
+        return {PROCESS: processes, DOCKER: containers}
 
     def _end_orphans(self) -> None:
         count = Orphans(self._config.run_dir).end_all()

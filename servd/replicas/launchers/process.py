@@ -164,8 +164,7 @@ class ProcessLauncher:
                 stderr=output.write_end,
                 cwd=str(scratch),
                 env=self._env(spec)
-                | {NAME_VARIABLE: name}
-                | _stand_in_home(self._environ, scratch),
+                | {NAME_VARIABLE: name, **_stand_in_home(self._environ, scratch)},
                 # Ctrl-C at the daemon's terminal must not reach replicas: they drain first.
                 start_new_session=True,
             )
