@@ -24,6 +24,24 @@ __all__ = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the slow tests begin first, each worker with its share of them.
+
+    pytest-xdist gives each worker as many tests, one after the other in their order, and who has
+    none left others': a slow one that begins last would be waited for alone.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    others = [item for item in items if not item.get_closest_marker("slow")]
+    size = -(-len(items) // workers)
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        first = slow[worker::workers]
+        ordered += first + others[: max(size - len(first), 0)]
+        del others[: max(size - len(first), 0)]
+    items[:] = ordered + others
+
+
 @pytest.fixture
 def idle_daemon() -> Iterator[Daemon]:
     """Yield a daemon that has not been started; whatever the test starts is ended."""

@@ -31,6 +31,7 @@ def examples(idle_daemon: Daemon) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_the_page_works_as_it_says(idle_daemon: Daemon, examples: Path) -> None:
     """Models are trained, deployed, asked, exported in each form and compared."""
     assert run_page(PAGE, idle_daemon, examples) == 2

@@ -80,6 +80,7 @@ def _follow(clone: Path, commands: list[Command]) -> list[str]:
     return printed
 
 
+@pytest.mark.slow
 def test_every_block_of_the_readme_runs_in_order_and_prints_what_it_shows(clone: Path) -> None:
     """From `make quickstart` on: no name clashes, no file is missing, each answer is as shown."""
     commands = [each for each in commands_of(ROOT / "README.md") if not needs_docker(each)]

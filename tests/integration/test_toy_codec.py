@@ -79,8 +79,9 @@ POISON = bytes.fromhex("0000000000d08440")
 
 
 @pytest.mark.parametrize("count", [1, 100])
-def test_a_long_body_is_read_beside(count):
+def test_a_long_body_is_read_beside(monkeypatch, count):
     """By the process that reads long bodies, which finds the codec by its name."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(toy_csv.__file__).parents[1]))
 
     async def check(served):
         line = ",".join(["1"] * (400_000 // count)).encode()
