@@ -7,7 +7,7 @@ CHECKS := .checks
 CODE := servd model_runtime k8s_adapter tests examples benchmarks scripts
 
 # Per cent of lines and branches that `make coverage` must see run; it only goes up.
-FLOOR := 90
+FLOOR := 92
 # Not measured are tests of times and of load, which the measuring would slow down, and containers.
 TIMED := tests/integration/test_one_request.py tests/integration/test_hostile_http.py
 MEASURED := tests/unit $(filter-out $(TIMED),$(wildcard tests/integration/[a-z]*))
@@ -48,8 +48,8 @@ test-zmq: $(STAMP) ## run the tests of replicas' lives with ZeroMQ carrying thei
 coverage: export COVERAGE_FILE := $(CURDIR)/.coverage
 coverage: $(STAMP) ## run all tests, most of them measured; fail where too little of the code was run
 	$(BIN)/coverage erase
-	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report= $(MEASURED)
 	@$(BIN)/python -m pytest $(TOLD) tests/docker >.containers.log 2>&1 & containers=$$!; failed=; \
+	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report= $(MEASURED) || failed=yes; \
 	$(BIN)/python -m pytest $(WORKERS) $(MEASURED:%=--ignore=%) --ignore=tests/docker || failed=yes; \
 	wait $$containers || failed=yes; cat .containers.log; rm .containers.log; [ -z "$$failed" ]
 	$(BIN)/coverage report --skip-covered --fail-under=$(FLOOR)

@@ -11,7 +11,7 @@ from collections.abc import Generator
 import pytest
 
 MEASURED = (
-    *("tests/e2e/test_cli.py", "tests/e2e/test_examples.py"),
+    "tests/e2e/test_cli.py",
     *("tests/integration/http/", "tests/integration/model_runtime/"),
     *("tests/integration/cli/test_deploy.py", "tests/integration/finding/test_hints.py"),
     *("tests/integration/packing/test_bundling.py", "tests/integration/packing/test_targets.py"),
