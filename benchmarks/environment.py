@@ -52,7 +52,8 @@ def make_environment(work: Path, python: Path | None) -> Path:
         limits = work / "constraints.txt"
         limits.write_text(constraints())
         pip: list[str | Path] = [folder / "bin/python", "-m", "pip", "install", "-q", "-c", limits]
-        subprocess.run([*pip, "-r", HERE / "requirements.txt"], check=True)
+        # What is imported is compiled then; most of it never is.
+        subprocess.run([*pip, "--no-compile", "-r", HERE / "requirements.txt"], check=True)
         stamp.write_text(wanted)
     return folder / "bin/python"
 
