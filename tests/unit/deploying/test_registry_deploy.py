@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from servd.datatypes import Application, InputType, ModelVersion
+from servd.datatypes import InputType
 from servd.errors import (
     InvalidNameError,
     InvalidValueError,
@@ -14,16 +14,7 @@ from servd.errors import (
 )
 from servd.registry.registry import Registry
 from servd.registry.store import Store
-
-
-def app(name="a", input_type=InputType.DOUBLES, slo_us=100_000):
-    """Return an application."""
-    return Application(name=name, input_type=input_type, slo_us=slo_us, default_output="-1.0")
-
-
-def version(number="1", model="m", input_type=InputType.DOUBLES, **more):
-    """Return a version."""
-    return ModelVersion(model=model, version=number, input_type=input_type, **more)
+from tests.registered import app, version
 
 
 @pytest.fixture

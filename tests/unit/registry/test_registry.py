@@ -6,7 +6,7 @@ import itertools
 import msgspec
 import pytest
 
-from servd.datatypes import Application, InputType, ModelVersion, VersionId
+from servd.datatypes import InputType, VersionId
 from servd.errors import (
     ApplicationExistsError,
     ApplicationNotFoundError,
@@ -23,16 +23,7 @@ from servd.errors import (
 from servd.registry.registry import Registry
 from servd.registry.rules import input_type_of
 from servd.registry.store import Store
-
-
-def app(name="a", input_type=InputType.DOUBLES, slo_us=100_000):
-    """Return an application."""
-    return Application(name=name, input_type=input_type, slo_us=slo_us, default_output="-1.0")
-
-
-def version(number="1", model="m", input_type=InputType.DOUBLES, **more):
-    """Return a version."""
-    return ModelVersion(model=model, version=number, input_type=input_type, **more)
+from tests.registered import app, version
 
 
 @pytest.fixture
