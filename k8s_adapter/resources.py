@@ -22,34 +22,18 @@ def namespace(name: str) -> Object:
 
 def service_account(identity: Identity) -> Object:
     """Return a ServiceAccount whose token no pod gets: nothing of servd's talks to the cluster."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": identity.metadata(),
-        "automountServiceAccountToken": False,
-    }
+    return _object("v1", "ServiceAccount", identity, automountServiceAccountToken=False)
 
 
 def config_map(identity: Identity, data: Mapping[str, str]) -> Object:
     """Return a ConfigMap. It can be changed: pods that mount it see the new texts."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": identity.metadata(),
-        "data": dict(data),
-    }
+    return _object("v1", "ConfigMap", identity, data=dict(data))
 
 
 def secret(identity: Identity, data: Mapping[str, str]) -> Object:
     """Return a Secret with these texts."""
     encoded = {key: base64.b64encode(text.encode()).decode() for key, text in data.items()}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": identity.metadata(),
-        "type": "Opaque",
-        "data": dict(sorted(encoded.items())),
-    }
+    return _object("v1", "Secret", identity, type="Opaque", data=dict(sorted(encoded.items())))
 
 
 def deployment(workload: Workload) -> Object:
@@ -67,26 +51,12 @@ def deployment(workload: Workload) -> Object:
         spec["replicas"] = workload.replicas
     if workload.min_ready_s:
         spec["minReadySeconds"] = workload.min_ready_s
-    return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": workload.identity.metadata(),
-        "spec": dict(sorted(spec.items())),
-    }
+    return _object("apps/v1", "Deployment", workload.identity, spec=dict(sorted(spec.items())))
 
 
 def service(identity: Identity, port: int, port_name: str, service_type: str) -> Object:
     """Return the Service by which clients reach an identity's pods."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": identity.metadata(),
-        "spec": {
-            "type": service_type,
-            "selector": identity.selector,
-            "ports": [_port(port, port_name)],
-        },
-    }
+    return _service(identity, {"type": service_type}, port, port_name)
 
 
 def headless_service(identity: Identity, port: int, port_name: str) -> Object:
@@ -95,18 +65,8 @@ def headless_service(identity: Identity, port: int, port_name: str) -> Object:
     Of those that are not ready too: front ends connect while a model loads, and give a replica
     queries from the moment when it says that it is ready.
     """
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": identity.metadata(),
-        "spec": {
-            "type": "ClusterIP",
-            "clusterIP": "None",
-            "publishNotReadyAddresses": True,
-            "selector": identity.selector,
-            "ports": [_port(port, port_name)],
-        },
-    }
+    way = {"type": "ClusterIP", "clusterIP": "None", "publishNotReadyAddresses": True}
+    return _service(identity, way, port, port_name)
 
 
 def autoscaler(
@@ -115,23 +75,11 @@ def autoscaler(
     """Return the HorizontalPodAutoscaler of an identity's Deployment; bounds are (least, most)."""
     by_cpu: Object = {"targetCPUUtilizationPercentage": cpu_target}
     if kube_version.autoscaling == "autoscaling/v2":
-        target = {"type": "Utilization", "averageUtilization": cpu_target}
-        by_cpu = {"metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]}
-    return {
-        "apiVersion": kube_version.autoscaling,
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": identity.metadata(),
-        "spec": {
-            "scaleTargetRef": {
-                "apiVersion": "apps/v1",
-                "kind": "Deployment",
-                "name": identity.name,
-            },
-            "minReplicas": bounds[0],
-            "maxReplicas": bounds[1],
-            **by_cpu,
-        },
-    }
+        share = {"type": "Utilization", "averageUtilization": cpu_target}
+        by_cpu = {"metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": share}}]}
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": identity.name}
+    spec = {"scaleTargetRef": target, "minReplicas": bounds[0], "maxReplicas": bounds[1], **by_cpu}
+    return _object(kube_version.autoscaling, "HorizontalPodAutoscaler", identity, spec=spec)
 
 
 def disruption_budget(identity: Identity, kube_version: KubeVersion) -> Object:
@@ -139,12 +87,7 @@ def disruption_budget(identity: Identity, kube_version: KubeVersion) -> Object:
     spec: Object = {"maxUnavailable": 1, "selector": {"matchLabels": identity.selector}}
     if kube_version.has_eviction_policy:
         spec["unhealthyPodEvictionPolicy"] = "AlwaysAllow"
-    return {
-        "apiVersion": "policy/v1",
-        "kind": "PodDisruptionBudget",
-        "metadata": identity.metadata(),
-        "spec": spec,
-    }
+    return _object("policy/v1", "PodDisruptionBudget", identity, spec=spec)
 
 
 def network_policy(
@@ -162,12 +105,7 @@ def network_policy(
     }
     if egress is not None:
         spec["egress"] = egress
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": identity.metadata(),
-        "spec": spec,
-    }
+    return _object("networking.k8s.io/v1", "NetworkPolicy", identity, spec=spec)
 
 
 def ingress(identity: Identity, host: str, port: int, ingress_class: str | None) -> Object:
@@ -177,12 +115,7 @@ def ingress(identity: Identity, host: str, port: int, ingress_class: str | None)
     spec: Object = {"rules": [{"host": host, "http": {"paths": paths}}]}
     if ingress_class:
         spec = {"ingressClassName": ingress_class, **spec}
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "Ingress",
-        "metadata": identity.metadata(),
-        "spec": spec,
-    }
+    return _object("networking.k8s.io/v1", "Ingress", identity, spec=spec)
 
 
 def service_monitor(identity: Identity, port_name: str, token_secret: str | None) -> Object:
@@ -191,13 +124,17 @@ def service_monitor(identity: Identity, port_name: str, token_secret: str | None
     if token_secret:
         credentials = {"name": token_secret, "key": "token"}
         endpoint["authorization"] = {"type": "Bearer", "credentials": credentials}
-    return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "ServiceMonitor",
-        "metadata": identity.metadata(),
-        "spec": {"selector": {"matchLabels": identity.selector}, "endpoints": [endpoint]},
-    }
+    spec = {"selector": {"matchLabels": identity.selector}, "endpoints": [endpoint]}
+    return _object("monitoring.coreos.com/v1", "ServiceMonitor", identity, spec=spec)
 
 
-def _port(port: int, name: str) -> Object:
-    return {"name": name, "port": port, "targetPort": name, "protocol": "TCP"}
+def _service(identity: Identity, way: Object, port: int, name: str) -> Object:
+    ports = [{"name": name, "port": port, "targetPort": name, "protocol": "TCP"}]
+    return _object(
+        "v1", "Service", identity, spec=way | {"selector": identity.selector, "ports": ports}
+    )
+
+
+def _object(api_version: str, kind: str, identity: Identity, **fields: Any) -> Object:
+    meta = identity.metadata()
+    return {"apiVersion": api_version, "kind": kind, "metadata": meta, **fields}
