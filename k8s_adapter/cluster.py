@@ -5,9 +5,9 @@
 
 from k8s_adapter import resources
 from k8s_adapter.errors import NothingToExportError
-from k8s_adapter.frontends import TOKEN_SECRET, frontend_objects
+from k8s_adapter.frontends import frontend_objects
 from k8s_adapter.identity import Identity, Object
-from k8s_adapter.keys import keys_in_use
+from k8s_adapter.keys import keys_in_use, token_objects
 from k8s_adapter.names import object_names
 from k8s_adapter.options import Options, check_options
 from k8s_adapter.replicas import Seat, replica_objects, shared_objects
@@ -47,7 +47,4 @@ def _secrets(snapshot: Snapshot, options: Options) -> list[Object]:
     for keys in keys_in_use(snapshot.deployable, options):
         identity = Identity(name=keys.secret, namespace=options.namespace)
         found.append(resources.secret(identity, keys.texts(options)))
-    if options.token:
-        identity = Identity(name=TOKEN_SECRET, namespace=options.namespace)
-        found.append(resources.secret(identity, {"token": options.token}))
-    return found
+    return found + token_objects(options)

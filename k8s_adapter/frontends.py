@@ -3,34 +3,31 @@
 import json
 from typing import Any, Final
 
-from k8s_adapter import resources
+from k8s_adapter import pods, resources
 from k8s_adapter.identity import (
     FRONTEND,
-    PART_OF,
     REPLICA,
     Identity,
     Object,
     component_labels,
+    component_pods,
     component_selector,
 )
-from k8s_adapter.keys import checksum, keys_in_use, scheme_of
+from k8s_adapter.keys import (
+    TOKEN_SECRET,
+    keys_in_use,
+    scheme_of,
+    token_annotation,
+    token_variables,
+)
 from k8s_adapter.names import to_label_value
 from k8s_adapter.options import Options
-from k8s_adapter.pods import (
-    Workload,
-    container_security,
-    http_probe,
-    pause_before_stop,
-    tmp_mount,
-)
-from k8s_adapter.pods import resources as pod_resources
 from k8s_adapter.snapshot import Snapshot
 
 QUERY_PORT: Final = 1337
 REPLICA_PORT: Final = 7000
 REGISTRY_MAP: Final = "query-registry"
 REGISTRY_FOLDER: Final = "/etc/servd/registry"
-TOKEN_SECRET: Final = "servd-token"  # noqa: S105 - a name
 
 PAUSE_S: Final = 10
 """How long an ending frontend goes on: kube-proxies and load balancers hear of it meanwhile."""
@@ -94,15 +91,13 @@ def registry_text(snapshot: Snapshot, options: Options, names: dict[str, str]) -
     return json.dumps(published, indent=2) + "\n"
 
 
-def _workload(snapshot: Snapshot, options: Options, identity: Identity) -> Workload:
+def _workload(snapshot: Snapshot, options: Options, identity: Identity) -> pods.Workload:
     volumes: list[Object] = [{"name": "registry", "configMap": {"name": REGISTRY_MAP}}]
-    annotations: dict[str, str] = {}
+    annotations = token_annotation(options)
     for keys in keys_in_use(snapshot.deployable, options):
         volumes.append(keys.volume(keys.frontend_files))
         annotations |= keys.annotation(options)
-    if options.token:
-        annotations["servd.io/token-checksum"] = checksum({"token": options.token})
-    return Workload(
+    return pods.Workload(
         identity=identity,
         container=_container(snapshot, options),
         service_account=identity.name,
@@ -117,7 +112,7 @@ def _workload(snapshot: Snapshot, options: Options, identity: Identity) -> Workl
 def _container(snapshot: Snapshot, options: Options) -> Object:
     # The whole folder, never a subPath: only a folder's mount follows its ConfigMap.
     mounts: list[Object] = [
-        tmp_mount(),
+        pods.tmp_mount(),
         {"name": "registry", "mountPath": REGISTRY_FOLDER, "readOnly": True},
     ]
     mounts += [keys.mount() for keys in keys_in_use(snapshot.deployable, options)]
@@ -127,18 +122,13 @@ def _container(snapshot: Snapshot, options: Options) -> Object:
         "imagePullPolicy": "IfNotPresent",
         # The image has the command; what is said here adds to it.
         "args": _arguments(snapshot, options),
-        "env": _environment(options),
-        "ports": [{"name": "http", "containerPort": QUERY_PORT, "protocol": "TCP"}],
-        "startupProbe": http_probe("/healthz", "http", periodSeconds=1, failureThreshold=60),
-        "readinessProbe": http_probe(
-            "/readyz", "http", periodSeconds=2, timeoutSeconds=2, failureThreshold=2
-        ),
-        "livenessProbe": http_probe(
-            "/healthz", "http", periodSeconds=10, timeoutSeconds=5, failureThreshold=3
-        ),
-        "lifecycle": pause_before_stop(PAUSE_S, options.kube_version),
-        "resources": pod_resources(("100m", "2"), ("128Mi", "512Mi")),
-        "securityContext": container_security(),
+        "env": [pods.HOME, *token_variables(options)],
+        "ports": [pods.container_port("http", QUERY_PORT)],
+        **pods.http_probes("http"),
+        "startupProbe": pods.http_probe("/healthz", "http", periodSeconds=1, failureThreshold=60),
+        "lifecycle": pods.pause_before_stop(PAUSE_S, options.kube_version),
+        "resources": pods.resources(("100m", "2"), ("128Mi", "512Mi")),
+        "securityContext": pods.container_security(),
         "volumeMounts": mounts,
     }
 
@@ -154,28 +144,16 @@ def _arguments(snapshot: Snapshot, options: Options) -> list[str]:
     return arguments
 
 
-def _environment(options: Options) -> list[Object]:
-    environment: list[Object] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108 - the pod's own
-    if options.token:
-        reference = {"secretKeyRef": {"name": TOKEN_SECRET, "key": "token"}}
-        environment.append({"name": "SERVD_TOKEN", "valueFrom": reference})
-    return environment
-
-
 def _policy(identity: Identity, options: Options) -> Object:
     rule: Object = {"ports": [{"protocol": "TCP", "port": QUERY_PORT}]}
     # A Service with a door of its own is meant to be used by others, too.
     is_only_door = options.ingress and options.service_type == "ClusterIP"
     if is_only_door and options.ingress_namespace:
         rule["from"] = _callers(options.ingress_namespace, options)
-    to_replicas = {
-        "app.kubernetes.io/component": REPLICA,
-        "app.kubernetes.io/part-of": PART_OF,
-    }
     egress: list[Object] = [
         {"ports": _DNS_PORTS},
         {
-            "to": [{"podSelector": {"matchLabels": to_replicas}}],
+            "to": [{"podSelector": {"matchLabels": component_pods(REPLICA)}}],
             "ports": [{"protocol": "TCP", "port": REPLICA_PORT}],
         },
     ]

@@ -13,6 +13,7 @@ from typing import Any, Final
 from k8s_adapter import resources
 from k8s_adapter.helm_schema import SERVICE_SUFFIX, cluster_schema, standalone_schema
 from k8s_adapter.identity import Object
+from k8s_adapter.keys import token_objects
 from k8s_adapter.kube_version import OLDEST
 from k8s_adapter.options import Options
 from k8s_adapter.render import file_name, to_yaml
@@ -22,7 +23,6 @@ from k8s_adapter.standalone import (
     StandaloneApp,
     app_objects,
     pull_policy,
-    token_objects,
 )
 
 CHART_VERSION: Final = "0.1.0"

@@ -48,6 +48,11 @@ def component_labels(name: str, component: str, version: str) -> dict[str, str]:
     }
 
 
+def component_pods(component: str) -> dict[str, str]:
+    """Return the labels that find all pods of a kind, whatever they are called."""
+    return {"app.kubernetes.io/component": component, "app.kubernetes.io/part-of": PART_OF}
+
+
 def component_selector(name: str, component: str) -> dict[str, str]:
     """Return the labels that find the pods of one component and no others."""
     return {"app.kubernetes.io/component": component, "app.kubernetes.io/instance": name}

@@ -1,7 +1,8 @@
-"""What front ends and replicas know each other by: the Secrets, and what of them a pod gets.
+"""What front ends and replicas know each other by, and front ends their clients: the Secrets.
 
-Used by replicas.py, hub.py and cluster.py. Replicas that servd makes listen with TLS streams;
-images that are replicas by themselves speak the protocol of docs/protocol.md over ZeroMQ.
+And what of them a pod gets. Used by what puts a shape together. Replicas that servd makes listen
+with TLS streams; images that are replicas by themselves speak the protocol of docs/protocol.md over
+ZeroMQ.
 """
 
 import hashlib
@@ -10,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from k8s_adapter.identity import Object
+from k8s_adapter import resources
+from k8s_adapter.identity import Identity, Object
 from k8s_adapter.options import Options
 from k8s_adapter.pods import SECRET_MODE
 from k8s_adapter.snapshot import Version
+
+TOKEN_SECRET: Final = "servd-token"  # noqa: S105 - a name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,7 @@ class Keys:
 
     def annotation(self, options: Options) -> dict[str, str]:
         """Return what makes pods be replaced that have read other texts."""
-        return {f"servd.io/{self.name}-checksum": checksum(self.texts(options))}
+        return {f"servd.io/{self.name}-checksum": _checksum(self.texts(options))}
 
 
 TLS: Final = Keys(
@@ -95,6 +99,25 @@ def scheme_of(version: Version, options: Options) -> str:
     return keys.scheme if keys else CURVE.scheme
 
 
-def checksum(texts: Mapping[str, str]) -> str:
+def token_objects(options: Options) -> list[Object]:
+    """Return the Secret with the token that queries need; nothing where they need none."""
+    if not options.token:
+        return []
+    identity = Identity(name=TOKEN_SECRET, namespace=options.namespace)
+    return [resources.secret(identity, {"token": options.token})]
+
+
+def token_variables(options: Options) -> list[Object]:
+    """Return the variable by which a container gets the token."""
+    reference = {"secretKeyRef": {"name": TOKEN_SECRET, "key": "token"}}
+    return [{"name": "SERVD_TOKEN", "valueFrom": reference}] if options.token else []
+
+
+def token_annotation(options: Options) -> dict[str, str]:
+    """Return what makes pods be replaced that have read another token."""
+    return {"servd.io/token-checksum": _checksum({"token": options.token})} if options.token else {}
+
+
+def _checksum(texts: Mapping[str, str]) -> str:
     """Return an annotation's value that changes with a Secret."""
     return hashlib.sha256(json.dumps(dict(texts), sort_keys=True).encode()).hexdigest()

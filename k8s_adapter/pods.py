@@ -12,6 +12,9 @@ USER_ID: Final = 10001
 TMP_VOLUME: Final = "tmp"
 SECRET_MODE: Final = 0o440
 """Key files are readable by the group, which fsGroup makes the container's."""
+LOAD_LIMIT_S: Final = 300
+"""How long a model may load."""
+HOME: Final = {"name": "HOME", "value": "/tmp"}  # noqa: S108 - the pod's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +83,37 @@ def tmp_mount() -> Object:
     return {"name": TMP_VOLUME, "mountPath": "/tmp"}  # noqa: S108 - the pod's own
 
 
+def container_port(name: str, number: int) -> Object:
+    """Return a port that a container opens."""
+    return {"name": name, "containerPort": number, "protocol": "TCP"}
+
+
 def http_probe(path: str, port: str, **timing: int) -> Object:
     """Return a probe that asks a path of a port by name; `timing` are the probe's own fields."""
     return {"httpGet": {"path": path, "port": port}, **timing}
 
 
-def tcp_probe(port: str, **timing: int) -> Object:
-    """Return a probe that only looks whether somebody listens at a port by name."""
-    return {"tcpSocket": {"port": port}, **timing}
+def http_probes(port: str) -> Object:
+    """Return all probes of a container that loads a model, asked at a port by name.
+
+    While it starts it is not asked whether it lives: loading may keep the process busy for long.
+    """
+    return _probes(*(http_probe(path, port) for path in ("/readyz", "/readyz", "/healthz")))
+
+
+def tcp_probes(port: str) -> Object:
+    """Return the same, which only look whether somebody listens at a port by name."""
+    return _probes(*({"tcpSocket": {"port": port}} for _ in range(3)))
+
+
+def _probes(startup: Object, readiness: Object, liveness: Object) -> Object:
+    often = {"periodSeconds": 2, "timeoutSeconds": 2}
+    seldom = {"periodSeconds": 10, "timeoutSeconds": 5}
+    return {
+        "startupProbe": {**startup, **often, "failureThreshold": LOAD_LIMIT_S // 2},
+        "readinessProbe": {**readiness, **often, "failureThreshold": 2},
+        "livenessProbe": {**liveness, **seldom, "failureThreshold": 3},
+    }
 
 
 def resources(cpu: tuple[str, str], memory: tuple[str, str], gpus: int = 0) -> Object:

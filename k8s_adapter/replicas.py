@@ -4,29 +4,20 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from k8s_adapter import resources
+from k8s_adapter import pods, resources
 from k8s_adapter.frontends import REPLICA_PORT
 from k8s_adapter.identity import (
     FRONTEND,
-    PART_OF,
     REPLICA,
     Identity,
     Object,
     component_labels,
+    component_pods,
     component_selector,
 )
 from k8s_adapter.keys import Keys, keys_of, scheme_of
 from k8s_adapter.names import to_label_value
 from k8s_adapter.options import Options
-from k8s_adapter.pods import (
-    Workload,
-    container_security,
-    http_probe,
-    pause_before_stop,
-    tcp_probe,
-    tmp_mount,
-)
-from k8s_adapter.pods import resources as pod_resources
 from k8s_adapter.quantity import format_cpu, format_memory, parse_cpu
 from k8s_adapter.snapshot import Version
 
@@ -41,15 +32,6 @@ DRAIN_S: Final = 30
 GRACE_S: Final = PAUSE_S + DRAIN_S + 5
 MIN_READY_S: Final = 10
 """A new replica has been found by the frontends before an old one is told to leave."""
-LOAD_LIMIT_S: Final = 300
-
-_STARTUP: Final = {
-    "periodSeconds": 2,
-    "timeoutSeconds": 2,
-    "failureThreshold": LOAD_LIMIT_S // 2,
-}
-_READINESS: Final = {"periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2}
-_LIVENESS: Final = {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3}
 THREAD_VARIABLES: Final = (
     *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
     *("NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
@@ -109,19 +91,17 @@ def replica_objects(seat: Seat) -> list[Object]:
 def shared_objects(options: Options) -> list[Object]:
     """Return what the replicas of all versions have in common: their account and their policy."""
     account = Identity(name=ACCOUNT, namespace=options.namespace)
-    pods = {"app.kubernetes.io/component": REPLICA, "app.kubernetes.io/part-of": PART_OF}
-    frontends = {"app.kubernetes.io/component": FRONTEND, "app.kubernetes.io/part-of": PART_OF}
     # The health port needs no rule: a node, and so its kubelet, always reaches its own pods.
     # What a model itself asks, such as a database, is not restricted.
     ingress: list[Object] = [
         {
-            "from": [{"podSelector": {"matchLabels": frontends}}],
+            "from": [{"podSelector": {"matchLabels": component_pods(FRONTEND)}}],
             "ports": [{"protocol": "TCP", "port": REPLICA_PORT}],
         }
     ]
     return [
         resources.service_account(account),
-        resources.network_policy(account, pods, ingress=ingress),
+        resources.network_policy(account, component_pods(REPLICA), ingress=ingress),
     ]
 
 
@@ -132,6 +112,19 @@ def autoscaler_bounds(version: Version, options: Options) -> tuple[int, int]:
     """
     least = options.min_replicas or version.replicas
     return least, max(least, options.max_replicas)
+
+
+def annotations_of(version: Version) -> dict[str, str]:
+    """Return what a version's pods say of themselves."""
+    said = {"servd.io/model": version.model, "servd.io/version": version.version}
+    # The tag may stay the same when the files do not.
+    return said | ({"servd.io/bundle": version.bundle} if version.bundle else {})
+
+
+def memory_of(version: Version, options: Options) -> tuple[str, str]:
+    """Return the memory that a version's pods request, and their limit."""
+    own = format_memory(version.memory_bytes) if version.memory_bytes else options.memory
+    return (own, own) if own else ("256Mi", "1Gi")
 
 
 def gpu_count(gpus: str | None) -> int:
@@ -146,17 +139,14 @@ def gpu_count(gpus: str | None) -> int:
     return len(gpus.removeprefix("device=").split(",")) if gpus.startswith("device=") else 1
 
 
-def _workload(seat: Seat) -> Workload:
+def _workload(seat: Seat) -> pods.Workload:
     version, options = seat.version, seat.options
-    annotations = {"servd.io/model": version.model, "servd.io/version": version.version}
+    annotations = annotations_of(version)
     volumes: list[Object] = []
-    if version.bundle:
-        # The tag may stay the same when the files do not.
-        annotations["servd.io/bundle"] = version.bundle
     if seat.keys:
         annotations |= seat.keys.annotation(options)
         volumes.append(seat.keys.volume(seat.keys.replica_files))
-    return Workload(
+    return pods.Workload(
         identity=seat.identity,
         container=_container(seat),
         service_account=ACCOUNT,
@@ -178,8 +168,8 @@ def _container(seat: Seat) -> Object:
         "imagePullPolicy": "IfNotPresent",
         **own,
         "resources": _resources(version, options),
-        "securityContext": container_security(),
-        "volumeMounts": [tmp_mount(), *([seat.keys.mount()] if seat.keys else [])],
+        "securityContext": pods.container_security(),
+        "volumeMounts": [pods.tmp_mount(), *([seat.keys.mount()] if seat.keys else [])],
     }
 
 
@@ -189,12 +179,12 @@ def _run_as_built(seat: Seat) -> Object:
         # The image has the command; what is said here adds to it.
         "args": _arguments(seat),
         "env": _environment(seat.version),
-        "ports": [_port("rpc", REPLICA_PORT), _port("health", HEALTH_PORT)],
-        # Not the liveness probe's path: loading may keep the process busy for long.
-        "startupProbe": http_probe("/readyz", "health", **_STARTUP),
-        "readinessProbe": http_probe("/readyz", "health", **_READINESS),
-        "livenessProbe": http_probe("/healthz", "health", **_LIVENESS),
-        "lifecycle": pause_before_stop(PAUSE_S, seat.options.kube_version),
+        "ports": [
+            pods.container_port("rpc", REPLICA_PORT),
+            pods.container_port("health", HEALTH_PORT),
+        ],
+        **pods.http_probes("health"),
+        "lifecycle": pods.pause_before_stop(PAUSE_S, seat.options.kube_version),
     }
 
 
@@ -215,18 +205,12 @@ def _run_as_it_is(seat: Seat) -> Object:
     variables = [{"name": name, "value": value} for name, value in said.items()]
     found: Object = {
         "env": [*_environment(version), *variables],
-        "ports": [_port("rpc", REPLICA_PORT)],
-        "startupProbe": tcp_probe("rpc", **_STARTUP),
-        "readinessProbe": tcp_probe("rpc", **_READINESS),
-        "livenessProbe": tcp_probe("rpc", **_LIVENESS),
+        "ports": [pods.container_port("rpc", REPLICA_PORT)],
+        **pods.tcp_probes("rpc"),
     }
     if options.kube_version.has_sleep_hook:  # else it would have to have a program to sleep with
-        found["lifecycle"] = pause_before_stop(PAUSE_S, options.kube_version)
+        found["lifecycle"] = pods.pause_before_stop(PAUSE_S, options.kube_version)
     return found
-
-
-def _port(name: str, number: int) -> Object:
-    return {"name": name, "containerPort": number, "protocol": "TCP"}
 
 
 def _arguments(seat: Seat) -> list[str]:
@@ -242,19 +226,10 @@ def _arguments(seat: Seat) -> list[str]:
 
 def _environment(version: Version) -> list[Object]:
     threads = str(max(1, math.ceil(version.cpus or 1)))
-    return [
-        {"name": "HOME", "value": "/tmp"},  # noqa: S108 - the pod's own
-        *({"name": name, "value": threads} for name in THREAD_VARIABLES),
-    ]
+    return [pods.HOME, *({"name": name, "value": threads} for name in THREAD_VARIABLES)]
 
 
 def _resources(version: Version, options: Options) -> Object:
-    memory = ("256Mi", "1Gi")
-    if options.memory:
-        memory = (options.memory, options.memory)
-    if version.memory_bytes:
-        own = format_memory(version.memory_bytes)
-        memory = (own, own)
     if version.cpus:
         own = format_cpu(max(1, round(version.cpus * 1000)))
         cpu = (own, own)
@@ -262,4 +237,4 @@ def _resources(version: Version, options: Options) -> Object:
         # A limit well over the request: a batch is to be computed at full speed.
         request = parse_cpu(options.cpu_request)
         cpu = (format_cpu(request), format_cpu(max(2000, request)))
-    return pod_resources(cpu, memory, gpu_count(version.gpus))
+    return pods.resources(cpu, memory_of(version, options), gpu_count(version.gpus))

@@ -8,24 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from k8s_adapter import resources
+from k8s_adapter import pods, resources
 from k8s_adapter.cluster import namespace_objects
 from k8s_adapter.errors import ExportError, NoFilesError, NothingToExportError
-from k8s_adapter.frontends import TOKEN_SECRET
 from k8s_adapter.identity import Identity, Object
-from k8s_adapter.keys import checksum
+from k8s_adapter.keys import token_annotation, token_objects, token_variables
 from k8s_adapter.names import to_service_name
 from k8s_adapter.options import Options, check_options
-from k8s_adapter.pods import (
-    Workload,
-    container_security,
-    http_probe,
-    pause_before_stop,
-    tmp_mount,
-)
-from k8s_adapter.pods import resources as pod_resources
-from k8s_adapter.quantity import format_cpu, format_memory, parse_cpu
-from k8s_adapter.replicas import gpu_count
+from k8s_adapter.quantity import format_cpu, parse_cpu
+from k8s_adapter.replicas import annotations_of, gpu_count, memory_of
 from k8s_adapter.snapshot import Snapshot, Version
 
 PORT: Final = 5000
@@ -36,7 +27,6 @@ EXPECTED_BUNDLE: Final = "SERVD_EXPECT_BUNDLE"
 
 _PAUSE_S: Final = 10
 _GRACE_S: Final = _PAUSE_S + 30 + 10
-_LOAD_LIMIT_S: Final = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,14 +96,6 @@ def standalone_objects(apps: Sequence[StandaloneApp], options: Options) -> list[
     return found
 
 
-def token_objects(options: Options) -> list[Object]:
-    """Return the Secret with the token that queries need; nothing where they need none."""
-    if not options.token:
-        return []
-    identity = Identity(name=TOKEN_SECRET, namespace=options.namespace)
-    return [resources.secret(identity, {"token": options.token})]
-
-
 def app_objects(app: StandaloneApp, options: Options) -> list[Object]:
     """Return Deployment, Service and HorizontalPodAutoscaler; nothing is checked (see helm.py)."""
     identity = _identity(app, app.name, options)
@@ -150,19 +132,14 @@ def _service(identity: Identity, options: Options) -> Object:
     return found
 
 
-def _workload(app: StandaloneApp, identity: Identity, options: Options) -> Workload:
-    annotations = {"servd.io/model": app.version.model, "servd.io/version": app.version.version}
-    if options.token:
-        annotations["servd.io/token-checksum"] = checksum({"token": options.token})
-    if app.version.bundle:
-        annotations["servd.io/bundle"] = app.version.bundle
+def _workload(app: StandaloneApp, identity: Identity, options: Options) -> pods.Workload:
     # No number of replicas: the autoscaler sets it, and applying the file again would reset it.
-    return Workload(
+    return pods.Workload(
         identity=identity,
         container=_container(app, options),
         service_account="default",
         grace_s=_GRACE_S,
-        annotations=annotations,
+        annotations=annotations_of(app.version) | token_annotation(options),
         image_pull_secret=options.image_pull_secret,
     )
 
@@ -173,24 +150,12 @@ def _container(app: StandaloneApp, options: Options) -> Object:
         "image": app.image,
         "imagePullPolicy": pull_policy(app),
         "env": _environment(app, options),
-        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
-        "startupProbe": http_probe(
-            "/readyz",
-            "http",
-            periodSeconds=2,
-            timeoutSeconds=2,
-            failureThreshold=_LOAD_LIMIT_S // 2,
-        ),
-        "readinessProbe": http_probe(
-            "/readyz", "http", periodSeconds=2, timeoutSeconds=2, failureThreshold=2
-        ),
-        "livenessProbe": http_probe(
-            "/healthz", "http", periodSeconds=10, timeoutSeconds=5, failureThreshold=3
-        ),
-        "lifecycle": pause_before_stop(_PAUSE_S, options.kube_version),
+        "ports": [pods.container_port("http", PORT)],
+        **pods.http_probes("http"),
+        "lifecycle": pods.pause_before_stop(_PAUSE_S, options.kube_version),
         "resources": _resources(app.version, options),
-        "securityContext": container_security(),
-        "volumeMounts": [tmp_mount()],
+        "securityContext": pods.container_security(),
+        "volumeMounts": [pods.tmp_mount()],
     }
 
 
@@ -208,19 +173,12 @@ def _resources(version: Version, options: Options) -> Object:
     """Return what a pod requests: without a CPU request there is nothing to scale by."""
     request = round(version.cpus * 1000) if version.cpus else parse_cpu(options.cpu_request)
     cpu = (format_cpu(max(1, request)), format_cpu(max(2000, request)))
-    memory = ("256Mi", "1Gi")
-    own = format_memory(version.memory_bytes) if version.memory_bytes else options.memory
-    if own:
-        memory = (own, own)
-    return pod_resources(cpu, memory, gpu_count(version.gpus))
+    return pods.resources(cpu, memory_of(version, options), gpu_count(version.gpus))
 
 
 def _environment(app: StandaloneApp, options: Options) -> list[Object]:
-    found: list[Object] = [{"name": "HOME", "value": "/tmp"}]  # noqa: S108 - the pod's own
+    found: list[Object] = [pods.HOME]
     if app.version.bundle:
         # An image's name may have come to stand for another model; then its pods end at once.
         found.append({"name": EXPECTED_BUNDLE, "value": app.version.bundle})
-    if options.token:
-        reference = {"secretKeyRef": {"name": TOKEN_SECRET, "key": "token"}}
-        found.append({"name": "SERVD_TOKEN", "valueFrom": reference})
-    return found
+    return found + token_variables(options)
