@@ -1,6 +1,6 @@
 """`python -m benchmarks [COMMAND]`.
 
-run, compare, paper, soak, profile, instructions, frontend or cluster: see docs/benchmarks.md.
+run, compare, paper, soak, profile, instructions, frontend, cluster or many: see docs/benchmarks.md.
 """
 
 import argparse
@@ -25,13 +25,14 @@ from benchmarks.environment import (
     run_in_environment,
 )
 from benchmarks.front_end_mode import run_front_end_mode
+from benchmarks.many_mode import run_many_mode
 from benchmarks.paper import paper_markdown, run_paper
 from benchmarks.profiling import run_profile
 from benchmarks.report import aligned, suite_markdown, targets_table, write_json
 from benchmarks.servers import ServerError
 from benchmarks.settings import ROOT, Settings
 from benchmarks.soak import run_soak
-from benchmarks.suite import run_suite
+from benchmarks.suite import WIDE, run_suite
 from benchmarks.workloads import WORKLOADS
 
 QUICK_CONNECTIONS = (1, 32, 256)
@@ -59,10 +60,12 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="one short round: is every answer right?"
     )
-    parser.add_argument("--only", default=",".join(WORKLOADS), help="W1,W2,…")
+    parser.add_argument("--only", help="W1,W2,… (all; W1,W2 of many)")
     parser.add_argument("--rounds", type=int, help="rounds, interleaved (3)")
     parser.add_argument("--seconds", type=float, help="of each point (3)")
     parser.add_argument("--connections", default="1,32,256")
+    parser.add_argument("--threads", type=int, default=1, help="of the load generator, closed loop")
+    parser.add_argument("--frontends", default="1,2,4,8", help="of many: a daemon with each")
     parser.add_argument("--no-open-loop", action="store_true")
     parser.add_argument("--carrier", default="auto", choices=("auto", "unix", "zmq"))
     parser.add_argument("--against", type=Path, help="another checkout: of compare, instructions")
@@ -74,6 +77,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="where results go (WORK/results)")
     parser.add_argument("--python", type=Path, help="an environment for the baselines made before")
     options = parser.parse_args(arguments)
+    options.only = options.only or ",".join(WIDE if options.command == "many" else WORKLOADS)
     unknown = set(options.only.split(",")) - set(WORKLOADS)
     if unknown:
         parser.error(f"no such workload: {', '.join(sorted(unknown))}")
@@ -102,6 +106,8 @@ def prepare(options: argparse.Namespace) -> Settings:
         work=work,
         out=out,
         python=python,
+        threads=options.threads,
+        frontends=tuple(int(text) for text in options.frontends.split(",")),
         carrier=options.carrier,
     )
 
@@ -180,6 +186,11 @@ def cluster_command(settings: Settings, options: argparse.Namespace) -> int:
     return tell("cluster", run_cluster_mode(settings), settings, options)
 
 
+def many_command(settings: Settings, options: argparse.Namespace) -> int:
+    """W1 and W2, or what is asked for, by many front ends."""
+    return tell("many", run_many_mode(settings), settings, options)
+
+
 def tell(name: str, text: str, settings: Settings, options: argparse.Namespace) -> int:
     """Print a table, and put it into the document where that is asked."""
     print(text)
@@ -197,6 +208,7 @@ COMMANDS = {
     "instructions": instructions_command,
     "frontend": frontend_command,
     "cluster": cluster_command,
+    "many": many_command,
 }
 
 if __name__ == "__main__":

@@ -10,14 +10,15 @@ from benchmarks.environment import inputs_folder
 from benchmarks.points import Point
 from benchmarks.settings import Settings
 from benchmarks.workloads import Workload
-from benchmarks.wrk import Target, run_wrk
+from benchmarks.wrk import ClosedLoad, Target, run_wrk
 
 
 def warm_up(targets: Sequence[Target], workload: Workload, settings: Settings) -> None:
     """Load each server for a moment, so that caches and batch sizes have settled."""
     inputs = inputs_folder(settings.work)
+    load = ClosedLoad(max(settings.connections), settings.warm_up_s, settings.threads)
     for target in targets:
-        run_wrk(target, workload, inputs, max(settings.connections), settings.warm_up_s)
+        run_wrk(target, workload, inputs, load)
 
 
 def closed_rounds(
@@ -28,6 +29,7 @@ def closed_rounds(
     for number in range(settings.rounds):
         first = number % len(targets)
         for connections in settings.connections:
+            load = ClosedLoad(connections, settings.seconds, settings.threads)
             for target in (*targets[first:], *targets[:first]):
-                point = run_wrk(target, workload, inputs, connections, settings.seconds)
+                point = run_wrk(target, workload, inputs, load)
                 yield replace(point, round=number)

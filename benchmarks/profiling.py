@@ -18,7 +18,7 @@ from benchmarks.loadgen import Load, generator_command, run_load
 from benchmarks.processes import cpu_s
 from benchmarks.settings import Settings
 from benchmarks.workloads import WORKLOADS
-from benchmarks.wrk import run_wrk
+from benchmarks.wrk import ClosedLoad, run_wrk
 
 FLAME_S = 10
 CONNECTIONS = 256
@@ -35,9 +35,9 @@ def run_profile(settings: Settings) -> int:
     inputs = inputs_folder(settings.work)
     with Daemon(settings) as daemon:
         daemon.deploy(workload)
-        run_wrk(daemon, workload, inputs, CONNECTIONS, settings.warm_up_s)
+        run_wrk(daemon, workload, inputs, ClosedLoad(CONNECTIONS, settings.warm_up_s))
         for connections in settings.connections:
-            point = run_wrk(daemon, workload, inputs, connections, settings.seconds)
+            point = run_wrk(daemon, workload, inputs, ClosedLoad(connections, settings.seconds))
             print(
                 f"{connections} connections: {point.rate:,.0f}/s, {point.cpu_us:.2f} µs CPU a query"
             )

@@ -21,7 +21,7 @@ CONSTANTS = ("ceiling", "nginx")
 """Servers that answer the same to everything, so that outputs are not compared."""
 
 NGINX_CONFIG = """
-worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log stderr crit;
+worker_processes {workers}; daemon off; pid {folder}/nginx.pid; error_log stderr crit;
 worker_rlimit_nofile 20000;
 events {{ worker_connections 18000; }}
 http {{
@@ -136,12 +136,12 @@ def fastapi(workload: Workload, settings: Settings, workers: int) -> Server:
     return Server(name, command, port, env, settings.out / "fastapi.log")
 
 
-def nginx(settings: Settings) -> Server:
-    """Return nginx answering a constant with one worker."""
+def nginx(settings: Settings, workers: int = 1) -> Server:
+    """Return nginx answering a constant."""
     port = free_port()
     folder = settings.work / "nginx"
     folder.mkdir(exist_ok=True)
     config = folder / f"{port}.conf"
-    config.write_text(NGINX_CONFIG.format(folder=folder, port=port))
+    config.write_text(NGINX_CONFIG.format(folder=folder, port=port, workers=workers))
     command = [find_nginx() or "nginx", "-c", str(config)]
     return Server("nginx", command, port, log=settings.out / "nginx.log")

@@ -28,6 +28,12 @@ class Settings:
     python: Path
     """The interpreter of the baselines."""
 
+    threads: int = 1
+    """Of the load generator, in a closed loop."""
+
+    frontends: tuple[int, ...] = (1, 2, 4, 8)
+    """How many front ends servd has, one daemon each: of many_mode.py."""
+
     carrier: str = "auto"
     """What carries messages to replicas: servd's setting of that name."""
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,17 +23,24 @@ class Target(Protocol):
         """The processes whose CPU time counts."""
 
 
-def run_wrk(
-    target: Target, workload: Workload, inputs: Path, connections: int, seconds: float
-) -> Point:
+@dataclass(frozen=True, slots=True)
+class ClosedLoad:
+    """How many connections ask for how long, by how many threads."""
+
+    connections: int
+    seconds: float
+    threads: int = 1
+
+
+def run_wrk(target: Target, workload: Workload, inputs: Path, load: ClosedLoad) -> Point:
     """Load the target and return what came; `round` is to be set by the caller."""
     url = f"http://127.0.0.1:{target.port}{workload.path}"
     command = [
         *(
             need("wrk", "wrk"),
-            "-t1",
-            f"-c{connections}",
-            f"-d{max(1, round(seconds))}s",
+            f"-t{min(load.threads, load.connections)}",  # wrk wants one for each at least
+            f"-c{load.connections}",
+            f"-d{max(1, round(load.seconds))}s",
             "--timeout",
             "5s",
         ),
@@ -47,7 +55,7 @@ def run_wrk(
         workload=workload.key,
         server=target.name,
         loop="closed",
-        connections=connections,
+        connections=load.connections,
         round=0,
         rate=result["answered"] / result["elapsed_s"],
         p50_ms=result["p50_ms"],
