@@ -211,7 +211,7 @@ class ReplicaSocket:
                 if header[0] == protocol.HELLO:
                     self._spoken[peer] = protocol.version_between(*header[1:2])
                 self._heard_s[peer] = self.last_heard_s
-                self._send_state(peer)
+                self._send_state(peer, is_brief=header[0] == protocol.HEARTBEAT)
         except (protocol.ProtocolError, IndexError, TypeError) as error:
             print(f"a message was ignored: {error}", flush=True)  # noqa: T201  # the log is stdout
 
@@ -226,8 +226,11 @@ class ReplicaSocket:
         else:
             self.pending.append(work)
 
-    def _send_state(self, peer: Peer) -> None:
-        header = [protocol.STATE, self._spoken.get(peer, 1), self.state, self.info]
+    def _send_state(self, peer: Peer, *, is_brief: bool = False) -> None:
+        info = self.info
+        if is_brief and "signature" in info:
+            info = {key: value for key, value in info.items() if key != "signature"}
+        header = [protocol.STATE, self._spoken.get(peer, 1), self.state, info]
         self._send(peer, protocol.pack_header(header))
 
     def _send(self, peer: Peer, *frames: bytes) -> None:

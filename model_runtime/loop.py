@@ -126,6 +126,8 @@ class Replica:
             socket.announce(protocol.TESTING)
             with socket.lent():
                 report = test_call(model, manifest.read(place), self._options.max_batch)
+            if model.signature is not None:
+                socket.info["signature"] = report.completed(model.signature).as_json()
         except MODEL_ERRORS as error:
             socket.info["error"] = as_json(error, place)
             traceback.print_exc()

@@ -11,8 +11,13 @@ from typing import Any, Final
 
 from model_runtime.bundle import MANIFEST_NAME, BundleFormatError
 from model_runtime.protocol import INPUT_TYPE_CODES
+from model_runtime.signature import EXTRA, SignatureError, check_schema
 
 FORMAT: Final = 1
+AUTO: Final = "auto"
+"""The input type of a model that says itself what it takes, when it has been loaded."""
+OUTPUTS: Final = ("labels", "proba", "both")
+"""What of a classifier is answered."""
 _KINDS: Final = {"python": ("function", "class"), "pickle": ("pickle",)}
 _MAX_BYTES: Final = 1 << 20
 
@@ -25,7 +30,10 @@ class Manifest:
     folder in which the model runs, for what it opens by a relative name, `folders` are made, as a
     bundle has files only and a model may go to, list or write to a folder without any. `object` is
     the name in the file (None for a pickle). `example` is one input as a JSON value. `python` and
-    `packages` are the versions the model was made with.
+    `packages` are the versions the model was made with. `schema` is the JSON Schema of an input,
+    `extra` what becomes of fields that it does not name (signature.py), `output` which of `OUTPUTS`
+    is answered, each None where the deployer did not say; `concurrency` is how many streams a
+    replica serves at once.
     """
 
     loader: str
@@ -42,12 +50,18 @@ class Manifest:
     sys_path: tuple[str, ...] = (".",)
     cwd: str = "."
     folders: tuple[str, ...] = ()
+    schema: dict[str, Any] | None = None
+    extra: str | None = None
+    output: str | None = None
+    concurrency: int = 1
     format: int = FORMAT
 
     def __post_init__(self) -> None:
         _check(self)
 
 
+_LATER: Final = ("folders", "schema", "extra", "output", "concurrency")
+_USUAL: Final = {each.name: each.default for each in fields(Manifest)}
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "loader": (str,),
     "file": (str,),
@@ -62,6 +76,10 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "sys_path": (tuple,),
     "cwd": (str,),
     "folders": (tuple,),
+    "schema": (dict, type(None)),
+    "extra": (str, type(None)),
+    "output": (str, type(None)),
+    "concurrency": (int,),
     "format": (int,),
 }
 
@@ -126,8 +144,9 @@ def write(manifest: Manifest, folder: Path) -> None:
 def encode(manifest: Manifest) -> bytes:
     """Return the content of model.json; equal manifests give equal bytes."""
     content = asdict(manifest)
-    if not manifest.folders:
-        del content["folders"]  # bundles that were made before there were any keep their digests
+    for name in _LATER:  # bundles that were made before there were any keep their digests
+        if content[name] == _USUAL[name]:
+            del content[name]
     text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
     return f"{text}\n".encode()
 
@@ -144,12 +163,27 @@ def _check(manifest: Manifest) -> None:
         )
     if manifest.loader == "python" and not manifest.object:
         raise BundleFormatError(f"{MANIFEST_NAME}: no object of '{manifest.file}' is named")
-    if manifest.input_type not in INPUT_TYPE_CODES:
+    if manifest.input_type not in (*INPUT_TYPE_CODES, AUTO):
         raise BundleFormatError(f"{MANIFEST_NAME}: no input type '{manifest.input_type}'")
+    _check_inputs(manifest)
     for path in (manifest.file, manifest.cwd, *manifest.sys_path, *manifest.folders):
         _check_path(path)
     if not all(type(v) is str for pair in manifest.packages.items() for v in pair):
         raise BundleFormatError(f"{MANIFEST_NAME}: packages are names and versions as texts")
+
+
+def _check_inputs(manifest: Manifest) -> None:
+    """Refuse what is said of inputs and outputs that no model can have."""
+    if manifest.extra not in (None, *EXTRA) or manifest.output not in (None, *OUTPUTS):
+        raise BundleFormatError(
+            f"{MANIFEST_NAME}: extra is one of {', '.join(EXTRA)}, output of {', '.join(OUTPUTS)}"
+        )
+    if manifest.concurrency < 1:
+        raise BundleFormatError(f"{MANIFEST_NAME}: concurrency cannot be {manifest.concurrency}")
+    try:
+        check_schema(manifest.schema or {}, "schema")
+    except SignatureError as error:
+        raise BundleFormatError(f"{MANIFEST_NAME}: {error}") from error
 
 
 def _check_path(path: object) -> None:

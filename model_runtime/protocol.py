@@ -45,6 +45,7 @@ DOUBLES: Final = 3
 STRINGS: Final = 4
 ANY: Final = 5
 TENSORS: Final = 6
+ROWS: Final = 7
 
 INPUT_TYPE_CODES: Final = {
     "bytes": BYTES,
@@ -54,6 +55,7 @@ INPUT_TYPE_CODES: Final = {
     "strings": STRINGS,
     "any": ANY,
     "tensors": TENSORS,
+    "rows": ROWS,
 }
 """Canonical input type words to their codes in PREDICT."""
 

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from model_runtime import failure, forks, inputs, protocol
@@ -18,6 +18,7 @@ from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.loaders.base import LoadedModel, Predictor
 from model_runtime.manifest import Manifest
 from model_runtime.outputs import OutputError
+from model_runtime.signature import Signature
 
 _PROBE_LENGTHS: Final = range(1, 65)
 _MAX_NAMED_LENGTH: Final = 65_536
@@ -67,6 +68,12 @@ class Report:
         if self.has_input:
             info["input"] = self.input
         return info | ({"reasons": list(self.reasons)} if self.reasons else {})
+
+    def completed(self, signature: Signature) -> Signature:
+        """Return a signature with what the model has answered as its example."""
+        if self.state != "ok" or not self.has_input:
+            return signature
+        return replace(signature, has_example=True, example=self.input)
 
 
 class TestCallError(ModelFault):

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from model_runtime.signature import Signature
 from servd.errors import UnknownInputTypeError
 
 ADAPTIVE_BATCH = -1
@@ -28,6 +29,7 @@ class InputType(enum.StrEnum):
     DOUBLES = "doubles"
     STRINGS = "strings"
     ANY = "any"
+    ROWS = "rows"
 
     @property
     def item_bytes(self) -> int:
@@ -57,6 +59,7 @@ _ALIASES = {
         InputType.DOUBLES: ("doubles", "double", "d"),
         InputType.STRINGS: ("strings", "string", "str", "strs", "s"),
         InputType.ANY: ("any", "json"),
+        InputType.ROWS: ("rows", "row", "dataframe", "records"),
     }.items()
     for alias in aliases
 }
@@ -106,7 +109,8 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     any, are somebody else's: Clipper's "containerless"). `memory_bytes`, `cpus` and `gpus` (`all`,
     a number or `device=0,1`) are what each container may use, None: no limit, no GPU.
     `replicas` is the desired number. `batch_wait_us` is the paper's delayed batching, `batching`
-    counts where `max_batch` adapts.
+    counts where `max_batch` adapts. `signature` is what a replica of it has said of its inputs and
+    outputs, None where none has. What it answers `is_cached`, unless the deployer says otherwise.
     """
 
     model: str
@@ -127,6 +131,8 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int | None = None
     cpus: float | None = None
     gpus: str | None = None
+    signature: Signature | None = None
+    is_cached: bool = True
 
     @property
     def is_runnable(self) -> bool:
@@ -144,6 +150,22 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
         return VersionId(self.model, self.version)
 
 
+class Inputs(msgspec.Struct, frozen=True):
+    """What an application takes: what its bodies are decoded by.
+
+    `signature` is its current version's, None where that has none; `versions` has those of the
+    versions that take other inputs, for queries that name one.
+    """
+
+    input_type: InputType
+    signature: Signature | None = None
+    versions: dict[str, Signature | None] = {}
+
+    def of(self, version: str | None) -> Signature | None:
+        """Return the signature that counts for a query that names this version, or none."""
+        return self.signature if version is None else self.versions.get(version, self.signature)
+
+
 _SERVING_FIELDS = (
     *("input_type", "max_batch", "batch_wait_us", "batching", "bundle", "image", "image_digest"),
 )
@@ -155,7 +177,10 @@ def is_another(before: ModelVersion, now: ModelVersion) -> bool:
     Of one that was only registered nothing is known but when that was.
     """
     is_runnable = before.is_runnable or now.is_runnable
-    return any(getattr(before, name) != getattr(now, name) for name in _SERVING_FIELDS) or not (
+    # What is loaded says itself what it takes: until it has, its version says something else.
+    is_settled = before.signature is None and now.signature is not None
+    names = _SERVING_FIELDS[1:] if is_settled else _SERVING_FIELDS
+    return any(getattr(before, name) != getattr(now, name) for name in names) or not (
         is_runnable or before.created_s == now.created_s
     )
 
@@ -263,6 +288,7 @@ class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     gpus: str | None = None
     source: str | None = None
     is_name_given: bool = True
+    is_cached: bool = True
 
 
 class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -30,9 +30,9 @@ class CsvCodec(Codec):
         name, _, verb = path.strip(b"/").partition(b"/")
         return Resource(name.decode()) if verb == b"csv" else None
 
-    def decoder(self, input_type, head):
-        if input_type != "doubles":
-            raise RequestError(415, "Unsupported", f"CSV holds doubles, not {input_type}")
+    def decoder(self, takes, head):
+        if (kind := takes.inputs.input_type) != "doubles":
+            raise RequestError(415, "Unsupported", f"CSV holds doubles, not {kind}")
         sep = ";" if "sep=;" in head.query else ","
 
         def decode(body):

@@ -10,6 +10,7 @@ from model_runtime.inputs import Batch, View, viewer
 from model_runtime.manifest import Manifest
 from model_runtime.outputs import render
 from model_runtime.raw_outputs import RawOutput, render_wanted
+from model_runtime.signature import Signature
 
 
 class LoadError(ModelFault):
@@ -51,7 +52,8 @@ class LoadedModel:
 
     `row_items` is how many numbers an input must have, None where any or unknown. `info` is what
     STATE tells about the model beyond that: `object`, the name of what answers. `bundle_dir` is
-    where it was loaded from: failures name its files as their author knows them. `retyped` returns
+    where it was loaded from: failures name its files as their author knows them. `signature` is
+    what it takes and gives, as far as that is known before the test call. `retyped` returns
     the predictor that it would be with inputs of another type, `hint_for_columns` how to give it
     its columns by name, where it has such: both are for advice only.
     """
@@ -61,6 +63,7 @@ class LoadedModel:
     row_items: int | None = None
     info: dict[str, Any] = field(default_factory=dict)
     bundle_dir: Path | None = None
+    signature: Signature | None = None
     retyped: Callable[[str], Predictor] | None = None
     hint_for_columns: Callable[[], str] | None = None
 

@@ -30,6 +30,7 @@ from servd.deploying.plan import (
     find_runnable,
     plan_deploy,
     previous_version,
+    settle,
     to_retire,
 )
 from servd.errors import ModelNotFoundError, NotFoundError, ServdError, StoreError
@@ -126,7 +127,7 @@ class Deployer:
         report(DeployEvent(event="starting", model=version.model, version=version.version))
         before = self._registry.state.current.get(version.model)
         with self._bundles.pinned(request.bundle or ""):
-            await self._go_live(plan, request.source, report)
+            plan = await self._go_live(plan, request.source, report)
         return self._last_event("live", plan, await self._retire(version.model, before))
 
     async def tidy(self, model: str) -> None:
@@ -310,11 +311,13 @@ class Deployer:
             return request.input_type
         return image.input_type
 
-    async def _go_live(self, plan: Plan, source: str | None, report: Report) -> None:
+    async def _go_live(self, plan: Plan, source: str | None, report: Report) -> Plan:
         version = plan.version
         try:
             await self._supervisor.ensure(version, version.replicas, report=report, fail_fast=True)
-            await self._registry.commit_deploy(version, plan.app, source)
+            signature = self._supervisor.signature(version.id)
+            plan = settle(self._registry.state, plan, signature)
+            await self._registry.commit_deploy(plan.version, plan.app, source)
         finally:
             # Not by the exception: a deployment that is cancelled while it is written is live.
             if version.id in self._registry.state.versions:
@@ -322,6 +325,7 @@ class Deployer:
             else:
                 await self._supervisor.stop_version(version.id)
                 self._engine.forget(version.id)
+        return plan
 
     async def _retire(self, model: str, before: str | None) -> str | None:
         """Want no replicas any more of versions that are out of use; say which."""

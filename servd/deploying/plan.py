@@ -4,11 +4,14 @@ Pure functions over the registry's state. Used by deployer.py.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
+from model_runtime.manifest import AUTO
+from model_runtime.signature import Signature
 from servd.clock import wall_s
 from servd.datatypes import (
     DOCKER,
@@ -30,9 +33,10 @@ _CONTAINER_FIELDS = ("image", "memory_bytes", "cpus", "gpus")
 _SAME = (
     *("bundle", "labels", "max_batch", "batch_wait_us", "batching", "runtime"),
     *_CONTAINER_FIELDS,
+    "is_cached",
 )
 """What a version has of its request."""
-_AGAIN = ("bundle", "input_type", *_SAME[1:])
+_AGAIN = (*_SAME, "input_type")
 """What one that is deployed again must have as before; the bundle is told first."""
 
 _IMAGE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:/\[\]-]{0,254}(@sha256:[0-9a-f]{64})?")
@@ -44,6 +48,7 @@ class Plan:
 
     `is_known`: that very version exists already, so there is no new one. `is_current`: it is the
     current one, though no version was named. `replicas` is how many were asked for, if any were.
+    Where the type `is_open`, what is loaded has yet to say what it takes (`settle`).
     """
 
     version: ModelVersion
@@ -51,6 +56,7 @@ class Plan:
     is_known: bool
     is_current: bool = False
     replicas: int | None = None
+    is_open: bool = False
 
 
 def plan_deploy(
@@ -68,9 +74,11 @@ def plan_deploy(
         ServdError: any of the registry's rules refuses it; the error says which.
     """
     _check_request(request)
+    is_open = (request.input_type or declared_type) == AUTO
     version = _version(state, request, declared_type)
     version = msgspec.structs.replace(version, image_digest=image_digest)
-    current = _current_again(state, request, version)
+    names = _AGAIN[:-1] if is_open else _AGAIN
+    current = _current_again(state, request, version, names)
     if current is None:
         _check_source(state, request)
     else:
@@ -80,18 +88,50 @@ def plan_deploy(
     rules.check_max_batch(version.max_batch)
     known = state.versions.get(version.id)
     if known is not None:
-        _check_same(state, known, version)
+        _check_same(state, known, version, names)
         version = known
-    rules.check_linked_type(state, version)
-    if app is not None:
-        _check_link(state, app, version)
-    return Plan(
+    plan = Plan(
         version,
         app,
         is_known=known is not None,
         is_current=current is not None,
         replicas=request.replicas,
+        is_open=is_open and known is None,
     )
+    if not plan.is_open:
+        _check_types(state, plan)
+    return plan
+
+
+def settle(state: RegistryState, plan: Plan, signature: Signature | None) -> Plan:
+    """Return the plan with what the loaded version says of its inputs and outputs.
+
+    Raises:
+        TypeMismatchError: an application that it is to answer takes something else.
+        InvalidValueError: it does not say what it takes, and nobody else did.
+    """
+    version, app = plan.version, plan.app
+    if plan.is_open and signature is None:
+        raise InvalidValueError(
+            f"{version.id} does not say what its inputs are",
+            hint="--input-type doubles, for example",
+        )
+    if signature is None or not plan.is_open:
+        return replace(plan, version=msgspec.structs.replace(version, signature=signature))
+    kind = InputType.parse(signature.input_type)
+    version = msgspec.structs.replace(version, input_type=kind, signature=signature)
+    if app is not None and app.name not in state.applications:
+        app = msgspec.structs.replace(app, input_type=kind)
+    settled = replace(plan, version=version, app=app, is_open=False)
+    _check_types(state, settled)
+    return settled
+
+
+def _check_types(state: RegistryState, plan: Plan) -> None:
+    """Raise TypeMismatchError where an application that is to be answered takes something else."""
+    rules.check_linked_type(state, plan.version)
+    if plan.app is not None:
+        _check_link(state, plan.app, plan.version)
 
 
 def _check_request(request: DeployRequest) -> None:
@@ -193,6 +233,8 @@ def _version(
             f"the image {request.image} does not say what its inputs are",
             hint="--input-type doubles, for example",
         )
+    # Until what is loaded says what it takes, any type will do.
+    input_type = InputType.DOUBLES if input_type == AUTO else input_type
     return ModelVersion(
         model=request.model,
         version=request.version or next_version(state, request.model),
@@ -221,7 +263,7 @@ def _application(
 
 
 def _current_again(
-    state: RegistryState, request: DeployRequest, wanted: ModelVersion
+    state: RegistryState, request: DeployRequest, wanted: ModelVersion, names: Sequence[str]
 ) -> ModelVersion | None:
     """Return the current version where it is the very thing that is deployed, under no name.
 
@@ -232,7 +274,7 @@ def _current_again(
         return None
     if request.image is not None and wanted.image_digest is None:
         return None
-    names = (*_AGAIN, "image_digest")
+    names = (*names, "image_digest")
     is_same = all(getattr(current, name) == getattr(wanted, name) for name in names)
     return current if is_same else None
 
@@ -253,8 +295,10 @@ def _check_source(state: RegistryState, request: DeployRequest) -> None:
     )
 
 
-def _check_same(state: RegistryState, known: ModelVersion, wanted: ModelVersion) -> None:
-    differs = [name for name in _AGAIN if getattr(known, name) != getattr(wanted, name)]
+def _check_same(
+    state: RegistryState, known: ModelVersion, wanted: ModelVersion, names: Sequence[str]
+) -> None:
+    differs = [name for name in names if getattr(known, name) != getattr(wanted, name)]
     # Versions of an older servd do not say which image it was.
     if known.image_digest is not None and known.image_digest != wanted.image_digest:
         differs.append("image")
@@ -262,7 +306,7 @@ def _check_same(state: RegistryState, known: ModelVersion, wanted: ModelVersion)
         what = (
             "files"
             if differs[0] == "bundle"
-            else differs[0].removesuffix("_bytes").replace("_", "-")
+            else differs[0].removesuffix("_bytes").removeprefix("is_").replace("_", "-")
         )
         free = next_version(state, known.model)
         raise VersionExistsError(

@@ -78,6 +78,19 @@ class Dispatcher:
         self.absence: Why = Miss.NO_MODEL
         self.turn = Turn(clock, self._dispatch, self._on_look)
 
+    def take(self, version: ModelVersion) -> None:
+        """Learn what the version takes: what is loaded says so, after this was made for it."""
+        self.version = version
+        self._type_code = INPUT_TYPE_CODES[version.input_type]
+        for slot in self.slots[:1]:
+            self._learn_row_bytes(slot.connection)
+
+    def _learn_row_bytes(self, connection: ReplicaConnection) -> None:
+        items = connection.row_items
+        self.row_bytes = (
+            None if items is None else items * self.version.input_type.item_bytes or None
+        )
+
     def fold(self) -> None:
         """Count the hits by body and the batches that came back, which the path only notes.
 
@@ -263,10 +276,7 @@ class Dispatcher:
         self.slots.append(slot)
         self._set_live()
         connection.handler = self
-        items = connection.row_items
-        self.row_bytes = (
-            None if items is None else items * self.version.input_type.item_bytes or None
-        )
+        self._learn_row_bytes(connection)
         self._dispatch()
 
     def drain(self, connection: ReplicaConnection) -> None:

@@ -11,7 +11,14 @@ from typing import Self
 import zmq
 
 from servd.clock import Clock, monotonic
-from servd.datatypes import ModelVersion, RegistryState, VersionId, is_another
+from servd.datatypes import (
+    Application,
+    Inputs,
+    ModelVersion,
+    RegistryState,
+    VersionId,
+    is_another,
+)
 from servd.engine.cache import PredictionCache
 from servd.engine.dispatcher import DEFAULT_SLO_S, Dispatcher
 from servd.engine.query import Lane, Miss, Query, Sink, answer, miss, prune, time_out
@@ -193,8 +200,10 @@ class Engine:
             self.forget(version.id)
             dispatcher = None
         if dispatcher is None:
-            dispatcher = Dispatcher(version, self.cache.open(), self.clock)
-            self.dispatchers[version.id] = dispatcher
+            cache = self.cache.open() if version.is_cached else None
+            dispatcher = self.dispatchers[version.id] = Dispatcher(version, cache, self.clock)
+        elif dispatcher.version != version:
+            dispatcher.take(version)
         return dispatcher
 
     def dispatcher(self, version_id: VersionId) -> Dispatcher:
@@ -242,7 +251,9 @@ class Engine:
             for version_id in state.versions
             if version_id.model == model
         }
-        route.serve(model, versions, state.current.get(model or ""))
+        current = state.current.get(model or "")
+        route.serve(model, versions, current)
+        route.take(inputs_of(application, versions, current))
 
     def _remove_route(self, name: str) -> None:
         route = self.by_name.pop(name)
@@ -278,6 +289,16 @@ class Engine:
             dispatcher.counters.end_second(now_s)
             for slot in dispatcher.slots:
                 slot.connection.counters.end_second(now_s)
+
+
+def inputs_of(
+    application: Application, versions: dict[str, Dispatcher], current: str | None
+) -> Inputs:
+    """Return what an application takes, as the versions of its linked model say."""
+    found = {name: dispatcher.version.signature for name, dispatcher in versions.items()}
+    signature = found.get(current or "")
+    others = {name: other for name, other in found.items() if other != signature}
+    return Inputs(application.input_type, signature, others)
 
 
 def default_json(text: str | None) -> bytes | None:

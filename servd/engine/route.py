@@ -6,7 +6,7 @@ A route outlives changes of its application's model; it is thrown away when the 
 from math import inf
 from typing import Protocol
 
-from servd.datatypes import Application, InputType
+from servd.datatypes import Application, Inputs, InputType
 from servd.engine.dispatcher import Dispatcher
 from servd.engine.query import Lane, Query, Sink
 
@@ -47,7 +47,8 @@ class Route(Lane):
     """An application as the query path sees it, and the lane of its queries.
 
     `current` is the current version's dispatcher, or None; `dispatcher` the one that answers every
-    query that names no version, None where a `selection` decides. While the event loop is behind by
+    query that names no version, None where a `selection` decides. `inputs` is what bodies are
+    decoded by; it is another object where it has changed. While the event loop is behind by
     more than `patience_s`, queries are shed: refused before they are read. `body_hits` and `shed`
     are what the query path only counts up; `fold` adds them to the counters.
     """
@@ -58,6 +59,7 @@ class Route(Lane):
         "default",
         "dispatcher",
         "input_type",
+        "inputs",
         "is_open",
         "model",
         "name",
@@ -77,6 +79,7 @@ class Route(Lane):
         self.selection: Selection | None = None
         self.model: str | None = None
         self.versions: dict[str, Dispatcher] = {}
+        self.inputs = Inputs(application.input_type)
         self.update(application, default)
 
     def fold(self) -> None:
@@ -96,6 +99,11 @@ class Route(Lane):
         self.slo_s = max(application.slo_us, 0) / 1e6
         self.patience_s = self.slo_s * PATIENCE if self.slo_s > 0 else inf
         self.default = default
+
+    def take(self, inputs: Inputs) -> None:
+        """Learn what the application takes; the same object as long as that is the same."""
+        if inputs != self.inputs:
+            self.inputs = inputs
 
     def serve(
         self, model: str | None, versions: dict[str, Dispatcher], current: str | None

@@ -53,6 +53,8 @@ def put_version(version: ModelVersion) -> Change:
     """Return the change that adds or replaces a model version."""
     row = msgspec.to_builtins(version)
     row["labels"] = msgspec.json.encode(version.labels).decode()
+    if version.signature is not None:
+        row["signature"] = msgspec.json.encode(version.signature.as_json()).decode()
     return Change("put_version", row)
 
 
@@ -358,6 +360,14 @@ def _statements() -> dict[str, str]:
     return {name.strip(): sql for name, sql in parts}
 
 
+def _read_version(row: dict[str, Any]) -> ModelVersion:
+    row["labels"] = msgspec.json.decode(row["labels"])
+    row["is_cached"] = bool(row["is_cached"])
+    if row["signature"] is not None:
+        row["signature"] = msgspec.json.decode(row["signature"])
+    return msgspec.convert(row, ModelVersion)
+
+
 def _read_state(connection: sqlite3.Connection) -> RegistryState:
     def rows(statement: str) -> Iterable[dict[str, Any]]:
         cursor = connection.execute(_statements()[statement])
@@ -365,10 +375,7 @@ def _read_state(connection: sqlite3.Connection) -> RegistryState:
         return (dict(zip(columns, row, strict=True)) for row in cursor)
 
     applications = [msgspec.convert(row, Application) for row in rows("all_applications")]
-    versions = [
-        msgspec.convert({**row, "labels": msgspec.json.decode(row["labels"])}, ModelVersion)
-        for row in rows("all_versions")
-    ]
+    versions = [_read_version(row) for row in rows("all_versions")]
     links: dict[str, tuple[str, ...]] = {}
     for row in rows("all_links"):
         links[row["application"]] = (*links.get(row["application"], ()), row["model"])

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from model_runtime.signature import Signature, SignatureError, parse
 from servd.datatypes import DeployEvent
 from servd.errors import ServdError
+from servd.logs.log import log
 from servd.replicas.replica import Replica
 
 
@@ -12,6 +14,18 @@ def selftest_of(info: dict[str, Any]) -> dict[str, Any] | None:
     """Return what a replica says of its test call, or None where it says nothing."""
     told = info.get("test")
     return told if isinstance(told, dict) and isinstance(told.get("state"), str) else None
+
+
+def signature_of(info: dict[str, Any]) -> Signature | None:
+    """Return what a replica says of its inputs and outputs, or None where it says nothing."""
+    told = info.get("signature")
+    if told is None:
+        return None
+    try:
+        return parse(told)
+    except SignatureError as error:  # of an image that somebody else has made
+        log.warning("what a replica says of its inputs is not understood: %s", error)
+        return None
 
 
 def call_ms_of(info: dict[str, Any]) -> float | None:

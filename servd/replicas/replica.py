@@ -258,7 +258,9 @@ class Replica:
     def _on_said_ready(self, info: dict[str, Any]) -> None:
         fault = other_files(self.spec.version, info)
         if not fault:
-            self.info = info
+            # Of its signature it speaks once, not in every heartbeat.
+            said = {"signature": self.info["signature"]} if "signature" in self.info else {}
+            self.info = said | info
             self._on_ready()
         elif self._link is not None and not self._killed_for:
             self._link.complain(fault)

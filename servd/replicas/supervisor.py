@@ -12,6 +12,7 @@ from typing import Final, Protocol, Self
 import psutil
 
 from model_runtime.attention import Attention
+from model_runtime.signature import Signature
 from servd.clock import Clock
 from servd.config import Config
 from servd.datatypes import (
@@ -26,7 +27,7 @@ from servd.logs.log import log
 from servd.replicas.collaborators import Collaborators, Connect, LoadingRoutes, Timings
 from servd.replicas.launchers.base import ImageFacts, Launcher, LaunchSpec
 from servd.replicas.launchers.orphans import Orphans
-from servd.replicas.loading import Report, await_loaded, call_ms_of
+from servd.replicas.loading import Report, await_loaded, call_ms_of, signature_of
 from servd.replicas.replica import Replica
 
 _MEMORY_KEPT_S: Final = 1.0
@@ -40,7 +41,7 @@ class Dispatchers(Protocol):
         """Return the dispatcher of a version, made if there is none yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Group:
     """The replicas of one version by number."""
 
@@ -97,10 +98,15 @@ class Supervisor:
             await self._tasks.__aexit__(None, None, None)
 
     def apply(self, state: RegistryState) -> None:
-        """Learn which application shows for a model in `statuses`. Called after each change."""
+        """Learn what versions take, and which application shows for a model in `statuses`.
+
+        Called after each change.
+        """
         self._application_of = {
             model: app for app, models in state.links.items() for model in models
         }
+        for version_id, group in self._groups.items():
+            group.version = state.versions.get(version_id, group.version)
 
     async def ensure(
         self, version: ModelVersion, count: int, *, report: Report | None = None, fail_fast: bool
@@ -168,6 +174,12 @@ class Supervisor:
         group = self._groups.get(version_id)
         members = group.members.values() if group else ()
         return sum(replica.state is ReplicaState.READY for replica in members)
+
+    def signature(self, version_id: VersionId) -> Signature | None:
+        """Return what a replica of a version has said of its inputs and outputs, if one has."""
+        group = self._groups.get(version_id)
+        said = (signature_of(replica.info) for replica in (group.members.values() if group else ()))
+        return next(filter(None, said), None)
 
     def log_path(self, version_id: VersionId, replica: int) -> Path:
         """Return the file that holds what a replica prints. Rotated copies end with .1, .2, .3."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 import msgspec
 
 from servd.carriers.long_bytes import LongBytes, Piece, pieces_of
-from servd.datatypes import InputType
+from servd.datatypes import Inputs
 from servd.engine.query import Miss, Why
 from servd.http.bounds import Bounds
 from servd.http.wire import JSON, Reply, error_reply
@@ -97,10 +97,18 @@ class Rows(Protocol):
         """Begin the next row."""
 
 
+class Takes(Protocol):
+    """What has inputs: a route, whose inputs may change, or what is wanted of a long body."""
+
+    @property
+    def inputs(self) -> Inputs:
+        """What bodies are decoded by; another object where it has changed."""
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What is wanted of a long body."""
 
-    input_type: InputType
+    inputs: Inputs
     verb: str
     head: Head
     bounds: Bounds
@@ -159,8 +167,8 @@ class Codec:
         """Return what an unquoted path stands for in this format; None if it is none of its own."""
         raise NotImplementedError
 
-    def decoder(self, input_type: InputType, head: Head) -> Decode:
-        """Return how bodies become rows of a type.
+    def decoder(self, takes: Takes, head: Head) -> Decode:
+        """Return how bodies become rows of an application, whatever its inputs come to be.
 
         Raises:
             RequestError: such requests are not taken.
@@ -185,7 +193,7 @@ class Codec:
         Raises:
             RequestError: it is not what is taken, or exceeds a bound.
         """
-        asked = self.decoder(wanted.input_type, wanted.head)(bytes(body))
+        asked = self.decoder(wanted, wanted.head)(bytes(body))
         on_json()
         found, version = (asked, None) if isinstance(asked, bytes) else asked
         is_batch = isinstance(found, list)

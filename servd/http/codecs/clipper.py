@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from servd.carriers.long_bytes import LongBytes, Piece, pieces_of
-from servd.datatypes import InputType
 from servd.engine.query import Miss, Why
 from servd.http.bounds import Bounds
 from servd.http.codecs.base import (
@@ -24,6 +23,7 @@ from servd.http.codecs.base import (
     RequestError,
     Resource,
     Rows,
+    Takes,
     Wanted,
     cause_of,
 )
@@ -51,20 +51,20 @@ class ClipperCodec(Codec):
         found = _VERBS.get(verb)
         return None if found is None else Resource(name.decode(errors="replace"), found)
 
-    def decoder(self, input_type: InputType, head: Head) -> Decode:
+    def decoder(self, takes: Takes, head: Head) -> Decode:
         """Return how bodies become rows."""
         del head
-        return DECODE[input_type]
+        return DECODE[takes.inputs.input_type]
 
     def read_long(
         self, body: memoryview, wanted: Wanted, rows: Rows, on_json: Callable[[], object]
     ) -> Read:
         """Write the rows of a long body, a piece of it at a time."""
         if wanted.verb == PREDICT:
-            return read(body, wanted.input_type, wanted.bounds, rows, on_json)
+            return read(body, wanted.inputs.input_type, wanted.bounds, rows, on_json)
         check_feedback(body)
         try:
-            return read(body, wanted.input_type, wanted.bounds, rows, on_json)
+            return read(body, wanted.inputs.input_type, wanted.bounds, rows, on_json)
         except RequestError as error:
             raise _of_feedback(error) from None
 

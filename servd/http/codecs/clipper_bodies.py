@@ -60,6 +60,7 @@ _SHAPES: dict[InputType, type[_Request]] = {
     InputType.STRINGS: _Strings,
     InputType.BYTES: _Bytes,
     InputType.ANY: _Any,
+    InputType.ROWS: _Any,
 }
 
 
@@ -182,6 +183,7 @@ DECODE: dict[InputType, Decode] = {
     InputType.STRINGS: _plain_decoder(InputType.STRINGS, str.encode),
     InputType.BYTES: _plain_decoder(InputType.BYTES, bytes),
     InputType.ANY: _plain_decoder(InputType.ANY, bytes, check_json),
+    InputType.ROWS: _plain_decoder(InputType.ANY, bytes, check_json),
 }
 """How the bodies of requests become rows of an input type."""
 

@@ -359,4 +359,5 @@ _WRITERS: Final[dict[InputType, Callable[[memoryview, Rows], None]]] = {
     InputType.STRINGS: _write_text,
     InputType.BYTES: _write_bytes,
     InputType.ANY: _write_any,
+    InputType.ROWS: _write_any,
 }

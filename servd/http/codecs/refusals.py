@@ -70,6 +70,7 @@ KIND = {
     InputType.STRINGS: "string",
     InputType.BYTES: "base64-encoded string",
     InputType.ANY: "any",
+    InputType.ROWS: "object",
 }
 
 
@@ -80,6 +81,7 @@ _EXAMPLES = {
     InputType.STRINGS: '"text"',
     InputType.BYTES: '"aGVsbG8="',
     InputType.ANY: '{"age": 31}',
+    InputType.ROWS: '{"age": 31}',
 }
 
 

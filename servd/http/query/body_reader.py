@@ -26,7 +26,7 @@ from typing import Final
 
 import msgspec
 
-from servd.datatypes import InputType
+from servd.datatypes import Inputs, InputType
 from servd.http.bounds import Bounds
 from servd.http.codecs import CODECS
 from servd.http.codecs.base import NO_HEAD, PREDICT, Codec, RequestError, Wanted
@@ -202,7 +202,7 @@ def _warm_up() -> None:
     bounds = Bounds(max_body_bytes=100, max_rows=10, max_values=100, max_ratio=100)
     bodies = (b'{"input":[1]}', b'{"input":"aGk="}', b'{"input_batch":[[1]]}', b"[1]")
     for codec, input_type, body in product(CODECS, InputType, bodies):
-        wanted = Wanted(input_type=input_type, verb=PREDICT, head=NO_HEAD, bounds=bounds)
+        wanted = Wanted(inputs=Inputs(input_type), verb=PREDICT, head=NO_HEAD, bounds=bounds)
         rows = RowFile()
         with suppress(RequestError):
             codec.read_long(memoryview(body), wanted, rows, int)

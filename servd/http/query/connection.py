@@ -289,7 +289,7 @@ class QueryConnection(RequestReader):
         self._query = long
         self._asked = endpoint
         wanted = Wanted(
-            input_type=endpoint.route.input_type,
+            inputs=endpoint.route.inputs,
             verb=PREDICT if resource is None else resource.verb,
             head=endpoint.head,
             bounds=server.bounds,

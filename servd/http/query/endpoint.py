@@ -29,7 +29,7 @@ class Endpoint:
         self.codec = codec
         self.head = head
         self.key = codec.body_key(head)
-        self.decode = codec.decoder(route.input_type, head)
+        self.decode = codec.decoder(route, head)
         self.render = codec.renderer(head)
         self.kind = codec.kind(head)
         self.ok_heads = heads.ok(self.kind)

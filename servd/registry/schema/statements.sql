@@ -16,12 +16,13 @@ DELETE FROM applications WHERE name = :name;
 INSERT INTO versions (
     model, version, input_type, labels, container_name, model_data_path,
     max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s,
-    image, image_digest, memory_bytes, cpus, gpus
+    image, image_digest, memory_bytes, cpus, gpus, signature, is_cached
 )
 VALUES (
     :model, :version, :input_type, :labels, :container_name, :model_data_path,
     :max_batch, :batch_wait_us, :batching, :bundle, :runtime, :replicas, :created_s,
-    :image, :image_digest, :memory_bytes, :cpus, :gpus
+    :image, :image_digest, :memory_bytes, :cpus, :gpus,
+    :signature, :is_cached
 )
 ON CONFLICT (model, version) DO UPDATE SET
     input_type = excluded.input_type,
@@ -39,7 +40,9 @@ ON CONFLICT (model, version) DO UPDATE SET
     image_digest = excluded.image_digest,
     memory_bytes = excluded.memory_bytes,
     cpus = excluded.cpus,
-    gpus = excluded.gpus;
+    gpus = excluded.gpus,
+    signature = excluded.signature,
+    is_cached = excluded.is_cached;
 
 -- name: put_source
 INSERT INTO sources (model, version, path) VALUES (:model, :version, :path);
@@ -64,7 +67,7 @@ SELECT name, input_type, slo_us, default_output, policy FROM applications ORDER 
 SELECT
     model, version, input_type, labels, container_name, model_data_path,
     max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s,
-    image, image_digest, memory_bytes, cpus, gpus
+    image, image_digest, memory_bytes, cpus, gpus, signature, is_cached
 FROM versions ORDER BY rowid;
 
 -- name: all_current
