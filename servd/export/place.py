@@ -4,30 +4,70 @@ An export replaces what the one before it wrote, and removes what it does not wr
 others, and own files that were changed by hand, are overwritten or left only where that was asked.
 """
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
+
+import msgspec
 
 from servd.export.errors import NoExportError, OutputError
 from servd.export.plan import SINGLE
-from servd.export.record import (
-    RECORD_FILE,
-    Record,
-    decode_record,
-    digest,
-    encode_record,
-    make_record,
-    put_first_line,
-    take_first_line,
-)
 from servd.export.settings import ExportSettings
 
 _ELSEWHERE: Final = "choose another place with --out DIR or --single-file FILE"
 _FORCE_HINT: Final = f"--force goes on all the same; or {_ELSEWHERE}"
 _SHOWN: Final = 5
+RECORD_FILE: Final = ".servd-export"
+"""What a folder remembers of its export: `kubectl apply -f DIR` reads no file of this name."""
+_MARK: Final = "# servd export-k8s "
+"""Before it in the first line of an export in one file."""
+_FORMAT: Final = 1
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """An export's settings and the digest of each of its files, by path."""
+
+    settings: ExportSettings
+    files: dict[str, str]
+    format: int = _FORMAT
+
+
+def decode_record(text: str) -> Record | None:
+    """Return the record that a text holds; None: it is not one that this servd knows."""
+    try:
+        record = msgspec.json.decode(text, type=Record)
+    except msgspec.MsgspecError:
+        return None
+    is_known = record.format == _FORMAT and all(map(_is_inside, record.files))
+    return record if is_known else None
+
+
+def _is_inside(name: str) -> bool:
+    """Return whether a path stays in its folder: a record may have come with a repository."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def put_first_line(record: Record, text: str) -> str:
+    """Return the text of an export in one file with its record before it."""
+    return f"{_MARK}{msgspec.json.encode(record).decode()}\n{text}"
+
+
+def take_first_line(content: str) -> tuple[Record | None, str]:
+    """Return the record of an export in one file, if it is one, and its text without it."""
+    line, _, text = content.partition("\n")
+    if not line.startswith(_MARK):
+        return None, content
+    return decode_record(line.removeprefix(_MARK)), text
+
+
+def digest(text: str) -> str:
+    """Return what tells a file that was changed since it was written."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +147,8 @@ class Place:
         Raises:
             OutputError: it cannot be written.
         """
-        record = make_record(settings, files)
+        digests = {name: digest(text) for name, text in files.items()}
+        record = Record(settings=settings, files=digests)
         try:
             if self.is_file:
                 _write(self.path, put_first_line(record, files[SINGLE]))
@@ -118,7 +159,8 @@ class Place:
             # Before the record: an export that was cut off still knows all its files.
             for name in stale:
                 (self.path / name).unlink(missing_ok=True)
-            _write(self.path / RECORD_FILE, encode_record(record))
+            shown = msgspec.json.format(msgspec.json.encode(record), indent=2)
+            _write(self.path / RECORD_FILE, f"{shown.decode()}\n")
         except OSError as error:
             raise _refused(self.path, error) from error
         return stale

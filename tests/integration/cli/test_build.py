@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from model_runtime.bundle import digest_of
-from servd.cli.build_target import choose
+from servd.cli.build_body import choose
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState
 from servd.errors import ConflictError, NotFoundError
 from servd.registry.store import Store, put_application, put_current, put_link, put_version

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from servd.export.errors import NoExportError, OutputError
-from servd.export.place import Place
+from servd.export.place import RECORD_FILE, Place
 from servd.export.plan import SINGLE
-from servd.export.record import RECORD_FILE
 from servd.export.settings import ExportSettings, Form
 
 SETTINGS = ExportSettings(apps=("iris",), namespace="ml")
