@@ -2,6 +2,9 @@
 
 Used by targets.py: reading the code comes first, then the fresh process that loads it tells what
 only a run tells, and then what is new is read in turn.
+
+Python imports one module of a name, and which one is decided by where it looks first. Where that
+may not be the one that was meant it is said, with what chooses another.
 """
 
 import importlib.metadata
@@ -15,12 +18,12 @@ from typing import Final
 from model_runtime.contract import distribution
 from model_runtime.local_modules import import_folder
 from servd.errors import TargetError
-from servd.finding.clashes import name_remarks, refuse_clashes, taken_name_hint
 from servd.finding.data import DataFinder
-from servd.finding.installed import is_environment, is_installed, is_left_out, is_too_high
+from servd.finding.hints import shown_path
+from servd.finding.installed import RUNTIME, is_environment, is_installed, is_left_out, is_too_high
 from servd.finding.layout import Layout, plan_layout
 from servd.finding.loading import Heard, Load, load
-from servd.finding.modules import ModuleFinder
+from servd.finding.modules import ModuleFinder, Modules
 
 _LEVELS: Final = 2
 _MARKERS: Final = ("pyproject.toml", "setup.cfg", "setup.py", "requirements.txt", ".git")
@@ -59,7 +62,7 @@ class Needs:
         Raises:
             TargetError: it did not end in time, ended the process, or has a name that is taken.
         """
-        refuse_clashes(self.modules.found, self._place.cwd)
+        _refuse_clashes(self.modules.found, self._place.cwd)
         heard: list[Heard] = []
         bases = [self.data.best_base() or self._bases[0], *self._bases]
         for cwd in dict.fromkeys(bases):
@@ -131,12 +134,12 @@ class Needs:
 
     def name_hint(self, message: str, before: Collection[str]) -> str:
         """Return what to say of a failure for a name that is another's in a replica."""
-        return taken_name_hint(message, self.modules.found, before, self._place.cwd)
+        return _taken_name_hint(message, self.modules.found, before, self._place.cwd)
 
     def remarks(self) -> tuple[str, ...]:
         """Return what was not taken along and may be needed, or may not be what was meant."""
         place = self._place
-        names = name_remarks(self.modules.found, self._before, place.included, place.cwd)
+        names = _name_remarks(self.modules.found, self._before, place.included, place.cwd)
         return (*names, *self.data.remarks(self.files()))
 
     def layout(self) -> Layout:
@@ -254,3 +257,63 @@ def _project_root(file: Path) -> Path:
 def _is_marked(folder: Path) -> bool:
     """Tell whether a folder looks like a project's."""
     return any((folder / marker).exists() for marker in _MARKERS)
+
+
+def _refuse_clashes(modules: Modules, cwd: Path) -> None:
+    """Refuse a module that has the runtime's name.
+
+    Raises:
+        TargetError: there is one, and the code imports it.
+    """
+    for path in sorted(modules.clashes):
+        raise TargetError(
+            f"{shown_path(path, cwd)} cannot be imported in a replica: {RUNTIME} is the name of "
+            "the program that runs the model there",
+            hint="rename it, and in what imports it",
+        )
+
+
+def _name_remarks(
+    modules: Modules, before: Collection[str], included: Collection[Path], cwd: Path
+) -> list[str]:
+    """Return what to say of names that stand for several modules.
+
+    `before` are the top-level modules that a replica has imported before it comes to the model,
+    `included` what the user has named.
+    """
+    remarks = []
+    for path in sorted(modules.hidden - modules.files):
+        shown = shown_path(path, cwd)
+        remarks.append(
+            f"{shown} is not what `import {path.stem}` gives: a package that is installed has that "
+            f"name and comes first. --include {shown} takes yours"
+        )
+    remarks += [_double(path, modules, included, cwd) for path in sorted(modules.doubles)]
+    remarks += [_taken(name, modules, cwd) for name in sorted(modules.tops.keys() & set(before))]
+    return remarks
+
+
+def _taken_name_hint(message: str, modules: Modules, before: Collection[str], cwd: Path) -> str:
+    """Return what to say of a failure that names a module which is another in a replica."""
+    taken = modules.tops.keys() & set(before)
+    return next((_taken(name, modules, cwd) for name in taken if f"'{name}'" in message), "")
+
+
+def _taken(name: str, modules: Modules, cwd: Path) -> str:
+    return (
+        f"{shown_path(modules.tops[name], cwd)} is not what `import {name}` gives in a replica, "
+        "which has imported another module of that name before: rename it"
+    )
+
+
+def _double(path: Path, modules: Modules, included: Collection[Path], cwd: Path) -> str:
+    """Return what to say of a module that was taken where others have its name."""
+    others = modules.doubles[path]
+    shown = ", ".join(shown_path(other, cwd) for other in others)
+    is_are = "is" if len(others) == 1 else "are"
+    is_all_there = set(others) <= set(included)
+    how = "Rename one of them" if is_all_there else "--include chooses"
+    return (
+        f"`import {path.stem}` was taken to mean {shown_path(path, cwd)}; of that name {is_are} "
+        f"also {shown}. {how}"
+    )

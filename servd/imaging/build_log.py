@@ -78,7 +78,7 @@ class BuildLog:
 
 
 class Report:
-    """Who is told how it goes, and says nothing; cli/build_progress.py does."""
+    """Who is told how it goes, and says nothing; cli/build_body.py has one that does."""
 
     def on_begin(self, step: Step) -> None:
         """Hear of a step of the Dockerfile that begins."""

@@ -13,6 +13,7 @@ from servd.carriers.long_bytes import LONG_BYTES, LongBytes
 from servd.engine import raw
 from servd.engine.query import Batch
 from servd.engine.raw import RawOutput, WantsRaw
+from servd.engine.rpc import ReplicaConnection
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import run, serving, until
 
@@ -227,7 +228,7 @@ async def answered(rows, forms, *payload):
     """Return what a handler hears of a batch of rows that is answered so."""
     with ScriptedReplica(is_holding=True) as replica:
         async with serving() as served:
-            connection = await served.attach(replica, served.deploy(max_batch=8))
+            connection: ReplicaConnection = await served.attach(replica, served.deploy(max_batch=8))
             connection.handler = handler = Handler()
             connection.send_batch(Batch([Asked(row) for row in rows], 0.0), 3)
             (number,) = connection.in_flight

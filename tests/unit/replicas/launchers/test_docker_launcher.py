@@ -13,8 +13,7 @@ from servd.replicas import launchers
 from servd.replicas.launchers.base import LaunchSpec
 from servd.replicas.launchers.container import ContainerHandle
 from servd.replicas.launchers.container_options import INSTANCE_LABEL, creation
-from servd.replicas.launchers.docker import DockerLauncher
-from servd.replicas.launchers.pinned import digest_of, pinned_image
+from servd.replicas.launchers.docker import DockerLauncher, digest_of, pinned_image
 from tests.replicas import WAIT_S, version_of
 
 
