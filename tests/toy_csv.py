@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002, D102  # the seam's docstrings say what each is; a toy needs not all of it
 
 import json
+from typing import ClassVar
 
 from servd.http.codecs.base import (
     STATUS,
@@ -24,7 +25,7 @@ class CsvCodec(Codec):
 
     spelled = "tests.toy_csv:CSV_CODEC"
     wants_head = True
-    headers = frozenset({"x-missing"})
+    headers: ClassVar = {"x-missing": frozenset()}
 
     def find(self, path):
         name, _, verb = path.strip(b"/").partition(b"/")

@@ -5,7 +5,7 @@ A format needs a subclass of `Codec` and a place in codecs/__init__.py.
 """
 
 import struct
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -51,18 +51,21 @@ class RequestError(Exception):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """What a codec that `wants_head` sees beside the body.
+    """What a codec sees beside the body of a request that is not as usual, or of each.
 
     `path` is unquoted, `query` what follows its question mark, as it came. `headers` holds those
-    that the codec asks for, by their names in lower case; one that comes twice is joined by commas.
+    that the codec asks for and that say something unusual, by their names in lower case; one that
+    comes twice is joined by commas.
     """
 
     path: str = ""
     query: str = ""
     headers: dict[str, str] = {}
+    method: str = "POST"
 
 
 NO_HEAD: Final = Head()
+"""Of an ordinary request: a POST without a query whose headers change nothing."""
 
 
 class Resource(NamedTuple):
@@ -151,14 +154,16 @@ class Codec:
     """One wire format. Without state; whatever changes from request to request is in the `Head`.
 
     `spelled` says where it is found, as "package.module:NAME": long bodies are read by a process
-    beside. It `wants_head` where its answers depend on more than the path and the body; `headers`
-    are those that it asks for, in lower case. `begins` are how bodies begin that hold one input
-    for certain: such are refused unread while queries are shed.
+    beside. Of `headers`, by name in lower case, it says which values change nothing: a request
+    with none but those is ordinary, and is answered by its URL alone. Others, those with a query
+    string and those by another method have a `Head`, and all have one where it `wants_head`.
+    `begins` are how bodies begin that hold one input for certain: such are refused unread while
+    queries are shed.
     """
 
     spelled: str
     wants_head: bool = False
-    headers: frozenset[str] = frozenset()
+    headers: Mapping[str, frozenset[str]] = {}
     begins: tuple[bytes, ...] = ()
 
     # --- requests ---
@@ -166,6 +171,11 @@ class Codec:
     def find(self, path: bytes) -> Resource | None:
         """Return what an unquoted path stands for in this format; None if it is none of its own."""
         raise NotImplementedError
+
+    def methods(self, resource: Resource, takes: Takes) -> tuple[bytes, ...]:
+        """Return the methods that a place takes, whatever its application's inputs are now."""
+        del takes
+        return resource.methods
 
     def decoder(self, takes: Takes, head: Head) -> Decode:
         """Return how bodies become rows of an application, whatever its inputs come to be.
@@ -180,8 +190,7 @@ class Codec:
 
         There may be few keys: each has a table for each version.
         """
-        del head
-        return None if self.wants_head else self.spelled
+        return None if self.wants_head or head is not NO_HEAD else self.spelled
 
     def read_long(
         self, body: memoryview, wanted: Wanted, rows: Rows, on_json: Callable[[], object]

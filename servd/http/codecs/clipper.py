@@ -1,6 +1,6 @@
 """Clipper's query format: the query API of Clipper 0.4, at /NAME/predict and /NAME/update."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -44,12 +44,28 @@ class ClipperCodec(Codec):
 
     spelled = "servd.http.codecs.clipper:CLIPPER"
     begins = (b'{"input":',)
+    headers: Mapping[str, frozenset[str]] = {
+        "content-type": frozenset(
+            {
+                *("application/json", "application/json; charset=utf-8"),
+                *("application/json;charset=utf-8", "application/x-www-form-urlencoded"),
+                *("text/plain", "text/plain; charset=utf-8", "text/plain;charset=utf-8"),
+            }
+        ),
+        "accept": frozenset({"*/*", "application/json", "application/json, */*"}),
+        "cache-control": frozenset({"max-age=0"}),
+    }
 
     def find(self, path: bytes) -> Resource | None:
         """Return what /NAME/predict or /NAME/update stands for."""
         name, _, verb = path.strip(b"/").partition(b"/")
         found = _VERBS.get(verb)
         return None if found is None else Resource(name.decode(errors="replace"), found)
+
+    def body_key(self, head: Head) -> Hashable | None:
+        """Return what bodies are known by: no head changes what they mean."""
+        del head
+        return self.spelled
 
     def decoder(self, takes: Takes, head: Head) -> Decode:
         """Return how bodies become rows."""

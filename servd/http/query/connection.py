@@ -129,6 +129,7 @@ class QueryConnection(RequestReader):
             or request.method != b"POST"
             or request.encoding
             or request.long is not None
+            or request.headers is not None
             or server.token
         ):
             self._handle_slowly(request)

@@ -75,12 +75,16 @@ class Pages:
         route = self._state.engine.by_name.get(resource.application)
         if route is None:
             return codec.unknown(resource)
-        if request.method not in resource.methods:
-            return not_allowed((*resource.methods, b"OPTIONS"))
-        head = _head(path, request) if codec.wants_head else NO_HEAD
+        methods = codec.methods(resource, route)
+        if request.method not in methods:
+            return not_allowed((*methods, b"OPTIONS"))
+        is_ordinary = request.method == b"POST" and request.headers is None
+        head = NO_HEAD
+        if codec.wants_head or not is_ordinary or b"?" in request.url:
+            head = _head(path, request)
         try:
             if resource.verb == PREDICT:
-                return self._state.bind(codec, route, head, request.url)
+                return self._state.bind(codec, route, head, request)
             if request.long is not None:
                 request.resource = resource
                 return Endpoint(route, codec, head, self._state.heads)
@@ -98,7 +102,8 @@ def _path(url: bytes) -> bytes:
 
 def _head(path: bytes, request: Request) -> Head:
     query = request.url.partition(b"?")[2].decode("latin-1")
-    return Head(path.decode(errors="replace"), query, request.headers or {})
+    method = request.method.decode("latin-1")
+    return Head(path.decode(errors="replace"), query, request.headers or {}, method)
 
 
 def _nothing_at(path: bytes, request: Request) -> Reply:

@@ -81,9 +81,9 @@ class RequestParser(asyncio.Protocol):
         request = self._request
         if request is None or not self.is_reading_head:
             return
-        wanted = self._server.wanted_headers
-        if wanted:
-            request.keep(name, value, wanted)
+        server = self._server
+        if len(name) in server.wanted_lengths:
+            request.keep(name, value, server.wanted_headers)
         if len(name) not in (4, 6, 7, 13, 14, 16):
             return
         name = name.lower()

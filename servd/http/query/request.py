@@ -8,9 +8,9 @@ class Request:
     """What is known of one request while it is parsed.
 
     `length` is that of the body where the head says it, -1 where it does not. `long` is the body
-    where it is long; `body` is empty then. `headers` are those that a codec wants. `head` is all of
-    the head, to the byte, where the same head will mean the same again. `resource` is what it is
-    for, where that is no prediction.
+    where it is long; `body` is empty then. `headers` are those that a codec wants and that say
+    something unusual, None where none does. `head` is all of the head, to the byte, where the same
+    head will mean the same again. `resource` is what it is for, where that is no prediction.
     """
 
     __slots__ = (
@@ -48,14 +48,17 @@ class Request:
         self.is_last = False
         self.is_offering = False
 
-    def keep(self, name: bytes, value: bytes, wanted: frozenset[str]) -> None:
-        """Keep a header, if a codec wants it."""
-        key = name.decode("latin-1").lower()
-        if key in wanted:
-            if self.headers is None:
-                self.headers = {}
-            before = self.headers.get(key, "").encode("latin-1")
-            self.headers[key] = joined(before, value).decode("latin-1")
+    def keep(self, name: bytes, value: bytes, wanted: dict[bytes, frozenset[bytes]]) -> None:
+        """Keep a header, if a codec wants it and it says something unusual."""
+        name = name.lower()
+        usual = wanted.get(name)
+        if usual is None or value.lower() in usual:
+            return
+        if self.headers is None:
+            self.headers = {}
+        key = name.decode("latin-1")
+        before = self.headers.get(key, "").encode("latin-1")
+        self.headers[key] = joined(before, value).decode("latin-1")
 
 
 def joined(before: bytes, value: bytes) -> bytes:

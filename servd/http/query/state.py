@@ -36,14 +36,16 @@ class ServerState:
 
     `endpoints` are those of paths, `known_heads` those of heads that were seen before, to the byte,
     with the length of the body: of both, whoever takes one asks whether its route `is_open`.
-    `second` counts them. `wanted_headers` are those that a codec asks for. Probers are told
-    whether it `is_ready`, and `why_unready`.
+    `second` counts them. `wanted_headers` are those that a codec asks for, with the values that
+    change nothing to any; `wanted_lengths` those of their names. Probers are told whether it
+    `is_ready`, and `why_unready`.
     """
 
     def __init__(self, engine: Engine, config: Config, codecs: Sequence[Codec]) -> None:
         self.engine = engine
         self.codecs = codecs
-        self.wanted_headers = frozenset[str]().union(*(codec.headers for codec in codecs))
+        self.wanted_headers = _wanted_headers(codecs)
+        self.wanted_lengths = frozenset(map(len, self.wanted_headers))
         self.connections: set[Any] = set()
         self.max_connections = 1
         self.heads = Heads()
@@ -66,14 +68,16 @@ class ServerState:
         self.next_id += count
         return first
 
-    def bind(self, codec: Codec, route: Route, head: Head, url: bytes) -> Endpoint:
-        """Return the endpoint of a request; the next one to its URL is spared this.
+    def bind(self, codec: Codec, route: Route, head: Head, request: Request) -> Endpoint:
+        """Return the endpoint of a request; the next ordinary one to its URL is spared this.
 
         Raises:
             RequestError: the codec does not take requests with such a head.
         """
         endpoint = Endpoint(route, codec, head, self.heads)
-        if not codec.wants_head and len(url) <= MAX_KNOWN_URL_BYTES:
+        url = request.url
+        is_ordinary = request.method == b"POST" and request.headers is None
+        if is_ordinary and not codec.wants_head and len(url) <= MAX_KNOWN_URL_BYTES:
             if len(self.endpoints) >= MAX_KNOWN:
                 self.endpoints.clear()
             self.endpoints[url] = endpoint
@@ -97,3 +101,13 @@ class ServerState:
     def on_turned_away(self) -> None:
         """Take the news that a connection was refused: there are too many."""
         raise NotImplementedError
+
+
+def _wanted_headers(codecs: Sequence[Codec]) -> dict[bytes, frozenset[bytes]]:
+    """Return the headers that are asked for, and which values of each change nothing to any."""
+    wanted: dict[bytes, frozenset[bytes]] = {}
+    for codec in codecs:
+        for name, values in codec.headers.items():
+            key, usual = name.encode(), frozenset(value.encode() for value in values)
+            wanted[key] = wanted.get(key, usual) & usual
+    return wanted

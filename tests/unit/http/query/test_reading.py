@@ -50,7 +50,8 @@ class Collector(RequestReader):
             known_heads={},
             engine=SimpleNamespace(clock=clock),
             is_draining=False,
-            wanted_headers=frozenset(wanted),
+            wanted_headers=dict(wanted),
+            wanted_lengths=frozenset(map(len, wanted)),
         )
         super().__init__(server)
         self.transport = Transport()
@@ -371,3 +372,25 @@ def test_a_client_that_closes_its_side(data, outcome, is_slow):
         reader.done()
     assert reader.ends == (outcome == "end")
     assert [status for status, _ in reader.refusals] == [400] * (outcome == 400)
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        (["CONTENT-TYPE: Application/JSON", "Accept: */*"], None),
+        (["Content-Type: image/png", "Accept: */*"], {"content-type": "image/png"}),
+        (
+            ["cache-control: no-cache", "Cache-Control: No-Store"],
+            {"cache-control": "no-cache, No-Store"},
+        ),
+        (["X-Other: 1", "Authorization: y"], None),
+        (["X-Missing: application/json"], {"x-missing": "application/json"}),
+    ],
+)
+def test_headers_that_say_something_unusual_are_kept(lines, kept):
+    """What all clients send leaves nothing to look at; names and values are of any case."""
+    usual = {b"content-type": {b"application/json"}, b"accept": {b"*/*"}, b"cache-control": set()}
+    reader = Collector(wanted=usual | {b"x-missing": set()})
+    reader.data_received(post("/a/predict", b"{}", *lines))
+    (request,) = reader.requests
+    assert request.headers == kept
