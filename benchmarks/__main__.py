@@ -67,6 +67,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1, help="of the load generator, closed loop")
     parser.add_argument("--frontends", default="1,2,4,8", help="of many: a daemon with each")
     parser.add_argument("--no-open-loop", action="store_true")
+    parser.add_argument(
+        "--answers",
+        action="store_true",
+        help="are all answers right? load on servd only, and no open loop",
+    )
     parser.add_argument("--carrier", default="auto", choices=("auto", "unix", "zmq"))
     parser.add_argument("--against", type=Path, help="another checkout: of compare, instructions")
     parser.add_argument("--queries", type=int, default=5_000_000, help="of soak")
@@ -101,7 +106,8 @@ def prepare(options: argparse.Namespace) -> Settings:
         warm_up_s=0.5 if options.quick else 2.0,
         workloads=tuple(options.only.split(",")),
         connections=tuple(int(text) for text in options.connections.split(",")),
-        is_open_loop=not options.no_open_loop,
+        is_open_loop=not (options.no_open_loop or options.answers),
+        are_baselines_timed=not options.answers,
         is_quick=options.quick,
         work=work,
         out=out,

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from importlib import metadata
 from pathlib import Path
@@ -40,22 +41,36 @@ def find_nginx() -> str | None:
 
 
 def make_environment(work: Path, python: Path | None) -> Path:
-    """Return the interpreter of the baselines' environment, which is made where it is missing."""
+    """Return the interpreter of the baselines' environment, which is made where it is missing.
+
+    It lies over the environment of servd: what both have is servd's, and is there already.
+    """
     if python is not None:
         return python
     folder = work / "venv"
-    wanted = constraints() + (HERE / "requirements.txt").read_text()
+    below = sysconfig.get_path("purelib")
+    wanted = f"{below}\n{installed()}{(HERE / 'requirements.txt').read_text()}"
     stamp = folder / "complete"
     if not stamp.exists() or stamp.read_text() != wanted:
         print(f"making the baselines' environment in {folder} (once)", flush=True)
-        venv.create(folder, clear=True, with_pip=True)
+        venv.create(folder, clear=True)
+        scheme = sysconfig.get_preferred_scheme("prefix")
+        own = sysconfig.get_path("purelib", scheme, {"base": str(folder)})
+        # What lies there is found, but its .pth files are not read: servd itself is not there.
+        Path(own, "servd-environment.pth").write_text(f"{below}\n")
         limits = work / "constraints.txt"
         limits.write_text(constraints())
-        pip: list[str | Path] = [folder / "bin/python", "-m", "pip", "install", "-q", "-c", limits]
+        pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install", "-q"]
         # What is imported is compiled then; most of it never is.
-        subprocess.run([*pip, "--no-compile", "-r", HERE / "requirements.txt"], check=True)
+        pip += ["--no-compile", "-c", str(limits), "-r", str(HERE / "requirements.txt")]
+        subprocess.run(pip, check=True)
         stamp.write_text(wanted)
     return folder / "bin/python"
+
+
+def installed() -> str:
+    """Return what servd's environment has, with versions."""
+    return "".join(sorted(f"{each.name}=={each.version}\n" for each in metadata.distributions()))
 
 
 def constraints() -> str:

@@ -18,6 +18,9 @@ class Settings:
     workloads: tuple[str, ...]
     connections: tuple[int, ...]
     is_open_loop: bool
+    are_baselines_timed: bool
+    """Or asked for right answers only."""
+
     is_quick: bool
     work: Path
     """Environment, models, inputs: kept between runs."""

@@ -64,16 +64,17 @@ def measure(workload: Workload, settings: Settings) -> list[Point]:
         for target in targets:
             compared = check_answers(target, workload, settings)
             print_progress(f"{workload.key} {target.name}: {compared} answers are right")
-        for target in targets:
-            if isinstance(target, Daemon):
-                target.deploy(workload)
-        warm_up(targets, workload, settings)
+        daemons = [target for target in targets if isinstance(target, Daemon)]
+        for daemon in daemons:
+            daemon.deploy(workload)
+        timed = targets if settings.are_baselines_timed else daemons
+        warm_up(timed, workload, settings)
         points = []
-        for point in closed_rounds(targets, workload, settings):
+        for point in closed_rounds(timed, workload, settings):
             print_progress(describe(point))
             points.append(point)
         if settings.is_open_loop and workload.key in MEASURED:
-            for point in open_rounds(targets, workload, settings, peaks(points)):
+            for point in open_rounds(timed, workload, settings, peaks(points)):
                 print_progress(describe(point))
                 points.append(point)
     return points
