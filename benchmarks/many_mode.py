@@ -4,11 +4,13 @@ All servers run at once and are loaded in turn by `--threads` of wrk. What an an
 time of all processes of a server, of servd its replicas too, as FastAPI has the model in its own.
 """
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
@@ -18,7 +20,7 @@ from benchmarks.daemon import Daemon
 from benchmarks.environment import find_nginx
 from benchmarks.machine import describe_machine
 from benchmarks.points import Point, medians
-from benchmarks.report import Table, markdown, print_progress, write_json
+from benchmarks.report import Table, machine_text, markdown, print_progress, write_json
 from benchmarks.servers import Server, fastapi, nginx
 from benchmarks.settings import Settings
 from benchmarks.suite import describe
@@ -51,8 +53,27 @@ class Pair:
         return mine, "fastapi" if self.workers == 1 else f"fastapi x{self.workers}"
 
 
-class Whole(Daemon):
-    """A daemon whose replicas' CPU time counts too."""
+class Wide(Daemon):
+    """A daemon with front ends and replicas for a workload, all of whose CPU time counts."""
+
+    def __init__(self, settings: Settings, workload: Workload, pair: Pair) -> None:
+        super().__init__(settings, workload.cache, pair.frontends)
+        self._workload = workload
+        self._pair = pair
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        try:
+            self.deploy(self._workload, slo_ms=CHECK_SLO_MS)
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
+        return self
+
+    def deploy(self, workload: Workload, *options: str, slo_ms: float = 100) -> None:
+        """Deploy with the pair's replicas."""
+        more = ("--replicas", str(self._pair.replicas), *options)
+        super().deploy(workload, *more, slo_ms=slo_ms)
 
     @property
     def pids(self) -> list[int]:
@@ -70,7 +91,7 @@ def pairs_of(frontends: Sequence[int]) -> list[Pair]:
 
 def run_many_mode(settings: Settings) -> str:
     """Return a table for each workload as Markdown; the figures are kept as JSON."""
-    parts, kept = [], []
+    text, parts, kept = "", [], []
     pairs = pairs_of(settings.frontends)
     for key in settings.workloads:
         points = []
@@ -79,37 +100,41 @@ def run_many_mode(settings: Settings) -> str:
             points.append(point)
         kept += points
         table = markdown([HEADS, *rows_of(points, pairs)])
-        parts.append(f"{key}: {WORKLOADS[key].title}\n\n{table}\n{bound_of(points, settings)}\n")
+        title = f"### {key} by many front ends: {WORKLOADS[key].title}"
+        parts.append(f"{title}\n\n{table}\n{bound_of(points, settings)}\n")
         # After each: what takes long may be cut short.
-        write_json(settings.out / "many.json", results_of(kept, settings))
-        (settings.out / "many.md").write_text("\n".join(parts), "utf-8")
-    return "\n".join(parts)
+        results = results_of(kept, settings)
+        write_json(settings.out / "many.json", results)
+        text = "\n".join([machine_text(results), *parts])
+        (settings.out / "many.md").write_text(text, "utf-8")
+    return text
 
 
 def measure(workload: Workload, settings: Settings, pairs: Sequence[Pair]) -> Iterator[Point]:
     """Yield the closed loop's points of all servers, whose answers were checked first."""
+    daemons = [Wide(settings, workload, pair) for pair in pairs[:-1]]
+    others = [fastapi(workload, settings, pair.workers) for pair in pairs]
+    targets: list[Target] = [*daemons, *others, *generators(settings)]
     with ExitStack() as stack:
-        daemons: list[tuple[Whole, Pair]] = []
-        targets: list[Target] = []
-        for pair in pairs[:-1]:
-            daemon = stack.enter_context(Whole(settings, workload.cache, pair.frontends))
-            daemon.deploy(workload, *replicas_option(pair), slo_ms=CHECK_SLO_MS)
-            daemons.append((daemon, pair))
-        targets += [daemon for daemon, _ in daemons]
-        others = [fastapi(workload, settings, pair.workers) for pair in pairs]
-        targets += [stack.enter_context(other) for other in [*others, *generators(settings)]]
+        start_all(targets, stack)
         for target in targets:
             compared = check_answers(target, workload, settings)
             print_progress(f"{workload.key} {target.name}: {compared} answers are right")
-        for daemon, pair in daemons:
-            daemon.deploy(workload, *replicas_option(pair))
+        for daemon in daemons:
+            daemon.deploy(workload)
         warm_up(targets, workload, settings)
         yield from closed_rounds(targets, workload, settings)
 
 
-def replicas_option(pair: Pair) -> tuple[str, str]:
-    """Return what `servd deploy` is told of the number of replicas."""
-    return "--replicas", str(pair.replicas)
+def start_all(targets: Sequence[Any], stack: ExitStack) -> None:
+    """Start servers side by side, as each takes seconds; the stack ends those that came up."""
+
+    def start(target: Any) -> None:
+        target.__enter__()
+        stack.push(target)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(start, targets))
 
 
 def generators(settings: Settings) -> list[Server]:

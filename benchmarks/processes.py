@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import psutil
+
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -18,7 +20,7 @@ def cpu_s(pids: Iterable[int]) -> float:
 
 def children(pid: int) -> list[int]:
     """Return the processes that a process has started and that still run."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [child.pid for child in psutil.Process(pid).children()]
 
 
 def memory_mib(pid: int) -> float:
