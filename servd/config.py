@@ -51,6 +51,7 @@ class Config:
     warm_versions: int = 2
     carrier: str = "auto"
     public_queries: bool = False
+    show_errors: bool | None = None
     token: str | None = None
     base_image: str | None = None
     requirements: Path | None = None
@@ -62,6 +63,11 @@ class Config:
     def query_token(self) -> str | None:
         """The token that queries must carry; None where none is set or queries are public."""
         return None if self.public_queries else self.token
+
+    @property
+    def tells_errors(self) -> bool:
+        """Whether callers read what a model has raised: on loopback, unless it is said."""
+        return is_loopback(self.bind) if self.show_errors is None else self.show_errors
 
     @property
     def run_dir(self) -> Path:
@@ -233,6 +239,7 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "warm_versions": ("warm_versions", _warm),
     "carrier": ("carrier", _word("carrier", "auto", "unix", "zmq")),
     "public_queries": ("public_queries", _flag),
+    "show_errors": ("show_errors", _flag),
     "token": ("token", _token),
     "base_image": ("base_image", _text),
     "requirements": ("requirements", lambda value: Path(_text(value)).absolute()),

@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from servd.cli.settings import query_bounds
+from servd.cli.settings import query_bounds, show_errors
 from servd.cli.verb import option, verb
 from servd.quantities import parse_duration
 
@@ -64,6 +64,7 @@ def _duration(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
     default=None,
     help="Let queries in without a token (SERVD_TOKEN).",
 )
+@show_errors
 def command() -> None:
     """Answer queries by a published registry, with replicas found by name, until told to end.
 

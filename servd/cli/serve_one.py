@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from servd.cli.settings import show_errors
 from servd.cli.values import OBJECTIVE, POSITIVE
 from servd.cli.verb import option, verb
 
@@ -46,6 +47,7 @@ from servd.cli.verb import option, verb
     name="expected",
     envvar="SERVD_EXPECT_BUNDLE",
 )
+@show_errors
 @option("--drain", "DURATION", "Time for running queries at a stop.")
 @option("--log-level", "LEVEL", "debug, info, warning or error.")
 def command() -> None:

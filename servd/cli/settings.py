@@ -7,6 +7,13 @@ import click
 
 from servd.cli.verb import option, together
 
+show_errors: Final = click.option(
+    "--show-errors/--no-show-errors",
+    default=None,
+    help="Tell callers what a model raised.  [default: on loopback]",
+)
+"""Decorates a verb whose process answers queries."""
+
 query_bounds: Final = together(
     option("--max-body", "SIZE", "Longest request body.  [default: 64MiB]"),
     option("--max-rows", "N", "Inputs of one input_batch.  [default: 16384]"),
@@ -34,6 +41,7 @@ daemon_settings: Final = together(
         default=None,
         help="Let queries in without the token (SERVD_TOKEN guards the admin API then).",
     ),
+    show_errors,
 )
 """Decorates a verb with an option for each setting; None stands for not given."""
 

@@ -22,6 +22,7 @@ from servd.engine.query import (
     Loading,
     Miss,
     Query,
+    Raised,
     Why,
     answer_all,
     bad_output,
@@ -252,13 +253,14 @@ class Dispatcher:
     ) -> None:
         """Halve a batch that the model raised on, so that one bad input fails alone.
 
-        What it raised is for the model's log. What is wrong with its output (`is_output`) is told.
+        What it raised is for its owner. What is wrong with its output (`is_output`) is told to all.
         """
         queries = batch.queries  # what it took says nothing of a size
         connection.tally.add(len(queries), self._clock() - batch.sent_s)
         if len(queries) == 1:
             self.counters.failures += 1
-            self._miss(queries[0], bad_output(reason) if is_output else Miss.MODEL_FAILED)
+            why = bad_output(reason) if is_output else Raised(self.id, reason)
+            self._miss(queries[0], why)
         else:
             self._halve(queries)
         self._dispatch()

@@ -39,16 +39,27 @@ class Miss(enum.Enum):
     def __init__(self, text: str) -> None:
         self.json = json.dumps(text).encode()
         self.kind = self
+        self.logged = text
+
+    @property
+    def shown(self) -> "Why":
+        """What is told to who may see the model's own words: nothing more is known."""
+        return self
 
 
 class Because:
-    """A miss of some kind that has more to tell than the kind."""
+    """A miss of some kind that has more to tell than the kind.
 
-    __slots__ = ("json", "kind", "value")
+    `value` is what any caller reads, `shown` is for one who may see the model's own words, `logged`
+    for the log.
+    """
+
+    __slots__ = ("json", "kind", "logged", "shown", "value")
 
     def __init__(self, kind: Miss, text: str) -> None:
         self.kind = kind
-        self.value = text
+        self.value = self.logged = text
+        self.shown: Why = self
         self.json = json.dumps(text).encode()
 
 
@@ -60,6 +71,18 @@ class Loading(Because):
     def __init__(self, version: str) -> None:
         super().__init__(Miss.NO_MODEL, f"{version} is still loading; try again later")
         self.json = Miss.NO_MODEL.json
+
+
+class Raised(Because):
+    """The model raised on this input alone. What it raised may hold what no caller is to see."""
+
+    __slots__ = ()
+
+    def __init__(self, version: object, reason: str) -> None:
+        super().__init__(Miss.MODEL_FAILED, Miss.MODEL_FAILED.value)
+        text = f"The model raised {reason}; its log has the traceback"
+        self.shown = Because(Miss.MODEL_FAILED, text)
+        self.logged = f"{version} raised {reason}"
 
 
 Why = Miss | Because

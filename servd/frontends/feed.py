@@ -32,6 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_values: int
     max_ratio: int
     public_queries: bool
+    show_errors: bool | None
     token: str | None
 
 

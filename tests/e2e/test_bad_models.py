@@ -12,7 +12,7 @@ from tests.load import Load
 
 BAD = [-1.0, 0.0]
 GOOD = [2.0, 3.0]
-MODEL_FAILED = "The model raised an error on this input; its log has the traceback"
+RAISED = "The model raised "
 SAID = {
     "unserialisable_on_negative": "No output: the model returned a value of type object, which",
     "drops_on_negative": "No output: the model returned 0 outputs for 1 input",
@@ -67,17 +67,36 @@ def test_one_bad_input_of_a_batch_fails_alone(daemon: Daemon, model: str) -> Non
     assert [part["output"] for part in good] == [sum(row) for row in rows[:-1]]
     assert not any(part["default"] for part in good)
     assert (bad["output"], bad["default"]) == (-1, True)
-    assert bad["default_explanation"].startswith(SAID.get(model, MODEL_FAILED))
+    assert bad["default_explanation"].startswith(SAID.get(model, RAISED))
     log = daemon.cli("logs", model, "-n", "50").stdout
     assert ("Traceback" in log) == (model not in SAID)
     assert [row["restarts"] for row in replicas(daemon, model)] == [0]
 
 
 def test_failure_without_a_default_is_an_error(daemon: Daemon) -> None:
-    """Where the application has no default output the caller gets a 500 that says why."""
+    """Where the application has no default output the caller gets a 500 that says why.
+
+    The daemon's log has the version and the reason under the query's id.
+    """
     deploy(daemon, "poison.py", "--name", "no-default", "--slo", "2s")
     status, answer = daemon.query("/no-default/predict", {"input": BAD})
-    assert (status, answer["cause"]) == (500, MODEL_FAILED)
+    reason = "ValueError: negative number -1.0"
+    told = f"The model raised {reason}; its log has the traceback"
+    assert (status, answer["cause"]) == (500, told)
+    line = f"no-default: no output for query {answer['query_id']}: no-default:1 raised {reason}"
+    until(lambda: line in daemon.cli("logs", "daemon", "-n", "50").stdout, line)
+
+
+def test_what_a_model_raised_is_not_for_every_caller() -> None:
+    """With --no-show-errors callers read that the model raised, and not what."""
+    with running_daemon("show_errors = false\n") as daemon:
+        deploy(daemon, "poison.py", "--name", "hidden", "--slo", "2s")
+        _, answer = daemon.query("/hidden/predict", {"input": BAD})
+        assert answer["cause"] == (
+            "The model raised an error on this input; its log has the traceback"
+        )
+        line = f"no output for query {answer['query_id']}: hidden:1 raised ValueError"
+        until(lambda: line in daemon.cli("logs", "daemon", "-n", "50").stdout, line)
 
 
 def test_default_outputs_are_seen_in_ps(daemon: Daemon) -> None:

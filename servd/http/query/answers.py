@@ -34,8 +34,8 @@ class Client(Protocol):
     def respond(self, reply: Reply) -> None:
         """Answer the request."""
 
-    def note_failed(self, route: Route, miss: Why, query_id: int) -> None:
-        """Have the log name a query that its model failed on."""
+    def note_failed(self, route: Route, miss: Why, query_id: int) -> Why:
+        """Have the log name a query that its model failed on; return what its caller is told."""
 
     def on_error(self, error: Exception) -> None:
         """Answer for what a body or its queries led to."""
@@ -88,7 +88,7 @@ class BatchAnswer:
         """Keep one default, or the error where there is no default."""
         query_id = self._first_id + query.index
         if miss.kind in OF_THE_MODEL:
-            self._client.note_failed(self._endpoint.route, miss, query_id)
+            miss = self._client.note_failed(self._endpoint.route, miss, query_id)
         self._keep(query.index, self._gathering.missed(query_id, miss, query.row))
 
     def on_fault(self, error: Exception) -> None:

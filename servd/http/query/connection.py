@@ -327,12 +327,16 @@ class QueryConnection(RequestReader):
     def on_miss(self, query: Query, miss: Why) -> None:
         """Write the default output or an error."""
         if miss.kind in OF_THE_MODEL:
-            self.note_failed(self._asked.route, miss, self._query_id)
+            miss = self.note_failed(self._asked.route, miss, self._query_id)
         self._answer_miss(miss, query.row)
 
-    def note_failed(self, route: Route, miss: Why, query_id: int) -> None:
-        """Have the log name a query that its model failed on. Called for each place of a batch."""
+    def note_failed(self, route: Route, miss: Why, query_id: int) -> Why:
+        """Have the log name a query that its model failed on; return what its caller is told.
+
+        Called for each place of a batch.
+        """
         self._server.failed.note(route, miss, query_id)
+        return miss.shown if self._server.tells_errors else miss
 
     def _answer_miss(self, miss: Why, row: bytes) -> None:
         asked = self._asked

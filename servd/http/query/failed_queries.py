@@ -29,7 +29,7 @@ class FailedQueries:
 
     def note(self, route: "Route", why: "Why", query_id: int) -> None:
         """Take one that failed. Called where its caller is told so."""
-        key = (route.name, route.model, why.value)
+        key = (route.name, route.model, why.logged)
         if key not in self._ids and len(self._ids) >= _MAX_LINES:
             self._more += 1
             return

@@ -36,9 +36,10 @@ class ServerState:
 
     `endpoints` are those of paths, `known_heads` those of heads that were seen before, to the byte,
     with the length of the body: of both, whoever takes one asks whether its route `is_open`.
-    `second` counts them. `wanted_headers` are those that a codec asks for, with the values that
-    change nothing to any; `wanted_lengths` those of their names. Probers are told whether it
-    `is_ready`, and `why_unready`.
+    `second` counts them. Where it `tells_errors`, callers read what a model has raised.
+    `wanted_headers` are those that a codec asks for, with the values that change nothing to any;
+    `wanted_lengths` those of their names. Probers are told whether it `is_ready`, and
+    `why_unready`.
     """
 
     def __init__(self, engine: Engine, config: Config, codecs: Sequence[Codec]) -> None:
@@ -60,6 +61,7 @@ class ServerState:
         self.reader = BodyReaders(self.bounds)
         self.second = 0
         self.token = config.query_token
+        self.tells_errors = config.tells_errors
         self.next_id = 0
 
     def take_ids(self, count: int) -> int:

@@ -33,7 +33,7 @@ def test_the_id_of_a_failed_query_is_in_the_log(caplog, default):
                 await until(lambda: "servd logs model" in caplog.text)
                 served.server.failed.flush()
                 told = re.findall(
-                    r"app: no output for query ([\d, -]+): The model raised", caplog.text
+                    r"app: no output for query ([\d, -]+): model:1 raised", caplog.text
                 )
                 assert ", ".join(told) == f"{ids[1]}, {ids[3]}, {ids[3] + 2}"
 
