@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any, Self
 
@@ -169,8 +169,15 @@ def row_of(points: Sequence[Point], pair: Pair, first: dict[int, Point]) -> list
 
 
 def by_round(points: Sequence[Point], server: str) -> dict[int, Point]:
-    """Return a server's points by their round."""
-    return {point.round: point for point in points if point.server == server}
+    """Return a server's points by their round, their rate that of answers in time.
+
+    A default is sooner made than an answer: who is late would look faster.
+    """
+    return {
+        point.round: replace(point, rate=point.rate * (1 - point.default_share))
+        for point in points
+        if point.server == server
+    }
 
 
 def figures(row: dict[str, Any]) -> list[str]:

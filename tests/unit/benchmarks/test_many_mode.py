@@ -1,5 +1,7 @@
 """The table of many front ends beside as many workers."""
 
+from dataclasses import replace
+
 from benchmarks.many_mode import HEADS, Pair, pairs_of, rows_of
 from benchmarks.points import Point
 
@@ -29,6 +31,14 @@ def test_ratios_are_those_of_each_round() -> None:
     assert [row["servd is"] for row in rows] == ["10.00x", "5.00x"]
     assert [row["beside the narrowest"] for row in rows] == ["1.00x", "1.50x"]
     assert [row["servd /s"] for row in rows] == ["60", "30"]
+
+
+def test_defaults_are_no_answers() -> None:
+    """Of 100 answers a second of which 40 are defaults, 60 count, in the rate and in ratios."""
+    late = replace(point("servd", 0, 100.0), default_share=0.4)
+    rows = rows_of([late, point("fastapi", 0, 10.0)], [Pair(1, 1)])
+    row = dict(zip(HEADS, rows[0], strict=True))
+    assert (row["servd /s"], row["late"], row["servd is"]) == ("60", "40.00%", "6.00x")
 
 
 def test_numbers_of_connections_are_kept_apart() -> None:
