@@ -1,6 +1,8 @@
 """A frontend's connection to a replica, over a real socket."""
 
 import asyncio
+import os
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +12,7 @@ from servd.carriers.long_bytes import LONG_BYTES, LongBytes
 from servd.engine.batching import HEADROOM
 from servd.engine.query import Batch
 from servd.engine.rpc import connector
+from tests.daemon import free_port
 from tests.scripted_replica import ScriptedReplica, doubles
 from tests.serving import Owner, run, serving, until
 
@@ -372,6 +375,30 @@ def test_a_heartbeat_takes_what_is_on_its_way_for_a_sign_of_life():
                 before_s = other.last_heard_s
                 other.heartbeat()
                 assert other.last_heard_s == before_s
+
+    run(main())
+
+
+@pytest.mark.parametrize(("scheme", "is_life"), [("ipc", True), ("tcp", False)])
+def test_a_heartbeat_takes_computing_for_a_sign_of_life(scheme, is_life):
+    """Of the process that a replica says it is, where that is one of this machine."""
+
+    async def main():
+        address = f"tcp://127.0.0.1:{free_port()}" if scheme == "tcp" else ""
+        with ScriptedReplica(address=address) as replica:
+            replica.info = {"pid": os.getpid()}
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                now_s = 1000.0
+                connection._clock = lambda: now_s
+                connection.heartbeat()
+                await until(lambda: connection.last_heard_s == 1000.0)
+                end_s = time.process_time() + 0.03  # more than a tick of the kernel's
+                while time.process_time() < end_s:
+                    pass
+                now_s = 1001.0
+                connection.heartbeat()
+                assert (connection.last_heard_s == 1001.0) is is_life
 
     run(main())
 
