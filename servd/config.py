@@ -265,8 +265,7 @@ def load_config(
     Raises:
         ConfigError: a value or a key is wrong; the message says where it stands.
     """
-    given = _parsed({k: v for k, v in flags.items() if v is not None}, "--{}", dashes=True)
-    given = _parsed(_variables(environ), "SERVD_{}", dashes=False) | given
+    given = _asked(flags, environ)
     given = _read_file(cwd / "servd.toml") | given
     # The default is asked for only where it is used: not every user has one.
     data_dir = cwd / (given["data_dir"] if "data_dir" in given else _default_data_dir())
@@ -287,9 +286,20 @@ def asked_settings(
     Raises:
         ConfigError: a value is wrong.
     """
-    given = _parsed({k: v for k, v in flags.items() if v is not None}, "--{}", dashes=True)
-    given = _parsed(_variables(environ), "SERVD_{}", dashes=False) | given
+    given = _asked(flags, environ)
     return {name: value for name, value in given.items() if name not in ("data_dir", "token")}
+
+
+def _asked(flags: Mapping[str, object | None], environ: Mapping[str, str]) -> dict[str, Any]:
+    asked: dict[str, Any] = {}
+    for name, value in flags.items():
+        if value is not None:
+            asked |= _parse_one(name, value, f"--{name.replace('_', '-')}")
+    for name in _SETTINGS:
+        variable = f"SERVD_{name.upper()}"
+        if text := environ.get(variable):
+            asked = _parse_one(name, text, variable) | asked
+    return asked
 
 
 def settings_of(config: Config) -> dict[str, Any]:
@@ -337,22 +347,6 @@ def _default_data_dir() -> Path:
             hint="give a folder that this user can write: --data-dir DIR or SERVD_DATA_DIR",
         )
     return folder
-
-
-def _variables(environ: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: environ[variable]
-        for name in _SETTINGS
-        if environ.get(variable := f"SERVD_{name.upper()}")
-    }
-
-
-def _parsed(values: Mapping[str, object], place: str, *, dashes: bool) -> dict[str, Any]:
-    parsed: dict[str, Any] = {}
-    for name, value in values.items():
-        shown = place.format(name.replace("_", "-") if dashes else name.upper())
-        parsed |= _parse_one(name, value, shown)
-    return parsed
 
 
 def _parse_one(name: str, value: object, place: str, shown: str = "") -> dict[str, Any]:

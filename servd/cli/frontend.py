@@ -6,26 +6,15 @@ from typing import Final
 import click
 
 from servd.cli.settings import query_bounds, show_errors
+from servd.cli.values import DURATION
 from servd.cli.verb import option, verb
-from servd.quantities import parse_duration
 
 _PATH: Final = click.Path(path_type=Path)
-_DELAY_S: Final = 5.0
 
 _EXAMPLES: Final = (
     "servd frontend --registry registry.json --public-queries",
     "servd frontend --registry /etc/servd/registry --tls /etc/servd/tls",
 )
-
-
-def _duration(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float:
-    try:
-        seconds = _DELAY_S if value is None else parse_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-    if seconds < 0:
-        raise click.BadParameter(f"{value!r} is below zero")
-    return seconds
 
 
 @verb("frontend", examples=_EXAMPLES, body="servd.cli.frontend_body:serve")
@@ -55,7 +44,8 @@ def _duration(_ctx: click.Context, _parameter: click.Parameter, value: str | Non
     "DURATION",
     "Time it goes on accepting after SIGTERM.  [default: 5s]",
     name="drain_delay_s",
-    callback=_duration,
+    type=DURATION,
+    default="5s",
 )
 @option("--log-level", "LEVEL", "debug, info, warning or error.  [default: info]")
 @query_bounds

@@ -115,14 +115,13 @@ class Engine:
         Raises:
             ImageError: it can be had nowhere; the message has the registry's words.
         """
-        with _errors():
-            try:
-                found: dict[str, Any] = self._api.inspect_image(reference)
-            except ImageNotFound:
-                on_pull()
+        found = self.inspect_image(reference)
+        if found is None:
+            on_pull()
+            with _errors():
                 self._pull(reference)
                 found = self._api.inspect_image(reference)
-            return found
+        return found
 
     def start(self, place: Place, spec: LaunchSpec, image: str, nonce: str) -> Started:
         """Make and start the container of a replica.

@@ -51,7 +51,7 @@ def test_its_settings_come_from_flags_and_variables(served, tmp_path):
         (["--registry", "r"], "no token is set"),
         (["--registry", "r", "--port", "65536"], "--port"),
         (["--registry", "r", "--drain-delay", "soon"], "--drain-delay: 'soon' is not a duration"),
-        (["--registry", "r", "--drain-delay", "-1s"], "below zero"),
+        (["--registry", "r", "--drain-delay", "-1s"], "--drain-delay must be zero or above"),
         (["--registry", "r", "--cache-size", "big"], "--cache-size"),
     ],
     ids=["registry", "token", "port", "delay", "negative", "size"],
