@@ -282,6 +282,75 @@ def test_a_replica_without_a_frontend_ends():
         assert replica.status == 0
 
 
+@pytest.mark.parametrize(
+    ("waits_s", "looks"),
+    [
+        ([0.25] * 40, 21),
+        # Stopped, or held up: nobody can have been heard then.
+        ([0.25] * 10 + [3600.0] + [0.25] * 20, 21),
+    ],
+    ids=["silence", "stopped"],
+)
+def test_only_silence_makes_an_orphan(monkeypatch, waits_s, looks):
+    """A time in which the replica itself stood still does not count."""
+    now_s = 100.0
+    left_s = list(waits_s)
+    socket = SimpleNamespace(last_heard_s=now_s)
+
+    def receive():
+        nonlocal now_s
+        now_s += left_s.pop(0)
+        return False
+
+    def excuse(missed_s):
+        socket.last_heard_s += missed_s
+
+    socket.receive, socket.excuse = receive, excuse
+    with running("good", orphan_timeout_s=5.0) as replica:
+        made = Replica(replica.options, lambda: not left_s)
+        replica.end()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now_s))
+    made._serve(socket, None)
+    assert len(waits_s) - len(left_s) == looks
+
+
+def test_all_that_is_pending_is_worked_off_at_once():
+    """Whatever became of what was before it; the socket is lent for each call and taken back."""
+    works = [
+        Work(frontend, number, Batch(3, b"", doubles(float(value)), 1))
+        for number, (frontend, value) in enumerate([(b"a", 1), (b"b", 2), (b"a", -3), (b"a", 4)])
+    ]
+    told = []
+
+    def predict(batch):
+        told.append("call")
+        numbers = struct.unpack(f"<{batch.count}d", batch.data)
+        if min(numbers) < 0:
+            raise ValueError("negative")
+        return [str(number).encode() for number in numbers]
+
+    @contextmanager
+    def lent():
+        told.append("lend")
+        yield
+        told.append("take back")
+
+    socket = SimpleNamespace(
+        pending=deque(works),
+        lend=lambda: told.append("lend"),
+        take_back=lambda: told.append("take back"),
+        lent=lent,
+        reply=lambda work, outputs, _us: told.append((work.batch_id, [*outputs])),
+        fail=lambda work, _text, **_more: told.append((work.batch_id, None)),
+    )
+    with running("good") as replica:
+        made = Replica(replica.options, lambda: True)
+    made._work(socket, SimpleNamespace(predictor=SimpleNamespace(predict=predict)))
+    a_call = ["lend", "call", "take back"]
+    merged = [*a_call, (0, [b"1.0"]), (1, [b"2.0"])]
+    assert told == [*merged, *a_call, (2, None), *a_call, (3, [b"4.0"])]
+
+
 def test_batches_of_two_frontends_are_merged():
     """Two frontends' batches in one call are answered apart; a poisoned one fails alone."""
     with running("poison") as replica:
