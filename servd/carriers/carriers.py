@@ -151,7 +151,6 @@ class StreamCarrier:
         """Send what waits, now that there is somebody to send it to."""
         self._flush()
         if self._has_hung_up:
-            self._has_hung_up = False
             self._on_reconnected()
 
     def close(self) -> None:

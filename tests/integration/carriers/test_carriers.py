@@ -106,6 +106,22 @@ def test_a_replica_that_hangs_up_is_connected_to_again(stage):
     run(main())
 
 
+def test_a_message_for_a_front_end_that_has_gone_is_told_of(stage):
+    """And that front end is forgotten, though nobody has read its end yet."""
+
+    async def main():
+        with stage:
+            peer = await stage.open()
+            stage.carrier.close()
+            while not peer.is_gone:
+                is_sent = stage.listener.send(peer, (b"state",))  # TCP takes the first ones
+                assert is_sent is not peer.is_gone
+                await asyncio.sleep(0)
+            assert not stage.listener._peers
+
+    run(main())
+
+
 def test_what_was_half_sent_ends_with_its_connection(stage):
     """Neither the rest of it nor what waited behind it comes first on the next one."""
 

@@ -385,6 +385,11 @@ def test_a_large_body_of_one_type_is_not_read_as_another(input_type, count):
         assert "int" in refusal("integers", json.dumps({"input": [*values, 0.5]}).encode())
 
 
+def test_a_number_that_json_lacks_is_told_before_an_item_of_another_type():
+    """With what this application takes: a null would be none of it either."""
+    assert "send null (not as one of doubles)" in refusal("doubles", b'{"input": ["x", NaN]}')
+
+
 def route_of(default):
     """Return the route of an application."""
     return Route(Application(name="a", input_type=InputType.DOUBLES, slo_us=1), default)
