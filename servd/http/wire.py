@@ -31,19 +31,35 @@ class Reply(msgspec.Struct, frozen=True):
     has_body: bool = True
 
 
-def error_body(error: str, cause: str, query_id: int | None = None) -> bytes:
-    """Return the object that says what went wrong: a title, and a sentence that explains it."""
+def error_body(
+    error: str,
+    cause: str,
+    query_id: int | None = None,
+    detail: list[dict[str, Any]] | None = None,
+) -> bytes:
+    """Return the object that says what went wrong: a title, and a sentence that explains it.
+
+    `detail` says it for programs.
+    """
     body: dict[str, Any] = {"error": error, "cause": cause}
     if query_id is not None:
         body["query_id"] = query_id
+    if detail is not None:
+        body["detail"] = detail
     return json.dumps(body).encode()
 
 
 def error_reply(
-    status: int, error: str, cause: str, query_id: int | None = None, *, extra: bytes = b""
+    status: int,
+    error: str,
+    cause: str,
+    query_id: int | None = None,
+    *,
+    extra: bytes = b"",
+    detail: list[dict[str, Any]] | None = None,
 ) -> Reply:
     """Return the answer that says what went wrong."""
-    return Reply(status, error_body(error, cause, query_id), extra=extra)
+    return Reply(status, error_body(error, cause, query_id, detail), extra=extra)
 
 
 def not_allowed(methods: Sequence[bytes]) -> Reply:

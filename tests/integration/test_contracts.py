@@ -15,6 +15,7 @@ DOWN = "An import goes down only, and every package has its floor"
 SERVERS = "The two servers know nothing of each other, and codecs nothing of either"
 CIRCLE = "No import goes round in a circle"
 CODECS = "The query path knows wire formats by what a codec is, not by their names"
+SCHEMAS = "Schemas know signatures and nouns, and nothing of HTTP, engines or files"
 CLIENT = "The command line reaches a daemon through its client only"
 RUNTIME = "The model runtime depends on the standard library, pyzmq and msgpack only"
 PURE = "The Kubernetes adapter is pure: it reads no file, asks nobody, and knows nothing of servd"
@@ -67,6 +68,7 @@ BREAKS = [
     ("model_runtime/tensors.py", "from model_runtime import loop", CIRCLE),
     ("servd/http/query/pages.py", "from servd.http.codecs import clipper", CODECS),
     ("servd/engine/route.py", "from servd.http.codecs import refusals", CODECS),
+    ("servd/schemas/faults.py", "from servd import config", SCHEMAS),
     ("servd/cli/ps.py", "from servd.registry import store", CLIENT),
     ("servd/cli/ps.py", "from servd.http import wire", CLIENT),
     ("model_runtime/health.py", "from servd import errors", RUNTIME),

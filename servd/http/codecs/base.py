@@ -41,13 +41,19 @@ Raises TypeError for an output that is `LongBytes`.
 
 
 class RequestError(Exception):
-    """A request that is refused: with an HTTP status, a title, and a sentence that explains it."""
+    """A request that is refused: with an HTTP status, a title, and a sentence that explains it.
 
-    def __init__(self, status: int, error: str, cause: str) -> None:
+    `detail` says the same for programs, a fault each, where the inputs have a signature.
+    """
+
+    def __init__(
+        self, status: int, error: str, cause: str, detail: list[dict[str, Any]] | None = None
+    ) -> None:
         super().__init__(cause)
         self.status = status
         self.error = error
         self.cause = cause
+        self.detail = detail
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -241,7 +247,7 @@ class Codec:
 
     def refused(self, error: RequestError) -> Reply:
         """Return the answer for a request that is refused."""
-        return error_reply(error.status, error.error, error.cause)
+        return error_reply(error.status, error.error, error.cause, detail=error.detail)
 
     def fault(self, query_id: int) -> Reply:
         """Return the answer for what nobody foresaw."""

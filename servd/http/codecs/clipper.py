@@ -27,8 +27,10 @@ from servd.http.codecs.base import (
     Wanted,
     cause_of,
 )
-from servd.http.codecs.clipper_bodies import DECODE, check_json
+from servd.http.codecs.clipper_bodies import check_json
+from servd.http.codecs.clipper_inputs import by_inputs, decoder_of
 from servd.http.codecs.clipper_long import check_feedback, read
+from servd.http.codecs.clipper_signed import has_say
 from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, too_many_rows
 from servd.http.wire import Reply, error_body
 
@@ -70,12 +72,14 @@ class ClipperCodec(Codec):
     def decoder(self, takes: Takes, head: Head) -> Decode:
         """Return how bodies become rows."""
         del head
-        return DECODE[takes.inputs.input_type]
+        return decoder_of(takes)
 
     def read_long(
         self, body: memoryview, wanted: Wanted, rows: Rows, on_json: Callable[[], object]
     ) -> Read:
         """Write the rows of a long body, a piece of it at a time."""
+        if has_say(wanted.inputs.signature) or wanted.inputs.versions:
+            return super().read_long(body, wanted, rows, on_json)
         if wanted.verb == PREDICT:
             return read(body, wanted.inputs.input_type, wanted.bounds, rows, on_json)
         check_feedback(body)
@@ -121,7 +125,7 @@ class ClipperCodec(Codec):
         try:
             check_json(body)
             feedback = msgspec.json.decode(body, type=_Feedback)
-            DECODE[route.input_type](b'{"input":%b}' % bytes(feedback.input))
+            by_inputs(route.inputs)(b'{"input":%b}' % bytes(feedback.input))
         except (msgspec.MsgspecError, RecursionError) as error:
             cause = f"Error parsing JSON: {error}. {UPDATE_SCHEMA}"
             raise RequestError(400, "Json error", cause) from None

@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -77,6 +77,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused"):
     status: int
     error: str
     cause: str
+    detail: list[dict[str, Any]] | None = None
 
 
 _VALID: Final = msgspec.json.encode(Valid())
@@ -249,7 +250,7 @@ def _read(
             rows.finish()
         return Done(rows.size, rows.count, asked.is_batch, asked.version)
     except RequestError as error:
-        return Refused(error.status, error.error, error.cause[:_LONGEST_CAUSE])
+        return Refused(error.status, error.error, error.cause[:_LONGEST_CAUSE], error.detail)
     except BodyError as error:
         return Refused(error.status, "Bad request", str(error)[:_LONGEST_CAUSE])
     except MemoryError:

@@ -163,7 +163,7 @@ class LongFeedback:
 
 
 def _refusal(endpoint: Endpoint, refused: Refused) -> Reply:
-    error = RequestError(refused.status, refused.error, refused.cause)
+    error = RequestError(refused.status, refused.error, refused.cause, refused.detail)
     return endpoint.codec.refused(error)
 
 

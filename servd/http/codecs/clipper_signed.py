@@ -1,0 +1,175 @@
+"""Bodies in Clipper's query format to rows by a signature. Used by clipper.py and clipper_long.py.
+
+Its refusals are ours: Clipper has neither names nor types of its inputs. A body that is JSON and
+not what is wanted is answered with 422 and all that is wrong with it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from model_runtime.signature import Signature
+from servd.datatypes import InputType
+from servd.http.codecs.base import Asked, RequestError
+from servd.http.codecs.clipper_bodies import check_json
+from servd.http.codecs.json_faults import (
+    EXPLAINED_BYTES,
+    encoding_fault,
+    read_strictly,
+    said_of_long,
+)
+from servd.http.codecs.misnamed import hint_of
+from servd.schemas.compiled import UNREADABLE, Compiled, compiled
+from servd.schemas.faults import Faults, InvalidInputError, found
+
+_UNSET: Final = msgspec.UNSET
+_TOLD: Final = 3
+_LONGEST_EXAMPLE: Final = 400
+_CONSTRAINTS: Final = frozenset(
+    {
+        *("enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+        *("minLength", "maxLength", "pattern", "format", "anyOf", "prefixItems", "properties"),
+    }
+)
+
+
+def has_say(signature: Signature | None) -> bool:
+    """Return whether a signature says more of inputs than their type does."""
+    if signature is None:
+        return False
+    value = signature.value
+    if signature.fields is not None or signature.input_type == InputType.ROWS:
+        return True
+    if not isinstance(value, dict) or not value:
+        return False
+    items = value.get("items")
+    constraints = value.keys() | (items.keys() if isinstance(items, dict) else set())
+    return signature.input_type == InputType.ANY or bool(constraints & _CONSTRAINTS)
+
+
+class SignedBodies:
+    """Reads the bodies for one signature."""
+
+    def __init__(self, signature: Signature) -> None:
+        self.compiled = compiled(signature)
+        request: Any = _request_of(self.compiled)
+        self._parse = msgspec.json.Decoder(request).decode
+        # msgspec does not look into what it skips.
+        self._check = None if self.compiled.is_closed else check_json
+        self.decode: Callable[[bytes], bytes | Asked] = self._find_decode()
+
+    def _find_decode(self) -> Callable[[bytes], bytes | Asked]:
+        parse, to_row, check, unset = self._parse, self.compiled.to_row, self._check, _UNSET
+
+        def decode(body: bytes) -> bytes | Asked:
+            try:
+                request = parse(body)
+                if check is not None:
+                    check(body)
+                value = request.input
+                if value is unset or request.version is not unset:
+                    return self._asked(request)
+                return to_row(value)
+            except UNREADABLE as error:
+                return self._decode_slowly(body, error)
+
+        return decode
+
+    def _asked(self, request: Any) -> bytes | Asked:
+        """Return what a request of several inputs, or for a version, asks for."""
+        version = version_of(request.version)
+        to_row = self.compiled.to_row
+        if request.input is not _UNSET:
+            row = to_row(request.input)
+            return row if version is None else Asked(row, version)
+        batch = request.input_batch
+        if batch is _UNSET:
+            raise ValueError
+        if isinstance(batch, list):
+            return Asked([to_row(each) for each in batch], version)
+        return Asked(self.compiled.to_rows(batch), version)
+
+    def _decode_slowly(self, body: bytes, error: Exception) -> bytes | Asked:
+        """Return what a body asks for that msgspec could not read by its types.
+
+        Raises:
+            RequestError: it is not what is taken.
+        """
+        try:
+            content = msgspec.json.decode(body)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as why:
+            raise no_json(body, str(why), self.compiled.example) from error
+        faults = Faults()
+        asked = self._read(content, faults)
+        if faults:
+            raise refusal(faults, self.compiled.example, is_batch=is_batch(content))
+        return asked
+
+    def _read(self, content: Any, faults: Faults) -> bytes | Asked:
+        if not isinstance(content, dict):
+            what = f'wanted an object with "input" or "input_batch", found {found(content)}'
+            faults.add(("body",), what, "dict_type", content)
+            return b""
+        version = content.get("version")
+        if isinstance(version, bool) or not isinstance(version, str | int | None):
+            faults.unlike(("version",), "a text", version, "string_type")
+        version = version_of(version)
+        if "input" in content:
+            row = self.compiled.check(content["input"], ("input",), faults)
+            return row if version is None else Asked(row, version)
+        if "input_batch" in content:
+            batch = content["input_batch"]
+            return Asked(self.compiled.check_batch(batch, ("input_batch",), faults), version)
+        faults.add(("input",), hint_of(content, self.compiled.names), "missing", content)
+        return b""
+
+
+def _request_of(reads: Compiled) -> type[msgspec.Struct]:
+    several: Any = list[reads.one]  # type: ignore[name-defined]  # made at run time
+    if reads.columns is not None:
+        several = several | reads.columns
+    return msgspec.defstruct(
+        "Request",
+        [
+            ("version", str | int | msgspec.UnsetType | None, _UNSET),
+            ("input", reads.one | msgspec.UnsetType, _UNSET),
+            ("input_batch", several | msgspec.UnsetType, _UNSET),
+        ],
+        forbid_unknown_fields=True,
+    )
+
+
+def version_of(version: Any) -> str | None:
+    """Return the version that a body names; None for what a client may send for "none"."""
+    return None if version in (None, "", _UNSET) else str(version)
+
+
+def is_batch(content: Any) -> bool:
+    """Return whether a body has several inputs."""
+    return isinstance(content, dict) and "input" not in content and "input_batch" in content
+
+
+def refusal(faults: Faults, example: Any, *, is_batch: bool = False) -> RequestError:
+    """Return the refusal of a request for what is wrong with its inputs."""
+    invalid = InvalidInputError(faults, example)
+    told = "; ".join(fault.msg for fault in faults[:_TOLD])
+    more = f"; and {len(faults) - _TOLD} more" if len(faults) > _TOLD else ""
+    shown = example_of(example, is_batch=is_batch)
+    return RequestError(422, "Invalid input", f"{told}{more}.{shown}", invalid.detail)
+
+
+def example_of(example: Any, *, is_batch: bool = False) -> str:
+    """Return the sentence that gives an example; none where that would be long."""
+    body = {"input_batch": [example]} if is_batch else {"input": example}
+    text = msgspec.json.encode(body).decode()
+    return f" Example: {text}" if len(text) <= _LONGEST_EXAMPLE else ""
+
+
+def no_json(body: bytes, detail: str, example: Any) -> RequestError:
+    """Return the refusal of a body that is no JSON."""
+    if len(body) > EXPLAINED_BYTES:
+        fault = encoding_fault(body) or said_of_long(memoryview(body), detail)
+    else:
+        fault = read_strictly(body)[1] or detail
+    return RequestError(400, "Json error", f"{fault.strip()}.{example_of(example)}")

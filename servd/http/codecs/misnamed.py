@@ -1,0 +1,44 @@
+"""What the keys of a body without "input" tell of what was meant. Used by clipper*.py."""
+
+from typing import Any, Final
+
+from servd.schemas.faults import listed, similar
+
+_ONE: Final = 'name it "input" (one input) or "input_batch" (a list of inputs)'
+_MEANT: Final = {
+    "inputs": _ONE,
+    "data": _ONE,
+    "instances": 'name it "input_batch"',
+    "inputBatch": 'name it "input_batch"',
+    "ndarray": 'name it "input_batch"',
+    "dataframe_records": 'name it "input_batch"',
+    "dataframe_split": 'send "input_batch": a list of objects by column, or an object of columns',
+    "rows": 'name it "input_batch"',
+    "records": 'name it "input_batch"',
+    "features": _ONE,
+    "x": _ONE,
+    "X": 'name it "input_batch"',
+    "prompt": 'name it "input"',
+    "text": 'name it "input"',
+}
+"""The words of other servers, and what they are here."""
+
+_KEYS: Final = ("input", "input_batch")
+
+
+def hint_of(content: dict[str, Any], names: list[str]) -> str:
+    """Return what goes on after "input:" where a body has neither of the two."""
+    keys = [key for key in content if key != "version"]
+    if not keys:
+        return 'missing; the body is to have "input" (one input) or "input_batch" (several)'
+    have = f"missing; the body has {listed(keys)}"
+    for key in keys:
+        if key in names:
+            return f'{have}: put the fields into "input"'
+    for key in keys:
+        meant = similar(key, _KEYS)
+        if key in _MEANT:
+            return f"{have}: {_MEANT[key]}"
+        if meant:
+            return f'{have}: name it "{meant}"'
+    return f'{have}: send "input" (one input) or "input_batch" (several)'

@@ -1,0 +1,99 @@
+"""Inputs to rows by a signature: whichever way they come, equal inputs are equal rows."""
+
+import struct
+
+import msgspec
+import pytest
+
+from model_runtime.signature import Signature
+from servd.http.codecs.base import Asked, RequestError
+from servd.http.codecs.clipper_inputs import by_signature
+from servd.schemas.compiled import compiled
+
+FIELDS = {
+    "age": {"type": "integer"},
+    "city": {"type": "string"},
+    "pay": {"type": ["number", "null"]},
+    "since": {"type": "string", "format": "date-time"},
+    "kind": {"enum": ["new", "old"], "default": "new"},
+}
+PEOPLE = Signature(input_type="rows", fields=FIELDS, required=("age", "city", "pay", "since"))
+ROW = b'[33,"Oslo",2.0,"2020-01-02T00:00:00","new"]'
+
+
+def decode(signature, body):
+    """Return what a body, given as text, asks for."""
+    return by_signature(signature.input_type, signature)(body.encode())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"age": 33, "city": "Oslo", "pay": 2, "since": "2020-01-02"}',
+        '{"since": "2020-01-02 00:00", "pay": 2.0, "city": "O\\u0073lo", "age": 33.0}',
+        '{"age": 33, "city": "Oslo", "pay": 2, "since": "2020-01-02", "kind": "new"}',
+        '[33, "Oslo", 2, "2020-01-02T00:00:00", "new"]',
+        '[33.0, "Oslo", 2, "2020-01-02T00:00:00", "new"]',
+    ],
+)
+def test_equal_inputs_are_equal_rows(text):
+    """By name in any order, in order, with a default filled in or given: the same bytes."""
+    assert decode(PEOPLE, f'{{"input": {text}}}') == ROW
+    assert decode(PEOPLE, f'{{"input": {text}, "version": 2}}') == Asked(ROW, "2")
+    assert decode(PEOPLE, f'{{"input_batch": [{text}, {text}]}}') == Asked([ROW, ROW])
+
+
+def test_columns_are_rows():
+    """Several inputs may come as columns; one that is left out is filled in."""
+    columns = '{"age": [33, 1], "city": ["Oslo", "Rome"], "pay": [2, null], "since": %s}'
+    asked = decode(
+        PEOPLE, '{"input_batch": ' + columns % '["2020-01-02", "2021-01-01"]' + ', "uid": 0}'
+    )
+    assert asked == Asked([ROW, b'[1,"Rome",null,"2021-01-01T00:00:00","new"]'])
+
+
+def test_numbers_are_packed_in_the_order_of_the_fields():
+    """A row of doubles is the same by name and in order; null is NaN."""
+    fields = {"a": {"type": "number"}, "b": {"type": ["number", "null"]}}
+    numbers = Signature(input_type="doubles", fields=fields, required=("a", "b"))
+    row = struct.pack("<2d", 1, 2)
+    assert decode(numbers, '{"input": {"b": 2, "a": 1}}') == row
+    assert decode(numbers, '{"input": [1, 2]}') == row
+    missing = decode(numbers, '{"input": {"b": null, "a": 1}}')
+    assert missing == struct.pack("<2d", 1, float("nan"))
+
+
+def test_one_text_may_come_by_its_name():
+    """A function of one named parameter takes the value itself and the object."""
+    text = Signature(
+        input_type="strings",
+        fields={"text": {"type": "string"}},
+        required=("text",),
+        value={"type": "string"},
+        call="each",
+    )
+    assert decode(text, '{"input": "hi"}') == b"hi"
+    assert decode(text, '{"input": {"text": "hi"}}') == b"hi"
+    assert decode(text, '{"input_batch": ["a", {"text": "b"}]}') == Asked([b"a", b"b"])
+
+
+def test_a_refusal_names_field_found_and_wanted_and_gives_an_example():
+    """The answer says all that is wrong, for people and for programs."""
+    wrong = '{"age": "x", "city": "Oslo", "pay": 1}'
+    with pytest.raises(RequestError) as caught:
+        decode(PEOPLE, f'{{"input_batch": [{ROW.decode()}, {wrong}]}}')
+    error = caught.value
+    assert error.status == 422
+    assert 'input_batch[1].age: wanted a whole number, found the text "x"' in error.cause
+    assert 'Example: {"input_batch":[{"age":' in error.cause
+    assert [each["loc"] for each in error.detail] == [
+        ["input_batch", 1, "since"],
+        ["input_batch", 1, "age"],
+    ]
+
+
+def test_equal_signatures_share_what_reads_by_them():
+    """Compiling is done once for a signature, however often it is read from JSON."""
+    again = msgspec.json.decode(msgspec.json.encode(PEOPLE), type=Signature)
+    assert again is not PEOPLE
+    assert compiled(again) is compiled(PEOPLE)
