@@ -37,7 +37,7 @@ class UnknownInputTypeError(ServdError):
     def __init__(self, word: str) -> None:
         super().__init__(
             f"'{word}' is not an input type",
-            hint="input types are: integers, floats, doubles, strings, bytes, any",
+            hint="input types are: rows, integers, floats, doubles, strings, bytes, any",
         )
 
 

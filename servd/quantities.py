@@ -10,6 +10,7 @@ _SIZE_UNITS: Final = (
     # As docker and Kubernetes have them.
     | {"k": 1024, "m": 1024**2, "g": 1024**3, "ki": 1024, "mi": 1024**2, "gi": 1024**3}
 )
+_OBJECTIVES_S: Final = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 _QUANTITY: Final = re.compile(r"\s*(-?\d+(?:\.\d*)?|-?\.\d+)\s*([a-zA-Z]*)\s*")
 
 
@@ -44,6 +45,16 @@ def _quantity(value: object) -> tuple[float, str]:
     if found is None:
         return 0.0, "?"
     return float(found[1]), found[2].lower()
+
+
+def longer_objective_s(call_ms: float) -> float:
+    """Return an objective in which three calls of a model fit: a query waits for two others."""
+    return next((step for step in _OBJECTIVES_S if step * 1000 >= 3 * call_ms), 3600)
+
+
+def shown_duration(seconds: float) -> str:
+    """Return a time as people write it: "200ms", "2s"."""
+    return f"{seconds:g}s" if seconds >= 1 else f"{seconds * 1000:g}ms"
 
 
 def shown_bytes(size: int) -> str:

@@ -27,7 +27,7 @@ def command() -> None:
 @option(
     "--input-type",
     "TYPE",
-    "integers, floats, doubles, strings, bytes or any.",
+    "rows, integers, floats, doubles, strings, bytes or any.",
     default="doubles",
     show_default=True,
 )

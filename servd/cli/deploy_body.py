@@ -3,7 +3,7 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -17,8 +17,14 @@ from servd.datatypes import InputType
 from servd.errors import DaemonNotRunningError, StartError, TargetError
 from servd.packing import bundling
 from servd.packing.bundling import BundleOptions, BundlePlan, choose_name
+from servd.packing.columns import schema_of_columns, schema_of_file
 from servd.packing.targets import parse_target
 from servd.registry.container_limits import check_limits
+
+_OF_FILES: Final = (
+    *("method", "example", "skip_test", "include", "columns", "schema", "extra_columns", "output"),
+)
+"""Options that say what is in a bundle."""
 
 
 def deploy(session: Session, /, target: str | None, **flags: Any) -> None:
@@ -62,7 +68,7 @@ def _check_image_only(flags: dict[str, Any]) -> None:
         raise click.UsageError("Missing argument 'TARGET'.")
     if flags["name"] is None:
         raise click.UsageError("--name is needed where an image is deployed without a TARGET")
-    for name in ("method", "example", "skip_test", "include"):
+    for name in _OF_FILES:
         if flags[name]:
             raise click.UsageError(f"--{name.replace('_', '-')} needs a TARGET")
 
@@ -129,13 +135,29 @@ def _bundle_options(flags: dict[str, Any], load_timeout_s: float) -> BundleOptio
         example=_example(flags["example"]),
         skip_test=flags["skip_test"],
         include=flags["include"],
+        schema=_schema(flags["columns"], flags["schema"]),
+        extra=flags["extra_columns"],
+        output=flags["output"],
         load_timeout_s=load_timeout_s,
     )
 
 
+def _schema(columns: str | None, file: Path | None) -> dict[str, Any] | None:
+    if columns is not None and file is not None:
+        raise click.UsageError("--columns and --schema say the same: give one of them")
+    if columns is not None:
+        return schema_of_columns(columns)
+    return None if file is None else schema_of_file(file)
+
+
 def _example(text: str | None) -> Any:
+    """Return the input that is given as JSON, or lies in a file."""
+    if text is None:
+        return None
     try:
-        return None if text is None else json.loads(text)
+        return json.loads(Path(text[1:]).read_bytes() if text.startswith("@") else text)
+    except OSError as error:
+        raise click.UsageError(f"--example {text}: {error.strerror}") from error
     except ValueError as error:
         raise click.UsageError(f"--example is not JSON: {error}") from error
 
@@ -148,7 +170,8 @@ def _deployment_settings(flags: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError("--batching is for a batch size that adapts, --max-batch N fixes it")
     words = ("version", "max_batch", "batching", "replicas", "default_output", "slo_us")
     given = {name: flags[name] for name in words}
-    return {**given, "batch_wait_us": round(flags["batch_wait_s"] * 1e6)}
+    given["batch_wait_us"] = round(flags["batch_wait_s"] * 1e6)
+    return given | ({"is_cached": False} if flags["no_cache"] else {})
 
 
 def _model_name(plan: BundlePlan, given: str | None, progress: Progress) -> str:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from servd.cli.predict import Query, longer_slo, query_base
+from servd.cli.predict import Query, query_base
 from servd.cli.session import Session
 from servd.client.admin import ApiError
 from servd.errors import ServdError
 from servd.logs.printable import in_json
 from servd.packing.bundling import BundlePlan
+from servd.quantities import longer_objective_s, shown_duration
 
 _REACH_TIMEOUT_S: Final = 10.0
 
@@ -117,7 +118,7 @@ class Progress:
         self.on_warning(
             f"the test call took {call_ms:.0f} ms and the objective of {event['app']} is "
             f"{slo_ms:g} ms: its queries get no output in time; "
-            f"deploy it with --slo {longer_slo(call_ms)}"
+            f"deploy it with --slo {shown_duration(longer_objective_s(call_ms))}"
         )
         return True
 

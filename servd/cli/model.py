@@ -1,12 +1,18 @@
 """`servd model`: models and their versions."""
 
-from typing import Any
+import json
+from itertools import islice
+from typing import Any, Final
 
 import click
 
+from model_runtime.signature import EACH, Signature, described, parse
+from servd.cli.output import Output
 from servd.cli.session import Session
 from servd.cli.verb import VerbGroup
 from servd.client.admin import query, segment
+
+_MAX_SHOWN: Final = 50
 
 
 @click.group("model", cls=VerbGroup)
@@ -55,6 +61,41 @@ def show(session: Session, name: str) -> None:
     rows = [row[1:] for row in _rows(model)]
     if rows:
         output.table(("VERSION", "CURRENT", "INPUT", "REPLICAS", "MAX BATCH"), rows)
+    for version in model["versions"]:
+        if version["is_current"] and version.get("signature"):
+            output.line("")
+            _show_signature(output, version["version"], parse(version["signature"]))
+
+
+def _show_signature(output: Output, version: str, signature: Signature) -> None:
+    """Write what a version takes and gives."""
+    called = "one at a time" if signature.call == EACH else "in batches"
+    output.line(f"version {version} takes {signature.input_type}, {called}")
+    if signature.fields:
+        _show_fields(output, signature)
+    elif signature.value:
+        output.line(f"an input: {described(signature.value)}")
+    if signature.output:
+        output.line(f"an output: {described(signature.output)}")
+    if signature.is_stream:
+        output.line("it yields items: a stream, or a list of them")
+    if signature.has_example:
+        output.line(f"for example: {json.dumps(signature.example, ensure_ascii=False)}")
+
+
+def _show_fields(output: Output, signature: Signature) -> None:
+    fields = signature.fields or {}
+    rows = [
+        (name, described(schema), _default(name, schema, signature))
+        for name, schema in islice(fields.items(), _MAX_SHOWN)
+    ]
+    output.table(("FIELD", "TYPE", "DEFAULT"), rows)
+    if len(fields) > _MAX_SHOWN:
+        output.line(f"… and {len(fields) - _MAX_SHOWN} more: --json shows all")
+
+
+def _default(name: str, schema: dict[str, Any], signature: Signature) -> str:
+    return "" if name in signature.required else json.dumps(schema.get("default"))
 
 
 @command.command("rm", examples=("servd model rm feature_sum", "servd model rm feature_sum:1"))

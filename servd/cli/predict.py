@@ -16,6 +16,7 @@ from servd.cli.verb import verb
 from servd.client.admin import Address, parse_address, segment
 from servd.config import is_loopback
 from servd.errors import ApplicationNotFoundError, ServdError
+from servd.quantities import longer_objective_s, shown_duration
 
 _TIMEOUT_S: Final = 120.0
 
@@ -158,8 +159,9 @@ def _hint(session: Session, application: dict[str, Any], status: int, cause: str
         return "set SERVD_TOKEN to the daemon's token"
     if not models:
         return f"no model answers {name} yet: servd app link {name} MODEL"
-    if status == 400:
-        return f"{name} takes {application['input_type']}; servd app show {name}    says more"
+    if status in (400, 422):
+        takes = application["input_type"]
+        return f"{name} takes {takes}; servd model show {models[0]}    says more"
     if status == 504:
         return _late_hint(session, application)
     if status == 503 and ("No connected models" in cause or "is still loading" in cause):
@@ -179,7 +181,7 @@ def _late_hint(session: Session, application: dict[str, Any]) -> str:
     tested = f" (its test call took {took_ms:.0f} ms)" if took_ms > slo_ms else ""
     return (
         f"the model took longer than {slo_ms:g} ms{tested}: deploy it again with a longer "
-        f"objective: --slo {longer_slo(max(took_ms, slo_ms))}"
+        f"objective: --slo {shown_duration(longer_objective_s(max(took_ms, slo_ms)))}"
     )
 
 
@@ -195,10 +197,3 @@ def _absent_hint(session: Session, model: str) -> str:
     if not rows:
         return f"{model}:{current} has no replicas: servd scale {model} 1    starts one"
     return f"servd ps    shows its replicas; servd logs {model}    what they said"
-
-
-def longer_slo(call_ms: float) -> str:
-    """Return an objective in which three calls of a model fit: a query waits for two others."""
-    steps_s = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
-    wanted_s = next((step for step in steps_s if step * 1000 >= 3 * call_ms), 3600)
-    return f"{wanted_s:g}s" if wanted_s >= 1 else f"{wanted_s * 1000:g}ms"

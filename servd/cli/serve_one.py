@@ -32,7 +32,7 @@ from servd.cli.verb import option, verb
 )
 @click.option("--name", help="The model's name.  [default: model]")
 @click.option("--app", help="The application's name.  [default: the model's]")
-@option("--input-type", "TYPE", "integers, floats, doubles, strings, bytes, any.")
+@option("--input-type", "TYPE", "rows, integers, floats, doubles, strings, bytes, any.")
 @option("--default", "OUTPUT", "Answer where none comes in time.", name="default_output")
 @option(
     "--slo", "DURATION", "Time to answer within.  [default: 100ms]", name="slo_us", type=OBJECTIVE

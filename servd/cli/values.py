@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -84,3 +85,5 @@ BATCH_SIZE: Final = Written("n", _batch_size)
 """A whole number above zero, or "adaptive", which is -1."""
 COUNT: Final = Written("n", partial(_whole_number, least=0))
 POSITIVE: Final = Written("n", partial(_whole_number, least=1))
+FILE: Final = click.Path(path_type=Path)
+"""A file; whoever reads it says what is wrong with it."""

@@ -37,6 +37,7 @@ from servd.errors import ModelNotFoundError, NotFoundError, ServdError, StoreErr
 from servd.logs import audit
 from servd.logs.log import log
 from servd.logs.old_logs import remove_logs, sweep_logs
+from servd.quantities import shown_duration
 from servd.registry import rules
 from servd.registry.registry import Registry
 from servd.replicas.launchers.base import ImageFacts
@@ -127,8 +128,12 @@ class Deployer:
         report(DeployEvent(event="starting", model=version.model, version=version.version))
         before = self._registry.state.current.get(version.model)
         with self._bundles.pinned(request.bundle or ""):
-            plan = await self._go_live(plan, request.source, report)
-        return self._last_event("live", plan, await self._retire(version.model, before))
+            settled = await self._go_live(plan, request, report)
+        message = _objective(plan, settled, self._supervisor.call_ms(version.id))
+        retired = await self._retire(version.model, before)
+        return self._last_event(
+            "live", settled, "; ".join(filter(None, (message, retired))) or None
+        )
 
     async def tidy(self, model: str) -> None:
         """End the replicas of a model's versions that want none any more. Called after a deploy.
@@ -311,13 +316,14 @@ class Deployer:
             return request.input_type
         return image.input_type
 
-    async def _go_live(self, plan: Plan, source: str | None, report: Report) -> Plan:
+    async def _go_live(self, plan: Plan, request: DeployRequest, report: Report) -> Plan:
         version = plan.version
         try:
             await self._supervisor.ensure(version, version.replicas, report=report, fail_fast=True)
             signature = self._supervisor.signature(version.id)
-            plan = settle(self._registry.state, plan, signature)
-            await self._registry.commit_deploy(plan.version, plan.app, source)
+            call_ms = None if request.slo_us is not None else self._supervisor.call_ms(version.id)
+            plan = settle(self._registry.state, plan, signature, call_ms)
+            await self._registry.commit_deploy(plan.version, plan.app, request.source)
         finally:
             # Not by the exception: a deployment that is cancelled while it is written is live.
             if version.id in self._registry.state.versions:
@@ -441,3 +447,14 @@ class Deployer:
 
     def _lock(self, model: str) -> asyncio.Lock:
         return self._locks.setdefault(model, asyncio.Lock())
+
+
+def _objective(plan: Plan, settled: Plan, call_ms: float | None) -> str | None:
+    """Return in words that a new application's objective was chosen by the time of a call."""
+    if plan.app is None or settled.app is None or plan.app.slo_us == settled.app.slo_us:
+        return None
+    objective = shown_duration(settled.app.slo_us / 1e6)
+    return (
+        f"the objective of {settled.app.name} is {objective}, as one call of the model took "
+        f"{call_ms:.0f} ms when it was tested; --slo sets another"
+    )

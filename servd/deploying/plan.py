@@ -23,7 +23,7 @@ from servd.datatypes import (
     VersionId,
 )
 from servd.errors import ConflictError, InvalidValueError, TypeMismatchError, VersionExistsError
-from servd.quantities import counted
+from servd.quantities import counted, longer_objective_s
 from servd.registry import rules
 from servd.registry.container_limits import check_limits
 
@@ -103,8 +103,12 @@ def plan_deploy(
     return plan
 
 
-def settle(state: RegistryState, plan: Plan, signature: Signature | None) -> Plan:
+def settle(
+    state: RegistryState, plan: Plan, signature: Signature | None, call_ms: float | None = None
+) -> Plan:
     """Return the plan with what the loaded version says of its inputs and outputs.
+
+    `call_ms` is how long one call of it took, where a new application's objective is to fit that.
 
     Raises:
         TypeMismatchError: an application that it is to answer takes something else.
@@ -116,15 +120,22 @@ def settle(state: RegistryState, plan: Plan, signature: Signature | None) -> Pla
             f"{version.id} does not say what its inputs are",
             hint="--input-type doubles, for example",
         )
-    if signature is None or not plan.is_open:
-        return replace(plan, version=msgspec.structs.replace(version, signature=signature))
-    kind = InputType.parse(signature.input_type)
+    kind = version.input_type
+    if signature is not None and plan.is_open:
+        kind = InputType.parse(signature.input_type)
     version = msgspec.structs.replace(version, input_type=kind, signature=signature)
     if app is not None and app.name not in state.applications:
-        app = msgspec.structs.replace(app, input_type=kind)
+        app = msgspec.structs.replace(app, input_type=kind, slo_us=_objective_us(app, call_ms))
     settled = replace(plan, version=version, app=app, is_open=False)
     _check_types(state, settled)
     return settled
+
+
+def _objective_us(app: Application, call_ms: float | None) -> int:
+    """Return the objective of a new application: its own, unless no call would be in time."""
+    if call_ms is None or 3000 * call_ms <= app.slo_us:
+        return app.slo_us
+    return round(longer_objective_s(call_ms) * 1e6)
 
 
 def _check_types(state: RegistryState, plan: Plan) -> None:

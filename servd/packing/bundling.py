@@ -35,6 +35,9 @@ class BundleOptions:
     example: Any = None
     skip_test: bool = False
     include: tuple[str, ...] = ()
+    schema: dict[str, Any] | None = None
+    extra: str | None = None
+    output: str | None = None
     load_timeout_s: float = 120.0
 
 
@@ -118,6 +121,9 @@ def _manifest(
         sys_path=found.sys_path,
         cwd=found.cwd,
         folders=found.folders,
+        schema=options.schema,
+        extra=options.extra,
+        output=options.output,
     )
 
 

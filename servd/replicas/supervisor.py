@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import psutil
 
@@ -177,9 +177,15 @@ class Supervisor:
 
     def signature(self, version_id: VersionId) -> Signature | None:
         """Return what a replica of a version has said of its inputs and outputs, if one has."""
+        return next(filter(None, map(signature_of, self._said(version_id))), None)
+
+    def call_ms(self, version_id: VersionId) -> float | None:
+        """Return how long one call took when the version was tested, where that is known."""
+        return next(filter(None, map(call_ms_of, self._said(version_id))), None)
+
+    def _said(self, version_id: VersionId) -> list[dict[str, Any]]:
         group = self._groups.get(version_id)
-        said = (signature_of(replica.info) for replica in (group.members.values() if group else ()))
-        return next(filter(None, said), None)
+        return [replica.info for replica in (group.members.values() if group else ())]
 
     def log_path(self, version_id: VersionId, replica: int) -> Path:
         """Return the file that holds what a replica prints. Rotated copies end with .1, .2, .3."""

@@ -85,7 +85,7 @@ class ApplicationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a model. `replicas` are wanted, `ready` are there. `source` is the file that it
-    was deployed from, where that is known.
+    was deployed from, where that is known, `signature` what it says of its inputs and outputs.
     """
 
     model: str
@@ -108,6 +108,8 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     is_current: bool
     created_s: float
     source: str | None
+    signature: dict[str, Any] | None
+    is_cached: bool
 
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +173,7 @@ def version_view(
         for name in VersionView.__struct_fields__
         if hasattr(version, name)
     }
+    row["signature"] = None if version.signature is None else version.signature.as_json()
     return VersionView(
         **row,
         ready=sum(

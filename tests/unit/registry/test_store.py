@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from model_runtime.signature import Signature
 from servd.datatypes import Application, Batching, InputType, ModelVersion, RegistryState, VersionId
 from servd.errors import StoreError
 from servd.registry import store
@@ -30,6 +31,8 @@ VERSION = ModelVersion(
     memory_bytes=2 * 1024**3,
     cpus=1.5,
     gpus="device=0,1",
+    signature=Signature(input_type="doubles", value={"type": "array", "minItems": 4}),
+    is_cached=False,
 )
 EVERYTHING = [
     store.put_application(APP),
