@@ -1,53 +1,45 @@
 """The images that servd builds for its Docker replicas. Given to launchers/docker.py by daemon.py.
 
 An image is named after the content that is in it, so daemons that deploy the same share it and
-none takes another's for its own.
+none takes another's for its own. The Docker SDK is an extra, so this module is imported when the
+first image is wanted.
 """
 
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import docker
+from docker.errors import ImageNotFound
 
 from model_runtime.manifest import read
 from servd.config import Config
 from servd.datatypes import ModelVersion
+from servd.imaging.additions import NONE, Additions
+from servd.imaging.builder import Builder
+from servd.imaging.context import content_of, packages_of
+from servd.imaging.naming import image_name
+from servd.imaging.spec import ImageSpec, default_base_image
 from servd.logs.log import log
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import docker
-
-    from servd.imaging.additions import Additions
-    from servd.imaging.spec import ImageSpec
 
 _BUNDLE_LABEL = "io.servd.bundle"
 
 
 def ensure_image(
     base_image: str | None,
-    client: "docker.DockerClient",
+    client: docker.DockerClient,
     version: ModelVersion,
     bundle_dir: Path,
-    *,
-    additions: "Callable[[], Additions] | None" = None,
+    additions: Additions = NONE,
 ) -> str:
     """Return the id of an image that is a replica of a version; build it unless it is there.
 
     Without a base image it is the official one of the Python that the files were deployed with.
-    `additions` returns what the settings say of packages. Blocks, for minutes where these come.
+    `additions` are packages beyond what these need. Blocks, for minutes where packages come.
 
     Raises:
         ServdError: it cannot be built.
     """
-    from docker.errors import ImageNotFound  # noqa: PLC0415 - the SDK is an extra
-
-    from servd.imaging.additions import Additions  # noqa: PLC0415
-    from servd.imaging.context import content_of  # noqa: PLC0415
-    from servd.imaging.naming import image_name  # noqa: PLC0415
-    from servd.imaging.spec import ImageSpec, default_base_image  # noqa: PLC0415
-
     base = base_image or default_base_image(read(bundle_dir).python)
     spec = ImageSpec(
         kind="replica",
@@ -55,7 +47,7 @@ def ensure_image(
         base_image=base,
         version=version,
         bundle_dir=bundle_dir,
-        additions=additions() if additions else Additions(),
+        additions=additions,
     )
     tag = image_name("replica", version.id, content=content_of(spec, _id_of(client, base)))
     with suppress(ImageNotFound):
@@ -67,11 +59,8 @@ def ensure_image(
     return _build(client, replace(spec, tag=tag))
 
 
-def _build(client: "docker.DockerClient", spec: "ImageSpec") -> str:
+def _build(client: docker.DockerClient, spec: ImageSpec) -> str:
     """Build an image, with what there is to say of its packages in the log; return its id."""
-    from servd.imaging.builder import Builder  # noqa: PLC0415 - wanted for containers only
-    from servd.imaging.context import packages_of  # noqa: PLC0415
-
     planned = packages_of(spec)
     for remark in (*planned.notes, *planned.warnings):
         log.warning("%s: %s", spec.tag, remark)
@@ -79,14 +68,12 @@ def _build(client: "docker.DockerClient", spec: "ImageSpec") -> str:
     return str(Builder(client).build(spec))
 
 
-def additions_of(config: Config) -> "Additions":
+def additions_of(config: Config) -> Additions:
     """Return what a daemon's settings say of packages; read whenever an image is built.
 
     Raises:
         InvalidValueError: a value cannot be built.
     """
-    from servd.imaging.additions import Additions  # noqa: PLC0415 - wanted for containers only
-
     return Additions(
         requirements=config.requirements,
         extra_index=config.extra_index,
@@ -95,10 +82,8 @@ def additions_of(config: Config) -> "Additions":
     )
 
 
-def _id_of(client: "docker.DockerClient", image: str) -> str:
+def _id_of(client: docker.DockerClient, image: str) -> str:
     """Return which image a name stands for at an engine; nothing where it is not there yet."""
-    from docker.errors import ImageNotFound  # noqa: PLC0415 - the SDK is an extra
-
     try:
         return str(client.images.get(image).id)
     except ImageNotFound:

@@ -11,17 +11,17 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from servd import __version__
 from servd.clock import monotonic, wall_s
 from servd.config import Config
-from servd.datatypes import DOCKER, PROCESS
+from servd.datatypes import DOCKER, PROCESS, ModelVersion
 from servd.deploying.bundles import BundleStore
 from servd.deploying.deployer import Deployer
 from servd.errors import ServdError, StartError
 from servd.http.admin.server import AdminServer
-from servd.imaging.replica_image import additions_of, ensure_image
 from servd.logs import log
 from servd.logs.copier import LogCopier
 from servd.processes import lifecycle
@@ -203,8 +203,7 @@ class Daemon:
 
     async def _launchers(self, stack: AsyncExitStack) -> dict[str, Launcher]:
         config = self._config
-        additions = functools.partial(additions_of, config)
-        images = functools.partial(ensure_image, config.base_image, additions=additions)
+        images = functools.partial(_ensure_image, config)
         processes = ProcessLauncher(
             config.run_dir,
             os.environ,
@@ -263,6 +262,13 @@ class Daemon:
             door.stop_accepting()
             await lifecycle.unless_forced(door.drain(self._drain_s), self._force)
             self._stop_copying()
+
+
+def _ensure_image(config: Config, client: Any, version: ModelVersion, bundle_dir: Path) -> str:
+    from servd.imaging import replica_image as images  # noqa: PLC0415 - wanted for containers only
+
+    additions = images.additions_of(config)
+    return images.ensure_image(config.base_image, client, version, bundle_dir, additions)
 
 
 async def _check_bundles(registry: Registry, bundles: BundleStore, *, is_whole: bool) -> None:

@@ -6,7 +6,7 @@ import docker.errors
 import msgspec
 import pytest
 
-from servd.imaging import builder
+from servd.imaging import replica_image
 from servd.imaging.replica_image import ensure_image
 from tests.image_specs import make_bundle, version_in
 
@@ -37,7 +37,7 @@ class Engine:
 @pytest.fixture(autouse=True)
 def engine(monkeypatch):
     """Return an engine without any image but the base."""
-    monkeypatch.setattr(builder, "Builder", lambda client: client)
+    monkeypatch.setattr(replica_image, "Builder", lambda client: client)
     return Engine()
 
 
