@@ -91,20 +91,22 @@ def pairs_of(frontends: Sequence[int]) -> list[Pair]:
 
 def run_many_mode(settings: Settings) -> str:
     """Return a table for each workload as Markdown; the figures are kept as JSON."""
-    text, parts, kept = "", [], []
+    parts: list[str] = []
+    kept: list[Point] = []
     pairs = pairs_of(settings.frontends)
     for key in settings.workloads:
-        points = []
-        for point in measure(WORKLOADS[key], settings, pairs):
-            print_progress(describe(point))
-            points.append(point)
-        kept += points
+        points: list[Point] = []
+        try:
+            for point in measure(WORKLOADS[key], settings, pairs):
+                print_progress(describe(point))
+                points.append(point)
+        finally:  # what takes long may be ended, and keeps what it has
+            kept += points
+            results = results_of(kept, settings)
+            write_json(settings.out / "many.json", results)
         table = markdown([HEADS, *rows_of(points, pairs)])
         title = f"### {key} by many front ends: {WORKLOADS[key].title}"
         parts.append(f"{title}\n\n{table}\n{bound_of(points, settings)}\n")
-        # After each: what takes long may be cut short.
-        results = results_of(kept, settings)
-        write_json(settings.out / "many.json", results)
         text = "\n".join([machine_text(results), *parts])
         (settings.out / "many.md").write_text(text, "utf-8")
     return text
