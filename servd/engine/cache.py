@@ -46,6 +46,11 @@ class Table:
         if key not in self.young:
             self._cache.store(self, key, output)
 
+    def forget(self, key: bytes) -> None:
+        """Drop an entry. Its room comes back with its generation's end."""
+        self.young.pop(key, None)
+        self.old.pop(key, None)
+
 
 class VersionCache:
     """The part of the cache that belongs to one version, and its queries in flight by input.
@@ -73,6 +78,13 @@ class VersionCache:
         if table is None:
             table = self.bodies[key] = Table(self._cache)
         return table
+
+    def forget(self, row: bytes, body: bytes) -> None:
+        """Have an input computed anew when it is asked next, and no query join an older one."""
+        self.pending.pop(row, None)
+        self.rows.forget(row)
+        for table in self.bodies.values():
+            table.forget(body)
 
     def keep(self, rows: list[bytes], outputs: list[bytes], size: int) -> None:
         """Store a batch's outputs, `size` bytes with the rows; its rows are in flight no more.

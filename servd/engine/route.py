@@ -105,6 +105,12 @@ class Route(Lane):
         if inputs != self.inputs:
             self.inputs = inputs
 
+    def renew(self, row: bytes, body: bytes) -> None:
+        """Forget what is known of an input: who asks next wants it computed anew."""
+        for dispatcher in self.versions.values():
+            if dispatcher.cache is not None:
+                dispatcher.cache.forget(row, body)
+
     def serve(
         self, model: str | None, versions: dict[str, Dispatcher], current: str | None
     ) -> None:

@@ -16,6 +16,9 @@ TEXT = b"text/plain; charset=utf-8"
 
 _KEPT_LENGTHS = 4096
 
+CACHE_HIT = b"Cache: hit\r\n"
+"""The header line of an answer that no model was asked for."""
+
 
 class Reply(msgspec.Struct, frozen=True):
     """An answer. `kind` is its Content-Type, `extra` holds header lines, each with its line end.
@@ -72,15 +75,17 @@ def not_allowed(methods: Sequence[bytes]) -> Reply:
 class OkHeads(dict[int, bytes]):
     """The heads of good answers of a kind by the length of the body, made when first needed."""
 
-    def __init__(self, kind: bytes) -> None:
+    def __init__(self, kind: bytes, extra: bytes) -> None:
         super().__init__()
         self._kind = kind
+        self._extra = extra
         self.date = b""
 
     def __missing__(self, length: int) -> bytes:
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n%bContent-Length: %d\r\n\r\n" % (
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n%b%bContent-Length: %d\r\n\r\n" % (
             self._kind,
             self.date,
+            self._extra,
             length,
         )
         if length < _KEPT_LENGTHS:
@@ -95,14 +100,14 @@ class Heads:
 
     def __init__(self) -> None:
         self.date = b""
-        self._ok: dict[bytes, OkHeads] = {}
+        self._ok: dict[tuple[bytes, bytes], OkHeads] = {}
         self.refresh()
 
-    def ok(self, kind: bytes) -> OkHeads:
-        """Return the heads of good answers of a kind: one of few."""
-        heads = self._ok.get(kind)
+    def ok(self, kind: bytes, extra: bytes = b"") -> OkHeads:
+        """Return the heads of good answers of a kind, with further header lines: one of few."""
+        heads = self._ok.get((kind, extra))
         if heads is None:
-            heads = self._ok[kind] = OkHeads(kind)
+            heads = self._ok[kind, extra] = OkHeads(kind, extra)
             heads.date = self.date
         return heads
 

@@ -198,6 +198,11 @@ class Codec:
         """
         return None if self.wants_head or head is not NO_HEAD else self.spelled
 
+    def is_fresh(self, head: Head) -> bool:
+        """Return whether the request wants its outputs computed anew (RFC 9111 §5.2.1.4)."""
+        said = head.headers.get("cache-control", "").lower()
+        return any(word.strip() in ("no-cache", "no-store") for word in said.split(","))
+
     def read_long(
         self, body: memoryview, wanted: Wanted, rows: Rows, on_json: Callable[[], object]
     ) -> Read:

@@ -55,7 +55,7 @@ class ClipperCodec(Codec):
             }
         ),
         "accept": frozenset({"*/*", "application/json", "application/json, */*"}),
-        "cache-control": frozenset({"max-age=0"}),
+        "cache-control": frozenset({"max-age=0"}),  # a browser's, at each reload
     }
 
     def find(self, path: bytes) -> Resource | None:

@@ -26,7 +26,7 @@ from servd.http.query.long_request import TURN_ROWS, Long, LongBatch, LongFeedba
 from servd.http.query.reading import RequestReader
 from servd.http.query.request import Request
 from servd.http.query.state import PageReply, ServerState
-from servd.http.wire import Reply, error_reply
+from servd.http.wire import CACHE_HIT, Reply, error_reply
 from servd.logs import faults
 
 OVERDUE_S = 5.0
@@ -307,22 +307,23 @@ class QueryConnection(RequestReader):
 
     # --- the answer: `Sink` of a single query ---
 
-    def on_output(self, query: Query | None, output: bytes) -> None:  # noqa: ARG002  # Sink's
-        """Write a prediction. Called by the dispatcher, or by `submit` on a cache hit."""
+    def on_output(self, query: Query | None, output: bytes) -> None:
+        """Write a prediction. Called by the dispatcher; what was known may have no query."""
         asked = self._asked
         try:
             body = asked.render((self._query_id, output))
         except TypeError:
-            long = cast("LongBytes", output)  # what else cannot be formatted
-            pieces = asked.codec.long_output(self._query_id, long, asked.head)
+            pieces = asked.codec.long_output(self._query_id, cast("LongBytes", output), asked.head)
             self.respond(Reply(200, pieces, asked.kind))
             return
+        is_hit = query is None or query.is_hit
         if self._is_plain:
             self._query = None
             self.is_busy = False
-            self.transport.write(asked.ok_heads[len(body)] + body)  # type: ignore[union-attr]
+            heads = asked.hit_heads if is_hit else asked.ok_heads
+            self.transport.write(heads[len(body)] + body)  # type: ignore[union-attr]
         else:
-            self.respond(Reply(200, body, asked.kind))
+            self.respond(Reply(200, body, asked.kind, CACHE_HIT if is_hit else b""))
 
     def on_miss(self, query: Query, miss: Why) -> None:
         """Write the default output or an error."""
@@ -331,10 +332,7 @@ class QueryConnection(RequestReader):
         self._answer_miss(miss, query.row)
 
     def note_failed(self, route: Route, miss: Why, query_id: int) -> Why:
-        """Have the log name a query that its model failed on; return what its caller is told.
-
-        Called for each place of a batch.
-        """
+        """Have the log name a query that its model failed on; return what its caller is told."""
         self._server.failed.note(route, miss, query_id)
         return miss.shown if self._server.tells_errors else miss
 

@@ -77,10 +77,11 @@ class LongRequest:
             endpoint.route.named(read.version)
         if read.is_batch:
             self._timer.cancel()
-            client.start_several(Several(endpoint, read.version, read, read.count, self.deadline_s))
+            rows = endpoint.renewed(read)
+            client.start_several(Several(endpoint, read.version, rows, read.count, self.deadline_s))
             return
         client.take_id()
-        (row,) = read
+        (row,) = endpoint.renewed(read)
         query = self._engine.ask(endpoint.route, row, self, version=read.version)
         if not query.is_done:
             self._query = query
