@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from model_runtime import protocol, tensors
+from model_runtime import protocol, rows, tensors
+from model_runtime.signature import Signature
 
 NUMERIC: Final = protocol.STRUCT_FORMATS
 _MOST_EMPTY: Final = 1 << 16
@@ -193,19 +194,32 @@ _PLAIN_VIEWS: Final[dict[int, View]] = {
 }
 
 
-def pack(values: Sequence[Any], input_type: str) -> Batch:
+def pack(values: Sequence[Any], input_type: str, signature: Signature | None = None) -> Batch:
     """Return a batch of JSON values; the test call's way in (selftest.py).
 
-    Bytes are base64 text, as in the HTTP API, or Python bytes. Tensors are an object that has by
-    each name an object of `dtype`, `shape` and `data`, which lists all elements.
+    What has names may be an object by them, as the `signature` says. Bytes are base64 text, as in
+    the HTTP API, or Python bytes. Tensors are an object that has by each name an object of `dtype`,
+    `shape` and `data`, which lists all elements.
 
     Raises:
         ValueError: a value is not an input of that type.
     """
     code = protocol.INPUT_TYPE_CODES[input_type]
-    rows = [_pack_row(value, code) for value in values]
-    lengths, data = protocol.join_rows(rows)
-    return Batch(code, lengths, data, len(rows))
+    made = [_pack_named(value, code, signature) for value in values]
+    lengths, data = protocol.join_rows(made)
+    return Batch(code, lengths, data, len(made))
+
+
+def _pack_named(value: Any, code: int, signature: Signature | None) -> bytes:
+    """Return one input's bytes, whose parts may have names."""
+    if code == protocol.ROWS:
+        if signature is None:
+            raise ValueError("it is not known which fields an input has")
+        return rows.pack(value, signature)
+    if signature is not None and signature.fields is not None and isinstance(value, dict):
+        value = rows.values_of(value, signature)
+        value = value if code in NUMERIC else value[0]
+    return _pack_row(value, code)
 
 
 def _pack_row(value: Any, code: int) -> bytes:

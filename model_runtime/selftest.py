@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from model_runtime import failure, forks, inputs, protocol
+from model_runtime.examples import example_of
 from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.loaders.base import LoadedModel, Predictor
 from model_runtime.manifest import Manifest
@@ -100,12 +101,19 @@ def test_call(
     if manifest.example is not None:
         return tester.final(manifest.example)
     if code in protocol.STRUCT_FORMATS and model.row_items is not None:
-        return tester.final(_ones(model.row_items, code))
-    if code in protocol.STRUCT_FORMATS:
-        probes = _numeric_probes(tester, code, clock)
-    else:
-        probes = iter(_GUESSES[code])
-    for value in probes:
+        return tester.final(_named(_ones(model.row_items, code), model.signature))
+    if code == protocol.ROWS and model.signature is not None:
+        return tester.final(example_of(model.signature))
+    return _guessed(tester, code, clock)
+
+
+test_call.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
+
+
+def _guessed(tester: "_Tester", code: int, clock: Callable[[], float]) -> Report:
+    """Call the model with inputs of which nothing but the type is known."""
+    is_numeric = code in protocol.STRUCT_FORMATS
+    for value in _numeric_probes(tester, code, clock) if is_numeric else _GUESSES[code]:
         if tester.passes(value):
             return tester.report(value)
     # Guesses prove nothing against a model of these: its input may be of any shape.
@@ -113,9 +121,6 @@ def test_call(
         return tester.unproven()
     shown = _SHOWN_EXAMPLES.get(code, "[1, 2]" if code == protocol.INTEGERS else "[1.0, 2.0]")
     raise tester.fault(_EXAMPLE_HINT.format(shown))
-
-
-test_call.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
 
 
 class _Tester:
@@ -173,7 +178,7 @@ class _Tester:
     def _call(self, value: Any, copies: int) -> None:
         """Call the model with copies of one input."""
         try:
-            batch = inputs.pack([value] * copies, self._model.input_type)
+            batch = inputs.pack([value] * copies, self._model.input_type, self._model.signature)
         except ValueError as error:
             hint = self._type_hint([value])
             raise TestCallError(f"the example does not fit: {error}", hint=hint) from error
@@ -199,11 +204,8 @@ class _Tester:
         )
 
     def _advice(self, example: Any = None) -> str:
-        """Return what helps a model that does not answer: another input type, or its columns."""
-        hint = self._type_hint([] if example is None else [example])
-        if not hint and self._model.hint_for_columns is not None:
-            hint = self._model.hint_for_columns()
-        return hint
+        """Return what helps a model that does not answer: another input type."""
+        return self._type_hint([] if example is None else [example])
 
     def _type_hint(self, examples: list[Any]) -> str:
         """Return which other input type the model answers, where one is found by trying."""
@@ -250,6 +252,13 @@ def _output_hint(error: OutputError) -> str:
 def _ones(length: int, code: int) -> list[float] | list[int]:
     """Return an input of that many ones."""
     return [1] * length if code == protocol.INTEGERS else [1.0] * length
+
+
+def _named(values: list[Any], signature: Signature | None) -> Any:
+    """Return an input's values by their names, where they have any."""
+    if signature is None or signature.fields is None:
+        return values
+    return dict(zip(signature.fields, values, strict=True))
 
 
 def _numeric_probes(

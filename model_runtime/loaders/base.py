@@ -54,8 +54,7 @@ class LoadedModel:
     STATE tells about the model beyond that: `object`, the name of what answers. `bundle_dir` is
     where it was loaded from: failures name its files as their author knows them. `signature` is
     what it takes and gives, as far as that is known before the test call. `retyped` returns
-    the predictor that it would be with inputs of another type, `hint_for_columns` how to give it
-    its columns by name, where it has such: both are for advice only.
+    the predictor that it would be with inputs of another type, for advice only.
     """
 
     predictor: Predictor
@@ -65,7 +64,6 @@ class LoadedModel:
     bundle_dir: Path | None = None
     signature: Signature | None = None
     retyped: Callable[[str], Predictor] | None = None
-    hint_for_columns: Callable[[], str] | None = None
 
 
 def called(

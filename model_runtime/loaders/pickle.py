@@ -1,17 +1,16 @@
 """Loads pickles and joblib files: scikit-learn, and whatever has predict or is callable."""
 
 import mmap
-import operator
 import pickle
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, SupportsIndex
+from typing import Any, Final
 
-from model_runtime import protocol
-from model_runtime.advice import columns_hint
-from model_runtime.loaders.base import LoadedModel, LoadError, called
+from model_runtime.frames import PANDAS, frame_view
+from model_runtime.inputs import View, viewer
+from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
+from model_runtime.loaders.fitted import ROWS, Learnt, learn
 from model_runtime.loaders.python import callables_of, function_call
 from model_runtime.manifest import Manifest
 
@@ -41,17 +40,40 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     """Return the model that a pickle of the bundle holds; see `loaders.load`."""
     model = read(files / manifest.file)
     call = call_of(model, manifest.method, manifest.file)
-    row_items = row_items_of(model, manifest.input_type)
+    learnt, view = _seen(model, manifest)
     if hasattr(model, "feature_names_in_"):
-        # Inputs of the API have no column names; sklearn would say so at every batch.
+        # Where they are all numbers, they are given without names; sklearn would say so each time.
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
-    loaded = called(call, manifest, {"object": type(model).__name__}, row_items)
-    return replace(
-        loaded,
-        hint_for_columns=lambda: columns_hint(
-            model, manifest, lambda: _is_joblib(files / manifest.file)
-        ),
+    signature = learnt.signature
+
+    def retyped(input_type: str) -> CallPredictor:
+        return CallPredictor(call, viewer(input_type, as_lists=manifest.as_lists))
+
+    return LoadedModel(
+        CallPredictor(call, view),
+        signature.input_type,
+        learnt.row_items,
+        {"object": type(model).__name__},
+        signature=signature,
+        retyped=retyped,
     )
+
+
+def _seen(model: Any, manifest: Manifest) -> tuple[Learnt, View]:
+    """Return what is known of a model's inputs, and the view of them: a table, or as their type."""
+    try:
+        learnt = learn(model, manifest)
+        if learnt.signature.input_type == ROWS:
+            return learnt, frame_view(learnt.signature, PANDAS, learnt.dtypes)
+    except ModuleNotFoundError as error:
+        if error.name != "pandas":
+            raise
+        raise LoadError(
+            f"{manifest.file} was fitted on a table: it takes one, and pandas is not installed",
+            hint="pip install pandas",
+        ) from error
+    kind = learnt.signature.input_type
+    return learnt, viewer(kind, as_lists=manifest.as_lists, row_items=learnt.row_items)
 
 
 def read(path: Path) -> Any:
@@ -125,12 +147,3 @@ def _methods_hint(model: Any) -> str:
     names = [name for name in _METHODS if callable(getattr(model, name, None))]
     names = names or callables_of(model)[:10]
     return f"it has: {', '.join(names)} (--method NAME)" if names else "it has no methods"
-
-
-def row_items_of(model: Any, input_type: str) -> int | None:
-    """Return how many numbers an input must have, where the model says so."""
-    if protocol.INPUT_TYPE_CODES[input_type] not in protocol.STRUCT_FORMATS:
-        return None
-    items = getattr(model, "n_features_in_", None)
-    # numpy's whole numbers are not ints, but are as good.
-    return operator.index(items) if isinstance(items, SupportsIndex) else None

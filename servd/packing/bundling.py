@@ -20,6 +20,8 @@ from servd.packing.archive import Packed
 from servd.packing.targets import PICKLE_ENDINGS, Found, Target, find, packages_of_pickle
 from servd.quantities import counted, shown_bytes
 
+_USUAL_TYPES: Final = {"pickle": manifests.AUTO, "function": "doubles", "class": "doubles"}
+"""What a model takes of which neither its deployer nor its code says anything."""
 _RESERVED: Final = names.RESERVED_APPLICATIONS | names.RESERVED_MODELS
 
 
@@ -112,7 +114,7 @@ def _manifest(
         kind=found.kind,
         object=found.object,
         method=options.method or "predict",
-        input_type=options.input_type or found.input_type or "doubles",
+        input_type=options.input_type or found.input_type or _USUAL_TYPES[found.kind],
         as_lists=found.as_lists,
         example=options.example,
         skip_test=options.skip_test,

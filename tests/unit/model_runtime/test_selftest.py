@@ -1,11 +1,9 @@
 """What the test call reports, and what it advises: only what was tried."""
 
-import json
 import pickle
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from model_runtime import loaders, manifest, selftest
+from model_runtime.loaders.base import LoadError
 from model_runtime.manifest import Manifest
 
 TEXTS = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(
@@ -169,37 +168,21 @@ class Columns:
     feature_names_in_ = np.array(["age", "city of birth"], dtype=object)
 
     def predict(self, table):
-        """Answer one number a row."""
-        return np.asarray(table["age"]) * 2
+        """Answer one number a row, of a number and a text."""
+        return np.asarray(table["age"]) * table["city of birth"].str.len()
 
 
-class _Table(dict):
-    """As much of a pandas.DataFrame as the wrapper uses."""
-
-    def __init__(self, rows, columns):
-        super().__init__({name: [row[name] for row in rows] for name in columns})
-
-
-@pytest.mark.parametrize("values", [{}, {"example": [30.0, 1.0]}, {"input_type": "strings"}])
-def test_a_model_of_named_columns_is_told_how_to_be_wrapped(tmp_path, monkeypatch, values):
-    """The columns are named, and the function that the hint gives answers its own example."""
-    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=_Table))
-    (tmp_path / "refused").mkdir()
-    hint = fault(tmp_path / "refused", Columns(), **values).hint
-    assert "age, city of birth" in hint
-    code = hint.partition("<<'END'\n")[2].partition("\nEND\n")[0]
-    (tmp_path / "m.pkl").write_bytes(pickle.dumps(Columns()))
-    (tmp_path / "m_rows.py").write_text(code)
-    space: dict[str, object] = {"__file__": str(tmp_path / "m_rows.py")}
-    exec(code, space)
-    example = json.loads(hint.rpartition("--example '")[2].rpartition("'")[0])
-    assert example == {"age": 1.0, "city of birth": 1.0}
-    assert space["m_rows"]([example, {"age": 4, "city of birth": "x"}]) == [2.0, 8.0]
+def test_a_model_of_named_columns_answers_an_object(tmp_path):
+    """What its columns hold is found by trying; the example is one that it has answered."""
+    pytest.importorskip("pandas")
+    told = report(tmp_path, Columns(), input_type="auto")
+    assert told.state == "ok"
+    assert told.input == {"age": 1.0, "city of birth": "some text"}
 
 
-def test_a_row_that_the_model_does_not_answer_is_not_shown(tmp_path, monkeypatch):
-    """Without pandas none can be tried; the rest is told all the same."""
+def test_without_pandas_a_model_of_a_table_says_what_is_missing(tmp_path, monkeypatch):
+    """It cannot be loaded, and the hint helps."""
     monkeypatch.setitem(sys.modules, "pandas", None)
-    hint = fault(tmp_path, Columns()).hint
-    assert "age, city of birth" in hint
-    assert hint.endswith("servd deploy m_rows.py --include m.pkl --input-type any")
+    with pytest.raises(LoadError, match="pandas is not installed") as caught:
+        report(tmp_path, Columns(), input_type="auto")
+    assert caught.value.hint == "pip install pandas"

@@ -1,0 +1,245 @@
+"""Batches of rows as tables: one pandas (or polars) DataFrame for all inputs of a batch.
+
+Used by loaders for models that take named columns. A column is made of all its values at once, as
+its dtype says; what does not fit is looked for, cell by cell, only once it has failed.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from model_runtime import rows
+from model_runtime.inputs import Batch, View
+from model_runtime.signature import Schema, Signature
+
+PANDAS: Final = "pandas"
+POLARS: Final = "polars"
+
+FLOAT: Final = "float"
+INT: Final = "int"
+BOOL: Final = "bool"
+TEXT: Final = "text"
+DATE: Final = "date"
+CATEGORY: Final = "category"
+VALUE: Final = "value"
+"""What comes, in the type that the library gives it."""
+
+NAN: Final = math.nan
+_NONE: Final = type(None)
+_KINDS: Final[dict[str, frozenset[type]]] = {
+    FLOAT: frozenset({float, int, _NONE}),
+    INT: frozenset({int, _NONE}),
+    BOOL: frozenset({bool, _NONE}),
+    TEXT: frozenset({str, _NONE}),
+    DATE: frozenset({str, _NONE}),
+}
+_WANTED: Final = {
+    FLOAT: "a number",
+    INT: "a whole number of 64 bits",
+    BOOL: "true or false",
+    TEXT: "a text",
+    DATE: "a date such as 2024-01-31 or 2024-01-31T08:30:00Z, of a year that pandas has",
+    CATEGORY: "one of the categories that the model knows",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dtype:
+    """How a column is made of JSON values.
+
+    `categories` are those of CATEGORY, in the order of their codes. `missing` is what null becomes
+    in a column of objects: a model may have learnt None or NaN.
+    """
+
+    kind: str
+    categories: tuple[Any, ...] = ()
+    is_ordered: bool = False
+    missing: Any = NAN
+
+
+MakeColumn = Callable[[Sequence[Any], Dtype], Any]
+Maker = Callable[[Mapping[str, tuple[Dtype, Sequence[Any]]], int], Any]
+
+
+def dtype_of(schema: Schema) -> Dtype:
+    """Return the dtype of a field of which only its schema is known."""
+    types = schema.get("type", [])
+    kinds = set(types if isinstance(types, list) else [types]) - {"null"}
+    if kinds == {"string"}:
+        return Dtype(DATE if schema.get("format") in ("date-time", "date") else TEXT)
+    if kinds == {"integer"}:
+        return Dtype(INT)
+    if kinds and kinds <= {"integer", "number"}:
+        return Dtype(FLOAT)
+    return Dtype(BOOL if kinds == {"boolean"} else VALUE)
+
+
+def frame_view(
+    signature: Signature, kind: str = PANDAS, dtypes: Mapping[str, Dtype] | None = None
+) -> View:
+    """Return the view of batches of rows as one DataFrame, whose columns the fields name.
+
+    `dtypes` are those that are known better than from the fields' schemas; where they name all
+    fields, the columns have their order.
+
+    Raises:
+        ImportError: the library is not installed here.
+    """
+    fields = signature.fields or {}
+    known = {name: dtype_of(schema) for name, schema in fields.items()} | dict(dtypes or {})
+    order = list(dtypes) if dtypes and len(dtypes) == len(fields) else list(fields)
+    place = {name: at for at, name in enumerate(fields)}
+    make: Maker = _Polars() if kind == POLARS else _Pandas()
+
+    def view(batch: Batch) -> Any:
+        values = rows.parsed(batch.lengths, batch.data, batch.count)
+        columns = _columns(values, len(fields))
+        return make({name: (known[name], columns[place[name]]) for name in order}, batch.count)
+
+    return view
+
+
+def _columns(values: list[list[Any]], width: int) -> list[tuple[Any, ...]]:
+    """Return the columns of rows that have `width` values each."""
+    sizes = set(map(len, values))
+    if sizes != {width}:
+        raise ValueError(f"a row has {min(sizes - {width})} values, this model takes {width}")
+    return list(zip(*values, strict=True))
+
+
+class _Pandas:
+    """Makes pandas' tables."""
+
+    def __init__(self) -> None:
+        import numpy as np  # noqa: PLC0415  (a replica of a model without tables lacks them)
+        import pandas as pd  # noqa: PLC0415
+
+        self._np: Any = np
+        self._pd: Any = pd
+        self._has_texts = int(pd.__version__.partition(".")[0]) >= 3
+        self._makers: dict[str, MakeColumn] = {
+            FLOAT: self._floats,
+            INT: self._integers,
+            BOOL: self._booleans,
+            TEXT: self._texts,
+            DATE: self._dates,
+            CATEGORY: self._categories,
+            VALUE: self._whatever,
+        }
+
+    def __call__(self, columns: Mapping[str, tuple[Dtype, Sequence[Any]]], count: int) -> Any:
+        made = {
+            name: _made(name, dtype, values, self._makers[dtype.kind])
+            for name, (dtype, values) in columns.items()
+        }
+        # Columns need not lie together: models that want them so copy them in any case.
+        return self._pd.DataFrame(made, index=self._pd.RangeIndex(count), copy=False)
+
+    def _objects(self, values: Sequence[Any], missing: Any) -> Any:
+        made = self._np.empty(len(values), object)
+        made[:] = [missing if value is None else value for value in values]
+        return self._pd.Series(made, dtype=object)
+
+    def _floats(self, values: Sequence[Any], dtype: Dtype) -> Any:
+        del dtype
+        return self._np.array(values, self._np.float64)  # of None it makes NaN
+
+    def _integers(self, values: Sequence[Any], dtype: Dtype) -> Any:
+        # As in a table that was read from a file: where something is missing they are floats.
+        if None in values:
+            return self._floats(values, dtype)
+        return self._np.array(values, self._np.int64)
+
+    def _booleans(self, values: Sequence[Any], dtype: Dtype) -> Any:
+        if None in values:
+            return self._objects(values, dtype.missing)
+        return self._np.array(values, self._np.bool_)
+
+    def _texts(self, values: Sequence[Any], dtype: Dtype) -> Any:
+        if dtype.missing is None or not self._has_texts:
+            return self._objects(values, dtype.missing)
+        return self._pd.array(values, dtype="str")
+
+    def _dates(self, values: Sequence[Any], dtype: Dtype) -> Any:
+        del dtype
+        made = self._pd.to_datetime(list(values), format="ISO8601", utc=True)
+        return made.tz_localize(None)
+
+    def _categories(self, values: Sequence[Any], dtype: Dtype) -> Any:
+        known = list(dtype.categories)
+        code_of = {value: code for code, value in enumerate(known)} | {None: -1}
+        codes = self._np.array([code_of[value] for value in values], self._np.intp)
+        return self._pd.Categorical.from_codes(codes, known, ordered=dtype.is_ordered)
+
+    def _whatever(self, values: Sequence[Any], dtype: Dtype) -> Any:
+        del dtype
+        return self._pd.Series(list(values))
+
+
+class _Polars:
+    """Makes polars' tables, whose columns have values that are missing, of any dtype."""
+
+    def __init__(self) -> None:
+        import polars as pl  # noqa: PLC0415  (as above)
+
+        self._pl: Any = pl
+        self._types = {FLOAT: pl.Float64, INT: pl.Int64, BOOL: pl.Boolean, TEXT: pl.String}
+
+    def __call__(self, columns: Mapping[str, tuple[Dtype, Sequence[Any]]], count: int) -> Any:
+        del count
+        return self._pl.DataFrame(
+            {
+                name: _made(name, dtype, values, self._series)
+                for name, (dtype, values) in columns.items()
+            }
+        )
+
+    def _series(self, values: Sequence[Any], dtype: Dtype) -> Any:
+        series = self._pl.Series
+        if dtype.kind == DATE:
+            return series(list(map(_naive, values)), dtype=self._pl.Datetime("us"))
+        if dtype.kind == CATEGORY:
+            return series(values, dtype=self._pl.Enum(list(dtype.categories)))
+        known = self._types.get(dtype.kind)
+        return series(values, strict=False) if known is None else series(values, dtype=known)
+
+
+def _naive(text: str | None) -> datetime | None:
+    """Return a date of ISO text in UTC, without saying so."""
+    if text is None:
+        return None
+    made = datetime.fromisoformat(text)
+    return made if made.tzinfo is None else made.astimezone(UTC).replace(tzinfo=None)
+
+
+def _made(name: str, dtype: Dtype, values: Sequence[Any], make: MakeColumn) -> Any:
+    """Return a column of values.
+
+    Raises:
+        ValueError: one of them does not fit; the message names the column, the input and both.
+    """
+    allowed = _KINDS.get(dtype.kind)
+    if allowed is None or allowed.issuperset(map(type, values)):
+        try:
+            return make(values, dtype)
+        except (ValueError, TypeError, OverflowError, KeyError) as error:
+            raise _fault(name, dtype, values, make) from error
+    raise _fault(name, dtype, values, make)
+
+
+def _fault(name: str, dtype: Dtype, values: Sequence[Any], make: MakeColumn) -> ValueError:
+    """Return what is wrong with a column: the first of its values that does not fit."""
+    wanted = _WANTED.get(dtype.kind, "a value that a column can hold")
+    allowed = _KINDS.get(dtype.kind)
+    for at, value in enumerate(values):
+        is_fit = allowed is None or type(value) in allowed
+        try:
+            if is_fit:
+                make([value], dtype)
+                continue
+        except (ValueError, TypeError, OverflowError, KeyError):
+            pass
+        return ValueError(f"column {name!r}, input {at}: wanted {wanted}, found {value!r:.100}")
+    return ValueError(f"column {name!r}: its values cannot be together in one column")

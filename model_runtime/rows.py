@@ -1,0 +1,79 @@
+"""Inputs whose parts have names, and the rows that carry them (docs/protocol.md, "Rows").
+
+A row is a JSON array of the values of `Signature.fields`, in their order. Used by the views of
+models that take such rows (frames.py) and, for the test call's inputs, by inputs.py.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from model_runtime import protocol
+from model_runtime.signature import IGNORE, Signature
+
+
+def parsed(lengths: bytes, data: bytes, count: int) -> list[list[Any]]:
+    """Return the values of each row of a batch, read in one go.
+
+    Raises:
+        ProtocolError: the frames do not hold `count` rows that are JSON arrays.
+    """
+    split = protocol.split_rows(lengths, data, count)
+    try:
+        rows: list[list[Any]] = json.loads(b"[%b]" % b",".join(split))
+    except ValueError as error:
+        raise protocol.ProtocolError(f"rows are no JSON: {error}") from error
+    if len(rows) != count or set(map(type, rows)) != {list}:
+        raise protocol.ProtocolError(f"the data is not {count} JSON arrays")
+    return rows
+
+
+def pack(value: Any, signature: Signature) -> bytes:
+    """Return the row of one input of the query API: an object, an array, or a bare value.
+
+    Raises:
+        ValueError: it lacks a field, or has one that there is not.
+    """
+    return json.dumps(values_of(value, signature), separators=(",", ":")).encode()
+
+
+def values_of(value: Any, signature: Signature) -> list[Any]:
+    """Return the values of an input's fields in their order; what is left out has its default.
+
+    Raises:
+        ValueError: it lacks a field, or has one that there is not.
+    """
+    fields = signature.fields or {}
+    if isinstance(value, Mapping):
+        return _in_order(value, signature)
+    if signature.value is not None and len(fields) == 1:
+        return [value]
+    if not isinstance(value, list):
+        raise ValueError(  # noqa: TRY004  (callers tell values apart from types in no way)
+            f"an input of this model is an object with {_listing(fields)}, "
+            f"not {type(value).__name__}"
+        )
+    if len(value) != len(fields):
+        raise ValueError(
+            f"an input of this model has {len(fields)} values ({_listing(fields)}), "
+            f"not {len(value)}"
+        )
+    return value
+
+
+def _in_order(value: Mapping[str, Any], signature: Signature) -> list[Any]:
+    fields = signature.fields or {}
+    for name in signature.required:
+        if name not in value:
+            raise ValueError(f"the input lacks {name!r}; the model takes {_listing(fields)}")
+    unknown = [name for name in value if name not in fields]
+    if unknown and signature.extra != IGNORE:
+        raise ValueError(f"there is no {unknown[0]!r}; the model takes {_listing(fields)}")
+    return [
+        value[name] if name in value else schema.get("default") for name, schema in fields.items()
+    ]
+
+
+def _listing(names: Mapping[str, Any]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:12]) + (", …" if len(listed) > 12 else "")
