@@ -22,7 +22,9 @@ RUNTIME = ("zmq", "pyzmq.libs", "pyzmq-*", "msgpack", "msgpack-*", "numpy", "num
 """What lies in site-packages for a replica."""
 
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-_SKIPPED = ("test", "__pycache__", "idlelib", "tkinter", "ensurepip", "site-packages")
+_SKIPPED = ("test", "idlelib", "tkinter", "ensurepip", "site-packages")
+_LEFT_OUT = (".a", ".opt-1.pyc", ".opt-2.pyc")
+"""Other byte code comes along, or whatever starts in a container compiled all that it imports."""
 _LIBRARY = re.compile(r"(/\S+)")
 _OPENED_BY_NAME = (
     *("libnss_dns.so.2", "libnss_files.so.2", "libresolv.so.2", "libpthread.so.0", "libdl.so.2"),
@@ -62,7 +64,7 @@ class Root:
         for parent, folders, names in os.walk(folder):
             folders[:] = [name for name in folders if name not in skipped]
             for name in names:
-                if not name.endswith((".a", ".pyc")):
+                if not name.endswith(_LEFT_OUT):
                     self.add(Path(parent, name))
 
     def write(self, name: str, text: str) -> None:
@@ -133,7 +135,7 @@ def add_packages(root: Root, patterns: tuple[str, ...], target: Path) -> None:
     source = Path(sysconfig.get_path("purelib"))
     for folder in (found for pattern in patterns for found in source.glob(pattern)):
         for parent, folders, names in os.walk(folder):
-            folders[:] = [name for name in folders if name not in ("tests", "__pycache__")]
+            folders[:] = [name for name in folders if name != "tests"]
             for name in names:
                 path = Path(parent, name)
                 root.add(path, str(target / path.relative_to(source)))
