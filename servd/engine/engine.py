@@ -39,7 +39,10 @@ TIMER_GRAIN_S = 0.001
 
 
 class Engine:
-    """The applications as routes, by name; the versions as dispatchers; the cache between them."""
+    """The applications as routes, by name; the versions as dispatchers; the cache between them.
+
+    `changes` counts how often they may have become others.
+    """
 
     def __init__(self, cache_bytes: int, clock: Clock = monotonic) -> None:
         self.cache = PredictionCache(cache_bytes)
@@ -47,6 +50,7 @@ class Engine:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.by_name: dict[str, Route] = {}
         self.dispatchers: dict[VersionId, Dispatcher] = {}
+        self.changes = 0
         self._ticker: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -224,6 +228,7 @@ class Engine:
 
         A version that is gone gets no new query but answers those it has; `forget` ends it.
         """
+        self.changes += 1
         for version in state.versions.values():
             self.prepare(version)
         for name in self.by_name.keys() - state.applications.keys():

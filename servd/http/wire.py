@@ -15,6 +15,7 @@ TEXT = b"text/plain; charset=utf-8"
 
 
 _KEPT_LENGTHS = 4096
+_BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 CACHE_HIT = b"Cache: hit\r\n"
 """The header line of an answer that no model was asked for."""
@@ -65,10 +66,10 @@ def error_reply(
     return Reply(status, error_body(error, cause, query_id, detail), extra=extra)
 
 
-def not_allowed(methods: Sequence[bytes]) -> Reply:
+def not_allowed(methods: Sequence[bytes], more: str = "") -> Reply:
     """Return the answer to another method than those that a path takes."""
     allow = b", ".join(methods)
-    cause = f"allowed here: {allow.decode()}"
+    cause = f"allowed here: {allow.decode()}" + (f"; {more}" if more else "")
     return error_reply(405, "Method not allowed", cause, extra=b"Allow: %b\r\n" % allow)
 
 
@@ -123,7 +124,7 @@ class Heads:
         body = reply.body
         close = b"Connection: close\r\n" if is_last else b""
         size = len(body) if isinstance(body, bytes) else sum(map(len, body))
-        has_length = reply.status != HTTPStatus.NO_CONTENT
+        has_length = reply.status not in _BODILESS
         wait = b"Retry-After: 1\r\n" if reply.status == HTTPStatus.SERVICE_UNAVAILABLE else b""
         return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n%b%b%b%b%b\r\n%b" % (
             reply.status,

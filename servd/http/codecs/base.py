@@ -5,7 +5,7 @@ A format needs a subclass of `Codec` and a place in codecs/__init__.py.
 """
 
 import struct
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -15,6 +15,8 @@ from servd.carriers.long_bytes import LongBytes, Piece, pieces_of
 from servd.datatypes import Inputs
 from servd.engine.query import Miss, Why
 from servd.http.bounds import Bounds
+from servd.http.documents.application import Described
+from servd.http.documents.openapi import Operations
 from servd.http.wire import JSON, Reply, error_reply
 from servd.quantities import counted
 
@@ -223,6 +225,18 @@ class Codec:
             rows.write(row)
             rows.end_row()
         return Read(is_batch, version)
+
+    def operations(
+        self,
+        application: Described,
+        is_short: bool,  # noqa: FBT001  # as `Describe` has it
+    ) -> Iterator[Operations | None]:
+        """Yield what an application's paths answer in this format; None: others have a turn.
+
+        In short where its schemas are too much for a document of many.
+        """
+        del application, is_short
+        yield from ()
 
     # --- answers ---
 

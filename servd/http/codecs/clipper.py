@@ -1,6 +1,6 @@
 """Clipper's query format: the query API of Clipper 0.4, at /NAME/predict and /NAME/update."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -30,8 +30,11 @@ from servd.http.codecs.base import (
 from servd.http.codecs.clipper_bodies import check_json
 from servd.http.codecs.clipper_inputs import by_inputs, decoder_of
 from servd.http.codecs.clipper_long import check_feedback, read
+from servd.http.codecs.clipper_operations import operations
 from servd.http.codecs.clipper_signed import has_say
 from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, too_many_rows
+from servd.http.documents.application import Described
+from servd.http.documents.openapi import Operations
 from servd.http.wire import Reply, error_body
 
 if TYPE_CHECKING:
@@ -87,6 +90,10 @@ class ClipperCodec(Codec):
             return read(body, wanted.inputs.input_type, wanted.bounds, rows, on_json)
         except RequestError as error:
             raise _of_feedback(error) from None
+
+    def operations(self, application: Described, is_short: bool) -> Iterator[Operations | None]:  # noqa: FBT001
+        """Yield what /NAME/predict and /NAME/schema answer."""
+        return operations(application, is_short)
 
     def renderer(self, head: Head) -> Render:
         """Return how an output becomes an answer."""

@@ -7,7 +7,7 @@ what nobody foresaw.
 
 import asyncio
 from collections import deque
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from msgspec.structs import replace
 
@@ -25,7 +25,7 @@ from servd.http.query.long_bodies import BusyError, LongBody
 from servd.http.query.long_request import TURN_ROWS, Long, LongBatch, LongFeedback, LongRequest
 from servd.http.query.reading import RequestReader
 from servd.http.query.request import Request
-from servd.http.query.state import PageReply, ServerState
+from servd.http.query.state import Found, PageReply, ServerState
 from servd.http.wire import CACHE_HIT, Reply, error_reply
 from servd.logs import faults
 
@@ -45,7 +45,16 @@ _TOO_MANY = (
 class QueryConnection(RequestReader):
     """One client. It is the sink of its single queries; `BatchAnswer` is that of several inputs."""
 
-    __slots__ = ("_asked", "_is_last", "_page", "_pieces", "_query", "_query_id", "_unsent")
+    __slots__ = (
+        "_asked",
+        "_has_body",
+        "_is_last",
+        "_page",
+        "_pieces",
+        "_query",
+        "_query_id",
+        "_unsent",
+    )
 
     _asked: Endpoint
     """Of the request that is answered; set before its queries are asked, None until then."""
@@ -56,7 +65,8 @@ class QueryConnection(RequestReader):
         self._query_id = 0
         self._asked = None  # type: ignore[assignment]
         self._is_last = False
-        self._page: Reply | None = None
+        self._page: PageReply | None = None
+        self._has_body = True
         self._pieces: deque[Piece] = deque()
         self._unsent = 0
 
@@ -241,16 +251,14 @@ class QueryConnection(RequestReader):
                 server.learn_head(request.head, found, request.length)
             self.predict(found, request.body)
             return
-        reply = found.reply if isinstance(found, PageReply) else found
-        if request.method == b"HEAD":  # a body would be read as the next answer
-            reply = replace(reply, has_body=False)
+        has_body = request.method != b"HEAD"  # a body would be read as the next answer
         if isinstance(found, PageReply):
-            self._page = reply
+            self._page, self._has_body = found, has_body
             found.page.ask(self)
         else:
-            self.respond(reply)
+            self.respond(found if has_body else replace(found, has_body=False))
 
-    def _find(self, request: Request) -> Endpoint | Reply | PageReply:
+    def _find(self, request: Request) -> Found:
         """Return the endpoint of a prediction, or an answer."""
         try:
             self._unpack(request)
@@ -299,11 +307,11 @@ class QueryConnection(RequestReader):
         job = Job(codec=endpoint.codec.spelled, encoding=encoding, wanted=wanted)
         long.await_rows(server.reader.read(body, job, long.on_read))
 
-    def on_page(self, text: bytes) -> None:
+    def on_page(self, text: Any) -> None:
         """Answer with the text that was waited for."""
         page, self._page = self._page, None
         if page is not None:
-            self.respond(replace(page, body=text))
+            self.respond(replace(page.of(text), has_body=self._has_body))
 
     # --- the answer: `Sink` of a single query ---
 
@@ -352,7 +360,8 @@ class QueryConnection(RequestReader):
         if type(body) is not bytes:
             self._is_last = self._is_the_last
             self._pieces.append(heads.answer(reply, is_last=self._is_last))
-            self._pieces.extend(body)  # type: ignore[arg-type]  # pieces, where it is not bytes
+            if reply.has_body:
+                self._pieces.extend(body)  # type: ignore[arg-type]  # pieces, where it is not bytes
             self._write_on()
             return
         if self._is_plain and reply.status == 200 and reply.has_body and not reply.extra:

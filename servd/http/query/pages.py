@@ -1,17 +1,21 @@
 """What a query server answers off the hot path: health, metrics, other methods, unknown paths."""
 
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from servd.http.bearer import carries
 from servd.http.codecs.base import NO_HEAD, PREDICT, Codec, Head, RequestError, Resource
+from servd.http.documents import page
+from servd.http.query.documents import BY_ACCEPT, Documents
 from servd.http.query.endpoint import Endpoint
 from servd.http.query.request import Request
-from servd.http.query.state import PageReply, ServerState
+from servd.http.query.state import Found, PageReply, ServerState
 from servd.http.wire import TEXT, Reply, error_reply, not_allowed
 from servd.metrics.page import MetricsPage
 
 _ADMIN_PLACE: Final = "the admin API is on the daemon's other port, by default 1338"
+_PREDICTIONS: Final = "predictions are at /<application>/predict"
 _PROMETHEUS: Final = b"text/plain; version=0.0.4; charset=utf-8"
 _GET: Final = (b"GET", b"HEAD")
 _TOLD: Final = (*_GET, b"OPTIONS")
@@ -24,9 +28,10 @@ class Pages:
         self._state = state
         self._as_json = as_json
         self._as_text = as_text
+        self._documents = Documents(state)
         self.aliases: dict[bytes, bytes] = {}
 
-    def answer(self, request: Request) -> Endpoint | Reply | PageReply:
+    def answer(self, request: Request) -> Found:
         """Return the endpoint of a prediction, or an answer.
 
         Of what a codec answers itself, and whose body is still to be read, the endpoint is
@@ -37,18 +42,22 @@ class Pages:
         if path in (b"/healthz", b"/readyz") and request.method in _GET:
             return self._answer_health(path)  # a prober has no token
         if state.token and not carries(request.authorization, state.token.encode()):
-            cause = "this server asks for a token: send 'Authorization: Bearer TOKEN'"
-            challenge = b"WWW-Authenticate: Bearer\r\n"
-            return error_reply(401, "Unauthorized", cause, extra=challenge)
-        if request.method == b"OPTIONS":
-            return Reply(204, b"", TEXT, b"Allow: GET, HEAD, OPTIONS, POST\r\n")
+            return _unauthorized(request)
         if path in (b"/", b"/metrics"):
             return self._answer_get(path, request)
-        path = self.aliases.get(path, path)
-        for codec in state.codecs:
+        return self._find(self.aliases.get(path, path), request)
+
+    def _find(self, path: bytes, request: Request) -> Found:
+        """Return what stands at a path of an application's, or that there is nothing."""
+        for codec in self._state.codecs:
             resource = codec.find(path)
             if resource is not None and request.method != b"CONNECT":
                 return self._answer_at(resource, codec, path, request)
+        found = self._documents.find(path, request.unless)
+        if found is not None:
+            return found if request.method in _GET else _other_method(request, _TOLD, _PREDICTIONS)
+        if request.method == b"OPTIONS":
+            return _allowed((*_TOLD, b"POST"))
         return _nothing_at(path, request)
 
     def _answer_health(self, path: bytes) -> Reply:
@@ -60,11 +69,13 @@ class Pages:
         said = "draining\n" if state.is_draining else f"not ready{why}\n"
         return Reply(503, said.encode(), TEXT)
 
-    def _answer_get(self, path: bytes, request: Request) -> Reply | PageReply:
+    def _answer_get(self, path: bytes, request: Request) -> Found:
         if request.method not in _GET:
-            return not_allowed(_TOLD)
+            return _other_method(request, _TOLD)
         if path == b"/":
-            return Reply(200, b"servd is running\n", TEXT)
+            if is_for_people(request):
+                return self._documents.index(request.unless)
+            return Reply(200, b"servd is running\n", TEXT, BY_ACCEPT)
         if b"text/plain" in request.accept or b"openmetrics" in request.accept:
             return PageReply(self._as_text, Reply(200, kind=_PROMETHEUS))
         return PageReply(self._as_json, Reply(200))
@@ -77,7 +88,7 @@ class Pages:
             return codec.unknown(resource)
         methods = codec.methods(resource, route)
         if request.method not in methods:
-            return not_allowed((*methods, b"OPTIONS"))
+            return _other_method(request, (*methods, b"OPTIONS"))
         is_ordinary = request.method == b"POST" and request.headers is None
         head = NO_HEAD
         if codec.wants_head or not is_ordinary or b"?" in request.url:
@@ -91,6 +102,29 @@ class Pages:
             return codec.answer(resource, route, head, request.body)
         except RequestError as error:
             return codec.refused(error)
+
+
+def is_for_people(request: Request) -> bool:
+    """Tell whether an answer is for a browser, which names HTML among what it takes."""
+    return b"text/html" in request.accept
+
+
+def _unauthorized(request: Request) -> Reply:
+    """Ask for the token: in HTML where a person can type it in."""
+    challenge = b"WWW-Authenticate: Bearer\r\n"
+    if request.method in _GET and is_for_people(request):
+        extra = challenge + BY_ACCEPT + page.policy()
+        return Reply(401, page.token_page(), page.HTML, extra)
+    cause = "this server asks for a token: send 'Authorization: Bearer TOKEN'"
+    return error_reply(401, "Unauthorized", cause, extra=challenge)
+
+
+def _other_method(request: Request, methods: Sequence[bytes], more: str = "") -> Reply:
+    return _allowed(methods) if request.method == b"OPTIONS" else not_allowed(methods, more)
+
+
+def _allowed(methods: Sequence[bytes]) -> Reply:
+    return Reply(204, b"", TEXT, b"Allow: %b\r\n" % b", ".join(methods))
 
 
 def _path(url: bytes) -> bytes:
@@ -109,7 +143,7 @@ def _head(path: bytes, request: Request) -> Head:
 def _nothing_at(path: bytes, request: Request) -> Reply:
     if request.method == b"CONNECT":
         return not_allowed((*_TOLD, b"POST"))
-    cause = "There is nothing at this path; predictions are at /<application>/predict"
+    cause = f"There is nothing at this path; {_PREDICTIONS}"
     if path.strip(b"/").partition(b"/")[0] in (b"admin", b"api"):
         cause = f"This is the query port; {_ADMIN_PLACE}"
     return error_reply(404, "Not found", cause)

@@ -104,6 +104,8 @@ class RequestParser(asyncio.Protocol):
             request.accept = value
         elif name == b"authorization":
             request.authorization = joined(request.authorization, value)
+        elif name == b"if-none-match":
+            request.unless = joined(request.unless, value)
         else:
             request.is_offering |= name == b"upgrade"
             request.is_expecting |= name == b"expect" and value.lower() == b"100-continue"

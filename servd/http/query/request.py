@@ -10,7 +10,8 @@ class Request:
     `length` is that of the body where the head says it, -1 where it does not. `long` is the body
     where it is long; `body` is empty then. `headers` are those that a codec wants and that say
     something unusual, None where none does. `head` is all of the head, to the byte, where the same
-    head will mean the same again. `resource` is what it is for, where that is no prediction.
+    head will mean the same again. `unless` are the tags of what the client has already. `resource`
+    is what it is for, where that is no prediction.
     """
 
     __slots__ = (
@@ -28,6 +29,7 @@ class Request:
         "long",
         "method",
         "resource",
+        "unless",
         "url",
     )
 
@@ -41,6 +43,7 @@ class Request:
         self.encoding = b""
         self.accept = b""
         self.authorization = b""
+        self.unless = b""
         self.length = -1
         self.long: LongBody | None = None
         self.has_host = False

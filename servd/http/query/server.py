@@ -14,11 +14,9 @@ from servd.engine.engine import Engine
 from servd.http.codecs import CODECS
 from servd.http.codecs.base import Codec
 from servd.http.query.connection import QueryConnection
-from servd.http.query.endpoint import Endpoint
 from servd.http.query.pages import Pages
 from servd.http.query.request import Request
-from servd.http.query.state import PageReply, ServerState
-from servd.http.wire import Reply
+from servd.http.query.state import Found, ServerState
 from servd.logs import faults
 from servd.metrics.exposition import json_metrics, prometheus_metrics
 from servd.metrics.page import MetricsPage
@@ -142,7 +140,7 @@ class QueryServer(ServerState):
         while self.connections and self.engine.clock() < deadline_s:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    def answer_slowly(self, request: Request) -> Endpoint | Reply | PageReply:
+    def answer_slowly(self, request: Request) -> Found:
         """Return the endpoint of a prediction, or an answer: what pages.py says.
 
         Raises:

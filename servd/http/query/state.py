@@ -4,7 +4,10 @@ Reading, connections and answers import this and not the server, so that they kn
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from msgspec.structs import replace
 
 from servd.config import Config
 from servd.engine.engine import Engine
@@ -16,7 +19,6 @@ from servd.http.query.failed_queries import FailedQueries
 from servd.http.query.long_bodies import BodyReaders
 from servd.http.query.request import Request
 from servd.http.wire import Heads, Reply
-from servd.metrics.page import MetricsPage
 
 MAX_KNOWN: Final = 4096
 MAX_KNOWN_HEAD_BYTES: Final = 2048
@@ -24,11 +26,27 @@ MAX_KNOWN_URL_BYTES: Final = 512
 """A path has many spellings: query strings, escapes, slashes. What is kept of them is bounded."""
 
 
-class PageReply(NamedTuple):
-    """A reply whose body is a page of metrics, which may have to be rendered first."""
+class Page(Protocol):
+    """A text that may have to be rendered before it can be told."""
 
-    page: MetricsPage
+    def ask(self, waiter: Any) -> None:
+        """Have a waiter's `on_page` told the text, now or in a later turn of the loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageReply:
+    """A reply whose body is a page, which may have to be rendered first."""
+
+    page: Page
     reply: Reply
+
+    def of(self, text: Any) -> Reply:
+        """Return the answer, now that the text is there."""
+        return replace(self.reply, body=text)
+
+
+Found = Endpoint | Reply | PageReply
+"""What a request comes to: the endpoint of a prediction, or an answer."""
 
 
 class ServerState:
@@ -96,7 +114,7 @@ class ServerState:
             self.known_heads.clear()
         self.known_heads[head] = (endpoint, length)
 
-    def answer_slowly(self, request: Request) -> Endpoint | Reply | PageReply:
+    def answer_slowly(self, request: Request) -> Found:
         """Return the endpoint of a prediction, or an answer."""
         raise NotImplementedError
 
