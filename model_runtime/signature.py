@@ -25,8 +25,6 @@ EXTRA: Final = (REFUSE, IGNORE)
 MAX_FIELDS: Final = 2000
 MAX_BYTES: Final = 1 << 20
 _MAX_DEPTH: Final = 16
-_MAX_NAMED: Final = 8
-_SIMPLE: Final = ("number", "whole number", "text", "base64 text", "date")
 
 _TYPES: Final = ("integer", "number", "boolean", "string", "array", "object", "null")
 _KEYWORDS: Final = frozenset(
@@ -39,7 +37,6 @@ _KEYWORDS: Final = frozenset(
 )
 
 Schema = dict[str, Any]
-AnySchema = Schema | bool
 
 
 class SignatureError(ValueError):
@@ -197,37 +194,3 @@ def _check_parts(schema: Schema, where: str, depth: int) -> None:
     for key in ("items", "additionalProperties"):
         if key in schema:
             check_schema(schema[key], f"{where}[…]", depth)
-
-
-def described(schema: AnySchema) -> str:
-    """Return a schema in a few words, for people: "whole number or null", "one of "no", "yes"."""
-    if isinstance(schema, bool) or not schema.keys() - {"default", "title", "description"}:
-        return "any value"
-    if "enum" in schema:
-        return f"one of {_listing([json.dumps(one, ensure_ascii=False) for one in schema['enum']])}"
-    if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(map(described, schema["anyOf"])))
-    kinds = schema.get("type", [])
-    words = [_word(kind, schema) for kind in (kinds if isinstance(kinds, list) else [kinds])]
-    return " or ".join(words) or "any value"
-
-
-def _word(kind: str, schema: Schema) -> str:
-    """Return what values of a type are called, with what is known of their parts."""
-    if kind == "string":
-        if schema.get("contentEncoding") == "base64":
-            return "base64 text"
-        formats = {"date": "date", "date-time": "date and time"}
-        return formats.get(schema.get("format", ""), "text")
-    if kind == "array" and "items" in schema:
-        least, most = schema.get("minItems"), schema.get("maxItems")
-        count = f"{most} " if most is not None and least == most else ""
-        one = described(schema["items"])
-        return f"list of {count}{one}{'s' if one in _SIMPLE else ''}"
-    if kind == "object" and schema.get("properties"):
-        return f"object of {_listing(list(schema['properties']))}"
-    return {"integer": "whole number", "boolean": "true or false"}.get(kind, kind)
-
-
-def _listing(words: list[str]) -> str:
-    return ", ".join(words[:_MAX_NAMED]) + (", …" if len(words) > _MAX_NAMED else "")

@@ -298,8 +298,9 @@ class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     unchanged or error, which carries `error`, the problem object of docs (code, message, hint,
     traceback).
     loaded carries `test`, what the replica says of its test call (docs/protocol.md, STATE); live
-    and unchanged carry the objective of the application in `slo_ms`. pulling, with the image in
-    `message`, comes before starting, which knows the version, where the image is not here.
+    and unchanged carry the objective of the application in `slo_ms`, and live has the `signature`.
+    pulling, with the image in `message`, comes before starting, which knows the version, where the
+    image is not here.
     """
 
     event: str
@@ -312,5 +313,6 @@ class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     query_url: str | None = None
     slo_ms: float | None = None
     test: dict[str, Any] | None = None
+    signature: dict[str, Any] | None = None
     message: str | None = None
     error: dict[str, Any] | None = None

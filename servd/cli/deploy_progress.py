@@ -127,10 +127,8 @@ class Progress:
 
         The model has answered this very input; what is tried here is the address and the token.
         """
-        manifest = None if self._plan is None else self._plan.manifest
-        known = None if manifest is None or manifest.skip_test else manifest.example
-        value = self._test.get("input", known)
-        if value is None or self._test.get("state", "ok") != "ok":
+        value = self._answered(event)
+        if value is None:
             return
         url = urlsplit(event["query_url"])
         base = query_base(f"{url.scheme}://{url.netloc}", self._session.admin_url)
@@ -149,6 +147,15 @@ class Progress:
             self.on_note("queries need the daemon's token: set SERVD_TOKEN")
         else:
             self.on_warning(f"queries are answered with {status} at {base}")
+
+    def _answered(self, event: dict[str, Any]) -> Any:
+        """Return an input that the model has answered, and queries may have; else None."""
+        signature = event.get("signature")
+        if signature is not None:
+            return signature.get("example")
+        manifest = None if self._plan is None else self._plan.manifest
+        known = None if manifest is None or manifest.skip_test else manifest.example
+        return self._test.get("input", known) if self._test.get("state", "ok") == "ok" else None
 
     def _failure(self, event: dict[str, Any]) -> ApiError:
         problem = event.get("error") or {}

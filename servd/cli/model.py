@@ -6,11 +6,12 @@ from typing import Any, Final
 
 import click
 
-from model_runtime.signature import EACH, Signature, described, parse
+from model_runtime.signature import EACH, Signature, parse
 from servd.cli.output import Output
 from servd.cli.session import Session
 from servd.cli.verb import VerbGroup
 from servd.client.admin import query, segment
+from servd.schemas.faults import wanted
 
 _MAX_SHOWN: Final = 50
 
@@ -74,9 +75,9 @@ def _show_signature(output: Output, version: str, signature: Signature) -> None:
     if signature.fields:
         _show_fields(output, signature)
     elif signature.value:
-        output.line(f"an input: {described(signature.value)}")
+        output.line(f"an input: {wanted(signature.value)}")
     if signature.output:
-        output.line(f"an output: {described(signature.output)}")
+        output.line(f"an output: {wanted(signature.output)}")
     if signature.is_stream:
         output.line("it yields items: a stream, or a list of them")
     if signature.has_example:
@@ -86,7 +87,7 @@ def _show_signature(output: Output, version: str, signature: Signature) -> None:
 def _show_fields(output: Output, signature: Signature) -> None:
     fields = signature.fields or {}
     rows = [
-        (name, described(schema), _default(name, schema, signature))
+        (name, wanted(schema), _default(name, schema, signature))
         for name, schema in islice(fields.items(), _MAX_SHOWN)
     ]
     output.table(("FIELD", "TYPE", "DEFAULT"), rows)

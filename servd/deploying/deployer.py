@@ -379,6 +379,7 @@ class Deployer:
     def _last_event(self, event: str, plan: Plan, message: str | None) -> DeployEvent:
         app = plan.app.name if plan.app else None
         base = base_url(self._config.bind, self._config.query_port)
+        signature = plan.version.signature
         return DeployEvent(
             event=event,
             model=plan.version.model,
@@ -387,6 +388,7 @@ class Deployer:
             query_url=f"{base}/{app}/predict" if app else None,
             slo_ms=self._registry.state.applications[app].slo_us / 1000 if app else None,
             message=message,
+            signature=None if signature is None else signature.as_json(),
         )
 
     def _not_current(self, version_id: VersionId) -> str | None:

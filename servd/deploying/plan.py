@@ -26,6 +26,8 @@ from servd.errors import ConflictError, InvalidValueError, TypeMismatchError, Ve
 from servd.quantities import counted, longer_objective_s
 from servd.registry import rules
 from servd.registry.container_limits import check_limits
+from servd.schemas.compiled import compiled
+from servd.schemas.faults import Faults
 
 DEFAULT_SLO_US = 100_000
 MAX_REPLICAS = 256
@@ -123,12 +125,24 @@ def settle(
     kind = version.input_type
     if signature is not None and plan.is_open:
         kind = InputType.parse(signature.input_type)
+    signature = None if signature is None else _without_lies(signature)
     version = msgspec.structs.replace(version, input_type=kind, signature=signature)
     if app is not None and app.name not in state.applications:
         app = msgspec.structs.replace(app, input_type=kind, slo_us=_objective_us(app, call_ms))
     settled = replace(plan, version=version, app=app, is_open=False)
     _check_types(state, settled)
     return settled
+
+
+def _without_lies(signature: Signature) -> Signature:
+    """Return a signature whose example, if it has one, is an input that queries may have.
+
+    The model has answered it; how it would come is known here only.
+    """
+    faults = Faults()
+    if signature.has_example:
+        compiled(signature).check(signature.example, ("example",), faults)
+    return replace(signature, has_example=False, example=None) if faults else signature
 
 
 def _objective_us(app: Application, call_ms: float | None) -> int:

@@ -83,3 +83,17 @@ def test_a_new_application_gets_an_objective_that_the_model_can_meet(
         assert "--slo" not in (again.message or "")
 
     play(tmp_path, story)
+
+
+@pytest.mark.parametrize(("example", "is_kept"), [({"age": 3}, True), ({"age": "3"}, False)])
+def test_an_example_that_queries_could_not_have_is_not_told(tmp_path, example, is_kept):
+    """What the model has answered is told only where a query for it would reach the model."""
+
+    async def story(d):
+        d.stage.said = {"signature": ROWS | {"has_example": True, "example": example}}
+        last = await d.deploy(d.one, app="a", input_type="auto")
+        assert last.signature.get("example") == (example if is_kept else None)
+        version = d.registry.state.versions[VersionId("m", "1")]
+        assert version.signature.has_example is is_kept
+
+    play(tmp_path, story)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from model_runtime.signature import Signature, SignatureError, check, described, parse
+from model_runtime.signature import Signature, SignatureError, check, parse
 
 AGE = {"type": "integer", "minimum": 0}
 CITY = {"type": ["string", "null"], "default": None}
@@ -59,25 +59,3 @@ def test_what_is_no_signature_is_refused(told, words):
     """The part at fault is named."""
     with pytest.raises(SignatureError, match=words):
         check(parse(told))
-
-
-@pytest.mark.parametrize(
-    ("schema", "words"),
-    [
-        ({}, "any value"),
-        (AGE, "whole number"),
-        (CITY, "text or null"),
-        ({"enum": ["no", "yes"]}, 'one of "no", "yes"'),
-        ({"type": "array", "items": {"type": "number"}}, "list of numbers"),
-        (
-            {"type": "array", "items": {"type": "number"}, "minItems": 4, "maxItems": 4},
-            "list of 4 numbers",
-        ),
-        ({"type": "string", "contentEncoding": "base64"}, "base64 text"),
-        ({"anyOf": [{"type": "boolean"}, {"type": "null"}]}, "true or false or null"),
-        ({"type": "object", "properties": {"a": {}, "b": {}}}, "object of a, b"),
-    ],
-)
-def test_a_schema_is_told_in_words(schema, words):
-    """As `servd model show` and messages have it."""
-    assert described(schema) == words
