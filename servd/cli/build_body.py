@@ -120,7 +120,10 @@ def _named(spec: ImageSpec, flags: dict[str, Any]) -> ImageSpec:
 
 
 def _example(spec: ImageSpec) -> Any:
-    """Return the input that the model's owner gave as an example; None where there is none."""
+    """Return an input that the model has answered; None where none is known."""
+    signature = spec.version.signature if spec.version else None
+    if signature is not None and signature.has_example:
+        return signature.example
     return manifest.read(spec.bundle_dir).example if spec.bundle_dir else None
 
 

@@ -44,7 +44,11 @@ def _config(session: Session, flags: dict[str, Any], folder: Path) -> Config:
 
 
 def _one_model(bundle: Path, applications: Path | None, flags: dict[str, Any]) -> OneModel:
-    version, apps = _from_flags(bundle, flags) if applications is None else _read(applications)
+    is_open = False
+    if applications is None:
+        version, apps, is_open = _from_flags(bundle, flags)
+    else:
+        version, apps = _read(applications)
     version = msgspec.structs.replace(version, bundle=version.bundle or _content(bundle))
     _check_expected(version, flags["expected"])
     given = {name: flags[name] for name in ("slo_us", "default_output")}
@@ -52,7 +56,7 @@ def _one_model(bundle: Path, applications: Path | None, flags: dict[str, Any]) -
     if flags["replicas"] is not None:
         version = msgspec.structs.replace(version, replicas=flags["replicas"])
     changed = tuple(msgspec.structs.replace(app, **changes) for app in apps)
-    return OneModel(version, changed, bundle)
+    return OneModel(version, changed, bundle, is_open)
 
 
 def _check_expected(version: ModelVersion, expected: str | None) -> None:
@@ -67,7 +71,7 @@ def _check_expected(version: ModelVersion, expected: str | None) -> None:
 
 def _from_flags(
     bundle: Path, flags: dict[str, Any]
-) -> tuple[ModelVersion, tuple[Application, ...]]:
+) -> tuple[ModelVersion, tuple[Application, ...], bool]:
     try:
         found = manifest.read(bundle)
     except BundleFormatError as error:
@@ -78,10 +82,12 @@ def _from_flags(
     app = flags["app"] or name
     names.check_model_name(name)
     names.check_application_name(app)
-    kind = InputType.parse(flags["input_type"] or found.input_type)
+    word = flags["input_type"] or found.input_type
+    is_open = word == manifest.AUTO
+    kind = InputType.DOUBLES if is_open else InputType.parse(word)
     content = _content(bundle)
     version = ModelVersion(model=name, version="1", input_type=kind, bundle=content, replicas=1)
-    return version, (Application(name=app, input_type=kind, slo_us=DEFAULT_SLO_US),)
+    return version, (Application(name=app, input_type=kind, slo_us=DEFAULT_SLO_US),), is_open
 
 
 def _read(path: Path) -> tuple[ModelVersion, tuple[Application, ...]]:

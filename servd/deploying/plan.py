@@ -118,10 +118,7 @@ def settle(
     """
     version, app = plan.version, plan.app
     if plan.is_open and signature is None:
-        raise InvalidValueError(
-            f"{version.id} does not say what its inputs are",
-            hint="--input-type doubles, for example",
-        )
+        raise unsaid(version.id)
     kind = version.input_type
     if signature is not None and plan.is_open:
         kind = InputType.parse(signature.input_type)
@@ -132,6 +129,13 @@ def settle(
     settled = replace(plan, version=version, app=app, is_open=False)
     _check_types(state, settled)
     return settled
+
+
+def unsaid(version_id: VersionId) -> InvalidValueError:
+    """Return the error for a loaded version of which nobody says what it takes."""
+    return InvalidValueError(
+        f"{version_id} does not say what its inputs are", hint="--input-type doubles, for example"
+    )
 
 
 def _without_lies(signature: Signature) -> Signature:

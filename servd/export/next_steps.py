@@ -36,13 +36,16 @@ def next_steps(
 
 
 def read_examples(registry: RegistryState, bundles_dir: Path) -> dict[str, Any]:
-    """Return the input that a model's owner gave as an example, by application.
+    """Return an input that the model has answered, or its owner gave as an example, by application.
 
     Nothing for a model without one, and for a bundle that is not on this machine.
     """
     found: dict[str, Any] = {}
     for name in registry.applications:
         for version in _current_versions(name, registry):
+            if version.signature is not None and version.signature.has_example:
+                found[name] = version.signature.example
+                continue
             with suppress(BundleFormatError, OSError):
                 example = manifests.read(bundles_dir / str(version.bundle)).example
                 if example is not None:

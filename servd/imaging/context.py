@@ -40,7 +40,7 @@ _BUNDLE_LETTERS: Final = 12
 _INPUT_LETTERS: Final = 8
 _KEPT: Final = (
     *("model", "version", "input_type", "labels", "max_batch", "batch_wait_us", "batching"),
-    "bundle",
+    *("bundle", "signature", "is_cached"),
 )
 """The fields of a version that are the same wherever it runs."""
 

@@ -8,14 +8,18 @@ import asyncio
 import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
+from model_runtime.signature import Signature
 from servd import __version__
 from servd.clock import monotonic
 from servd.config import Config
-from servd.datatypes import Application, ModelVersion, RegistryState, ReplicaState
+from servd.datatypes import Application, InputType, ModelVersion, RegistryState, ReplicaState
+from servd.deploying.plan import unsaid
 from servd.engine.engine import Engine
 from servd.engine.rpc import connector
 from servd.errors import LoadFailedError, ServdError
@@ -38,11 +42,30 @@ WATCH_EVERY_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class OneModel:
-    """What is served. `applications` answer at `/NAME/predict`, the first at `/predict` too."""
+    """What is served. `applications` answer at `/NAME/predict`, the first at `/predict` too.
+
+    Where the type `is_open`, the model says what it takes when it has been loaded.
+    """
 
     version: ModelVersion
     applications: tuple[Application, ...]
     bundle_dir: Path
+    is_open: bool = False
+
+    def settled(self, signature: Signature | None) -> "OneModel":
+        """Return it with what the loaded model says of its inputs and outputs.
+
+        Raises:
+            InvalidValueError: it does not say what it takes, and nobody else did.
+        """
+        kind = self.version.input_type
+        if self.is_open:
+            if signature is None:
+                raise unsaid(self.version.id)
+            kind = InputType.parse(signature.input_type)
+        version = msgspec.structs.replace(self.version, input_type=kind, signature=signature)
+        applications = (msgspec.structs.replace(app, input_type=kind) for app in self.applications)
+        return replace(self, version=version, applications=tuple(applications))
 
     @property
     def state(self) -> RegistryState:
@@ -126,12 +149,12 @@ class _Server:
         first = f"/{self._one.applications[0].name}/predict".encode()
         server.pages.aliases = {b"/predict": first, b"/predict/": first}
         await stack.enter_async_context(server)
-        failure = await self._live(server, supervisor, copier)
+        failure = await self._live(engine, server, supervisor, copier)
         if failure is not None:
             raise failure
 
     async def _live(
-        self, server: QueryServer, supervisor: Supervisor, copier: LogCopier
+        self, engine: Engine, server: QueryServer, supervisor: Supervisor, copier: LogCopier
     ) -> ServdError | None:
         """Load, serve and drain; return why it could not be loaded or ended, if it did."""
         async with asyncio.TaskGroup() as tasks:
@@ -141,7 +164,9 @@ class _Server:
             ]
             stopping = tasks.create_task(self._stop.wait())
             others.append(stopping)
-            failure = await self._unless(stopping, tasks.create_task(self._load(supervisor)))
+            failure = await self._unless(
+                stopping, tasks.create_task(self._load(engine, supervisor))
+            )
             if failure is None and not stopping.done():
                 self._announce(server)
                 failure = await self._unless(
@@ -170,12 +195,14 @@ class _Server:
         engine.apply(state)
         supervisor.apply(state)
 
-    async def _load(self, supervisor: Supervisor) -> ServdError | None:
+    async def _load(self, engine: Engine, supervisor: Supervisor) -> ServdError | None:
         version = self._one.version
         try:
             await supervisor.ensure(version, version.replicas, fail_fast=True)
+            self._one = self._one.settled(supervisor.signature(version.id) or version.signature)
         except ServdError as error:
             return error
+        self._apply(engine, supervisor)
         return None
 
     def _announce(self, server: QueryServer) -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from model_runtime.manifest import Manifest, write
+from model_runtime.signature import Signature
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
 from servd.export.next_steps import next_steps, read_examples
 from servd.export.plan import plan_export
@@ -83,9 +84,16 @@ def test_examples_are_those_of_the_bundles_that_are_here(tmp_path):
         (tmp_path / digest / "files" / "f.py").touch()
         made = Manifest(loader="python", file="f.py", kind="function", object="f", example=example)
         write(made, tmp_path / digest)
-    names = {"one": "a" * 32, "none": "b" * 32, "gone": "c" * 32}
+    names = {"one": "a" * 32, "none": "b" * 32, "gone": "c" * 32, "answered": "d" * 32}
+    answered = Signature(input_type="doubles", has_example=True, example=[3])
     versions = [
-        ModelVersion(model=name, version="1", input_type=InputType.DOUBLES, bundle=digest)
+        ModelVersion(
+            model=name,
+            version="1",
+            input_type=InputType.DOUBLES,
+            bundle=digest,
+            signature=answered if name == "answered" else None,
+        )
         for name, digest in names.items()
     ]
     registry = RegistryState(
@@ -96,4 +104,4 @@ def test_examples_are_those_of_the_bundles_that_are_here(tmp_path):
         current=dict.fromkeys(names, "1"),
         links={name: (name,) for name in names},
     )
-    assert read_examples(registry, tmp_path) == {"one": [1, 2]}
+    assert read_examples(registry, tmp_path) == {"one": [1, 2], "answered": [3]}
