@@ -139,6 +139,12 @@ class Heads:
         )
 
 
+TOO_MANY_CONNECTIONS = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+    b"Content-Length: 84\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+    b'{"error":"Too many connections","cause":"this server has no descriptor left for it"}'
+)
+
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 

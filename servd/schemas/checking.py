@@ -75,6 +75,16 @@ def _kind(value: Any, kinds: tuple[str, ...]) -> str | None:
     return kind if kind in kinds else None
 
 
+def is_of_kind(schema: Any, value: Any) -> bool:
+    """Return whether a value is of a type that a schema takes, whatever else is wrong with it."""
+    if not isinstance(schema, dict):
+        return bool(schema)
+    if "anyOf" in schema and "type" not in schema:
+        return any(is_of_kind(way, value) for way in schema["anyOf"])
+    kinds = kinds_of(schema)
+    return not kinds or _kind(value, kinds) is not None
+
+
 def _type_error(kinds: tuple[str, ...]) -> str:
     words = {"integer": "int", "number": "float", "boolean": "bool", "array": "list"}
     first = next((kind for kind in kinds if kind != "null"), "null")
@@ -243,7 +253,10 @@ def _object(
     }
     missing = [name for name in required if name not in taken and name not in value]
     unknown = [name for name in value if name not in properties]
-    tell_missing(missing, unknown if others is False else [], value, loc, faults)
+    others_given = unknown if others is False else []
+    tell_missing(
+        {name: properties.get(name, True) for name in missing}, others_given, value, loc, faults
+    )
     for name in unknown:
         if faults.is_full:
             break
@@ -255,16 +268,20 @@ def _object(
 
 
 def tell_missing(
-    missing: list[str], unknown: list[str], value: Any, loc: Loc, faults: Faults
+    missing: dict[str, Any], unknown: list[str], value: Any, loc: Loc, faults: Faults
 ) -> None:
-    """Add a fault for each name that should be there."""
-    for name in missing:
+    """Add a fault for each name that should be there; `missing` has their schemas."""
+    for name, schema in missing.items():
         if faults.is_full:
             return
-        meant = similar(name, unknown)
-        hint = f"; did you mean it by {named(meant)}?" if meant else ""
-        have = f"; found {listed(value)}" if value and not meant else ""
-        faults.add((*loc, name), f"missing{have}{hint}", "missing", value)
+        given = similar(name, unknown)
+        have = f"found {named(given)}: did you mean {named(name)}?" if given else found_of(value)
+        faults.add((*loc, name), f"missing, wanted {wanted(schema)}; {have}", "missing", value)
+
+
+def found_of(value: dict[str, Any]) -> str:
+    """Return which names were found in an object."""
+    return f"found {listed(value)}" if value else "found an empty object"
 
 
 def tell_unknown(

@@ -16,7 +16,7 @@ import msgspec
 
 from model_runtime.signature import IGNORE, Signature
 from servd.datatypes import InputType
-from servd.schemas.checking import check, tell_missing, tell_unknown
+from servd.schemas.checking import check, is_of_kind, tell_missing, tell_unknown
 from servd.schemas.examples import example_of
 from servd.schemas.faults import Faults, Loc, found, listed, place, wanted
 from servd.schemas.shapes import Shape, UnfitError, are_sayable, shape_of, struct_of
@@ -211,7 +211,7 @@ class Compiled:
         if isinstance(value, dict):
             return self._by_name(value, loc, faults)
         if self.value is not None:
-            if isinstance(value, list) and not _takes_lists(self.value):
+            if not is_of_kind(self.value, value):
                 faults.add(loc, f"wanted {self.wanted}, found {found(value)}", "type", value)
                 return ()
             return [check(self.value, value, loc, faults), *self._bare_others()]
@@ -230,22 +230,23 @@ class Compiled:
             return f"{wanted(self.value)} or {by_name}"
         return f"{by_name}, or a list of {len(self.names)} in this order"
 
-    def _by_name(self, value: dict[str, Any], loc: Loc, faults: Faults) -> Sequence[Any]:
+    def _check_names(self, value: dict[str, Any], loc: Loc, faults: Faults) -> None:
+        """Tell which names should be there, and which should not."""
         fields = self.fields or {}
         unknown = [name for name in value if name not in fields] if self.is_closed else []
         missing = [name for name in fields if name not in value and name not in self._defaults]
-        if len(missing) == len(fields) > 1 and not self._defaults and len(unknown) != len(missing):
-            faults.add(loc, f"wanted {self.wanted}, found {found(value)}", "missing", value)
-            return ()
-        tell_missing(missing, unknown, value, loc, faults)
+        tell_missing({name: fields[name] for name in missing}, unknown, value, loc, faults)
         for name in unknown:
             if not faults.is_full:
                 tell_unknown(name, self.names, missing, value, (*loc, name), faults)
+
+    def _by_name(self, value: dict[str, Any], loc: Loc, faults: Faults) -> Sequence[Any]:
+        self._check_names(value, loc, faults)
         return [
             check(schema, value[name], (*loc, name), faults)
             if name in value
             else self._defaults.get(name)
-            for name, schema in fields.items()
+            for name, schema in (self.fields or {}).items()
             if not faults.is_full
         ]
 
@@ -280,11 +281,14 @@ class Compiled:
             return list(self._rows(value, loc, faults))
         if isinstance(value, dict) and self.fields is not None and self.names:
             return list(self._rows(self._turned(value, loc, faults), loc, faults))
+        self._tell_no_batch(value, loc, faults)
+        return []
+
+    def _tell_no_batch(self, value: Any, loc: Loc, faults: Faults) -> None:
         what = "a list of inputs"
         if self.fields is not None:
             what += f", or an object of columns: {listed(self.names)}"
         faults.add(loc, f"wanted {what}, found {found(value)}", "list_type", value)
-        return []
 
     def _rows(self, values: Iterable[Any], loc: Loc, faults: Faults) -> Iterable[bytes]:
         for at, each in enumerate(values):
@@ -296,6 +300,10 @@ class Compiled:
         self, columns: dict[str, Any], loc: Loc, faults: Faults
     ) -> Iterable[dict[str, Any]]:
         """Return columns as one object each row."""
+        if not columns:
+            self._tell_no_batch(columns, loc, faults)
+        else:
+            self._check_names(columns, loc, faults)
         for name, column in columns.items():
             if not isinstance(column, list) and (name in self.names or self.is_closed):
                 what = f"wanted a list, the column's values, found {found(column)}"
@@ -327,10 +335,6 @@ def _base64(input_type: InputType, schemas: Any) -> Any:
         name: schema and {**schema, "type": "string", "contentEncoding": "base64"}
         for name, schema in schemas.items()
     }
-
-
-def _takes_lists(schema: Any) -> bool:
-    return not isinstance(schema, dict) or "array" in str(schema.get("type", "array"))
 
 
 def _copier(value: Any) -> Callable[[], Any]:

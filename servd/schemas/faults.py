@@ -13,7 +13,6 @@ MAX_FAULTS: Final = 20
 _SHOWN: Final = 60
 _LISTED: Final = 8
 _INPUT_BYTES: Final = 200
-_LONGEST_NUMBER: Final = 1e60
 
 Loc = tuple[str | int, ...]
 
@@ -30,10 +29,9 @@ class Fault(msgspec.Struct, frozen=True):
 class InvalidInputError(Exception):
     """An input is not as its signature says: by `faults`, of which there is at least one."""
 
-    def __init__(self, faults: list[Fault], example: Any = None) -> None:
+    def __init__(self, faults: list[Fault]) -> None:
         super().__init__(faults[0].msg)
         self.faults = faults
-        self.example = example
 
     @property
     def detail(self) -> list[dict[str, Any]]:
@@ -106,7 +104,7 @@ def found(value: Any) -> str:
         case None | bool():
             text = shown(value)
         case int() | float():
-            text = f"the number {value if abs(value) < _LONGEST_NUMBER else float(value)}"
+            text = f"the number {_digits(str(value))}"
         case str():
             text = f"the text {shown(value)}" if value else "an empty text"
         case list():
@@ -116,6 +114,10 @@ def found(value: Any) -> str:
         case _:
             text = "something else"
     return text
+
+
+def _digits(number: str) -> str:
+    return number if len(number) <= _SHOWN else f"{number[:20]}… of {len(number)} digits"
 
 
 def shown(value: Any) -> str:

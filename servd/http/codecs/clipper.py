@@ -28,10 +28,15 @@ from servd.http.codecs.base import (
     cause_of,
 )
 from servd.http.codecs.clipper_bodies import check_json
-from servd.http.codecs.clipper_inputs import by_inputs, decoder_of
+from servd.http.codecs.clipper_inputs import (
+    by_inputs,
+    decoder_of,
+    has_names,
+    query_decoder,
+)
 from servd.http.codecs.clipper_long import check_feedback, read
+from servd.http.codecs.clipper_long_signed import is_signed, read_signed
 from servd.http.codecs.clipper_operations import operations
-from servd.http.codecs.clipper_signed import has_say
 from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, too_many_rows
 from servd.http.documents.application import Described
 from servd.http.documents.openapi import Operations
@@ -68,26 +73,32 @@ class ClipperCodec(Codec):
         return None if found is None else Resource(name.decode(errors="replace"), found)
 
     def body_key(self, head: Head) -> Hashable | None:
-        """Return what bodies are known by: no head changes what they mean."""
-        del head
-        return self.spelled
+        """Return what bodies are known by: no head of a POST changes what they mean."""
+        return self.spelled if head.method == "POST" else None
 
     def decoder(self, takes: Takes, head: Head) -> Decode:
-        """Return how bodies become rows."""
-        del head
-        return decoder_of(takes)
+        """Return how bodies, or the query string of a GET, become rows."""
+        return decoder_of(takes) if head.method == "POST" else query_decoder(takes, head.query)
+
+    def methods(self, resource: Resource, takes: Takes) -> tuple[bytes, ...]:
+        """Return the methods of a place: inputs with names can be given by GET too."""
+        is_named = resource.verb == PREDICT and has_names(takes.inputs)
+        return (b"GET", b"HEAD", b"POST") if is_named else resource.methods
 
     def read_long(
         self, body: memoryview, wanted: Wanted, rows: Rows, on_json: Callable[[], object]
     ) -> Read:
         """Write the rows of a long body, a piece of it at a time."""
-        if has_say(wanted.inputs.signature) or wanted.inputs.versions:
-            return super().read_long(body, wanted, rows, on_json)
+        inputs, bounds = wanted.inputs, wanted.bounds
+        if is_signed(inputs):
+            if wanted.verb != PREDICT:
+                check_feedback(body)
+            return read_signed(body, inputs, bounds, rows, on_json)
         if wanted.verb == PREDICT:
-            return read(body, wanted.inputs.input_type, wanted.bounds, rows, on_json)
+            return read(body, inputs.input_type, bounds, rows, on_json)
         check_feedback(body)
         try:
-            return read(body, wanted.inputs.input_type, wanted.bounds, rows, on_json)
+            return read(body, inputs.input_type, bounds, rows, on_json)
         except RequestError as error:
             raise _of_feedback(error) from None
 

@@ -1,6 +1,6 @@
-"""By which signature a body in Clipper's query format is read: that of the version it is for.
+"""By which signature a request in Clipper's query format is read: that of the version it is for.
 
-Used by clipper.py. What an application takes may change between two bodies.
+Used by clipper.py. What an application takes may change between two requests.
 """
 
 from typing import Final
@@ -11,7 +11,10 @@ from model_runtime.signature import Signature
 from servd.datatypes import Inputs, InputType
 from servd.http.codecs.base import Asked, Decode, RequestError, Takes
 from servd.http.codecs.clipper_bodies import DECODE
-from servd.http.codecs.clipper_signed import SignedBodies, has_say, version_of
+from servd.http.codecs.clipper_signed import SignedBodies, has_say, refusal, version_of
+from servd.schemas.compiled import compiled
+from servd.schemas.faults import Faults
+from servd.schemas.query import other_of, query_of, read_query
 
 
 class _Versioned(msgspec.Struct):
@@ -87,3 +90,45 @@ def by_signature(input_type: InputType, signature: Signature | None) -> Decode:
     if signature is not None and has_say(signature):
         return SignedBodies(signature).decode
     return DECODE[input_type if signature is None else InputType(signature.input_type)]
+
+
+# --- by GET ---
+
+_OTHERS: Final = frozenset({"version", "stream"})
+"""What a query string may say that is no input, where no field has the name."""
+
+
+def has_names(inputs: Inputs) -> bool:
+    """Return whether inputs can be given in a query string."""
+    return inputs.signature is not None and bool(inputs.signature.fields)
+
+
+def query_decoder(takes: Takes, query: str) -> Decode:
+    """Return how the query string of a GET becomes a row; its body says nothing."""
+
+    def decode(body: bytes) -> bytes | Asked:
+        del body
+        return _by_query(takes.inputs, query)
+
+    return decode
+
+
+def _by_query(inputs: Inputs, query: str) -> bytes | Asked:
+    signature = inputs.signature
+    if signature is None or not signature.fields:
+        raise RequestError(405, "Method not allowed", "inputs have no names here: send a POST")
+    version = version_of(other_of(compiled(signature), query, "version"))
+    signature = inputs.of(version)
+    faults = Faults()
+    if signature is None or not signature.fields:
+        cause = f"version {version} takes inputs without names: send it a POST"
+        raise RequestError(400, "Query processing error", cause)
+    reads = compiled(signature)
+    row = read_query(reads, query, _OTHERS, faults)
+    if faults:
+        example = query_of(reads, reads.example)
+        raise refusal(faults, f" Example: ?{example}" if len(example) <= _LONGEST_QUERY else "")
+    return row if version is None else Asked(row, version)
+
+
+_LONGEST_QUERY: Final = 400

@@ -79,11 +79,10 @@ def read(
         RequestError: it is not what the application takes, or exceeds a bound.
         MemoryError: it cannot be read in the memory that there is.
     """
-    if input_type is InputType.ANY:
-        _check_values(body, bounds)
+    if input_type in _OF_ANY:
+        check_values(body, bounds)
+    check_utf8(body)
     try:
-        for piece in _between_characters(body):
-            piece.decode()  # msgspec does not look into what it skips
         asked = _envelope_of(body)
         is_batch = asked.input is msgspec.UNSET
         raw = asked.input_batch if is_batch else asked.input
@@ -96,13 +95,24 @@ def read(
         else:
             write(memoryview(raw), rows)
             rows.end_row()
-    except UnicodeDecodeError as error:
-        raise json_error(f"the body is not UTF-8: {error.reason}") from None
     except (msgspec.MsgspecError, RecursionError) as error:
         raise json_error(said_of_long(body, str(error))) from None
     except (struct.error, OverflowError):
         raise json_error("a number is out of the range of a float (+-3.4028235e38)") from None
-    return Read(is_batch, _version(asked.version))
+    return Read(is_batch, version_named(asked.version))
+
+
+_OF_ANY: Final = (InputType.ANY, InputType.ROWS)
+"""Types whose rows are JSON, of any values."""
+
+
+def check_utf8(body: memoryview) -> None:
+    """Raise RequestError unless a body is UTF-8: msgspec does not look into what it skips."""
+    try:
+        for piece in _between_characters(body):
+            piece.decode()
+    except UnicodeDecodeError as error:
+        raise json_error(f"the body is not UTF-8: {error.reason}") from None
 
 
 def _envelope_of(body: memoryview) -> _Envelope:
@@ -114,7 +124,7 @@ def _envelope_of(body: memoryview) -> _Envelope:
     raise no_object(_name_of(body[first:]))
 
 
-def _version(version: str | int | msgspec.UnsetType | None) -> str | None:
+def version_named(version: str | int | msgspec.UnsetType | None) -> str | None:
     """Return the version that a body names; None where it names none."""
     if version in (None, "", msgspec.UNSET):
         return None
@@ -137,7 +147,7 @@ def check_feedback(body: memoryview) -> None:
         raise RequestError(400, "Json error", cause) from None
 
 
-def _check_values(body: memoryview, bounds: Bounds) -> None:
+def check_values(body: memoryview, bounds: Bounds) -> None:
     """Refuse a body of more values than a model should have to build. Commas in texts count too."""
     count = 1
     for at in range(0, len(body), PIECE_BYTES):
@@ -161,7 +171,7 @@ def _write_batch(raw: memoryview, input_type: InputType, bounds: Bounds, rows: R
     if input_type.item_bytes:
         elements: Iterator[memoryview] = _number_rows(raw, input_type)
     else:
-        _check_count(raw, input_type, bounds)
+        check_count(raw, input_type, bounds)
         elements = map(memoryview, _elements(raw))
     for count, element in enumerate(elements, 1):
         if count > bounds.max_rows:
@@ -170,22 +180,22 @@ def _write_batch(raw: memoryview, input_type: InputType, bounds: Bounds, rows: R
         rows.end_row()
 
 
-def _check_count(raw: memoryview, input_type: InputType, bounds: Bounds) -> None:
+def check_count(raw: memoryview, input_type: InputType, bounds: Bounds) -> None:
     """Refuse an array of too many elements before an object is made for each."""
     quotes = commas = 0
     for at in range(0, len(raw), PIECE_BYTES):
         piece = bytes(raw[at : at + PIECE_BYTES])
         quotes += piece.count(b'"') - piece.count(b'\\"')
         commas += piece.count(b",")
-    if input_type is not InputType.ANY:
+    if input_type not in _OF_ANY:
         is_over = quotes // 2 > bounds.max_rows  # some quotes may not have been counted
     else:
-        is_over = commas >= bounds.max_rows and _has_more(raw, bounds.max_rows)
+        is_over = commas >= bounds.max_rows and has_more(raw, bounds.max_rows)
     if is_over:
         raise too_many_rows(bounds)
 
 
-def _has_more(raw: memoryview, count: int) -> bool:
+def has_more(raw: memoryview, count: int) -> bool:
     """Tell whether an array has more elements than that."""
     depth = commas = 0
     for token in _TOKEN.finditer(raw):

@@ -71,8 +71,8 @@ class SignedBodies:
                 if value is unset or request.version is not unset:
                     return self._asked(request)
                 return to_row(value)
-            except UNREADABLE as error:
-                return self._decode_slowly(body, error)
+            except UNREADABLE:
+                return self._decode_slowly(body)
 
         return decode
 
@@ -90,7 +90,7 @@ class SignedBodies:
             return Asked([to_row(each) for each in batch], version)
         return Asked(self.compiled.to_rows(batch), version)
 
-    def _decode_slowly(self, body: bytes, error: Exception) -> bytes | Asked:
+    def _decode_slowly(self, body: bytes) -> bytes | Asked:
         """Return what a body asks for that msgspec could not read by its types.
 
         Raises:
@@ -99,11 +99,12 @@ class SignedBodies:
         try:
             content = msgspec.json.decode(body)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as why:
-            raise no_json(body, str(why), self.compiled.example) from error
+            content = read_again(body, why, self.compiled.example)
         faults = Faults()
         asked = self._read(content, faults)
         if faults:
-            raise refusal(faults, self.compiled.example, is_batch=is_batch(content))
+            shown = example_of(self.compiled.example, is_batch=is_batch(content))
+            raise refusal(faults, shown)
         return asked
 
     def _read(self, content: Any, faults: Faults) -> bytes | Asked:
@@ -150,12 +151,11 @@ def is_batch(content: Any) -> bool:
     return isinstance(content, dict) and "input" not in content and "input_batch" in content
 
 
-def refusal(faults: Faults, example: Any, *, is_batch: bool = False) -> RequestError:
-    """Return the refusal of a request for what is wrong with its inputs."""
-    invalid = InvalidInputError(faults, example)
+def refusal(faults: Faults, shown: str) -> RequestError:
+    """Return the refusal of a request for what is wrong with its inputs; it ends with `shown`."""
+    invalid = InvalidInputError(faults)
     told = "; ".join(fault.msg for fault in faults[:_TOLD])
     more = f"; and {len(faults) - _TOLD} more" if len(faults) > _TOLD else ""
-    shown = example_of(example, is_batch=is_batch)
     return RequestError(422, "Invalid input", f"{told}{more}.{shown}", invalid.detail)
 
 
@@ -166,10 +166,19 @@ def example_of(example: Any, *, is_batch: bool = False) -> str:
     return f" Example: {text}" if len(text) <= _LONGEST_EXAMPLE else ""
 
 
-def no_json(body: bytes, detail: str, example: Any) -> RequestError:
-    """Return the refusal of a body that is no JSON."""
-    if len(body) > EXPLAINED_BYTES:
-        fault = encoding_fault(body) or said_of_long(memoryview(body), detail)
+def read_again(body: bytes, error: Exception, example: Any) -> Any:
+    """Return what a body holds that msgspec does not read: whole numbers of hundreds of digits.
+
+    Raises:
+        RequestError: it is no JSON.
+    """
+    if isinstance(error, RecursionError):
+        fault = "the body is nested too deeply"
+    elif len(body) > EXPLAINED_BYTES:
+        fault = encoding_fault(body) or said_of_long(memoryview(body), str(error))
     else:
-        fault = read_strictly(body)[1] or detail
-    return RequestError(400, "Json error", f"{fault.strip()}.{example_of(example)}")
+        content, why = read_strictly(body)
+        if why is None:
+            return content
+        fault = why
+    raise RequestError(400, "Json error", f"{fault.strip()}.{example_of(example)}") from error

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from servd.schemas.faults import listed, similar
+from servd.schemas.faults import shown, similar
 
 _ONE: Final = 'name it "input" (one input) or "input_batch" (a list of inputs)'
 _MEANT: Final = {
@@ -31,7 +31,7 @@ def hint_of(content: dict[str, Any], names: list[str]) -> str:
     keys = [key for key in content if key != "version"]
     if not keys:
         return 'missing; the body is to have "input" (one input) or "input_batch" (several)'
-    have = f"missing; the body has {listed(keys)}"
+    have = f"missing; the body has {_quoted(keys)}"
     for key in keys:
         if key in names:
             return f'{have}: put the fields into "input"'
@@ -42,3 +42,10 @@ def hint_of(content: dict[str, Any], names: list[str]) -> str:
         if meant:
             return f'{have}: name it "{meant}"'
     return f'{have}: send "input" (one input) or "input_batch" (several)'
+
+
+def _quoted(keys: list[str]) -> str:
+    return ", ".join(map(shown, keys[:_SHOWN])) + (", …" if len(keys) > _SHOWN else "")
+
+
+_SHOWN: Final = 5

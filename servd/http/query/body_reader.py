@@ -219,10 +219,18 @@ def _serve(descriptor: int) -> None:
     with socket.socket(fileno=descriptor) as channel, suppress(ConnectionError):
         channel.send(msgspec.json.encode(Begun(os.getpid())))
         while True:
-            message, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_BYTES, 1)
+            message, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_BYTES, 2)
             if not message:
                 return
-            _answer(channel, msgspec.json.decode(message, type=Job), descriptors[0])
+            _answer(channel, _job_of(message, descriptors), descriptors[0])
+
+
+def _job_of(message: bytes, descriptors: list[int]) -> Job:
+    """Return the job of a message, or of the memory file that came instead where it is long."""
+    if len(descriptors) > 1:
+        message = bytes(_mapped(descriptors[1]))
+        os.close(descriptors[1])
+    return msgspec.json.decode(message, type=Job)
 
 
 def _answer(channel: socket.socket, job: Job, descriptor: int) -> None:
@@ -250,7 +258,7 @@ def _read(
             rows.finish()
         return Done(rows.size, rows.count, asked.is_batch, asked.version)
     except RequestError as error:
-        return Refused(error.status, error.error, error.cause[:_LONGEST_CAUSE], error.detail)
+        return _refused(error)
     except BodyError as error:
         return Refused(error.status, "Bad request", str(error)[:_LONGEST_CAUSE])
     except MemoryError:
@@ -263,6 +271,13 @@ def _read(
         return Refused(500, "Internal error", "the body could not be read; the log says more")
     finally:
         os.close(descriptor)
+
+
+def _refused(error: RequestError) -> Refused:
+    refused = Refused(error.status, error.error, error.cause[:_LONGEST_CAUSE], error.detail)
+    if error.detail is not None and len(msgspec.json.encode(refused)) > MESSAGE_BYTES:
+        return msgspec.structs.replace(refused, detail=error.detail[:1])
+    return refused
 
 
 def _codec(spelled: str) -> Codec:

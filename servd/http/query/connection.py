@@ -15,18 +15,17 @@ from servd.carriers.long_bytes import TURN_BYTES, LongBytes, Piece
 from servd.engine.dispatcher import Dispatcher
 from servd.engine.query import OF_THE_MODEL, Miss, Query, Why
 from servd.engine.route import NoSuchVersionError, Route
-from servd.http.bounds import LONG_BODY_BYTES
 from servd.http.codecs.base import PREDICT, Asked, Codec, RequestError, Wanted
 from servd.http.query.answers import BatchAnswer, Several
-from servd.http.query.bodies import BodyError, inflate_short
+from servd.http.query.bodies import BodyError
 from servd.http.query.body_reader import Job
 from servd.http.query.endpoint import Endpoint
-from servd.http.query.long_bodies import BusyError, LongBody
+from servd.http.query.long_bodies import LongBody
 from servd.http.query.long_request import TURN_ROWS, Long, LongBatch, LongFeedback, LongRequest
 from servd.http.query.reading import RequestReader
-from servd.http.query.request import Request
+from servd.http.query.request import Request, unpack_request
 from servd.http.query.state import Found, PageReply, ServerState
-from servd.http.wire import CACHE_HIT, Reply, error_reply
+from servd.http.wire import CACHE_HIT, TOO_MANY_CONNECTIONS, Reply, error_reply
 from servd.logs import faults
 
 OVERDUE_S = 5.0
@@ -34,12 +33,6 @@ OVERDUE_S = 5.0
 
 _NO_CODEC: Final = Codec()
 """Says what went wrong before it is known in which format it is to be said."""
-
-_TOO_MANY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-    b"Content-Length: 84\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-    b'{"error":"Too many connections","cause":"this server has no descriptor left for it"}'
-)
 
 
 class QueryConnection(RequestReader):
@@ -86,7 +79,7 @@ class QueryConnection(RequestReader):
         self.is_closing = True
         self._server.on_turned_away()
         if self.transport is not None:
-            self.transport.write(_TOO_MANY)
+            self.transport.write(TOO_MANY_CONNECTIONS)
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -249,6 +242,7 @@ class QueryConnection(RequestReader):
                 return
             if request.head:
                 server.learn_head(request.head, found, request.length)
+            self._is_plain &= found.has_body
             self.predict(found, request.body)
             return
         has_body = request.method != b"HEAD"  # a body would be read as the next answer
@@ -261,31 +255,10 @@ class QueryConnection(RequestReader):
     def _find(self, request: Request) -> Found:
         """Return the endpoint of a prediction, or an answer."""
         try:
-            self._unpack(request)
+            unpack_request(request, self._server.reader.held)
             return self._server.answer_slowly(request)
         except BodyError as error:
             return error_reply(error.status, "Bad request", str(error))
-
-    def _unpack(self, request: Request) -> None:
-        """Unpack a body that is short; one that is not is unpacked where it is read.
-
-        Raises:
-            BodyError: it cannot be unpacked.
-        """
-        if request.encoding in (b"", b"identity"):
-            request.encoding = b""
-        elif request.long is None:
-            encoding = request.encoding.decode("latin-1")
-            short = inflate_short(request.body, encoding, LONG_BODY_BYTES)
-            if short is not None:
-                request.body, request.encoding = short, b""
-                return
-            request.long = LongBody(self._server.reader.held)
-            try:
-                request.long.write(request.body)
-                request.long.flush()
-            except (BusyError, OSError):
-                raise BodyError(503, "too many long bodies are read; try again later") from None
 
     def _read_long(self, endpoint: Endpoint, request: Request, body: LongBody) -> None:
         """Have a long body read; what it holds is submitted, or answered, after that."""
@@ -356,12 +329,13 @@ class QueryConnection(RequestReader):
         self._query = None
         if self.transport is None:
             return
+        if self._asked and not self._asked.has_body:
+            reply = replace(reply, has_body=False)
         body, heads = reply.body, self._server.heads
         if type(body) is not bytes:
             self._is_last = self._is_the_last
             self._pieces.append(heads.answer(reply, is_last=self._is_last))
-            if reply.has_body:
-                self._pieces.extend(body)  # type: ignore[arg-type]  # pieces, where it is not bytes
+            self._pieces.extend(body if reply.has_body else ())  # type: ignore[arg-type]  # pieces
             self._write_on()
             return
         if self._is_plain and reply.status == 200 and reply.has_body and not reply.extra:
@@ -405,6 +379,7 @@ class QueryConnection(RequestReader):
     def on_refusal(self, status: int, cause: str) -> None:
         """End the connection with an error."""
         self._is_last = True
+        self._asked = None  # type: ignore[assignment]  # it was of the request before
         self.respond(error_reply(status, "Bad request", cause))
 
     def on_end(self) -> None:

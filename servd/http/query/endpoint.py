@@ -16,14 +16,16 @@ class Endpoint:
 
     `decode` makes rows of bodies, `render` an answer of an output, for the head of a request like
     this. `key` is what bodies are known by in the cache, None where they are not. `ok_heads` are
-    those of good answers, `hit_heads` those of answers from the cache. What is known of an input is
-    forgotten first where the request `is_fresh`. An endpoint ends with its route (`Route.is_open`).
+    those of good answers, `hit_heads` those of answers from the cache, of which HEAD has no more
+    (`has_body`). What is known of an input is forgotten first where the request `is_fresh`. An
+    endpoint ends with its route (`Route.is_open`).
     """
 
     __slots__ = (
         "begins",
         "codec",
         "decode",
+        "has_body",
         "head",
         "hit_heads",
         "is_fresh",
@@ -52,6 +54,7 @@ class Endpoint:
         self.ok_heads = heads.ok(self.kind)
         self.hit_heads = heads.ok(self.kind, CACHE_HIT)
         self.begins = codec.begins
+        self.has_body = head.method != "HEAD"
 
     def renewed(self, rows: Iterable[bytes]) -> Iterable[bytes]:
         """Give inputs one after the other, for a request that `is_fresh` forgotten before."""

@@ -305,9 +305,8 @@ class BodyReader:
             self._current = reading
             reading.is_in_question = True
             reading.abandon = self._abandon
-            message = msgspec.json.encode(reading.job)
             with suppress(OSError):  # it has ended: reading says so next
-                socket.send_fds(self._process.channel, [message], [reading.body.descriptor])
+                _send(self._process.channel, reading)
             self._set_timer(READ_TIMEOUT_S, self._kill)
 
     def _refuse_unread(self, reading: Reading, error: OSError) -> None:
@@ -391,3 +390,19 @@ class BodyReader:
             asyncio.get_running_loop().remove_reader(process.channel.fileno())
             process.channel.close()
             self._nursery.kill(process)
+
+
+def _send(channel: socket.socket, reading: Reading) -> None:
+    """Hand a body over, and what is wanted of it: in a file where a message would not hold it.
+
+    Raises:
+        OSError: it cannot be handed over.
+    """
+    job, files = msgspec.json.encode(reading.job), [reading.body.descriptor]
+    if len(job) <= MESSAGE_BYTES:
+        socket.send_fds(channel, [job], files)
+        return
+    with os.fdopen(os.memfd_create("servd-job", os.MFD_CLOEXEC), "wb") as file:
+        file.write(job)
+        file.flush()
+        socket.send_fds(channel, [b"file"], [*files, file.fileno()])

@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
+from servd.datatypes import Inputs
 from servd.engine.engine import Engine
 from servd.engine.query import Miss, Query, Why, miss
+from servd.engine.route import Route
 from servd.http.codecs.base import RequestError, Resource
 from servd.http.query.answers import BatchAnswer, Client, Several
 from servd.http.query.body_reader import Refused
@@ -28,7 +30,10 @@ TURN_ROWS: Final = 256
 class LongRequest:
     """A request whose body is read beside; then the sink of its query, if it has one input."""
 
-    __slots__ = ("_client", "_endpoint", "_engine", "_query", "_reading", "_timer", "deadline_s")
+    __slots__ = (
+        *("_client", "_endpoint", "_engine", "_inputs", "_query", "_reading", "_timer"),
+        "deadline_s",
+    )
 
     def __init__(self, client: Client, engine: Engine, endpoint: Endpoint) -> None:
         self._client = client
@@ -36,6 +41,7 @@ class LongRequest:
         self._endpoint = endpoint
         self._reading: Reading | None = None
         self._query: Query | None = None
+        self._inputs = endpoint.route.inputs
         slo_s = endpoint.route.slo_s
         self.deadline_s = engine.clock() + slo_s
         self._timer = asyncio.get_running_loop().call_later(slo_s, self._on_deadline)
@@ -73,6 +79,7 @@ class LongRequest:
 
     def _submit(self, read: LongRows) -> None:
         client, endpoint = self._client, self._endpoint
+        check_same(endpoint.route, self._inputs, read.version)
         if read.version is not None:
             endpoint.route.named(read.version)
         if read.is_batch:
@@ -171,12 +178,13 @@ def _refusal(endpoint: Endpoint, refused: Refused) -> Reply:
 class LongBatch(BatchAnswer):
     """An input_batch that is submitted in turns, and the sink of its queries."""
 
-    __slots__ = ("_engine", "_is_ended", "_is_late", "_rows", "_several", "_timer")
+    __slots__ = ("_engine", "_inputs", "_is_ended", "_is_late", "_rows", "_several", "_timer")
 
     def __init__(self, client: Client, engine: Engine, first_id: int, several: Several) -> None:
         super().__init__(client, several.endpoint, first_id, several.count)
         self._engine = engine
         self._several = several
+        self._inputs = several.endpoint.route.inputs
         self._rows: Iterator[tuple[int, bytes]] = iter(enumerate(several.rows))
         self._is_ended = False
         self._is_late = False
@@ -195,12 +203,19 @@ class LongBatch(BatchAnswer):
 
     def go_on(self) -> None:
         """Submit a turn's share; whoever has several turns lets others have theirs between."""
+        several = self._several
         try:
+            if not self._is_ended:
+                check_same(several.endpoint.route, self._inputs, several.version)
             for _ in range(TURN_ROWS):
                 index, row = next(self._rows, (-1, b""))
                 if index < 0 or self._is_ended:
                     return
                 self._submit(index, row)
+        except RequestError as error:
+            self.cancel(self._engine)
+            self._client.on_error(error)
+            return
         except Exception as error:  # noqa: BLE001 - the boundary of a request
             self.on_fault(error)
             return
@@ -243,6 +258,14 @@ class LongBatch(BatchAnswer):
         self._is_ended = True
         self._rows = iter(())
         self._timer.cancel()
+
+
+def check_same(route: Route, inputs: Inputs, version: str | None) -> None:
+    """Raise RequestError where what was read by these inputs would be answered by other ones."""
+    now = route.inputs
+    if now is not inputs and now.of(version) != inputs.of(version):
+        cause = "what the application takes has changed while the request was read: send it again"
+        raise RequestError(503, "Changed inputs", cause)
 
 
 Long = LongRequest | LongFeedback | LongBatch

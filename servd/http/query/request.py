@@ -1,7 +1,9 @@
 """One request, as it is read: made by parsing.py, answered by connection.py and pages.py."""
 
+from servd.http.bounds import LONG_BODY_BYTES
 from servd.http.codecs.base import Resource
-from servd.http.query.long_bodies import LongBody
+from servd.http.query.bodies import BodyError, inflate_short
+from servd.http.query.long_bodies import BusyError, BytesHeld, LongBody
 
 
 class Request:
@@ -67,3 +69,25 @@ class Request:
 def joined(before: bytes, value: bytes) -> bytes:
     """Return the value of a header that may be there several times (RFC 9110 §5.3)."""
     return b"%b, %b" % (before, value) if before else value
+
+
+def unpack_request(request: Request, held: BytesHeld) -> None:
+    """Unpack a body that is short; one that is not is unpacked where it is read.
+
+    Raises:
+        BodyError: it cannot be unpacked.
+    """
+    if request.encoding in (b"", b"identity"):
+        request.encoding = b""
+    elif request.long is None:
+        encoding = request.encoding.decode("latin-1")
+        short = inflate_short(request.body, encoding, LONG_BODY_BYTES)
+        if short is not None:
+            request.body, request.encoding = short, b""
+            return
+        request.long = LongBody(held)
+        try:
+            request.long.write(request.body)
+            request.long.flush()
+        except (BusyError, OSError):
+            raise BodyError(503, "too many long bodies are read; try again later") from None
