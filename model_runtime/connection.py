@@ -40,6 +40,23 @@ class Work:
     batch: Batch
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Why an input or a batch has no output: as `cause` a word of protocol.py, as `faults` what is
+    wrong with an input, part by part.
+    """
+
+    reason: str
+    cause: str = protocol.RAISED
+    faults: Sequence[dict[str, Any]] = ()
+
+    @property
+    def items(self) -> list[Any]:
+        """Return it as the last items of a FAILURE, or of a failed input in PARTIAL."""
+        items: list[Any] = [self.reason[:500], self.cause, [*self.faults]]
+        return items[: 3 if self.faults else 2 if self.cause else 1]
+
+
 class ReplicaSocket:
     """The socket, the frontends that are known, and what the replica says of itself.
 
@@ -149,12 +166,27 @@ class ReplicaSocket:
             self._send(work.frontend, protocol.pack_header(coming))
         self._send(work.frontend, protocol.pack_header(header), *payload)
 
-    def fail(self, work: Work, reason: str, *, is_output: bool = False) -> None:
-        """Answer that the model raised on a batch, or (`is_output`) returned what is no output."""
-        header = [protocol.FAILURE, work.batch_id, reason[:500]]
-        if is_output:
-            header.append(protocol.BAD_OUTPUT)
+    def fail(self, work: Work, told: "Told") -> None:
+        """Answer why a batch has no outputs."""
+        header = [protocol.FAILURE, work.batch_id, *told.items]
         self._send(work.frontend, protocol.pack_header(header))
+
+    def reply_partly(self, work: Work, outcomes: "Sequence[bytes | Told]", compute_us: int) -> None:
+        """Answer a batch with JSON texts, and why some of its inputs have none.
+
+        Who does not know of such is told that the batch has failed, and asks again for parts of it.
+        """
+        failed = [(at, told) for at, told in enumerate(outcomes) if isinstance(told, Told)]
+        if self._spoken.get(work.frontend, 1) < protocol.PARTIAL_SINCE:
+            self.fail(work, failed[0][1])
+            return
+        faults = [[at, *told.items] for at, told in failed]
+        header = [protocol.PARTIAL, work.batch_id, len(outcomes), compute_us, faults]
+        data = b"\n".join(text for text in outcomes if isinstance(text, bytes))
+        if len(data) > LONG_BYTES:
+            coming = [protocol.LONG, work.batch_id, len(data)]
+            self._send(work.frontend, protocol.pack_header(coming))
+        self._send(work.frontend, protocol.pack_header(header), data)
 
     def has_frontend(self) -> bool:
         """Whether anybody has said HELLO yet."""
@@ -220,9 +252,8 @@ class ReplicaSocket:
         takes = self.info.get("input_type")
         is_of_tensors = work.batch.input_type == protocol.TENSORS
         if takes is not None and is_of_tensors is not (takes == "tensors"):
-            self.fail(
-                work, f"inputs of type {work.batch.input_type} for a model that takes {takes}"
-            )
+            reason = f"inputs of type {work.batch.input_type} for a model that takes {takes}"
+            self.fail(work, Told(reason))
         else:
             self.pending.append(work)
 

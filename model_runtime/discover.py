@@ -8,6 +8,7 @@ what the file holds. What the file prints goes to standard error.
 """
 
 import argparse
+import enum
 import importlib.metadata
 import inspect
 import json
@@ -19,11 +20,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from model_runtime import annotations, failure, uris
-from model_runtime.failure import MODEL_ERRORS
+from model_runtime import failure, uris
+from model_runtime.annotations import callables, records
+from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.loaders import pickle as pickle_loader
 from model_runtime.loaders import python as loader
-from model_runtime.loaders.base import LoadError
 
 _OWN_PACKAGE: Final = (__package__ or "model_runtime").partition(".")[0]
 IN_REPLICAS: Final = frozenset({"msgpack", "zmq"})
@@ -32,15 +33,17 @@ _MAX_TOLD: Final = 100_000
 """Opened paths that are told; a program that opens more opens them one after the other."""
 
 
-def discover(file: Path, name: str | None) -> tuple[dict[str, Any], ModuleType | None]:
+def discover(
+    file: Path, name: str | None, method: str = "predict"
+) -> tuple[dict[str, Any], ModuleType | None]:
     """Return what the CLI needs to know of a Python file and of one object in it, and its module.
 
     Without `name`: `functions` and `classes` that the file defines. With it: `kind` (function or
-    class), `input_type` and `as_lists` as the annotations say (None: unknown), `max_params`,
-    `required_params`. Both: `modules` (name to file of what was imported), `packages` (versions),
-    `before` (top-level modules that are there before the file's), `python`. A failure gives `error`
-    (message, traceback, hint; `missing`, a module's name, or `is_file`: a file was not found) and,
-    where the file could be loaded, `names`.
+    class) and how it, or the class' `method`, is called: `signature`, `as_lists`, and `is_told`:
+    whether it says so itself. Both: `modules` (name to file of what was imported), `packages`
+    (versions), `before` (top-level modules that are there before the file's), `python`. A failure
+    gives `error` (message, traceback, hint; `missing`, a module's name, or `is_file`: a file was
+    not found) and, where the file could be loaded, `names`.
     """
     before = set(sys.modules)
     try:
@@ -48,8 +51,8 @@ def discover(file: Path, name: str | None) -> tuple[dict[str, Any], ModuleType |
     except MODEL_ERRORS as error:  # the file's own code may raise anything
         return {"error": _described(error) | {"before": _tops(before)}}, None
     try:
-        found = _listed(module) if name is None else _object(module, name, file.name)
-    except LoadError as error:
+        found = _listed(module) if name is None else _object(module, name, file.name, method)
+    except ModelFault as error:
         return {"error": _described(error), "names": loader.public_names(module)}, module
     return found | surroundings(before), module
 
@@ -65,34 +68,46 @@ def _described(error: BaseException) -> dict[str, Any]:
 def _listed(module: ModuleType) -> dict[str, Any]:
     """Return the names of the functions and classes that a file defines."""
     names = loader.public_names(module)
-    classes = [name for name in names if isinstance(getattr(module, name), type)]
-    return {"functions": [name for name in names if name not in classes], "classes": classes}
-
-
-def _object(module: ModuleType, name: str, file: str) -> dict[str, Any]:
-    """Return the kind and the input type of an object."""
-    target = loader.find(module, name, file)
-    has_predict = callable(getattr(target, "predict", None))
-    is_class = isinstance(target, type) or (has_predict and not inspect.isroutine(target))
-    if is_class:
-        call, bound_to = getattr(target, "predict", None), isinstance(target, type)
-        if call is None:
-            return {"kind": "class"} | _signature(None)
-        return {"kind": "class"} | _signature(call, skip=1 if bound_to else 0)
-    return {"kind": "function"} | _signature(loader.function_call(target, name))
-
-
-def _signature(call: Any, skip: int = 0) -> dict[str, Any]:
-    """Return what a callable's parameters and annotations say; `skip` leaves out self."""
-    if call is None:
-        return {"input_type": None, "as_lists": False, "max_params": 0, "required_params": 0}
-    guess = annotations.guess(call, skip)
-    required = loader.required_parameters(call)
+    found = {name: getattr(module, name) for name in names}
+    classes = [name for name, value in found.items() if isinstance(value, type)]
     return {
-        "input_type": guess.input_type,
-        "as_lists": guess.as_lists,
-        "max_params": loader.max_parameters(call) - skip,
-        "required_params": 1 if required is None else required - skip,
+        "functions": [name for name in names if name not in classes],
+        "classes": [name for name in classes if not _is_data(found[name])],
+    }
+
+
+def _is_data(cls: type) -> bool:
+    """Tell whether a class is what a function takes or gives, and no model."""
+    is_kind = records.is_record(cls) or issubclass(cls, (enum.Enum, BaseException))
+    return is_kind and not callable(getattr(cls, "predict", None))
+
+
+def _object(module: ModuleType, name: str, file: str, method: str) -> dict[str, Any]:
+    """Return the kind of an object, and how it is called."""
+    target = loader.find(module, name, file)
+    has_method = callable(getattr(target, method, None))
+    is_class = isinstance(target, type) or (has_method and not inspect.isroutine(target))
+    if not is_class:
+        return {"kind": "function"} | _callee(loader.function_call(target, name), name)
+    call = getattr(target, method, None)
+    if not callable(call):  # the instance may have one
+        return {"kind": "class", "signature": None, "is_told": False, "as_lists": False}
+    is_bound = not isinstance(target, type) or inspect.ismethod(call)
+    skip = 0 if is_bound or isinstance(inspect.getattr_static(target, method), staticmethod) else 1
+    found = callables.read(call, f"{name}.{method}", skip=skip, is_method=True)
+    return {"kind": "class"} | _told(found)
+
+
+def _callee(call: Any, name: str) -> dict[str, Any]:
+    """Return what a function's parameters and annotations say."""
+    return _told(callables.read(call, name))
+
+
+def _told(callee: callables.Callee) -> dict[str, Any]:
+    return {
+        "signature": callee.signature.as_json(),
+        "is_told": callee.is_told,
+        "as_lists": callee.as_lists,
     }
 
 
@@ -259,7 +274,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _load_python(given: argparse.Namespace, teller: _Teller) -> None:
     before = set(sys.modules)
-    found, module = discover(given.file, given.object)
+    found, module = discover(given.file, given.object, given.method)
     teller.tell(found)
     if module is None or found.get("kind") != "class" or not given.load_for:
         return

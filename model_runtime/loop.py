@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from model_runtime import manifest, protocol, workspace
 from model_runtime.attention import Attention
 from model_runtime.carriers import WAKE_MS
-from model_runtime.connection import ReplicaSocket, Work
+from model_runtime.connection import ReplicaSocket, Told, Work
 from model_runtime.content import Content
 from model_runtime.contract import EXIT_LOAD_FAILED
 from model_runtime.failure import MODEL_ERRORS, as_json, message_of
@@ -27,6 +27,7 @@ from model_runtime.loaders import load
 from model_runtime.loaders.base import LoadedModel
 from model_runtime.outputs import OutputError
 from model_runtime.raw_outputs import RawOutput
+from model_runtime.refusals import Failed, InputError, PartlyFailedError
 from model_runtime.selftest import test_call
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class Replica:
                 outputs = predict(work.batch)
             except MODEL_ERRORS as error:
                 socket.take_back()
-                self._fail(socket, work, error)
+                self._fail(socket, work, error, began)
                 continue
             socket.take_back()
             socket.reply(work, outputs, int((time.perf_counter() - began) * 1e6))
@@ -209,6 +210,12 @@ class Replica:
         try:
             with socket.lent():
                 outputs = predict(merge([work.batch for work in works]))
+        except PartlyFailedError as error:
+            at = 0
+            for work in works:
+                self._reply_partly(socket, work, error.outcomes[at : at + work.batch.count], began)
+                at += work.batch.count
+            return
         except MODEL_ERRORS:  # which frontend's input it was shows one by one
             for work in works:
                 self._predict_alone(socket, work, predict)
@@ -220,29 +227,68 @@ class Replica:
             at += work.batch.count
 
     def _predict_alone(self, socket: ReplicaSocket, work: Work, predict: Predict) -> None:
+        began = time.perf_counter()
         try:
             with socket.lent():
                 outputs = predict(work.batch)
         except MODEL_ERRORS as error:
-            self._fail(socket, work, error)
+            self._fail(socket, work, error, began)
             return
         socket.reply(work, outputs, 0)
 
-    def _fail(self, socket: ReplicaSocket, work: Work, error: BaseException) -> None:
-        is_output = isinstance(error, OutputError)
-        text = " ".join(str(error).split()) if is_output else message_of(error)
-        socket.fail(work, text, is_output=is_output)
+    def _fail(self, socket: ReplicaSocket, work: Work, error: BaseException, began: float) -> None:
+        """Answer a batch that the model raised on, or of which some inputs failed."""
+        if isinstance(error, PartlyFailedError):
+            self._reply_partly(socket, work, error.outcomes, began)
+            return
+        told = _told(error)
+        socket.fail(work, told)
+        if work.batch.count == 1:
+            self._log(error, told)
+
+    def _reply_partly(
+        self, socket: ReplicaSocket, work: Work, outcomes: Sequence[bytes | Failed], began: float
+    ) -> None:
+        """Answer the inputs of a batch, and tell of those that failed, if any of these did."""
+        compute_us = int((time.perf_counter() - began) * 1e6)
+        told: list[bytes | Told] = []
+        for each in outcomes:
+            if isinstance(each, Failed):
+                failure = _told(each.error)
+                self._log(each.error, failure)
+                told.append(failure)
+            else:
+                told.append(each)
+        texts = [each for each in told if isinstance(each, bytes)]
+        if len(texts) == len(told):
+            socket.reply(work, texts, compute_us)
+        else:
+            socket.reply_partly(work, told, compute_us)
+
+    def _log(self, error: BaseException, told: Told) -> None:
+        """Write a failure to the log, once a second each; an input's fault is none of the model."""
+        if told.cause == protocol.BAD_INPUT:
+            return
         if (now_s := time.monotonic()) >= self._logged_until_s:
             self._logged.clear()
             self._logged_until_s = now_s + 1
-        is_new = text not in self._logged and len(self._logged) < TRACEBACKS_PER_S
-        if work.batch.count == 1 and is_new:
-            self._logged.add(text)
-            if is_output:
-                sys.stderr.write(f"no output: {text}\n")
-            else:
-                traceback.print_exception(error)
-            sys.stderr.flush()
+        if told.reason in self._logged or len(self._logged) >= TRACEBACKS_PER_S:
+            return
+        self._logged.add(told.reason)
+        if told.cause == protocol.BAD_OUTPUT:
+            sys.stderr.write(f"no output: {told.reason}\n")
+        else:
+            traceback.print_exception(error)
+        sys.stderr.flush()
+
+
+def _told(error: BaseException) -> Told:
+    """Return what is told of a failure."""
+    if isinstance(error, InputError):
+        return Told(" ".join(str(error).split()), protocol.BAD_INPUT, error.faults)
+    if isinstance(error, OutputError):
+        return Told(" ".join(str(error).split()), protocol.BAD_OUTPUT)
+    return Told(message_of(error))
 
 
 def take_mergeable(pending: deque[Work], max_batch: int) -> list[Work]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from model_runtime.bundle import MANIFEST_NAME, BundleFormatError
 from model_runtime.protocol import INPUT_TYPE_CODES
-from model_runtime.signature import EXTRA, SignatureError, check_schema
+from model_runtime.signature import BATCH, EACH, EXTRA, SignatureError, check_schema
 
 FORMAT: Final = 1
 AUTO: Final = "auto"
@@ -33,7 +33,8 @@ class Manifest:
     `packages` are the versions the model was made with. `schema` is the JSON Schema of an input,
     `extra` what becomes of fields that it does not name (signature.py), `output` which of `OUTPUTS`
     is answered, each None where the deployer did not say; `concurrency` is how many streams a
-    replica serves at once.
+    replica serves at once. `call` is how a function is called (signature.py) whose input type is
+    not `auto`; of one that is, the function says it.
     """
 
     loader: str
@@ -54,13 +55,14 @@ class Manifest:
     extra: str | None = None
     output: str | None = None
     concurrency: int = 1
+    call: str = BATCH
     format: int = FORMAT
 
     def __post_init__(self) -> None:
         _check(self)
 
 
-_LATER: Final = ("folders", "schema", "extra", "output", "concurrency")
+_LATER: Final = ("folders", "schema", "extra", "output", "concurrency", "call")
 _USUAL: Final = {each.name: each.default for each in fields(Manifest)}
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "loader": (str,),
@@ -80,6 +82,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "extra": (str, type(None)),
     "output": (str, type(None)),
     "concurrency": (int,),
+    "call": (str,),
     "format": (int,),
 }
 
@@ -178,6 +181,8 @@ def _check_inputs(manifest: Manifest) -> None:
         raise BundleFormatError(
             f"{MANIFEST_NAME}: extra is one of {', '.join(EXTRA)}, output of {', '.join(OUTPUTS)}"
         )
+    if manifest.call not in (BATCH, EACH):
+        raise BundleFormatError(f"{MANIFEST_NAME}: a model is not called {manifest.call!r:.60}")
     if manifest.concurrency < 1:
         raise BundleFormatError(f"{MANIFEST_NAME}: concurrency cannot be {manifest.concurrency}")
     try:

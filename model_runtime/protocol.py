@@ -22,6 +22,7 @@ RESULT: Final = 5
 FAILURE: Final = 6
 LONG: Final = 7
 RAW: Final = 8
+PARTIAL: Final = 9
 
 WANTS_RAW: Final = 1
 """The byte of an input in PREDICT's `wanted` whose output may be raw."""
@@ -29,8 +30,15 @@ WANTS_RAW: Final = 1
 IS_RAW: Final = 1
 """The byte of an output in RAW's `forms` that is raw; 0: a JSON text."""
 
+RAISED: Final = ""
+"""Why an input failed, in PARTIAL: the model raised."""
 BAD_OUTPUT: Final = "output"
-"""Ends a FAILURE: the model did not raise, what it returned is no output."""
+"""Ends a FAILURE, or says so in PARTIAL: the model did not raise, what it returned is no output."""
+BAD_INPUT: Final = "input"
+"""So does this: the model's own types refuse the input. What is wrong with it comes behind."""
+
+PARTIAL_SINCE: Final = 2
+"""The version since when a batch of which some inputs failed is told as PARTIAL."""
 
 LOADING: Final = "loading"
 TESTING: Final = "testing"

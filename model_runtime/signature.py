@@ -27,7 +27,7 @@ MAX_BYTES: Final = 1 << 20
 _MAX_DEPTH: Final = 16
 
 _TYPES: Final = ("integer", "number", "boolean", "string", "array", "object", "null")
-_KEYWORDS: Final = frozenset(
+KEYWORDS: Final = frozenset(
     {
         *("type", "properties", "required", "additionalProperties", "items", "prefixItems"),
         *("minItems", "maxItems", "enum", "const", "anyOf", "minimum", "maximum", "format"),
@@ -168,7 +168,7 @@ def check_schema(schema: Any, where: str, depth: int = 0) -> None:
         raise SignatureError(f"{where}: a schema is an object, not {schema!r:.60}")
     if depth > _MAX_DEPTH:
         raise SignatureError(f"{where}: the schema is nested more than {_MAX_DEPTH} deep")
-    unknown = sorted(map(str, schema.keys() - _KEYWORDS))
+    unknown = sorted(map(str, schema.keys() - KEYWORDS))
     if unknown:
         raise SignatureError(f"{where}: the keyword {unknown[0]!r:.60} is not one that servd knows")
     kinds = schema.get("type", [])

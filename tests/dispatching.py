@@ -3,7 +3,7 @@
 from model_runtime import protocol
 from servd.datatypes import Application, InputType, ModelVersion
 from servd.engine.engine import Engine
-from servd.engine.query import Miss, Query
+from servd.engine.query import Failure, Miss, Query
 from servd.engine.route import Route
 from servd.engine.slot import MAX_IN_FLIGHT
 from servd.metrics.counters import Counters, Tally
@@ -96,7 +96,7 @@ class World:
         """Have a replica's model raise on its oldest batch."""
         if found := self.oldest(which):
             carrier, batch = found
-            self.dispatcher.on_failure(carrier, batch, "")
+            self.dispatcher.on_failure(carrier, batch, Failure(""))
 
     def attach(self, _which):
         """Bring a replica up."""

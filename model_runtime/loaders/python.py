@@ -8,27 +8,25 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Any
 
-from model_runtime.loaders.base import LoadedModel, LoadError, called
+from model_runtime.loaders import functions
+from model_runtime.loaders.base import LoadedModel, LoadError
 from model_runtime.local_modules import package_folder
 from model_runtime.manifest import Manifest
-
-_POSITIONAL: Final = (
-    inspect.Parameter.POSITIONAL_ONLY,
-    inspect.Parameter.POSITIONAL_OR_KEYWORD,
-)
 
 
 def load(manifest: Manifest, files: Path) -> LoadedModel:
     """Return the model that a file of the bundle defines; see `loaders.load`."""
     module = import_file(files / manifest.file)
-    target = find(module, manifest.object or "", manifest.file)
+    name = manifest.object or ""
+    target = find(module, name, manifest.file)
     if manifest.kind == "class":
-        call = class_call(target, manifest.method, manifest.object or "")
+        call = class_call(target, manifest.method, name)
     else:
-        call = function_call(target, manifest.object or "")
-    return called(call, manifest, {"object": manifest.object})
+        call = function_call(target, name)
+    is_method = manifest.kind == "class"
+    return functions.model_of(call, manifest, {"object": name}, is_method=is_method)
 
 
 def import_file(path: Path) -> ModuleType:
@@ -100,29 +98,16 @@ def _near(module: ModuleType, name: str) -> str:
     return f"it defines: {', '.join(names[:20])}" if names else "it defines no function or class"
 
 
-def function_call(target: Any, name: str) -> Callable[[Any], Any]:
-    """Return what is called with the inputs: the function itself, once it is fit for it."""
+def function_call(target: Any, name: str) -> Callable[..., Any]:
+    """Return the function that a name stands for."""
     if not callable(target):
         kind = type(target).__name__
         raise LoadError(f"'{name}' is a value of type {kind}, not a function or a class")
-    if inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target):
-        raise LoadError(
-            f"'{name}' is an async function", hint="servd calls plain functions: def, not async def"
-        )
-    needed = required_parameters(target)
-    if needed is not None and (needed > 1 or max_parameters(target) == 0):
-        raise LoadError(
-            f"'{name}' cannot be called with one argument",
-            hint="a function takes one argument, the list of inputs, and returns a list of outputs",
-        )
     return target  # type: ignore[no-any-return]
 
 
-def class_call(target: Any, method: str, name: str) -> Callable[[Any], Any]:
-    """Make the class's one instance, call its `load()` if it has one, and return its method.
-
-    A method that needs more than X gets names=[] and meta={}, as Seldon's classes expect.
-    """
+def class_call(target: Any, method: str, name: str) -> Callable[..., Any]:
+    """Make the class's one instance, call its `load()` if it has one, and return its method."""
     instance = target() if isinstance(target, type) else target
     bound = getattr(instance, method, None)
     if not callable(bound):
@@ -130,24 +115,14 @@ def class_call(target: Any, method: str, name: str) -> Callable[[Any], Any]:
         raise LoadError(
             f"'{name}' has no method '{method}'", hint=f"its methods are: {listed} (--method NAME)"
         )
-    if inspect.iscoroutinefunction(bound):
-        raise LoadError(f"'{name}.{method}' is async", hint="servd calls plain methods")
-    if method != "load" and callable(getattr(instance, "load", None)):
-        instance.load()
-    needed = required_parameters(bound) or 1
-    if needed > 3:
-        raise LoadError(
-            f"'{name}.{method}' needs {needed} arguments",
-            hint="servd calls it with the inputs, and names=[] and meta={} where it needs them",
-        )
-    return _with_extras(bound, needed - 1)
+    prepare = getattr(instance, "load", None)
+    if method != "load" and callable(prepare):
+        prepared = prepare()
+        if inspect.isawaitable(prepared):
+            from model_runtime.async_calls import the_loop  # noqa: PLC0415  (as it says)
 
-
-def _with_extras(bound: Callable[..., Any], extras: int) -> Callable[[Any], Any]:
-    """Return a call with one argument of a method that needs `extras` more."""
-    if extras == 1:
-        return lambda inputs: bound(inputs, [])
-    return (lambda inputs: bound(inputs, [], {})) if extras else bound
+            the_loop().wait(prepared)
+    return bound  # type: ignore[no-any-return]
 
 
 def callables_of(value: Any) -> list[str]:
@@ -157,28 +132,3 @@ def callables_of(value: Any) -> list[str]:
         for name in dir(type(value))
         if not name.startswith("_") and callable(getattr(type(value), name, None))
     ]
-
-
-def parameters(target: Any) -> list[inspect.Parameter] | None:
-    """Return the parameters of a callable, or None where Python cannot tell (some written in C)."""
-    try:
-        return list(inspect.signature(target).parameters.values())
-    except (ValueError, TypeError):
-        return None
-
-
-def required_parameters(target: Any) -> int | None:
-    """Return how many arguments a callable needs, or None where Python cannot tell."""
-    listed = parameters(target)
-    if listed is None:
-        return None
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return sum(1 for p in listed if p.default is p.empty and p.kind not in variadic)
-
-
-def max_parameters(target: Any) -> int:
-    """Return how many positional arguments a callable takes; many for `*args` or unknown."""
-    listed = parameters(target)
-    if listed is None or any(p.kind is p.VAR_POSITIONAL for p in listed):
-        return 100
-    return sum(1 for p in listed if p.kind in _POSITIONAL)

@@ -18,14 +18,13 @@ from servd.engine.line import BatchDelay, drop_answered, take_by_deadline
 from servd.engine.query import (
     AnswersInTurns,
     Batch,
+    Failure,
     Lane,
     Loading,
     Miss,
     Query,
-    Raised,
     Why,
     answer_all,
-    bad_output,
     count_answers,
     miss,
     prune,
@@ -248,22 +247,39 @@ class Dispatcher:
         answer_all(batch.queries, outputs, now_s, is_counted=is_counted)
         prune(batch.queries[-1].lane.waiting)
 
-    def on_failure(
-        self, connection: ReplicaConnection, batch: Batch, reason: str, *, is_output: bool = False
-    ) -> None:
+    def on_failure(self, connection: ReplicaConnection, batch: Batch, failure: Failure) -> None:
         """Halve a batch that the model raised on, so that one bad input fails alone.
 
-        What it raised is for its owner. What is wrong with its output (`is_output`) is told to all.
+        What it raised is for its owner. What is wrong with an input or an output is told to all.
         """
         queries = batch.queries  # what it took says nothing of a size
         connection.tally.add(len(queries), self._clock() - batch.sent_s)
         if len(queries) == 1:
-            self.counters.failures += 1
-            why = bad_output(reason) if is_output else Raised(self.id, reason)
-            self._miss(queries[0], why)
+            self._fail(queries[0], failure)
         else:
             self._halve(queries)
         self._dispatch()
+
+    def on_partial(
+        self,
+        connection: ReplicaConnection,
+        batch: Batch,
+        outputs: list[bytes],
+        failed: dict[int, Failure],
+    ) -> None:
+        """Answer a batch of which the inputs at some places failed by themselves."""
+        for at, failure in failed.items():
+            self._fail(batch.queries[at], failure)
+        batch.keep([at for at in range(len(batch.queries)) if at not in failed])
+        if outputs:
+            self.on_outputs(connection, batch, outputs)
+        else:
+            connection.tally.add(len(failed), self._clock() - batch.sent_s)
+            self._dispatch()
+
+    def _fail(self, query: Query, failure: Failure) -> None:
+        self.counters.failures += 1
+        self._miss(query, failure.as_miss(self.id))
 
     # --- replicas come and go, called by the supervisor ---
 

@@ -7,11 +7,13 @@ import asyncio
 import enum
 import json
 from collections import Counter, deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from model_runtime.protocol import BAD_INPUT, BAD_OUTPUT, RAISED
+from model_runtime.refusals import shown_place
 from servd.carriers.long_bytes import TURN_BYTES
 from servd.datatypes import End
 from servd.logs import faults
@@ -29,6 +31,8 @@ class Miss(enum.Enum):
     """The model raised on this input alone."""
     BAD_OUTPUT = "The model returned what is no output; its log says what"
     """The model answered with what JSON cannot say, or not with one output for each input."""
+    BAD_INPUT = "The input is none that the model takes"
+    """The model's own types refuse the input. Never answered with a default output."""
     OVERLOADED = "Too many queries are waiting for this model; try again later"
     """The queue was full, or what waits could not be answered in time."""
     WRONG_SIZE = "The input does not have the number of values that the model takes"
@@ -85,7 +89,40 @@ class Raised(Because):
         self.logged = f"{version} raised {reason}"
 
 
+class BadInput(Because):
+    """The model's own types refuse the input: `detail` says where and why, for programs."""
+
+    __slots__ = ("detail",)
+
+    def __init__(self, reason: str, detail: list[dict[str, Any]]) -> None:
+        super().__init__(Miss.BAD_INPUT, reason)
+        self.detail = detail
+
+
 Why = Miss | Because
+
+
+def _of_input(fault: dict[str, Any]) -> dict[str, Any]:
+    """Return a fault of a replica's with its place in a request, which its text begins with."""
+    text = ": ".join(filter(None, (shown_place(fault["loc"]), fault["msg"])))
+    return {**fault, "loc": ["input", *fault["loc"]], "msg": text}
+
+
+class Failure(NamedTuple):
+    """What a replica says of an input, or a batch, that has no output (docs/protocol.md).
+
+    `cause` is a word of model_runtime/protocol.py, `faults` what is wrong with an input, by part.
+    """
+
+    reason: str
+    cause: str = RAISED
+    faults: Sequence[dict[str, Any]] = ()
+
+    def as_miss(self, version: object) -> Why:
+        """Return what the caller of the query is told."""
+        if self.cause == BAD_INPUT:
+            return BadInput(self.reason, [_of_input(each) for each in self.faults])
+        return bad_output(self.reason) if self.cause == BAD_OUTPUT else Raised(version, self.reason)
 
 
 def bad_output(reason: str) -> Because:
@@ -121,7 +158,7 @@ class Lost:
 OF_THE_MODEL = frozenset({Miss.MODEL_FAILED, Miss.BAD_OUTPUT})
 """What the daemon's log names by the query's id: the model's own log has more."""
 
-_ALWAYS_ERRORS = frozenset({Miss.WRONG_SIZE, Miss.FAULT})
+ALWAYS_ERRORS = frozenset({Miss.WRONG_SIZE, Miss.BAD_INPUT, Miss.FAULT})
 """What is answered with an error although the application has a default output."""
 
 
@@ -225,6 +262,12 @@ class Batch:
         self.bytes_moved = 0
         self.is_plain = True
         self.wanted = b""
+
+    def keep(self, places: list[int]) -> None:
+        """Go on with those of the queries only: the others have failed."""
+        self.queries = [self.queries[at] for at in places]
+        self.rows = [self.rows[at] for at in places]
+        self.wanted = bytes(self.wanted[at] for at in places) if self.wanted else b""
 
 
 def answer(query: Query, output: bytes, now_s: float) -> None:
@@ -335,7 +378,7 @@ def miss(query: Query, why: Why) -> None:
     """Tell a query's caller why there is no output, and count it."""
     query.is_done = True
     counters = query.lane.counters
-    if why in _ALWAYS_ERRORS:
+    if why.kind in ALWAYS_ERRORS:
         counters.failures += 1
     else:
         counters.queries += 1

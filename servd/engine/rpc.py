@@ -19,7 +19,7 @@ from servd.carriers.long_bytes import LONG_BYTES, pieces_of, split_long
 from servd.carriers.processor_time import ProcessorTime
 from servd.clock import Clock
 from servd.engine import raw
-from servd.engine.query import Batch
+from servd.engine.query import Batch, Failure
 from servd.logs import faults
 from servd.metrics.counters import Counters, Tally
 from servd.quantities import counted
@@ -42,13 +42,17 @@ class BatchHandler(Protocol):
     ) -> None:
         """Take one output per query of the batch: a JSON text, or what was asked for (raw.py)."""
 
-    def on_failure(
-        self, connection: "ReplicaConnection", batch: Batch, reason: str, *, is_output: bool = False
-    ) -> None:
-        """Take the news that the model raised on the batch.
+    def on_failure(self, connection: "ReplicaConnection", batch: Batch, failure: Failure) -> None:
+        """Take the news that the batch has no outputs, and why."""
 
-        `is_output`: it did not, but returned what is no output; the reason is for the caller, too.
-        """
+    def on_partial(
+        self,
+        connection: "ReplicaConnection",
+        batch: Batch,
+        outputs: list[bytes],
+        failed: dict[int, Failure],
+    ) -> None:
+        """Take the outputs of a batch, and at which places of it there are none, and why."""
 
     def on_lost(self, connection: "ReplicaConnection") -> None:
         """Take the news that nothing in flight will be answered, though the replica lives."""
@@ -191,18 +195,15 @@ class ReplicaConnection:
             else:
                 self._on_unusual_result(header, text)
         elif kind == protocol.FAILURE:
-            reason = str(header[2]) if len(header) > 2 else "no reason given"
-            batch = self.in_flight.pop(header[1], None)
-            if batch is not None and self.handler is not None:
-                self.counters.failures += 1
-                is_output = len(header) > 3 and header[3] == protocol.BAD_OUTPUT
-                self._fail(self.handler, batch, reason, is_output=is_output)
+            self._on_failure(header)
         elif kind == protocol.STATE:
             self._on_state(header)
         elif kind == protocol.LONG:
             self._carrier.expect(int(header[2]))
         elif kind == protocol.RAW:
             self._on_raw(header, frames)
+        elif kind == protocol.PARTIAL:
+            self._on_partial(header, frames)
 
     def _on_unusual_result(self, header: list[Any], text: list[Any] | None) -> None:
         """Take a result that is in pieces, or has none: no output for no input."""
@@ -230,7 +231,7 @@ class ReplicaConnection:
     def _on_refused(self, batch_id: int, reason: str) -> None:
         batch = self.in_flight.pop(batch_id, None)
         if batch is not None and self.handler is not None:
-            self._fail(self.handler, batch, reason, is_output=True)
+            self._fail(self.handler, batch, Failure(reason, protocol.BAD_OUTPUT))
 
     def _on_outputs(self, header: list[Any], size: int, outputs: list[Any]) -> None:
         batch = self.in_flight.pop(header[1], None)
@@ -240,7 +241,7 @@ class ReplicaConnection:
         batch.is_plain &= size <= LONG_BYTES
         if len(outputs) != len(batch.queries):
             reason = f"{counted(len(outputs), 'output')} for {counted(len(batch.queries), 'input')}"
-            self._fail(self.handler, batch, reason, is_output=True)
+            self._fail(self.handler, batch, Failure(reason, protocol.BAD_OUTPUT))
             return
         if len(header) > 3 and isinstance(header[3], int):
             batch.compute_s = header[3] / 1e6
@@ -250,9 +251,42 @@ class ReplicaConnection:
         except Exception as error:  # noqa: BLE001 - what else has come is still to be heard
             handler.on_fault(batch, error)
 
-    def _fail(self, handler: BatchHandler, batch: Batch, reason: str, *, is_output: bool) -> None:
+    def _on_failure(self, header: list[Any]) -> None:
+        batch = self.in_flight.pop(header[1], None)
+        if batch is not None and self.handler is not None:
+            self.counters.failures += 1
+            self._fail(self.handler, batch, _failure(header[2:]))
+
+    def _on_partial(self, header: list[Any], frames: list[Any]) -> None:
+        """Take a result of which some inputs failed by themselves."""
+        batch = self.in_flight.pop(header[1], None)
+        handler = self.handler
+        if batch is None or handler is None:
+            return
         try:
-            handler.on_failure(self, batch, reason, is_output=is_output)
+            failed = _failed(header[4], len(batch.queries))
+        except (protocol.ProtocolError, IndexError) as error:
+            self._fail(handler, batch, Failure(str(error), protocol.BAD_OUTPUT))
+            return
+        text = frames[1] if len(frames) > 1 else b""
+        data = text if isinstance(text, bytes) else b"".join(text)
+        left = len(batch.queries) - len(failed)
+        outputs = data.split(b"\n") if left else []
+        if len(outputs) != left:
+            reason = f"{counted(len(outputs), 'output')} for {counted(left, 'input')}"
+            self._fail(handler, batch, Failure(reason, protocol.BAD_OUTPUT))
+            return
+        batch.bytes_moved += len(data)
+        batch.is_plain &= len(data) <= LONG_BYTES
+        self.counters.failures += len(failed)
+        try:
+            handler.on_partial(self, batch, outputs, failed)
+        except Exception as error:  # noqa: BLE001 - what else has come is still to be heard
+            handler.on_fault(batch, error)
+
+    def _fail(self, handler: BatchHandler, batch: Batch, failure: Failure) -> None:
+        try:
+            handler.on_failure(self, batch, failure)
         except Exception as error:  # noqa: BLE001 - what else has come is still to be heard
             handler.on_fault(batch, error)
 
@@ -289,3 +323,38 @@ def connector(
         return ReplicaConnection(address, owner, carry(address, context, keys), clock)
 
     return connect
+
+
+_CAUSES = frozenset({protocol.RAISED, protocol.BAD_OUTPUT, protocol.BAD_INPUT})
+
+
+def _failure(said: list[Any]) -> Failure:
+    """Return what the last items of a FAILURE say; what is unknown is taken as left out."""
+    reason, cause, told = (*said, *("no reason given", "", ())[len(said) :])[:3]
+    cause = cause if isinstance(cause, str) and cause in _CAUSES else protocol.RAISED
+    known = [_fault(each) for each in told if isinstance(each, dict)] if told else ()
+    return Failure(str(reason), cause, known)
+
+
+def _fault(told: dict[Any, Any]) -> dict[str, Any]:
+    loc = told.get("loc")
+    steps = loc if isinstance(loc, list) else []
+    place = [each for each in steps if isinstance(each, int | str)]
+    return {"loc": place, "msg": str(told.get("msg")), "type": str(told.get("type"))}
+
+
+def _failed(told: Any, count: int) -> dict[int, Failure]:
+    """Return which places of a batch of `count` have failed, as a PARTIAL says.
+
+    Raises:
+        ProtocolError: it does not say so.
+    """
+    listed = told if isinstance(told, list) else []
+    failed = {
+        each[0]: _failure(each[1:])
+        for each in listed
+        if isinstance(each, list) and each and type(each[0]) is int and 0 <= each[0] < count
+    }
+    if not failed or len(failed) != len(listed):
+        raise protocol.ProtocolError("it does not say which inputs have failed")
+    return failed

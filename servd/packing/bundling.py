@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from model_runtime import manifest as manifests
+from model_runtime.annotations.callables import Callee
+from model_runtime.annotations.kind import UnclearError
+from model_runtime.annotations.overrides import settled
 from model_runtime.bundle import FILES_NAME, MANIFEST_NAME, BundleFormatError, digest_of
 from model_runtime.manifest import Manifest
 from servd import names
@@ -114,8 +117,7 @@ def _manifest(
         kind=found.kind,
         object=found.object,
         method=options.method or "predict",
-        input_type=options.input_type or found.input_type or _USUAL_TYPES[found.kind],
-        as_lists=found.as_lists,
+        **_inputs(found, options),
         example=options.example,
         skip_test=options.skip_test,
         python=found.python,
@@ -127,6 +129,30 @@ def _manifest(
         extra=options.extra,
         output=options.output,
     )
+
+
+def _inputs(found: Found, options: BundleOptions) -> dict[str, Any]:
+    """Return what the manifest says of inputs.
+
+    Raises:
+        TargetError: what the deployer says of them and what the code says cannot both be true.
+    """
+    usual = options.input_type or _USUAL_TYPES[found.kind]
+    if found.signature is None:
+        return {"input_type": usual, "as_lists": found.as_lists}
+    callee = Callee(signature=found.signature, is_told=found.is_told, as_lists=found.as_lists)
+    try:
+        callee = settled(
+            callee, found.object or "", options.input_type, options.schema, options.extra
+        )
+    except UnclearError as error:
+        raise TargetError(error.message, hint=error.hint) from error
+    is_known = callee.is_told or options.input_type is not None
+    return {
+        "input_type": callee.signature.input_type if is_known else usual,
+        "call": callee.signature.call,
+        "as_lists": callee.as_lists,
+    }
 
 
 def build(plan: BundlePlan, folder: Path) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from model_runtime import signature
 from model_runtime.contract import distribution
+from model_runtime.signature import Signature
 from servd.errors import TargetError, did_you_mean
 from servd.finding.hints import module_hint, target_hint
 from servd.finding.installed import is_installed
@@ -38,7 +40,8 @@ class Found:
 
     `files` are absolute paths, under the names by which they were found; `layout` says where they
     lie in the bundle. `sys_path`, `cwd` and `folders` (which may be empty) are folders of the
-    bundle. `project` is the folder that the target belongs to.
+    bundle. `project` is the folder that the target belongs to. `signature` is how a function or a
+    class says that it is called, `is_told` whether it says so itself.
     """
 
     project: Path
@@ -49,7 +52,8 @@ class Found:
     sys_path: tuple[str, ...] = (".",)
     cwd: str = "."
     folders: tuple[str, ...] = ()
-    input_type: str | None = None
+    signature: Signature | None = None
+    is_told: bool = False
     as_lists: bool = False
     row_items: int | None = None
     python: str = ""
@@ -126,7 +130,8 @@ def find(
         sys_path=needs.sys_path(layout),
         cwd=needs.cwd(layout),
         folders=needs.folders(layout),
-        input_type=found["input_type"],
+        signature=None if found["signature"] is None else signature.parse(found["signature"]),
+        is_told=found["is_told"],
         as_lists=found["as_lists"],
         python=found["python"],
         packages=needs.packages(heard.packages),

@@ -162,7 +162,7 @@ def test_logs_follow_a_model(daemon):
         ("unserialisable.py", "of type object"),
         ("syntax_error.py", "SyntaxError"),
         ("import_error.py", "pip install surely_not_installed_anywhere"),
-        ("async_function.py", "is an async function"),
+        ("no_arguments.py", "cannot be called with one argument"),
     ],
 )
 def test_a_model_that_misbehaves_changes_nothing(shared_daemon, file, said):

@@ -128,9 +128,9 @@ class Handler:
         """Take outputs."""
         self.outputs.append(outputs)
 
-    def on_failure(self, _connection, _batch, reason, *, is_output=False):
+    def on_failure(self, _connection, _batch, failure):
         """Take a failure."""
-        self.failures.append((reason, is_output))
+        self.failures.append((failure.reason, failure.cause == protocol.BAD_OUTPUT))
 
 
 @asynccontextmanager

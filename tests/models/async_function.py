@@ -1,4 +1,4 @@
-"""Is an async function, which servd does not call."""
+"""Is an async function, which is awaited."""
 
 
 async def predict(inputs):

@@ -307,6 +307,7 @@ STATUS: Final = {
     Miss.BAD_OUTPUT: 500,
     Miss.OVERLOADED: 503,
     Miss.WRONG_SIZE: 400,
+    Miss.BAD_INPUT: 422,
     Miss.FAULT: 500,
 }
 """The HTTP status of an input that has neither an output nor a default output."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from servd.carriers.long_bytes import LongBytes, Piece, pieces_of
-from servd.engine.query import Miss, Why
+from servd.engine.query import ALWAYS_ERRORS, BadInput, Why
 from servd.http.bounds import Bounds
 from servd.http.codecs.base import (
     COPIED_BYTES,
@@ -37,6 +37,7 @@ from servd.http.codecs.clipper_inputs import (
 from servd.http.codecs.clipper_long import check_feedback, read
 from servd.http.codecs.clipper_long_signed import is_signed, read_signed
 from servd.http.codecs.clipper_operations import operations
+from servd.http.codecs.clipper_signed import example_of
 from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, too_many_rows
 from servd.http.documents.application import Described
 from servd.http.documents.openapi import Operations
@@ -207,10 +208,16 @@ def miss_object(query_id: int, route: "Route", why: Why, row: bytes = b"") -> tu
     """Return the status and the object that say a query got no output.
 
     An application with a default output gives it, with the explanation; one without gives an error
-    whose status says the kind. A `row` of the wrong length is the caller's fault either way.
+    whose status says the kind. An input that the model does not take is the caller's fault either
+    way.
     """
     default = route.default
-    if default is None or why is Miss.WRONG_SIZE or why is Miss.FAULT:
+    if isinstance(why, BadInput):
+        signature = route.inputs.signature
+        example = example_of(signature.example) if signature and signature.has_example else ""
+        cause = f"{why.value}.{example}"
+        return STATUS[why.kind], error_body("Invalid input", cause, query_id, why.detail)
+    if default is None or why.kind in ALWAYS_ERRORS:
         text = error_body("Query processing error", cause_of(route, why, row), query_id)
         return STATUS[why.kind], text
     return 200, b'{"query_id":%d,"output":%b,"default":true,"default_explanation":%b}' % (

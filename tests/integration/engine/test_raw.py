@@ -211,10 +211,10 @@ class Handler:
         """Take outputs."""
         self.outputs.append((outputs, batch.bytes_moved))
 
-    def on_failure(self, _connection, _batch, reason, *, is_output=False):
+    def on_failure(self, _connection, _batch, failure):
         """Take a failure."""
-        assert is_output
-        self.failures.append(reason)
+        assert failure.cause == protocol.BAD_OUTPUT
+        self.failures.append(failure.reason)
 
 
 class Asked:

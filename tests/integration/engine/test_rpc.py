@@ -51,10 +51,10 @@ class Handler:
         self.batches.append(batch)
         self.outputs.append(outputs)
 
-    def on_failure(self, _connection, _batch, reason, *, is_output=False):
+    def on_failure(self, _connection, _batch, failure):
         """Take a failure."""
-        self.failures.append(reason)
-        self.of_output.append(is_output)
+        self.failures.append(failure.reason)
+        self.of_output.append(failure.cause == protocol.BAD_OUTPUT)
 
 
 def batch_of(*rows):

@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from model_runtime import protocol
-from model_runtime.connection import FORGET_S, ReplicaSocket
+from model_runtime.connection import FORGET_S, ReplicaSocket, Told
 from model_runtime.framing import Assembler, prefix
 from model_runtime.health import parse_address
 from model_runtime.raw_outputs import RawOutput
@@ -160,7 +160,7 @@ def test_batches_and_replies(scheme):
         assert (works[7].batch.lengths, works[7].batch.data) == (b"", b"abcd")
         assert works[8].batch.lengths
         socket.reply(works[7], [b"1", b"2"], 5)
-        socket.fail(works[8], "x" * 1000)
+        socket.fail(works[8], Told("x" * 1000))
         assert hear(one) == ([protocol.RESULT, 7, 2, 5], [b"1\n2"])
         assert hear(two) == ([protocol.FAILURE, 8, "x" * 500], [])
 

@@ -42,7 +42,7 @@ def test_modules_packages_and_prints(tmp_path):
         "def f(x: list[str]) -> list[str]:\n    return x\n"
     )
     found = discover(tmp_path, "func.py", "f")
-    assert (found["kind"], found["input_type"]) == ("function", "strings")
+    assert (found["kind"], found["signature"]["input_type"]) == ("function", "strings")
     own = {name: path for name, path in found["modules"].items() if path.startswith(str(tmp_path))}
     assert sorted(own) == ["func", "inner", "inner.deep"]
     assert list(found["packages"]["yaml"]) == ["PyYAML"]
@@ -97,6 +97,9 @@ def test_a_model_that_goes_elsewhere_is_understood(tmp_path):
         ("list[dict]", "any", False),
         ("list", None, False),
         ("'NoSuchName'", None, False),
+        ("str", "strings", False),
+        ("dict[str, float]", "any", False),
+        ("int | None", "rows", False),
     ],
 )
 def test_annotations_tell_the_input_type(tmp_path, annotation, input_type, as_lists):
@@ -104,12 +107,13 @@ def test_annotations_tell_the_input_type(tmp_path, annotation, input_type, as_li
     head = "import numpy as np\nimport numpy.typing as npt\n"
     (tmp_path / "m.py").write_text(
         f"{head}def f(x: {annotation}): return x\n"
-        f"class C:\n    def predict(self, X: {annotation}, names=None): return X\n"
+        f"class C:\n    def predict(self, X: {annotation}): return X\n"
     )
-    for name, kind, most in (("f", "function", 1), ("C", "class", 2)):
+    for name, kind in (("f", "function"), ("C", "class")):
         found = discover(tmp_path, "m.py", name)
-        assert (found["kind"], found["max_params"]) == (kind, most)
-        assert (found["input_type"], found["as_lists"]) == (input_type, as_lists)
+        assert (found["kind"], found["is_told"]) == (kind, input_type is not None)
+        told = found["signature"]["input_type"]
+        assert (told, found["as_lists"]) == (input_type or "doubles", as_lists)
         assert list(found["packages"]) == ["numpy"]
         assert list(found["packages"]["numpy"]) == ["numpy"]
 

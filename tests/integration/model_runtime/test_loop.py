@@ -369,9 +369,9 @@ def test_batches_of_two_frontends_are_merged():
             def reply(self, work, outputs, _compute_us):
                 heard.append((work.batch_id, outputs))
 
-            def fail(self, work, reason, *, is_output):
-                assert not is_output
-                heard.append((work.batch_id, reason))
+            def fail(self, work, told):
+                assert not told.cause
+                heard.append((work.batch_id, told.reason))
 
         def predict(batch):
             rows = protocol.split_rows(batch.lengths, batch.data, batch.count)

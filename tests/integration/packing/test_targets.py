@@ -84,7 +84,8 @@ def test_a_function_brings_its_local_modules(project):
     assert found.kind == "function"
     assert {path.name for path in found.files} == {"func.py", "helpers.py"}
     assert found.layout.root == project
-    assert found.input_type == "integers"
+    assert found.signature is not None
+    assert found.signature.input_type == "integers"
 
 
 def test_the_only_object_of_a_file_needs_no_name(project):

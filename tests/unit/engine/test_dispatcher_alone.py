@@ -6,7 +6,7 @@ import json
 import pytest
 
 from servd.datatypes import End
-from servd.engine.query import Miss, Query
+from servd.engine.query import Failure, Miss, Query
 from servd.engine.slot import SLACK, UNLIMITED
 from tests.dispatching import Carrier, World
 
@@ -378,7 +378,7 @@ def test_a_wrong_output_is_told_and_not_called_an_exception():
         world.ask(0, 7)
         await turn()
         carrier, batch = world.oldest(0)
-        world.dispatcher.on_failure(carrier, batch, "the model returned a set", is_output=True)
+        world.dispatcher.on_failure(carrier, batch, Failure("the model returned a set", "output"))
         why = world.heard[0]
         assert why.kind is Miss.BAD_OUTPUT
         assert why.value == "No output: the model returned a set"

@@ -1,0 +1,53 @@
+"""The event loop in which a model's coroutines run: one, as long as its replica lives.
+
+Imported where a model has coroutines: asyncio takes its time to load.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
+from typing import Any
+
+from model_runtime import forks
+from model_runtime.annotations.arguments import Made
+from model_runtime.failure import MODEL_ERRORS
+from model_runtime.refusals import Failed
+
+
+class AsyncCalls:
+    """The event loop in which a model's coroutines run, whenever it is called."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self._loop)
+
+    def wait(self, awaitable: Awaitable[Any]) -> Any:
+        """Return what one comes to."""
+        return self._loop.run_until_complete(_awaited(awaitable))
+
+    def wait_for_each(self, call: Callable[..., Any], made: Sequence[Made]) -> list[Any]:
+        """Call with each of these arguments and return what comes of it; the calls run at once."""
+        return self._loop.run_until_complete(_gathered(call, made))
+
+
+async def _awaited(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+async def _gathered(call: Callable[..., Any], made: Sequence[Made]) -> list[Any]:
+    return await asyncio.gather(*(_one(call, arguments) for arguments in made))
+
+
+async def _one(call: Callable[..., Any], arguments: Made) -> Any:
+    positional, named = arguments
+    try:
+        return await call(*positional, **named)
+    except MODEL_ERRORS as error:  # the boundary of an input: its batch's others go on
+        forks.leave_if_child()
+        return Failed(error)
+
+
+@cache
+def the_loop() -> AsyncCalls:
+    """Return the one of this process, which is made when it is needed."""
+    return AsyncCalls()

@@ -1,0 +1,97 @@
+"""Inputs that a model's own types refuse, and batches of which only some inputs failed.
+
+Raised where arguments are made (annotations/) and where the model is called (calling.py); told by
+the loop (docs/protocol.md).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+Place = tuple[str | int, ...]
+
+MAX_FAULTS = 20
+_MAX_SHOWN = 60
+
+
+class InputError(ValueError):
+    """An input is not what the model takes.
+
+    `faults` says so part by part: `loc` is where in the input (names and places), `msg` what was
+    wanted and found there, `type` a word for programs.
+    """
+
+    def __init__(self, faults: Sequence[dict[str, Any]]) -> None:
+        self.faults = [*faults[:MAX_FAULTS]]
+        super().__init__("; ".join(map(_told, self.faults)))
+
+    def below(self, name: str | int) -> "InputError":
+        """Return it as one of what holds this as its part of that name."""
+        return InputError([{**each, "loc": [name, *each["loc"]]} for each in self.faults])
+
+
+def _told(fault: dict[str, Any]) -> str:
+    where = shown_place(fault["loc"])
+    return f"{where}: {fault['msg']}" if where else str(fault["msg"])
+
+
+def shown_place(place: Iterable[str | int]) -> str:
+    """Return a place as people write it: `rooms[0].size`."""
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def fault(message: str, kind: str, place: Place = ()) -> InputError:
+    """Return the error of one fault."""
+    return InputError([{"loc": [*place], "msg": message, "type": kind}])
+
+
+def unlike(wanted: str, found: Any, kind: str) -> InputError:
+    """Return the error of a value that is not what was wanted."""
+    return fault(f"wanted {wanted}, found {shown(found)}", kind)
+
+
+def at(make: Callable[[Any], Any], value: Any, place: str | int) -> Any:
+    """Return what is made of the value at a place; its faults say where they are."""
+    try:
+        return make(value)
+    except InputError as error:
+        raise error.below(place) from None
+
+
+def shown(value: Any) -> str:
+    """Return a JSON value in words."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return f"the number {value!r:.60}"
+    if isinstance(value, str):
+        text = value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…"
+        return f'the text "{text}"'
+    if isinstance(value, list):
+        return f"an array of {len(value)}"
+    return "an object" if isinstance(value, dict) else f"a {type(value).__name__}"
+
+
+class Failed:
+    """The failure of one input, beside the outputs of others."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class PartlyFailedError(Exception):
+    """Some inputs of a batch failed, by themselves; the others were answered.
+
+    `outcomes` has each input's output as a JSON text, or its failure.
+    """
+
+    def __init__(self, outcomes: Sequence[bytes | Failed]) -> None:
+        count = sum(type(each) is Failed for each in outcomes)
+        super().__init__(f"{count} of {len(outcomes)} inputs failed")
+        self.outcomes = outcomes

@@ -1,0 +1,5 @@
+"""Takes no argument."""
+
+
+def predict():
+    return [1.0]

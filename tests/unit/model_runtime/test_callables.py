@@ -1,0 +1,206 @@
+"""What a function's parameters and annotations say: how it is called, and with what."""
+
+import dataclasses
+import datetime as dt
+import enum
+import typing as t
+
+import attrs
+import msgspec
+import numpy as np
+import pytest
+
+from model_runtime import signature as signatures
+from model_runtime.annotations import callables
+from model_runtime.annotations.kind import UnclearError
+
+
+@dataclasses.dataclass
+class House:
+    """A dataclass with what defaults there are."""
+
+    rooms: int
+    size: float = 1.0
+    tags: list[str] = dataclasses.field(default_factory=list)
+    at: dt.date | None = None
+    id: int = dataclasses.field(default_factory=lambda: next(iter({7})))
+    made: int = dataclasses.field(default=0, init=False)
+
+
+class Options(t.TypedDict, total=False):
+    """A TypedDict of which one name must be there."""
+
+    depth: t.Required[int]
+    name: str
+
+
+class Point(t.NamedTuple):
+    """A named tuple."""
+
+    x: float
+    y: float = 2.0
+
+
+class Struct(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """msgspec's, which calls its fields otherwise in JSON."""
+
+    first_name: str
+    age: t.Annotated[int, msgspec.Meta(ge=0)] = 3
+
+
+@attrs.define
+class Attrs:
+    """attrs', which has a private field and one that is made."""
+
+    _x: int
+    tags: list[str] = attrs.Factory(list)
+    when: float = attrs.field(factory=lambda: 1.0)
+
+
+class Colour(enum.Enum):
+    """An enum by value."""
+
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclasses.dataclass
+class Node:
+    """A class that is inside itself."""
+
+    value: int
+    children: "list[Node]" = dataclasses.field(default_factory=list)
+
+
+class Unknown:
+    """Nothing that JSON could be made into."""
+
+
+def read(function, **options):
+    """Return how a function is called; its signature holds together."""
+    callee = callables.read(function, function.__name__, **options)
+    signatures.check(callee.signature)
+    assert signatures.parse(callee.signature.as_json()) == callee.signature
+    return callee
+
+
+def takes(*parameters, gives="", head="def"):
+    """Return a function with these parameters."""
+    space = globals() | {"Any": t.Any, "NDArray": np.ndarray}
+    arrow = f" -> {gives}" if gives else ""
+    exec(f"{head} f({', '.join(parameters)}){arrow}: ...", space)
+    return space["f"]
+
+
+INTEGER, NUMBER, TEXT = {"type": "integer"}, {"type": "number"}, {"type": "string"}
+BASE64 = TEXT | {"contentEncoding": "base64"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "gives", "input_type"),
+    [
+        (["x"], "", "doubles"),
+        (["x", "k=3"], "", "doubles"),
+        (["x=None"], "", "doubles"),
+        (["*args"], "", "doubles"),
+        (["x: Any"], "", "doubles"),
+        (["x: Unknown"], "", "doubles"),
+        (["x: 'NoSuchName'"], "", "doubles"),
+        (["x: list"], "", "doubles"),
+        (["x: NDArray"], "", "doubles"),
+        (["x: list[list[int]]"], "", "integers"),
+        (["x: list[list[float]] | None"], "", "doubles"),
+        (["x: t.Sequence[str]"], "list[str]", "strings"),
+        (["x: list[bytes]"], "", "bytes"),
+        (["x: list[float]"], "list[float]", "any"),
+        (["x: list[float]", "k: int = 1"], "list[float]", "any"),
+        (["x: list[float]", "k=Unknown()"], "", "any"),
+        (["x: list[dict]"], "", "any"),
+        (["x: list[House]"], "list[float]", "rows"),
+        (["x: list[Unknown]"], "", "any"),
+    ],
+)
+def test_what_is_called_with_a_list_of_inputs(parameters, gives, input_type):
+    """What can be a list of inputs is one, as it always was."""
+    callee = read(takes(*parameters, gives=gives))
+    assert (callee.signature.call, callee.signature.input_type) == ("batch", input_type)
+    assert callee.arguments is None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "gives", "input_type", "fields", "required"),
+    [
+        (["text: str"], "", "strings", {"text": TEXT}, ("text",)),
+        (["raw: bytes"], "", "bytes", {"raw": BASE64}, ("raw",)),
+        (["x: float"], "", "rows", {"x": NUMBER}, ("x",)),
+        (["x: t.Optional[float] = None"], "", "rows",
+         {"x": {"type": ["number", "null"], "default": None}}, ()),
+        (["x: int = 0", "y: int = 0"], "", "rows",
+         {"x": INTEGER | {"default": 0}, "y": INTEGER | {"default": 0}}, ()),
+        (["a", "b"], "", "rows", {"a": {}, "b": {}}, ("a", "b")),
+        (["a=0", "b=1.5", "c='x'", "d=True"], "", "rows",
+         {"a": NUMBER | {"default": 0}, "b": NUMBER | {"default": 1.5},
+          "c": TEXT | {"default": "x"}, "d": {"type": "boolean", "default": True}}, ()),
+        (["*", "a: int", "b: str = 'c'"], "", "rows",
+         {"a": INTEGER, "b": TEXT | {"default": "c"}}, ("a",)),
+        (["a: int", "model=Unknown()", "*rest"], "", "rows", {"a": INTEGER}, ("a",)),
+        (["x: list[float]"], "float", "doubles", None, ()),
+        (["x: list[int]"], "dict", "integers", None, ()),
+        (["x: NDArray"], "float", "doubles", None, ()),
+        (["x: list[float]", "y: int"], "", "rows",
+         {"x": {"type": "array", "items": NUMBER}, "y": INTEGER}, ("x", "y")),
+        (["x: dict[str, float]"], "", "any", None, ()),
+        (["**parts"], "", "any", None, ()),
+        (["x: t.Literal['a', 'b']"], "", "rows", {"x": {"enum": ["a", "b"]}}, ("x",)),
+        (["x: Colour = Colour.RED"], "", "rows",
+         {"x": {"enum": ["red", "blue"], "default": "red"}}, ()),
+        (["x: tuple[float, str]"], "", "rows",
+         {"x": {"type": "array", "prefixItems": [NUMBER, TEXT], "items": False,
+                "minItems": 2, "maxItems": 2}}, ("x",)),
+        (["x: set[str]"], "", "rows", {"x": {"type": "array", "items": TEXT}}, ("x",)),
+        (["x: int | str"], "", "rows", {"x": {"type": ["integer", "string"]}}, ("x",)),
+        (["x: dt.datetime"], "", "rows", {"x": TEXT | {"format": "date-time"}}, ("x",)),
+        (["h: House"], "", "rows",
+         {"rooms": INTEGER, "size": NUMBER | {"default": 1.0},
+          "tags": {"type": "array", "items": TEXT, "default": []},
+          "at": {"anyOf": [TEXT | {"format": "date"}, {"type": "null"}], "default": None},
+          "id": {"type": ["integer", "null"], "default": None}}, ("rooms",)),
+        (["o: Options"], "", "rows",
+         {"depth": INTEGER, "name": {"type": ["string", "null"], "default": None}}, ("depth",)),
+        (["p: Point"], "", "rows", {"x": NUMBER, "y": NUMBER | {"default": 2.0}}, ("x",)),
+        (["s: Struct"], "", "rows",
+         {"firstName": TEXT, "age": INTEGER | {"minimum": 0, "default": 3}}, ("firstName",)),
+        (["a: Attrs"], "", "rows",
+         {"x": INTEGER, "tags": {"type": "array", "items": TEXT, "default": []},
+          "when": {"type": ["number", "null"], "default": None}}, ("x",)),
+        (["n: Node"], "", "rows",
+         {"value": INTEGER,
+          "children": {"type": "array", "items": {"title": "Node"}, "default": []}}, ("value",)),
+    ],
+)  # fmt: skip
+def test_what_is_called_once_an_input(parameters, gives, input_type, fields, required):
+    """Parameters that are no list are the parts of an input, by their names and defaults."""
+    callee = read(takes(*parameters, gives=gives))
+    told = callee.signature
+    assert (told.call, told.input_type) == ("each", input_type)
+    assert (told.fields, told.required) == (fields, required)
+    assert callee.arguments is not None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words", "hint"),
+    [
+        ([], "'f' cannot be called with one argument", "by name"),
+        (["x: list[float]", "k: int = 3"], "two ways: x is a list of inputs, or", "-> float"),
+        (["x: int", "y: Unknown"], "its parameter 'y' cannot be given", "dataclasses"),
+        (["x: int", "y: complex"], "servd cannot make complex of JSON", "what it can make"),
+        (["x: int", "y: t.Literal[b'a']"], "JSON has no b'a'", ""),
+        (["x: int", "y: t.Callable"], "'y' cannot be given", ""),
+    ],
+)
+def test_what_no_input_can_be_made_for_is_refused(parameters, words, hint):
+    """The refusal names the function, the parameter and what would do."""
+    with pytest.raises(UnclearError, match="f") as caught:
+        read(takes(*parameters))
+    assert words in caught.value.message
+    assert hint in caught.value.hint
