@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from k8s_adapter import check
 from k8s_adapter.cluster import cluster_objects
 from k8s_adapter.identity import Object
 from k8s_adapter.kube_version import KubeVersion
@@ -18,9 +19,17 @@ GOLDEN = Path(__file__).parent / "golden" / "k8s"
 
 
 @functools.cache
-def schemas_of(version: KubeVersion) -> Schemas:
-    """Return a release's schemas, which are read once."""
-    return Schemas(version)
+def schemas_of(version: KubeVersion) -> check.Schemas:
+    """Return a release's schemas, which are read once and asked once of equal objects."""
+    ask, told = Schemas(version), dict[str, list[tuple[str, str]]]()
+
+    def faults_of(body: Object) -> list[tuple[str, str]]:
+        text = repr(body)
+        if text not in told:
+            told[text] = [*ask(body)]
+        return told[text]
+
+    return faults_of
 
 
 @pytest.fixture(scope="session")

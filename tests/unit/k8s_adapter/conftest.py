@@ -1,11 +1,13 @@
-"""The state that the tests of exports share; schemas are read once."""
+"""The state that the tests of exports share; schemas are read once, equal objects written once."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from kubernetes_validate import utils
 
+from k8s_adapter import render
+from k8s_adapter.identity import Object
 from tests.export_state import objects, registry, secured, snapshot
 
 __all__ = ["objects", "registry", "secured", "snapshot"]
@@ -16,4 +18,25 @@ def _schemas() -> Iterator[None]:
     """Keep what is read: the package parses all definitions anew for each object."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(utils, "schema_contents", functools.cache(utils.schema_contents))
+        yield
+
+
+def _once(write: Callable[[Object], str]) -> Callable[[Object], str]:
+    """Return a function that writes equal objects once."""
+    texts: dict[str, str] = {}
+
+    def written(body: Object) -> str:
+        key = repr(body)
+        if key not in texts:
+            texts[key] = write(body)
+        return texts[key]
+
+    return written
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _texts() -> Iterator[None]:
+    """Keep what is written: most tests change one object of thirty, and YAML takes its time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(render, "to_yaml", _once(render.to_yaml))
         yield
