@@ -274,6 +274,8 @@ def test_desired_replicas_are_kept(run):
 
     async def scenario(registry):
         await registry.add_version(version())
+        await registry.set_replicas("m", "1", 0)
+        assert registry.state.versions[VersionId("m", "1")].replicas == 0
         await registry.set_replicas("m", "1", 4)
         with pytest.raises(InvalidValueError, match="-1 is not a number of replicas"):
             await registry.set_replicas("m", "1", -1)
