@@ -23,6 +23,7 @@ from servd.registry import store
 from servd.registry.registry import Registry
 from servd.registry.store import Store
 from servd.registry.witness import Witness
+from tests.registered import app
 
 NAMES = st.sampled_from(["a", "b", "c"])
 MODELS = st.sampled_from(["m", "n"])
@@ -266,3 +267,27 @@ def test_a_text_that_is_not_unicode_costs_one_change(tmp_path):
             return await opened.load()
 
     assert list(asyncio.run(story()).applications) == ["b"]
+
+
+def test_a_write_that_has_failed_before_anybody_waits_changes_nothing():
+    """As where whoever waits for it is cancelled in the turn in which it fails."""
+
+    class FullDisk:
+        """A store whose writes fail at once."""
+
+        def write(self, _changes):
+            """Return how it ended."""
+            ended = asyncio.get_running_loop().create_future()
+            ended.set_exception(StoreError("the disk is full"))
+            return ended
+
+    async def main():
+        registry = Registry(FullDisk())
+        told = []
+        registry.subscribe(lambda *states: told.append(states))
+        with pytest.raises(StoreError, match="the disk is full"):
+            await registry.add_application(app())
+        assert not told
+        assert not registry.state.applications
+
+    asyncio.run(main())
