@@ -86,7 +86,7 @@ class _Readers:
     def again(self, body: bytes, error: Exception) -> Any:
         """Return the request of a body with other keys; raise RequestError for any other body."""
         if isinstance(error, msgspec.ValidationError) and "unknown field" in str(error):
-            check_json(body)
+            check_json(body, self._input_type)
             try:
                 return self._loosely(body)
             except (msgspec.MsgspecError, UnicodeError, RecursionError) as why:
@@ -127,7 +127,7 @@ def _numeric_decoder(input_type: InputType, kind: str) -> Decode:
         try:
             values = request.input
             if values is unset or request.version is not unset:
-                return _asked(request, lambda each: packers[len(each)](*each), body)
+                return _asked(request, lambda each: packers[len(each)](*each), body, input_type)
             return packers[len(values)](*values)
         except (struct.error, OverflowError):
             raise json_error("a number is out of the range of a float (+-3.4028235e38)") from None
@@ -138,7 +138,7 @@ def _numeric_decoder(input_type: InputType, kind: str) -> Decode:
 def _plain_decoder(
     input_type: InputType,
     to_row: Callable[[Any], bytes],
-    check: Callable[[bytes], None] | None = None,
+    check: Callable[[bytes, InputType], None] | None = None,
 ) -> Decode:
     readers = _Readers(input_type)
     parse = readers.strictly
@@ -150,16 +150,16 @@ def _plain_decoder(
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             request = readers.again(body, error)
         if check is not None:
-            check(body)
+            check(body, input_type)
         value = request.input
         if value is unset or request.version is not unset:
-            return _asked(request, to_row, body)
+            return _asked(request, to_row, body, input_type)
         return to_row(value)
 
     return decode
 
 
-def check_json(body: bytes) -> None:
+def check_json(body: bytes, input_type: InputType | None = None) -> None:
     """Refuse a body that is not JSON to the last byte: UTF-8, escapes, and numbers that are any.
 
     Raises:
@@ -173,7 +173,7 @@ def check_json(body: bytes) -> None:
         is_short = len(body) <= EXPLAINED_BYTES
         fault = read_strictly(body)[1] if is_short else encoding_fault(body)
         if fault is not None:
-            raise json_error(fault) from None
+            raise json_error(fault, input_type) from None
 
 
 DECODE: dict[InputType, Decode] = {
@@ -183,12 +183,14 @@ DECODE: dict[InputType, Decode] = {
     InputType.STRINGS: _plain_decoder(InputType.STRINGS, str.encode),
     InputType.BYTES: _plain_decoder(InputType.BYTES, bytes),
     InputType.ANY: _plain_decoder(InputType.ANY, bytes, check_json),
-    InputType.ROWS: _plain_decoder(InputType.ANY, bytes, check_json),
+    InputType.ROWS: _plain_decoder(InputType.ROWS, bytes, check_json),
 }
 """How the bodies of requests become rows of an input type."""
 
 
-def _asked(request: Any, to_row: Callable[[Any], bytes], body: bytes) -> bytes | Asked:
+def _asked(
+    request: Any, to_row: Callable[[Any], bytes], body: bytes, input_type: InputType
+) -> bytes | Asked:
     """Return what a request of several inputs, or for a version, asks for."""
     version = request.version
     # null or no text, as a client may send for "none"; a number is the text of it.
@@ -197,7 +199,8 @@ def _asked(request: Any, to_row: Callable[[Any], bytes], body: bytes) -> bytes |
         row = to_row(request.input)
         return row if version is None else Asked(row, version)
     if request.input_batch is msgspec.UNSET:
-        raise no_input(body)
+        keys = list(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
+        raise no_input(keys, input_type)
     return Asked([to_row(each) for each in request.input_batch], version)
 
 

@@ -22,6 +22,7 @@ from servd.http.codecs.refusals import (
     KIND,
     UPDATE_SCHEMA,
     json_error,
+    no_batch,
     no_input,
     no_object,
     too_many_rows,
@@ -39,6 +40,7 @@ _HIGH: Final = (b"d8", b"d9", b"da", b"db")
 _HUGE_NUMBER: Final = re.compile(rb"[\d.][eE]\+?\d{3}|\d{300}")
 _NUMBER: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*', re.DOTALL)
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+_FIRST_KEY: Final = re.compile(rb'\s*\{\s*("(?:[^"\\]|\\.){0,200}")\s*:')
 _BLANKS: Final = re.compile(rb"[ \t\n\r]*")
 _GAP: Final = re.compile(rb"[\s,]*")
 _ROW: Final = re.compile(rb"\[([^\[\]{\"]*)\]")
@@ -83,11 +85,11 @@ def read(
         check_values(body, bounds)
     check_utf8(body)
     try:
-        asked = _envelope_of(body)
+        asked = _envelope_of(body, input_type)
         is_batch = asked.input is msgspec.UNSET
         raw = asked.input_batch if is_batch else asked.input
         if raw is msgspec.UNSET:
-            raise no_input(b"{}")  # naming its keys would take all of them
+            raise no_input(first_key(body), input_type)
         on_json()
         write = _WRITERS[input_type]
         if is_batch:
@@ -96,7 +98,7 @@ def read(
             write(memoryview(raw), rows)
             rows.end_row()
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise json_error(said_of_long(body, str(error))) from None
+        raise json_error(said_of_long(body, str(error)), input_type) from None
     except (struct.error, OverflowError):
         raise json_error("a number is out of the range of a float (+-3.4028235e38)") from None
     return Read(is_batch, version_named(asked.version))
@@ -115,13 +117,23 @@ def check_utf8(body: memoryview) -> None:
         raise json_error(f"the body is not UTF-8: {error.reason}") from None
 
 
-def _envelope_of(body: memoryview) -> _Envelope:
+def _envelope_of(body: memoryview, input_type: InputType) -> _Envelope:
     blanks = _BLANKS.match(body)
     first = blanks.end() if blanks else 0
     if bytes(body[first : first + 1]) == b"{":
         return _envelope(body)
     msgspec.json.decode(body, type=msgspec.Raw)  # it may be no JSON either
-    raise no_object(_name_of(body[first:]))
+    raise no_object(_SUCH[_name_of(body[first:])], input_type)
+
+
+_SUCH: Final = {"Array": [], "String": "", "True": True, "False": False, "Null": None, "Number": 0}
+"""A value of each type that is no object: the very one may be long."""
+
+
+def first_key(body: memoryview) -> list[str]:
+    """Return the first key of a body: naming all would take all of them."""
+    first = _FIRST_KEY.match(body)
+    return [] if first is None else [msgspec.json.decode(first[1])]
 
 
 def version_named(version: str | int | msgspec.UnsetType | None) -> str | None:
@@ -164,9 +176,7 @@ def check_values(body: memoryview, bounds: Bounds) -> None:
 
 def _write_batch(raw: memoryview, input_type: InputType, bounds: Bounds, rows: Rows) -> None:
     if bytes(raw[:1]) != b"[":
-        raise json_error(
-            f"Type mismatch! JSON key input_batch expected type Arraybut found type {_name_of(raw)}"
-        )
+        raise no_batch(_SUCH.get(_name_of(raw), {}), input_type)
     write = _WRITERS[input_type]
     if input_type.item_bytes:
         elements: Iterator[memoryview] = _number_rows(raw, input_type)
@@ -358,7 +368,8 @@ def _write_any(raw: memoryview, rows: Rows) -> None:
         for token in _NUMBER.finditer(raw):
             text = token[0]
             if text[:1] != b'"' and any(sign in text for sign in b".eE") and isinf(float(text)):
-                raise json_error(f"the number {text[:40].decode()} is beyond the range of a float")
+                what = f"the number {text[:40].decode()} is beyond the range of a float"
+                raise json_error(what, InputType.ANY)
     rows.write(raw)
 
 

@@ -5,7 +5,6 @@ that no more than one is objects of Python at once. Columns are all read togethe
 `max_values` bound them.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from servd.http.codecs.clipper_long import (
     check_count,
     check_utf8,
     check_values,
+    first_key,
     read,
     version_named,
 )
@@ -28,7 +28,6 @@ from servd.http.codecs.refusals import too_many_rows
 from servd.schemas.compiled import UNREADABLE, Compiled, compiled
 from servd.schemas.faults import Faults, found
 
-_FIRST_KEY: Final = re.compile(rb'\s*\{\s*("(?:[^"\\]|\\.){0,200}")\s*:')
 _elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -80,7 +79,7 @@ def read_signed(
         on_json()
         _write_batch(reads, asked.input_batch, bounds, rows, faults)
     elif not faults:
-        faults.add(("input",), hint_of(_first_of(body), reads.names), "missing")
+        faults.add(("input",), hint_of(dict.fromkeys(first_key(body)), reads.names), "missing")
     if faults:
         raise refusal(faults, example_of(reads.example, is_batch=is_batch))
     return Read(is_batch, version)
@@ -109,12 +108,6 @@ def _version(asked: _Envelope, faults: Faults) -> str | None:
         faults.unlike(("version",), "a text", version, "string_type")
         return None
     return version_named(version)
-
-
-def _first_of(body: memoryview) -> dict[str, Any]:
-    """Return the first key of a body: naming all would take all of them."""
-    first = _FIRST_KEY.match(body)
-    return {} if first is None else {msgspec.json.decode(first[1]): None}
 
 
 def _write_batch(

@@ -164,6 +164,8 @@ def said_of_long(body: memoryview, detail: str) -> str:
 
     `detail` is msgspec's text, which has the place of what is no JSON.
     """
+    if "recursion" in detail:
+        return f"{_MALFORMED} it is nested too deeply\n"
     place = re.search(r"\(byte (\d+)\)", detail)
     if place is not None:
         offset = max(int(place[1]) - 1, 0)

@@ -351,3 +351,59 @@ def test_a_wrong_query_string_is_said_by_its_field(signature, query, name, words
 def test_a_query_string_is_an_input(signature, query, row):
     """Texts become what each field wants; defaults are filled in."""
     assert CLIPPER.decoder(Taking(signature), Head(query=query, method="GET"))(b"") == row
+
+
+OPEN = [
+    (b'{"input_batch": 3}', "input_batch: wanted a list of inputs, found the number 3"),
+    (
+        b'{"input_batch": {"a": [1]}}',
+        "input_batch: wanted a list of inputs, found an object with a",
+    ),
+    (b'{"input_batch": null}', "found null"),
+    (b'{"input": 1, "version": 1.5}', "version: wanted a text, found the number 1.5"),
+    (b'{"inputs": [1]}', 'the body has "inputs": name it "input" (one input)'),
+    (b'{"instances": [1]}', 'name it "input_batch"'),
+    (b"{}", 'the body is to have "input"'),
+    (b"[1]", "found a list of 1"),
+    (b"1", "found the number 1"),
+    (b'{"input": NaN}', "holds NaN, which JSON does not have: send null"),
+    (b"a=1", "a form (key=value)"),
+    (b"\xff\xd8\xff", "a JPEG"),
+    (b"", "empty"),
+]
+
+
+@pytest.mark.parametrize("input_type", ["any", "rows"])
+@pytest.mark.parametrize(("body", "words"), OPEN)
+def test_an_application_without_a_signature_speaks_plainly(input_type, body, words):
+    """Clipper has neither type: none of its words are in what is said, wherever it is read."""
+    taking = Taking(ANYTHING)
+    taking.inputs = Inputs(InputType(input_type))
+    with pytest.raises(RequestError) as caught:
+        CLIPPER.decoder(taking, NO_HEAD)(body)
+    assert (caught.value.status, caught.value.error) == (400, "Json error")
+    assert words in caught.value.cause
+    assert caught.value.cause.endswith('Example: {"input": {"age": 31}}')
+    assert not any(riddle in caught.value.cause for riddle in RIDDLES)
+
+
+@pytest.mark.parametrize(
+    ("input_type", "body", "clipper", "ours"),
+    [
+        ("doubles", b'{"input": [1, "x"]}', "type String is not of type double", '(input[1]: found the text "x"; this application takes doubles, such as [1.5, 2])'),
+        ("floats", b'{"input_batch": [[1], [2, true]]}', "type True is not of type float", "(input_batch[1][1]: found true;"),
+        ("strings", b'{"input": 3}', "JSON key input expected type Stringbut found type Number", 'strings: {"input": "text"}'),
+        ("doubles", b'{"inputs": [1]}', "does not have required keys", 'Send {"input": …} or {"input_batch": [ … ]}: name it "input" (one input)'),
+        ("doubles", b'{"instances": [[1]]}', "does not have required keys", 'name it "input_batch"'),
+        ("doubles", b'{"input": [1], "version": 1.5}', "JSON key version expected type stringbut found type Number", "wanted a text, found the number 1.5"),
+    ],
+)  # fmt: skip
+def test_clipper_s_words_stay_for_its_cases_and_ours_follow(input_type, body, clipper, ours):
+    """A client of Clipper's finds what it looks for, a person what to do."""
+    taking = Taking(ANYTHING)
+    taking.inputs = Inputs(InputType(input_type))
+    with pytest.raises(RequestError) as caught:
+        CLIPPER.decoder(taking, NO_HEAD)(body)
+    assert caught.value.status == 400
+    assert clipper in caught.value.cause
+    assert ours in caught.value.cause.partition(clipper)[2] + caught.value.cause
