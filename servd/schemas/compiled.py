@@ -63,6 +63,8 @@ class Compiled:
         self.value = _base64(self.input_type, {"": signature.value})[""]
         if self.input_type is InputType.ANY and self.fields is not None:
             self.fields, self.value = None, signature.input_schema()
+        if self.fields is not None and _is_list(self.value):
+            self.value = None  # of numbers in the order of the fields, which say more of them
         self.names = list(self.fields or ())
         self.is_closed = signature.extra != IGNORE
         self.pack = _packer(self.input_type, len(self.names))
@@ -335,6 +337,10 @@ def _base64(input_type: InputType, schemas: Any) -> Any:
         name: schema and {**schema, "type": "string", "contentEncoding": "base64"}
         for name, schema in schemas.items()
     }
+
+
+def _is_list(schema: Any) -> bool:
+    return isinstance(schema, dict) and schema.get("type") == "array"
 
 
 def _copier(value: Any) -> Callable[[], Any]:
