@@ -4,9 +4,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import sklearn
-from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LinearRegression
 
 from model_runtime import failure, loaders, manifest, selftest
 from model_runtime.manifest import Manifest
@@ -43,6 +40,8 @@ def test_a_megabyte_in_an_exception_is_cut(tmp_path):
 
 def test_a_module_that_the_installed_version_lacks_is_not_missing(tmp_path):
     """The hint names the version here, and does not ask to install what is installed."""
+    import sklearn
+
     error = ModuleNotFoundError("No module", name="sklearn.linear_model.logistic")
     hint = failure.hint_for(error, tmp_path)
     assert hint.startswith(f"scikit-learn {sklearn.__version__} has no sklearn.linear_model")
@@ -53,6 +52,9 @@ def test_a_module_that_the_installed_version_lacks_is_not_missing(tmp_path):
 
 def test_a_model_that_was_never_trained_is_told_so(tmp_path):
     """The hint is to fit it, not to try another input."""
+    from sklearn.exceptions import NotFittedError
+    from sklearn.linear_model import LinearRegression
+
     with pytest.raises(NotFittedError) as caught:
         LinearRegression().predict([[1.0]])
     assert "call its fit first" in failure.hint_for(caught.value, tmp_path)

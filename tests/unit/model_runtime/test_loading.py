@@ -4,13 +4,13 @@ import gzip
 import pickle
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
 
 import cloudpickle
 import joblib
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 from model_runtime import failure, inputs, loaders, manifest, selftest
 from model_runtime.loaders.base import LoadError
@@ -18,7 +18,14 @@ from model_runtime.manifest import Manifest
 
 MODELS = Path(__file__).parents[2] / "models"
 X = np.array([[0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 0.0]])
-CLASSIFIER = LogisticRegression().fit(X, [0, 1, 0, 1])
+
+
+@cache
+def classifier():
+    """Return a model of scikit-learn's, which only who runs a test of it imports."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression().fit(X, [0, 1, 0, 1])
 
 
 @pytest.fixture(autouse=True)
@@ -147,16 +154,16 @@ def test_unfit_classes_are_refused(tmp_path, name, kind, words):
 
 def dump_gzip(path):
     """Write a gzipped pickle."""
-    path.write_bytes(gzip.compress(pickle.dumps(CLASSIFIER)))
+    path.write_bytes(gzip.compress(pickle.dumps(classifier())))
 
 
 @pytest.mark.parametrize(
     "dump",
     [
-        lambda path: path.write_bytes(pickle.dumps(CLASSIFIER)),
-        lambda path: path.write_bytes(cloudpickle.dumps(CLASSIFIER)),
-        lambda path: joblib.dump(CLASSIFIER, path),
-        lambda path: joblib.dump(CLASSIFIER, path, compress=3),
+        lambda path: path.write_bytes(pickle.dumps(classifier())),
+        lambda path: path.write_bytes(cloudpickle.dumps(classifier())),
+        lambda path: joblib.dump(classifier(), path),
+        lambda path: joblib.dump(classifier(), path, compress=3),
         dump_gzip,
     ],
 )
@@ -165,14 +172,14 @@ def test_every_way_of_pickling_loads(tmp_path, dump):
     model = tried(pickled(tmp_path, dump))
     assert model.row_items == 3
     texts = model.predictor.predict(inputs.pack(X.tolist(), "doubles"))
-    assert texts == [str(label).encode() for label in CLASSIFIER.predict(X)]
+    assert texts == [str(label).encode() for label in classifier().predict(X)]
 
 
 def test_methods_of_a_pickle(tmp_path):
     """Another method answers where it is named; one that is missing is answered with the list."""
 
     def dump(path):
-        path.write_bytes(pickle.dumps(CLASSIFIER))
+        path.write_bytes(pickle.dumps(classifier()))
 
     model = tried(pickled(tmp_path, dump, method="predict_proba"))
     assert len(eval(model.predictor.predict(inputs.pack([[1, 2, 3]], "doubles"))[0])) == 2
@@ -194,7 +201,7 @@ def test_pickled_function_is_called_with_the_inputs(tmp_path):
     [
         (b"", "is empty"),
         (b"PK\x03\x04", "zip archive"),
-        (pickle.dumps(CLASSIFIER)[:50], "not a sound pickle"),
+        (lambda: pickle.dumps(classifier())[:50], "not a sound pickle"),
         (pickle.dumps({"model": 1}), "holds a dict"),
         (pickle.dumps(dict), "holds the class dict"),
         (pickle.dumps(7), "holds a int"),
@@ -202,6 +209,7 @@ def test_pickled_function_is_called_with_the_inputs(tmp_path):
 )
 def test_files_that_hold_no_model(tmp_path, content, words):
     """What is no model is said to be what it is."""
+    content = content() if callable(content) else content
     with pytest.raises(LoadError, match=words):
         loaders.load(pickled(tmp_path, lambda path: path.write_bytes(content)))
 

@@ -3,22 +3,34 @@
 import pickle
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
 from model_runtime import loaders, manifest, selftest
 from model_runtime.loaders.base import LoadError
 from model_runtime.manifest import Manifest
 
-TEXTS = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(
-    ["good film", "bad film"], [0, 1]
-)
-ROWS = LogisticRegression().fit(np.eye(4), [0, 1, 0, 1])
+
+@cache
+def of_texts() -> object:
+    """Return a model that takes texts; scikit-learn is imported where a test wants one."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    classifier = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    return classifier.fit(["good film", "bad film"], [0, 1])
+
+
+@cache
+def of_rows() -> object:
+    """Return a model that takes rows of four numbers."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression().fit(np.eye(4), [0, 1, 0, 1])
 
 
 def report(folder: Path, source: object, *, max_batch: int = -1, **values: object):
@@ -28,7 +40,9 @@ def report(folder: Path, source: object, *, max_batch: int = -1, **values: objec
         (folder / "files" / "f.py").write_text(source)
         given = {"loader": "python", "file": "f.py", "kind": "function", "object": "f"}
     else:
-        (folder / "files" / "m.pkl").write_bytes(pickle.dumps(source))
+        (folder / "files" / "m.pkl").write_bytes(
+            pickle.dumps(source() if callable(source) else source)
+        )
         given = {"loader": "pickle", "file": "m.pkl", "kind": "pickle"}
     manifest.write(Manifest(**(given | values)), folder)
     model = loaders.load(folder)
@@ -66,7 +80,7 @@ TENSOR = {"dtype": "int64", "shape": [2], "data": [1, 2]}
             {"input_type": "any", "example": {"a": 1}},
             {"a": 1},
         ),
-        (ROWS, {}, [1.0, 1.0, 1.0, 1.0]),
+        (of_rows, {}, [1.0, 1.0, 1.0, 1.0]),
     ],
     ids=["tensors", "guessed tensors", "guessed", "strings", "bytes", "example", "known"],
 )
@@ -121,12 +135,12 @@ def test_the_time_of_a_call_is_the_shortest(tmp_path):
 @pytest.mark.parametrize(
     ("source", "values", "advised"),
     [
-        (TEXTS, {}, "--input-type strings"),
-        (TEXTS, {"input_type": "floats"}, "--input-type strings"),
-        (TEXTS, {"example": "good film"}, "--input-type strings"),
+        (of_texts, {}, "--input-type strings"),
+        (of_texts, {"input_type": "floats"}, "--input-type strings"),
+        (of_texts, {"example": "good film"}, "--input-type strings"),
         ("def f(xs): return [x.upper() for x in xs]", {}, "--input-type strings"),
         ("def f(xs): return [x['a'] for x in xs]", {"example": {"a": 1}}, "--input-type any"),
-        (ROWS, {"input_type": "strings"}, "--input-type doubles"),
+        (of_rows, {"input_type": "strings"}, "--input-type doubles"),
     ],
 )
 def test_another_input_type_is_advised_where_the_model_answers_it(
@@ -138,7 +152,7 @@ def test_another_input_type_is_advised_where_the_model_answers_it(
 
 def test_a_model_of_any_is_advised_too(tmp_path):
     """It goes live untested, with what it does answer."""
-    told = report(tmp_path, ROWS, input_type="any")
+    told = report(tmp_path, of_rows, input_type="any")
     assert told.state == "unproven"
     assert "--input-type doubles" in told.hint
 

@@ -10,26 +10,32 @@ import pickle
 import sys
 import tracemalloc
 import zlib
+from importlib.metadata import version
 from pathlib import Path
 
 import cloudpickle
 import joblib
 import numpy as np
 import pytest
-import sklearn
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import PolynomialFeatures
 
 from servd.errors import TargetError
 from servd.packing.pickle_scan import _ZlibReader, scan
+
+SKLEARN_VERSION = version("scikit-learn")
+
+
+def untrained():
+    """Return a model of scikit-learn's, which only who runs a test of it imports."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression()
 
 
 @pytest.fixture(scope="module")
 def model():
     """Return a small trained model of three features."""
     inputs = np.arange(60, dtype=float).reshape(20, 3)
-    return LogisticRegression().fit(inputs, [0, 1] * 10)
+    return untrained().fit(inputs, [0, 1] * 10)
 
 
 @pytest.mark.parametrize("protocol", range(6))
@@ -40,7 +46,7 @@ def test_every_protocol_tells_framework_version_and_features(tmp_path, model, pr
     found = scan(path)
     assert found.protocol == (protocol if protocol >= 2 else 0)
     assert "sklearn" in found.frameworks
-    assert found.sklearn_version == sklearn.__version__
+    assert found.sklearn_version == SKLEARN_VERSION
     assert found.row_items == 3
     assert found.compression is None
     assert (found.is_python2, found.needs_main) == (False, False)
@@ -63,7 +69,7 @@ def test_every_compression_of_joblib_is_read(tmp_path, model, compress, name):
     joblib.dump(model, path, compress=compress)
     found = scan(path)
     assert found.compression == name
-    assert found.sklearn_version == sklearn.__version__
+    assert found.sklearn_version == SKLEARN_VERSION
     assert found.row_items == 3
     assert "sklearn" in found.frameworks
 
@@ -161,7 +167,7 @@ BOMBS = {
 def test_what_a_small_file_inflates_to_is_not_kept(tmp_path, monkeypatch, name):
     """Up to a limit it is looked at, a piece at a time; what lies behind the limit is not found."""
     path = tmp_path / "bomb.joblib"
-    path.write_bytes(BOMBS[name](pickle.dumps([b"x" * (40 << 20), LogisticRegression()], 4)))
+    path.write_bytes(BOMBS[name](pickle.dumps([b"x" * (40 << 20), untrained()], 4)))
     assert path.stat().st_size < 1 << 20
     tracemalloc.start()
     found = scan(path)
@@ -205,7 +211,7 @@ def test_what_cannot_be_run_is_searched(tmp_path, model, monkeypatch):
         found = scan(path)
         assert found.modules == ("first",)
         assert "sklearn.linear_model._logistic" in found.guesses
-        assert found.sklearn_version == sklearn.__version__
+        assert found.sklearn_version == SKLEARN_VERSION
         assert found.row_items == 3
     monkeypatch.setattr("servd.packing.pickle_scan._SEARCH_LIMIT", 10)
     assert scan(path).guesses == ()
@@ -225,6 +231,9 @@ def test_a_number_of_features_of_any_length_is_found(tmp_path, count):
 def test_of_what_is_said_twice_the_first_counts(tmp_path, model):
     """A pipeline's first step takes the inputs, whatever the later ones take."""
     path = tmp_path / "m.pkl"
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import PolynomialFeatures
+
     wide = PolynomialFeatures().fit([[1.0, 2.0]])
     path.write_bytes(pickle.dumps(Pipeline([("wide", wide), ("model", model)])))
     assert scan(path).row_items == 2
@@ -249,7 +258,7 @@ def test_modules_are_named_once_and_in_full(tmp_path):
 def test_an_lz4_file_is_read_where_that_can_be(tmp_path, monkeypatch):
     """With the package that joblib needs for it as well; without, it is named."""
     path = tmp_path / "m.joblib"
-    path.write_bytes(b"\x04\x22\x4d\x18" + pickle.dumps(LogisticRegression()))
+    path.write_bytes(b"\x04\x22\x4d\x18" + pickle.dumps(untrained()))
 
     class Frame:
         """Reads what follows the first bytes, as if it had been compressed."""
