@@ -52,6 +52,7 @@ class Config:
     carrier: str = "auto"
     public_queries: bool = False
     show_errors: bool | None = None
+    cors: tuple[str, ...] = ()
     token: str | None = None
     base_image: str | None = None
     requirements: Path | None = None
@@ -215,6 +216,24 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(listed)
 
 
+def _origins(value: object) -> tuple[str, ...]:
+    """Return origins as browsers write them: in small letters, without the port that is usual."""
+    found: dict[str, None] = {}
+    for text in _texts(value):
+        origin = text.lower().removesuffix("/")
+        if origin != "*" and _ORIGIN.fullmatch(origin) is None:
+            raise ValueError(
+                f"{text!r} is not an origin: SCHEME://HOST[:PORT] without a path, as "
+                "https://app.example.com, or * for pages from anywhere (files too)"
+            )
+        usual = _USUAL_PORTS.get(origin.partition(":")[0], "")
+        found[origin.removesuffix(usual)] = None
+    return tuple(found)
+
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:\d{1,5})?")
+_USUAL_PORTS: Final = {"http": ":80", "https": ":443"}
+
 _port: Final = _whole("port (0 to 65535)", 0, 65535)
 _count: Final = _whole("whole number above 0", 1, math.inf)
 _frontends: Final = _whole(f"number of processes (1 to {_MAX_FRONTENDS})", 1, _MAX_FRONTENDS)
@@ -239,6 +258,7 @@ _SETTINGS: Final[dict[str, tuple[str, Callable[[object], Any]]]] = {
     "warm_versions": ("warm_versions", _warm),
     "carrier": ("carrier", _word("carrier", "auto", "unix", "zmq")),
     "public_queries": ("public_queries", _flag),
+    "cors": ("cors", _origins),
     "show_errors": ("show_errors", _flag),
     "token": ("token", _token),
     "base_image": ("base_image", _text),

@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from servd.cli.settings import query_bounds, show_errors
+from servd.cli.settings import cors, query_bounds, show_errors
 from servd.cli.values import DURATION
 from servd.cli.verb import option, verb
 
@@ -55,6 +55,7 @@ _EXAMPLES: Final = (
     help="Let queries in without a token (SERVD_TOKEN).",
 )
 @show_errors
+@cors
 def command() -> None:
     """Answer queries by a published registry, with replicas found by name, until told to end.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from servd.cli.settings import show_errors
+from servd.cli.settings import cors, show_errors
 from servd.cli.values import OBJECTIVE, POSITIVE
 from servd.cli.verb import option, verb
 
@@ -48,6 +48,7 @@ from servd.cli.verb import option, verb
     envvar="SERVD_EXPECT_BUNDLE",
 )
 @show_errors
+@cors
 @option("--drain", "DURATION", "Time for running queries at a stop.")
 @option("--log-level", "LEVEL", "debug, info, warning or error.")
 def command() -> None:

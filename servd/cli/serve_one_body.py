@@ -37,7 +37,7 @@ def serve(session: Session, /, bundle: Path, applications: Path | None, **flags:
 def _config(session: Session, flags: dict[str, Any], folder: Path) -> Config:
     session.data_dir = str(folder)
     given = {"query_port": flags["port"], "admin_port": "0", "bind": "127.0.0.1"}
-    given |= {name: flags[name] for name in ("drain", "log_level", "show_errors")}
+    given |= {name: flags[name] for name in ("drain", "log_level", "show_errors", "cors")}
     config = session.load_config({**given, "frontends": "1"})
     # There is no admin API to guard: without a token everybody who reaches the port may ask.
     return replace(config, bind=flags["bind"], public_queries=config.token is None)

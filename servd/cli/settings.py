@@ -14,6 +14,15 @@ show_errors: Final = click.option(
 )
 """Decorates a verb whose process answers queries."""
 
+cors: Final = click.option(
+    "--cors",
+    metavar="ORIGIN",
+    multiple=True,
+    callback=lambda _ctx, _parameter, origins: origins or None,
+    help="Let pages of that origin send queries; * lets all. May be repeated.",
+)
+"""Decorates a verb whose process answers queries."""
+
 query_bounds: Final = together(
     option("--max-body", "SIZE", "Longest request body.  [default: 64MiB]"),
     option("--max-rows", "N", "Inputs of one input_batch.  [default: 16384]"),
@@ -42,6 +51,7 @@ daemon_settings: Final = together(
         help="Let queries in without the token (SERVD_TOKEN guards the admin API then).",
     ),
     show_errors,
+    cors,
 )
 """Decorates a verb with an option for each setting; None stands for not given."""
 
@@ -61,6 +71,8 @@ def as_arguments(settings: Mapping[str, object | None]) -> list[str]:
         flag = name.replace("_", "-")
         if isinstance(value, bool):
             arguments.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, tuple):
+            arguments.extend(word for each in value for word in (f"--{flag}", str(each)))
         elif value is not None:
             arguments.extend((f"--{flag}", str(value)))
     return arguments

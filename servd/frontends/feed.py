@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_ratio: int
     public_queries: bool
     show_errors: bool | None
+    cors: tuple[str, ...]
     token: str | None
 
 

@@ -95,11 +95,15 @@ class OkHeads(dict[int, bytes]):
 
 
 class Heads:
-    """The unchanging part of each answer's head, with the Date that HTTP asks for."""
+    """The unchanging part of each answer's head, with the Date that HTTP asks for.
 
-    __slots__ = ("_ok", "date")
+    `lines` are header lines that every answer has.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_lines", "_ok", "date")
+
+    def __init__(self, lines: bytes = b"") -> None:
+        self._lines = lines
         self.date = b""
         self._ok: dict[tuple[bytes, bytes], OkHeads] = {}
         self.refresh()
@@ -108,7 +112,7 @@ class Heads:
         """Return the heads of good answers of a kind, with further header lines: one of few."""
         heads = self._ok.get((kind, extra))
         if heads is None:
-            heads = self._ok[kind, extra] = OkHeads(kind, extra)
+            heads = self._ok[kind, extra] = OkHeads(kind, self._lines + extra)
             heads.date = self.date
         return heads
 
@@ -126,11 +130,12 @@ class Heads:
         size = len(body) if isinstance(body, bytes) else sum(map(len, body))
         has_length = reply.status not in _BODILESS
         wait = b"Retry-After: 1\r\n" if reply.status == HTTPStatus.SERVICE_UNAVAILABLE else b""
-        return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n%b%b%b%b%b\r\n%b" % (
+        return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\n%b%b%b%b%b%b\r\n%b" % (
             reply.status,
             HTTPStatus(reply.status).phrase.encode(),
             reply.kind,
             self.date,
+            self._lines,
             b"Content-Length: %d\r\n" % size if has_length else b"",
             reply.extra,
             wait,
@@ -139,10 +144,8 @@ class Heads:
         )
 
 
-TOO_MANY_CONNECTIONS = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-    b"Content-Length: 84\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-    b'{"error":"Too many connections","cause":"this server has no descriptor left for it"}'
+TOO_MANY_CONNECTIONS = error_reply(
+    503, "Too many connections", "this server has no descriptor left for it"
 )
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

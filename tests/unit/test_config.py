@@ -229,3 +229,35 @@ def test_without_a_home_the_message_says_what_to_give(tmp_path, monkeypatch, fol
     if folder is None:
         assert "SERVD_DATA_DIR" in caught.value.hint
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "origins"),
+    [
+        ("*", ("*",)),
+        ("https://a.example http://localhost:3000", ("https://a.example", "http://localhost:3000")),
+        (["HTTPS://A.example:443/"], ("https://a.example",)),
+        (("http://[::1]:80", "http://[::1]"), ("http://[::1]",)),
+        (
+            ["chrome-extension://abc", "https://a.example:8443"],
+            ("chrome-extension://abc", "https://a.example:8443"),
+        ),
+    ],
+)
+def test_origins(given, origins, tmp_path):
+    """Origins are kept as browsers write them, once each."""
+    assert load_config({"cors": given}, {}, tmp_path).cors == origins
+    (tmp_path / "servd.toml").write_text(f"cors = {json.dumps(list(origins))}")
+    assert load_config({}, {}, tmp_path).cors == origins
+    environ = {"SERVD_CORS": " ".join(origins)}
+    assert load_config({}, environ, tmp_path / "other").cors == origins
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["a.example", "https://a/path", "null", "https://*.example", "https://a b", "https://", 3],
+)
+def test_what_is_no_origin(wrong, tmp_path):
+    """What no browser would ever send is refused, with what an origin is."""
+    with pytest.raises(ConfigError, match=r"--cors: .*(origin|list of texts)"):
+        load_config({"cors": [wrong]}, {}, tmp_path)

@@ -79,7 +79,7 @@ class QueryConnection(RequestReader):
         self.is_closing = True
         self._server.on_turned_away()
         if self.transport is not None:
-            self.transport.write(TOO_MANY_CONNECTIONS)
+            self.transport.write(self._heads.answer(TOO_MANY_CONNECTIONS, is_last=True))
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -120,6 +120,7 @@ class QueryConnection(RequestReader):
     def on_request(self, request: Request) -> None:
         """Start a request's queries, or hand it to the slow routes."""
         server = self._server
+        self._heads = request.heads or server.heads
         self._is_last = request.is_last
         self._is_plain = not (
             self._is_last or self.has_more or self._is_ended or server.is_draining
@@ -133,6 +134,7 @@ class QueryConnection(RequestReader):
             or request.encoding
             or request.long is not None
             or request.headers is not None
+            or request.heads is not None
             or server.token
         ):
             self._handle_slowly(request)
@@ -329,9 +331,10 @@ class QueryConnection(RequestReader):
         self._query = None
         if self.transport is None:
             return
-        if self._asked and not self._asked.has_body:
+        asked = self._asked
+        if asked is not None and not asked.has_body:
             reply = replace(reply, has_body=False)
-        body, heads = reply.body, self._server.heads
+        body, heads = reply.body, self._heads if asked is None else asked.heads
         if type(body) is not bytes:
             self._is_last = self._is_the_last
             self._pieces.append(heads.answer(reply, is_last=self._is_last))

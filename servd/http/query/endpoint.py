@@ -15,8 +15,8 @@ class Endpoint:
     """Everything that answering one kind of request takes, looked up once.
 
     `decode` makes rows of bodies, `render` an answer of an output, for the head of a request like
-    this. `key` is what bodies are known by in the cache, None where they are not. `ok_heads` are
-    those of good answers, `hit_heads` those of answers from the cache, of which HEAD has no more
+    this. `key` is what bodies are known by in the cache, None where they are not. `heads` are those
+    of answers, `ok_heads` of good ones, `hit_heads` of good ones from the cache; HEAD has no more
     (`has_body`). What is known of an input is forgotten first where the request `is_fresh`. An
     endpoint ends with its route (`Route.is_open`).
     """
@@ -27,6 +27,7 @@ class Endpoint:
         "decode",
         "has_body",
         "head",
+        "heads",
         "hit_heads",
         "is_fresh",
         "key",
@@ -51,6 +52,7 @@ class Endpoint:
         self.decode = self._freshly(decode) if self.is_fresh else decode
         self.render = codec.renderer(head)
         self.kind = codec.kind(head)
+        self.heads = heads
         self.ok_heads = heads.ok(self.kind)
         self.hit_heads = heads.ok(self.kind, CACHE_HIT)
         self.begins = codec.begins

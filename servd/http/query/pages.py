@@ -41,6 +41,8 @@ class Pages:
         path = _path(request.url)
         if path in (b"/healthz", b"/readyz") and request.method in _GET:
             return self._answer_health(path)  # a prober has no token
+        if request.method == b"OPTIONS" and request.has_origin:
+            return state.cors.preflight(request.heads)  # a browser sends it without a token
         if state.token and not carries(request.authorization, state.token.encode()):
             return _unauthorized(request)
         if path in (b"/", b"/metrics"):
@@ -98,7 +100,7 @@ class Pages:
                 return self._state.bind(codec, route, head, request)
             if request.long is not None:
                 request.resource = resource
-                return Endpoint(route, codec, head, self._state.heads)
+                return Endpoint(route, codec, head, request.heads or self._state.heads)
             return codec.answer(resource, route, head, request.body)
         except RequestError as error:
             return codec.refused(error)

@@ -19,7 +19,8 @@ class RequestParser(asyncio.Protocol):
     """The request of one connection that is being parsed. The `on_` methods are httptools' names.
 
     `began` is the server's tick (a second) at which it began, None between requests. Of a body
-    whose length the head says, `_body_left` bytes are still to come.
+    whose length the head says, `_body_left` bytes are still to come. `_heads` are those of its
+    answer, unless that has an endpoint.
     """
 
     __slots__ = (
@@ -27,6 +28,7 @@ class RequestParser(asyncio.Protocol):
         "_body_left",
         "_body_rest",
         "_head_bytes",
+        "_heads",
         "_host",
         "_is_old",
         "_is_refused",
@@ -46,6 +48,7 @@ class RequestParser(asyncio.Protocol):
         self._whole: Request | None = None
         self._body_rest = bytearray()
         self._head_bytes = 0
+        self._heads = server.heads
         self._host = b""  # the last that was found to be one
         self._body_bytes = 0
         self._body_left = 0
@@ -104,11 +107,20 @@ class RequestParser(asyncio.Protocol):
             request.accept = value
         elif name == b"authorization":
             request.authorization = joined(request.authorization, value)
+        elif name == b"origin":
+            self._take_origin(request, value)
         elif name == b"if-none-match":
             request.unless = joined(request.unless, value)
         else:
             request.is_offering |= name == b"upgrade"
             request.is_expecting |= name == b"expect" and value.lower() == b"100-continue"
+
+    def _take_origin(self, request: Request, value: bytes) -> None:
+        """Have answers say what the setting says of pages of this origin."""
+        cors = self._server.cors
+        if cors.is_on:
+            request.heads = None if request.has_origin else cors.named(value)
+            request.has_origin = True
 
     def _take_host(self, request: Request, value: bytes) -> None:
         """Refuse what may be for one host or for another, to whoever reads it (RFC 9112 §3.2)."""

@@ -356,6 +356,8 @@ class RequestReader(RequestParser):
             if request is not None:
                 request.encoding, request.authorization = offer.encoding, offer.authorization
                 request.accept, request.headers = offer.accept, offer.headers
+                request.heads, request.has_origin = offer.heads, offer.has_origin
+                request.unless = offer.unless
 
     def abort(self) -> None:
         """Drop the connection without an answer."""
@@ -370,6 +372,8 @@ class RequestReader(RequestParser):
         if not self._is_refused:
             self._is_refused = True
             self._head = _NO_HEAD
+            request = self._request or self._whole
+            self._heads = (request and request.heads) or self._server.heads
             self._request = self._whole = None
             self.on_refusal(status, cause)
 

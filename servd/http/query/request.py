@@ -4,6 +4,7 @@ from servd.http.bounds import LONG_BODY_BYTES
 from servd.http.codecs.base import Resource
 from servd.http.query.bodies import BodyError, inflate_short
 from servd.http.query.long_bodies import BusyError, BytesHeld, LongBody
+from servd.http.wire import Heads
 
 
 class Request:
@@ -12,8 +13,9 @@ class Request:
     `length` is that of the body where the head says it, -1 where it does not. `long` is the body
     where it is long; `body` is empty then. `headers` are those that a codec wants and that say
     something unusual, None where none does. `head` is all of the head, to the byte, where the same
-    head will mean the same again. `unless` are the tags of what the client has already. `resource`
-    is what it is for, where that is no prediction.
+    head will mean the same again. `unless` are the tags of what the client has already. `heads` are
+    those of its answers where these are not the usual ones: those for its origin. `resource` is
+    what it is for, where that is no prediction.
     """
 
     __slots__ = (
@@ -22,8 +24,10 @@ class Request:
         "body",
         "encoding",
         "has_host",
+        "has_origin",
         "head",
         "headers",
+        "heads",
         "is_expecting",
         "is_last",
         "is_offering",
@@ -49,6 +53,8 @@ class Request:
         self.length = -1
         self.long: LongBody | None = None
         self.has_host = False
+        self.has_origin = False
+        self.heads: Heads | None = None
         self.is_expecting = False
         self.is_last = False
         self.is_offering = False

@@ -163,7 +163,7 @@ class QueryServer(ServerState):
     def _on_second(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(1.0, self._on_second)
         self.second += 1
-        self.heads.refresh()
+        self.cors.refresh()
         self.failed.flush()
         now_s = self.engine.clock()
         for connection in list(self.connections):

@@ -14,11 +14,12 @@ from servd.engine.engine import Engine
 from servd.engine.route import Route
 from servd.http.bounds import LONG_BODY_BYTES, bounds_of
 from servd.http.codecs.base import Codec, Head
+from servd.http.query.cors import Cors
 from servd.http.query.endpoint import Endpoint
 from servd.http.query.failed_queries import FailedQueries
 from servd.http.query.long_bodies import BodyReaders
 from servd.http.query.request import Request
-from servd.http.wire import Heads, Reply
+from servd.http.wire import Reply
 
 MAX_KNOWN: Final = 4096
 MAX_KNOWN_HEAD_BYTES: Final = 2048
@@ -67,7 +68,8 @@ class ServerState:
         self.wanted_lengths = frozenset(map(len, self.wanted_headers))
         self.connections: set[Any] = set()
         self.max_connections = 1
-        self.heads = Heads()
+        self.cors = Cors(config.cors)
+        self.heads = self.cors.usual
         self.failed = FailedQueries()
         self.is_draining = False
         self.is_ready = True
@@ -94,9 +96,9 @@ class ServerState:
         Raises:
             RequestError: the codec does not take requests with such a head.
         """
-        endpoint = Endpoint(route, codec, head, self.heads)
+        endpoint = Endpoint(route, codec, head, request.heads or self.heads)
         url = request.url
-        is_ordinary = request.method == b"POST" and request.headers is None
+        is_ordinary = request.method == b"POST" and not (request.headers or request.heads)
         if is_ordinary and not codec.wants_head and len(url) <= MAX_KNOWN_URL_BYTES:
             if len(self.endpoints) >= MAX_KNOWN:
                 self.endpoints.clear()

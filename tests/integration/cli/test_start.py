@@ -145,6 +145,7 @@ def test_settings_become_arguments_of_run():
     expected = ["--query-port", "1", "--public-queries", "--log-level", "debug"]
     assert as_arguments(given) == expected
     assert as_arguments({"public_queries": False}) == ["--no-public-queries"]
+    assert as_arguments({"cors": ("a://b", "*")}) == ["--cors", "a://b", "--cors", "*"]
 
 
 def test_run_tells_the_waiting_start_why_there_is_no_daemon(run, data_dir, monkeypatch):

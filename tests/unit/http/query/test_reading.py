@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servd.http.query import reading
+from servd.http.query.cors import Cors
 from servd.http.query.reading import MAX_AHEAD_BYTES, MAX_HEAD_BYTES, RequestReader
 from tests.serving import post
 
@@ -48,6 +49,8 @@ class Collector(RequestReader):
             second=5,
             max_body_bytes=limit_bytes,
             known_heads={},
+            heads=None,
+            cors=Cors(()),
             engine=SimpleNamespace(clock=clock),
             is_draining=False,
             wanted_headers=dict(wanted),
