@@ -95,3 +95,10 @@ class PartlyFailedError(Exception):
         count = sum(type(each) is Failed for each in outcomes)
         super().__init__(f"{count} of {len(outcomes)} inputs failed")
         self.outcomes = outcomes
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return the first failure of a batch that failed in parts; anything else as it is."""
+    if not isinstance(error, PartlyFailedError):
+        return error
+    return next((each.error for each in error.outcomes if isinstance(each, Failed)), error)

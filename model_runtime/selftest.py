@@ -19,7 +19,9 @@ from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.loaders.base import LoadedModel, Predictor
 from model_runtime.manifest import Manifest
 from model_runtime.outputs import OutputError
-from model_runtime.signature import Signature
+from model_runtime.pictures import picture
+from model_runtime.refusals import InputError, cause_of
+from model_runtime.signature import EACH, Signature
 
 _PROBE_LENGTHS: Final = range(1, 65)
 _MAX_NAMED_LENGTH: Final = 65_536
@@ -38,6 +40,8 @@ _EXAMPLE_HINT: Final = (
     "say what an input looks like: servd deploy … --example '{}' (or fix the function: "
     "it gets a list of inputs and returns a list of as many outputs)"
 )
+_EACH_HINT: Final = "say what an input looks like: servd deploy … --example '{}'"
+_OF_UNKNOWN: Final[tuple[Any, ...]] = (1.0, "some text", [1.0, 2.0], {})
 _OTHER_TYPES: Final = ("strings", "doubles", "any")
 _OTHER_LENGTHS: Final = range(1, 17)
 _SHOWN_EXAMPLES: Final = {
@@ -103,7 +107,7 @@ def test_call(
     if code in protocol.STRUCT_FORMATS and model.row_items is not None:
         return tester.final(_named(_ones(model.row_items, code), model.signature))
     if code == protocol.ROWS and model.signature is not None:
-        return tester.final(example_of(model.signature))
+        return _of_fields(tester, model.signature)
     return _guessed(tester, code, clock)
 
 
@@ -113,14 +117,48 @@ test_call.__test__ = False  # type: ignore[attr-defined]  # its name is not a te
 def _guessed(tester: "_Tester", code: int, clock: Callable[[], float]) -> Report:
     """Call the model with inputs of which nothing but the type is known."""
     is_numeric = code in protocol.STRUCT_FORMATS
-    for value in _numeric_probes(tester, code, clock) if is_numeric else _GUESSES[code]:
+    probes = _numeric_probes(tester, code, clock) if is_numeric else None
+    for value in probes or _guesses(code, tester.signature):
         if tester.passes(value):
             return tester.report(value)
     # Guesses prove nothing against a model of these: its input may be of any shape.
     if code in (protocol.ANY, protocol.TENSORS):
         return tester.unproven()
     shown = _SHOWN_EXAMPLES.get(code, "[1, 2]" if code == protocol.INTEGERS else "[1.0, 2.0]")
-    raise tester.fault(_EXAMPLE_HINT.format(shown))
+    raise tester.fault(_example_hint(shown, tester.signature))
+
+
+def _guesses(code: int, signature: Signature | None) -> tuple[Any, ...]:
+    """Return the inputs that are tried of a type that is not numbers."""
+    value = {} if signature is None else signature.value or {}
+    if str(value.get("contentMediaType", "")).startswith("image/"):
+        return (picture(),)
+    # What says more than its type is told what it says first.
+    if signature is not None and value.keys() - {"type", "contentEncoding"}:
+        return (example_of(signature), *_GUESSES[code])
+    return _GUESSES[code]
+
+
+def _of_fields(tester: "_Tester", signature: Signature) -> Report:
+    """Call the model with an input that is made up by its fields; what may be any is guessed."""
+    fields = signature.fields or {}
+    unknown = [name for name, schema in fields.items() if not schema]
+    if not unknown:
+        value = example_of(signature)
+        return tester.final(value, _example_hint(json.dumps(value), signature))
+    for guess in _OF_UNKNOWN:
+        made = {name: {"const": guess} if name in unknown else fields[name] for name in fields}
+        value = example_of(replace(signature, fields=made, value=None))
+        if tester.passes(value):
+            return tester.report(value)
+    return tester.unproven()
+
+
+def _example_hint(shown: str, signature: Signature | None) -> str:
+    """Return what to do about a model that answers nothing that was made up."""
+    if signature is not None and signature.call == EACH:
+        return _EACH_HINT.format(shown)
+    return _EXAMPLE_HINT.format(shown)
 
 
 class _Tester:
@@ -134,10 +172,15 @@ class _Tester:
         self._reasons: dict[str, None] = {}
         self.error: BaseException | None = None
 
-    def final(self, value: Any) -> Report:
+    @property
+    def signature(self) -> Signature | None:
+        """What the model says of its inputs."""
+        return self._model.signature
+
+    def final(self, value: Any, hint: str = "") -> Report:
         """Call with an input that must work."""
         if not self.passes(value):
-            raise self.fault("", value)
+            raise self.fault(hint, value)
         return self.report(value)
 
     def report(self, value: Any) -> Report:
@@ -168,10 +211,10 @@ class _Tester:
             raise TestCallError(f"test call: {error}", hint=_output_hint(error)) from error
         except TestCallError:
             raise
-        except MODEL_ERRORS as error:  # the task boundary: anything a model raises
+        except MODEL_ERRORS as raised:  # the task boundary: anything a model raises
             forks.leave_if_child()
-            self.error = error
-            self._reasons[failure.message_of(error)] = None
+            self.error = cause_of(raised)
+            self._reasons[failure.message_of(self.error)] = None
             return False
         return True
 
@@ -192,6 +235,9 @@ class _Tester:
     def fault(self, hint: str, example: Any = None) -> TestCallError:
         """Return what the model raised last as the failure of the test call."""
         error = self.error or RuntimeError("no input was tried")
+        if isinstance(error, InputError):
+            message = f"test call: the model does not take the input that was tried: {error}"
+            return TestCallError(message, hint=hint)
         where = self._model.bundle_dir
         known = failure.hint_for(error, where)
         is_elsewhere = isinstance(error, (ImportError, OSError, MemoryError, SystemExit))

@@ -33,10 +33,15 @@ def of_names(value: Any) -> Made:
 def record_of(record: Record) -> Callable[[list[Any]], Any]:
     """Return how the values of a record's fields become the record."""
     names = [each.name for each in record.fields]
+    dropped = [each.name for each in record.fields if each.is_dropped]
     make = record.make
 
     def made(values: list[Any]) -> Any:
-        return make(dict(zip(names, values, strict=True)))
+        named = dict(zip(names, values, strict=True))
+        for name in dropped:
+            if named[name] is None:
+                del named[name]
+        return make(named)
 
     return made
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from model_runtime.failure import ModelFault
+from model_runtime.refusals import InputError
 from model_runtime.signature import Schema
 
 MISSING: Final = object()
@@ -28,6 +29,15 @@ class Kind:
     def __call__(self, value: Any) -> Any:
         """Return the value that a JSON value means."""
         return value if self.make is None else self.make(value)
+
+    @property
+    def takes_null(self) -> bool:
+        """Whether null is one of its values."""
+        try:
+            self(None)
+        except InputError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from model_runtime.annotations.kind import UnclearError
 from model_runtime.annotations.kinds import decoded
 from model_runtime.refusals import InputError, fault
 from model_runtime.rows import values_of
-from model_runtime.signature import BATCH, EACH, Schema, Signature
+from model_runtime.signature import BATCH, EACH, IGNORE, Schema, Signature
 
 _NUMERIC: Final = frozenset({"integers", "floats", "doubles"})
 
@@ -30,6 +30,8 @@ def settled(
         callee = _with_type(callee, name, input_type)
     if schema is not None:
         callee = replace(callee, signature=_with_schema(callee, name, schema), is_told=True)
+        if extra is None and schema.get("additionalProperties", False) is not False:
+            extra = IGNORE
     if extra is not None:
         callee = replace(callee, signature=replace(callee.signature, extra=extra))
     return callee
@@ -55,9 +57,12 @@ def _with_type(callee: Callee, name: str, given: str) -> Callee:
 
 def _adapted(callee: Callee, given: str) -> Callee:
     own = callee.signature
-    signature = replace(own, input_type=given)
     if given != "any" or own.input_type in _NUMERIC:
-        return replace(callee, signature=signature)
+        return replace(callee, signature=replace(own, input_type=given))
+    # Its parts are the function's business: what is sent is handed on as it is.
+    signature = replace(
+        own, input_type=given, fields=None, required=(), value=own.input_schema() or None
+    )
     parts = _parts_of(own)
     if own.call == EACH and callee.arguments is not None:
         arguments = callee.arguments

@@ -232,7 +232,7 @@ def _read_record(cls: type, parts: list[_Part], constructor: Callable[..., Any])
     """Return the record of a class that is made by keywords."""
     fields = tuple(part.field for part in parts)
     steps = [(part.field.name, part.argument, part.field.kind) for part in parts]
-    dropped = {field.name for field in fields if field.is_dropped}
+    dropped = {each.name for each in fields if each.is_dropped and not each.kind.takes_null}
 
     def make(values: dict[str, Any]) -> Any:
         made = {}
@@ -272,7 +272,7 @@ def _whole(
     fields: tuple[Field, ...], make: Callable[[dict[str, Any]], Any]
 ) -> Callable[[Any], Any]:
     """Return what makes a record of a value that is to be an object, and checks its names."""
-    known = {each.name for each in fields}
+    known = dict.fromkeys(each.name for each in fields)
     needed = [each.name for each in fields if each.default is MISSING]
 
     def whole(value: Any) -> Any:
@@ -341,14 +341,7 @@ def _schema_record(
         return Record(fields=(), kind=kind, make=make, extra=extra, title=cls.__name__)
     required = schema.get("required", ())
     fields = tuple(_schema_field(name, each, name in required) for name, each in properties.items())
-    dropped = {each.name for each in fields if each.is_dropped}
-
-    def make_given(values: dict[str, Any]) -> Any:
-        if dropped:
-            values = {k: v for k, v in values.items() if not (v is None and k in dropped)}
-        return make(values)
-
-    return Record(fields=fields, kind=kind, make=make_given, extra=extra, title=cls.__name__)
+    return Record(fields=fields, kind=kind, make=make, extra=extra, title=cls.__name__)
 
 
 def _schema_field(name: str, schema: Schema, is_required: bool) -> Field:  # noqa: FBT001

@@ -6,19 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 from model_runtime import manifest as manifests
 from model_runtime.bundle import FILES_NAME
-from model_runtime.loaders import pickle as pickle_loader
-from model_runtime.loaders import python as python_loader
 from model_runtime.loaders.base import LoadedModel
 from model_runtime.manifest import Manifest
-
-_LOADERS: Final[dict[str, Callable[[Manifest, Path], LoadedModel]]] = {
-    "python": python_loader.load,
-    "pickle": pickle_loader.load,
-}
 
 
 def load(bundle_dir: Path) -> LoadedModel:
@@ -37,8 +29,19 @@ def load(bundle_dir: Path) -> LoadedModel:
     _make_folders(files, manifest)
     sys.path[:0] = [str(files / folder) for folder in manifest.sys_path]
     os.chdir(files / manifest.cwd)
-    model = _LOADERS[manifest.loader](manifest, files)
+    model = _loader(manifest.loader)(manifest, files)
     return replace(model, bundle_dir=bundle_dir)
+
+
+def _loader(name: str) -> Callable[[Manifest, Path], LoadedModel]:
+    """Return what loads a kind of models; the other is not imported."""
+    if name == "pickle":
+        from model_runtime.loaders import pickle  # noqa: PLC0415  (it takes its time)
+
+        return pickle.load
+    from model_runtime.loaders import python  # noqa: PLC0415  (as above)
+
+    return python.load
 
 
 def _make_folders(files: Path, manifest: Manifest) -> None:

@@ -1,5 +1,6 @@
 """Loads pickles and joblib files: scikit-learn, and whatever has predict or is callable."""
 
+import inspect
 import mmap
 import pickle
 import warnings
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from model_runtime.frames import PANDAS, frame_view
 from model_runtime.inputs import View, viewer
+from model_runtime.loaders import functions
 from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
 from model_runtime.loaders.fitted import ROWS, Learnt, learn
 from model_runtime.loaders.python import callables_of, function_call
@@ -40,6 +42,8 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     """Return the model that a pickle of the bundle holds; see `loaders.load`."""
     model = read(files / manifest.file)
     call = call_of(model, manifest.method, manifest.file)
+    if inspect.isroutine(call) and call is model:
+        return functions.model_of(call, manifest, {"object": type(model).__name__})
     learnt, view = _seen(model, manifest)
     if hasattr(model, "feature_names_in_"):
         # Where they are all numbers, they are given without names; sklearn would say so each time.
