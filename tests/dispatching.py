@@ -98,6 +98,13 @@ class World:
             carrier, batch = found
             self.dispatcher.on_failure(carrier, batch, Failure(""))
 
+    def part(self, which):
+        """Have a replica answer its oldest batch, of which every other input fails by itself."""
+        if found := self.oldest(which):
+            carrier, batch = found
+            failed = {at: Failure("", "input") for at in range(0, len(batch.queries), 2)}
+            self.dispatcher.on_partial(carrier, batch, batch.rows[1::2], failed)
+
     def attach(self, _which):
         """Bring a replica up."""
         carrier = Carrier(lambda: self.now_s)

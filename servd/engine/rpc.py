@@ -271,7 +271,7 @@ class ReplicaConnection:
         text = frames[1] if len(frames) > 1 else b""
         data = text if isinstance(text, bytes) else b"".join(text)
         left = len(batch.queries) - len(failed)
-        outputs = data.split(b"\n") if left else []
+        outputs = data.split(b"\n") if data else []
         if len(outputs) != left:
             reason = f"{counted(len(outputs), 'output')} for {counted(left, 'input')}"
             self._fail(handler, batch, Failure(reason, protocol.BAD_OUTPUT))
@@ -332,7 +332,8 @@ def _failure(said: list[Any]) -> Failure:
     """Return what the last items of a FAILURE say; what is unknown is taken as left out."""
     reason, cause, told = (*said, *("no reason given", "", ())[len(said) :])[:3]
     cause = cause if isinstance(cause, str) and cause in _CAUSES else protocol.RAISED
-    known = [_fault(each) for each in told if isinstance(each, dict)] if told else ()
+    listed = told if isinstance(told, list) else ()
+    known = [_fault(each) for each in listed if isinstance(each, dict)]
     return Failure(str(reason), cause, known)
 
 

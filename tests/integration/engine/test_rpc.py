@@ -10,7 +10,7 @@ import pytest
 from model_runtime import protocol
 from servd.carriers.long_bytes import LONG_BYTES, LongBytes
 from servd.engine.batching import HEADROOM
-from servd.engine.query import Batch
+from servd.engine.query import Batch, Failure
 from servd.engine.rpc import connector
 from tests.daemon import free_port
 from tests.scripted_replica import ScriptedReplica, doubles
@@ -55,6 +55,11 @@ class Handler:
         """Take a failure."""
         self.failures.append(failure.reason)
         self.of_output.append(failure.cause == protocol.BAD_OUTPUT)
+
+    def on_partial(self, _connection, _batch, outputs, failed):
+        """Take what came of a batch, and why some of it did not."""
+        self.outputs.append(outputs)
+        self.failures.append(failed)
 
 
 def batch_of(*rows):
@@ -160,6 +165,64 @@ def test_wrong_results_are_failures():
     run(main())
 
 
+def partial(batch_id, failed, *payload):
+    """Return the frames of a PARTIAL."""
+    return protocol.pack_header([protocol.PARTIAL, batch_id, 3, 1, failed]), *payload
+
+
+def test_a_partial_result_says_which_inputs_failed():
+    """Their places, why, and what is wrong with an input; the others have their outputs."""
+    fault = {"loc": ["rooms", 0], "msg": "wanted a number", "type": "float_type", "more": 1}
+    broken = {"loc": ["a", 1.5, {}], "msg": 3}
+    told = [
+        [[0, "raised"], [2, "rooms[0]: …", "input", [fault, broken, 7]]],
+        [[0, "a"], [1, "b", "output"], [2, "c", "new", 7]],
+    ]
+    wrong = [
+        (told[0], b"1.0\n2.0"),
+        (told[0],),
+        ([], b"1.0\n2.0\n3.0"),
+        ([[7, "a"]], b"1.0\n2.0"),
+        ([[-1, "a"]], b"1.0\n2.0"),
+        (["x"], b"1.0\n2.0"),
+        (None, b"1.0"),
+    ]
+
+    async def main():
+        with ScriptedReplica(is_holding=True) as replica:
+            async with serving() as served:
+                connection = await connect(served, replica, Owner())
+                for _ in range(2 + len(wrong)):
+                    connection.send_batch(batch_of(*[doubles(1.0)] * 3), 3)
+                first = min(connection.in_flight)
+                await until(lambda: len(replica.batches) == 2 + len(wrong))
+                replica.send(*partial(first, told[0], b"1.5"))
+                replica.send(*partial(first + 1, told[1]))
+                for at, (failed, *payload) in enumerate(wrong):
+                    replica.send(*partial(first + 2 + at, failed, *payload))
+                handler = connection.handler
+                await until(lambda: len(handler.failures) == 2 + len(wrong))
+                assert handler.outputs == [[b"1.5"], []]
+                known = [
+                    {"loc": ["rooms", 0], "msg": "wanted a number", "type": "float_type"},
+                    {"loc": ["a"], "msg": "3", "type": "None"},
+                ]
+                assert handler.failures[0] == {
+                    0: Failure("raised", "", []),
+                    2: Failure("rooms[0]: …", "input", known),
+                }
+                assert handler.failures[1] == {
+                    0: Failure("a", "", []),
+                    1: Failure("b", "output", []),
+                    2: Failure("c", "", []),
+                }
+                assert handler.of_output == [True] * len(wrong)
+                assert connection.counters.failures == 5
+                assert not connection.in_flight
+
+    run(main())
+
+
 def test_garbage_is_ignored(caplog):
     """Messages that the protocol refuses are logged; what follows them is read."""
     garbage = [
@@ -176,6 +239,8 @@ def test_garbage_is_ignored(caplog):
         (protocol.pack_header([protocol.RESULT, [1], 1, 1]), b"1"),
         result(12345, 1, b"1"),
         (protocol.pack_header([protocol.FAILURE, 12345, "late"]),),
+        (protocol.pack_header([protocol.PARTIAL]),),
+        partial(12345, [[0, "late"]], b"1"),
     ]
 
     async def main():

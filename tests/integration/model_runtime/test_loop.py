@@ -27,6 +27,7 @@ from model_runtime.content import Content
 from model_runtime.inputs import Batch
 from model_runtime.loop import EXIT_LOAD_FAILED, Options, Replica, merge, take_mergeable
 from model_runtime.manifest import Manifest
+from model_runtime.refusals import Failed, PartlyFailedError
 
 MODELS = Path(__file__).parents[2] / "models"
 TIMEOUT_S = 20
@@ -55,8 +56,9 @@ class Running:
         self.bundle = bundle = folder / "bundle"
         (bundle / "files").mkdir(parents=True)
         shutil.copy(MODELS / f"{model}.py", bundle / "files")
+        made = {"object": "predict"} | options.pop("made", {})
         manifest.write(
-            Manifest(loader="python", file=f"{model}.py", kind="function", object="predict"), bundle
+            Manifest(loader="python", file=f"{model}.py", kind="function", **made), bundle
         )
         self.stop = threading.Event()
         self.status = None
@@ -97,13 +99,13 @@ def running(model, **options):
 
 
 @contextmanager
-def frontend(replica):
+def frontend(replica, version=1):
     """Yield a function that waits for a message of some kind, and a DEALER."""
     with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
         dealer.setsockopt(zmq.LINGER, 0)
         dealer.setsockopt(zmq.RCVTIMEO, TIMEOUT_S * 1000)
         dealer.connect(replica.options.listen)
-        dealer.send(protocol.pack_header([protocol.HELLO, 1, "test"]))
+        dealer.send(protocol.pack_header([protocol.HELLO, version, "test"]))
 
         def wait_for(kind, state=None):
             while True:
@@ -176,6 +178,43 @@ def test_a_batch_that_raises_is_a_failure(capfd):
     assert log.count("Traceback") == 2
     assert "negative number -1.0" in log
     assert "negative number -2.0" in log
+
+
+def rows_of(dealer, batch_id, *rows):
+    """Send a batch of rows."""
+    lengths, data = protocol.join_rows(rows)
+    header = protocol.pack_header([protocol.PREDICT, batch_id, protocol.ROWS, len(rows)])
+    dealer.send_multipart([header, data, lengths] if lengths else [header, data])
+
+
+def test_inputs_that_fail_by_themselves_are_told_beside_the_outputs(capfd):
+    """With their places. To who does not know of such the batch fails, to be asked for in parts."""
+    made = {"object": "course", "input_type": "auto"}
+    with running("once", made=made) as replica:
+        with frontend(replica, 2) as (dealer, wait_for):
+            info = wait_for(protocol.STATE, protocol.READY)[0][3]
+            assert info["signature"]["call"] == "each"
+            rows_of(dealer, 7, b"[1,2]", b'["x",0]', b"[-1,0]", b"[99,0]", b"[3,4]")
+            header, payload = wait_for(protocol.PARTIAL)
+            assert header[1:3] == [7, 5]
+            words = 'wanted a whole number, found the text "x"'
+            fault = {"loc": ["feature_1"], "msg": words, "type": "int_type"}
+            assert header[4] == [
+                [1, f"feature_1: {words}", "input", [fault]],
+                [2, "ArithmeticError: negative"],
+                [3, header[4][2][1], "output"],
+            ]
+            assert payload == [b'{"tens":12}\n{"tens":34}']
+            rows_of(dealer, 8, b'["x",0]')
+            assert wait_for(protocol.FAILURE)[0][2:] == header[4][0][1:]
+        with frontend(replica, 1) as (dealer, wait_for):
+            wait_for(protocol.STATE, protocol.READY)
+            rows_of(dealer, 9, b"[1,2]", b"[-1,0]")
+            assert wait_for(protocol.FAILURE)[0][1:] == [9, "ArithmeticError: negative"]
+    log = capfd.readouterr()
+    assert "ArithmeticError: negative" in log.err
+    assert "no output: " in log.err
+    assert "InputError" not in log.err
 
 
 def test_an_error_is_in_the_log_once_a_second(monkeypatch, capfd):
@@ -384,6 +423,36 @@ def test_batches_of_two_frontends_are_merged():
         heard.clear()
         made._predict_merged(Socket(), [good, Work(b"c", 3, batches[0])], predict)
         assert heard == [(1, [b"1"]), (3, [b"1"])]
+
+
+def test_of_a_merged_batch_each_frontend_hears_of_its_own_failures():
+    """What failed by itself is told to who asked; nobody's inputs are computed again."""
+    told = []
+    calls = []
+
+    class Socket:
+        @contextmanager
+        def lent(self):
+            yield
+
+        def reply(self, work, outputs, _compute_us):
+            told.append((work.batch_id, outputs))
+
+        def reply_partly(self, work, outcomes, _compute_us):
+            told.append((work.batch_id, [getattr(each, "reason", each) for each in outcomes]))
+
+    def predict(batch):
+        calls.append(batch.count)
+        raise PartlyFailedError([b"1", Failed(ValueError("no")), b"3"])
+
+    works = [
+        Work(b"a", 1, Batch(protocol.ROWS, b"", b"[1]", 1)),
+        Work(b"b", 2, Batch(protocol.ROWS, b"", b"[2][3]", 2)),
+    ]
+    replica = Replica(SimpleNamespace(), lambda: True)
+    replica._predict_merged(Socket(), works, predict)
+    assert told == [(1, [b"1"]), (2, ["ValueError: no", b"3"])]
+    assert calls == [3]
 
 
 def test_a_merged_batch_knows_which_outputs_may_be_raw():

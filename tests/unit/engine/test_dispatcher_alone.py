@@ -387,6 +387,53 @@ def test_a_wrong_output_is_told_and_not_called_an_exception():
     played(story)
 
 
+def test_inputs_that_fail_by_themselves_leave_the_others_their_outputs():
+    """Nothing of the batch is sent again; what is wrong with an input is told by its place."""
+
+    async def story(world):
+        for number in range(4):
+            world.ask(0, number)
+        await turn()
+        carrier, batch = world.oldest(0)
+        faults = [{"loc": ["rooms", 1], "msg": "wanted a number", "type": "float_type"}]
+        failed = {
+            0: Failure("rooms[1]: wanted a number", "input", faults),
+            1: Failure("ValueError: no"),
+            3: Failure("a set", "output"),
+        }
+        world.dispatcher.on_partial(carrier, batch, [b"2"], failed)
+        assert world.heard.pop(2) == b"2"
+        kinds = {index: why.kind for index, why in world.heard.items()}
+        assert kinds == {0: Miss.BAD_INPUT, 1: Miss.MODEL_FAILED, 3: Miss.BAD_OUTPUT}
+        detail = {"loc": ["input", "rooms", 1], "msg": "rooms[1]: wanted a number"}
+        assert world.heard[0].detail == [faults[0] | detail]
+        await turn()
+        assert len(carrier.sent) == 1
+        assert world.dispatcher.counters.failures == 3
+        assert world.dispatcher.cache.rows.get(b"2") == b"2"
+        assert not world.dispatcher.cache.pending
+        # Whose input is wrong is told so whatever default there is.
+        counters = world.routes[0].counters
+        assert (counters.failures, counters.defaults) == (1, 2)
+
+    played(story, limit=4)
+
+
+def test_a_batch_whose_inputs_all_failed_is_over():
+    """The replica gets the next one."""
+
+    async def story(world):
+        world.ask(0, 1)
+        await turn()
+        carrier, batch = world.oldest(0)
+        world.ask(0, 2)
+        world.dispatcher.on_partial(carrier, batch, [], {0: Failure("no")})
+        await turn()
+        assert len(carrier.sent) == 2
+
+    played(story)
+
+
 def test_a_known_body_needs_a_known_row():
     """A body is remembered where its row's output is; it is forgotten with the last replica."""
 

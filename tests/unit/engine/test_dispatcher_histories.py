@@ -20,7 +20,9 @@ def check_urgency(world, batch):
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("ask"), st.integers(0, 2), st.integers(0, 12)),
-        st.tuples(st.sampled_from(["reply", "fail", "attach", "detach"]), st.integers(0, 3)),
+        st.tuples(
+            st.sampled_from(["reply", "fail", "part", "attach", "detach"]), st.integers(0, 3)
+        ),
         st.tuples(st.just("wait"), st.integers(1, 8)),
         st.tuples(st.just("turn")),
     ),
