@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
@@ -28,11 +29,12 @@ pytestmark = [
 
 WAIT_S = 60
 SUM = 6.6
+Export = Callable[..., tuple[Path, list[str]]]
 SETTINGS = 'base-image = "{base}"\ntoken = "a-token-of-queries"\n'
 
 
-@pytest.fixture
-def owners(base_image: str) -> Iterator[list[Daemon]]:
+@contextmanager
+def two_owners(base_image: str) -> Iterator[list[Daemon]]:
     """Yield two daemons with data directories of their own; the model of each is another."""
     folders = [Path(tempfile.mkdtemp(prefix="sv-")) for _ in range(2)]
     daemons = [Daemon(data_dir=folder / "data") for folder in folders]
@@ -41,35 +43,64 @@ def owners(base_image: str) -> Iterator[list[Daemon]]:
         (daemon.data_dir / "servd.toml").write_text(SETTINGS.format(base=base_image))
         model = f"def f(xs): return [float(sum(x)) * {factor} for x in xs]\n"
         write_model(daemon, "model.py", model)
-    yield daemons
-    for daemon, folder in zip(daemons, folders, strict=True):
-        daemon.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield daemons
+    finally:
+        for daemon, folder in zip(daemons, folders, strict=True):
+            daemon.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def owners(base_image: str) -> Iterator[list[Daemon]]:
+    """Yield two daemons that have deployed their models, each its first version."""
+    with two_owners(base_image) as daemons:
+        for daemon in daemons:
+            words = ("--name", APP, "--slo", "5s", "--default", "-1")
+            deploy(daemon, str(daemon.data_dir.parent / "model.py"), *words)
+        yield daemons
 
 
 @pytest.fixture
-def export(engine: docker.DockerClient) -> Iterator[Callable[..., tuple[Path, list[str]]]]:
-    """Yield a function that exports a daemon's model under one registry's name, with its images."""
+def newcomers(base_image: str) -> Iterator[list[Daemon]]:
+    """Yield two daemons that have deployed nothing yet."""
+    with two_owners(base_image) as daemons:
+        yield daemons
+
+
+@pytest.fixture(scope="module")
+def export(engine: docker.DockerClient) -> Iterator[Export]:
+    """Yield a function that exports a daemon's model under one registry's name, with its images.
+
+    It does so once for each daemon and options.
+    """
     registry = f"localhost:1/servd-test-{secrets.token_hex(4)}"
-    made: set[str] = set()
+    made: dict[tuple[str | Path, ...], tuple[Path, list[str]]] = {}
 
     def run(daemon: Daemon, *options: str) -> tuple[Path, list[str]]:
-        words = ("export-k8s", "--image-registry", registry, "--build", "--check", "--json")
-        done = daemon.cli(*words, *options)
-        assert done.returncode == 0, done.stdout + done.stderr
-        document = json.loads(done.stdout)
-        made.update(document["images"])
-        return daemon.data_dir.parent / document["path"], document["images"]
+        key = (daemon.data_dir, *options)
+        if key not in made:
+            out = daemon.data_dir.parent / "-".join(["out", *options])
+            words = ("export-k8s", "--image-registry", registry, "--build", "--check", "--json")
+            done = daemon.cli(*words, "--out", str(out), *options)
+            assert done.returncode == 0, done.stdout + done.stderr
+            made[key] = out, json.loads(done.stdout)["images"]
+        return made[key]
 
     yield run
-    for image in made:
+    for image in {image for _, images in made.values() for image in images}:
         engine.images.remove(image, force=True)
 
 
-def deployed(daemon: Daemon) -> None:
-    """Deploy a daemon's model as its first version."""
-    words = ("--name", APP, "--slo", "5s", "--default", "-1")
-    deploy(daemon, str(daemon.data_dir.parent / "model.py"), *words)
+@contextmanager
+def called(engine: docker.DockerClient, name: str, image: str) -> Iterator[None]:
+    """Give an image the name of another one meanwhile."""
+    before = engine.images.get(name)
+    engine.images.get(image).tag(name)
+    try:
+        yield
+    finally:
+        before.tag(name)
 
 
 def until_answered(address: str, wanted: float, port: int = PORT) -> None:
@@ -87,7 +118,6 @@ def test_an_export_answers_with_its_own_model(engine, owners, export, options):
     port = STANDALONE_PORT if options else PORT
     with Node(engine) as node:
         for factor, daemon in enumerate(owners, 1):
-            deployed(daemon)
             folder, _ = export(daemon, *options)
             node.apply(folder)
             node.wait_ready()
@@ -99,15 +129,12 @@ def test_an_export_answers_with_its_own_model(engine, owners, export, options):
 def test_pods_with_other_files_get_no_query(engine, owners, export):
     """Whatever an image is called: what lies in it is compared, and said by digests."""
     first, second = owners
-    for daemon in owners:
-        deployed(daemon)
     _, theirs = export(first)
     folder, ours = export(second)
     with_model = [[name for name in images if "frontend" not in name] for images in (theirs, ours)]
     (their_image,), (our_image,) = with_model
     assert their_image != our_image
-    engine.images.get(their_image).tag(our_image)
-    with Node(engine) as node:
+    with called(engine, our_image, their_image), Node(engine) as node:
         node.apply(folder)
         node.pods[FIRST][0].wait_ready(time.monotonic() + WAIT_S)
         (pod, *_) = node.pods[FRONT_END]
@@ -122,21 +149,18 @@ def test_pods_with_other_files_get_no_query(engine, owners, export):
 
 def test_a_standalone_pod_with_other_files_ends(engine, owners, export):
     """Its deployment says which model it expects; an image of that name is not believed."""
-    for daemon in owners:
-        deployed(daemon)
     _, (their_image,) = export(owners[0], "--standalone")
     folder, (our_image,) = export(owners[1], "--standalone")
-    engine.images.get(their_image).tag(our_image)
-    with Node(engine) as node:
+    with called(engine, our_image, their_image), Node(engine) as node:
         node.apply(folder)
         (((pod,)),) = node.pods.values()
         assert pod.container.wait(timeout=WAIT_S)["StatusCode"] == 1
         assert f"its deployment expects {bundle_of(owners[1])}" in pod.log
 
 
-def test_docker_replicas_are_of_their_own_data_directory(owners):
+def test_docker_replicas_are_of_their_own_data_directory(newcomers):
     """At one engine, the first version of one daemon is not the first version of the other."""
-    for factor, daemon in enumerate(owners, 1):
+    for factor, daemon in enumerate(newcomers, 1):
         path = daemon.data_dir.parent / "model.py"
         deploy(daemon, str(path), "--name", APP, "--slo", "5s", "--runtime", "docker")
         words = ("predict", APP, "[1.1, 2.2, 3.3]")
@@ -144,9 +168,9 @@ def test_docker_replicas_are_of_their_own_data_directory(owners):
         assert f"{SUM * factor}" in done.stdout, done.stdout + done.stderr
 
 
-def test_a_number_that_begins_again_after_a_removal_is_the_new_model(owners):
+def test_a_number_that_begins_again_after_a_removal_is_the_new_model(newcomers):
     """In one data directory too, with containers and with what was cached of the old one."""
-    daemon = owners[0]
+    daemon = newcomers[0]
     path = daemon.data_dir.parent / "model.py"
     words = ("predict", APP, "[1.1, 2.2, 3.3]")
     deploy(daemon, str(path), "--name", APP, "--slo", "5s", "--runtime", "docker")
