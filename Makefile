@@ -24,6 +24,7 @@ quickstart: $(STAMP) ## start a daemon, deploy an example, query it
 
 # Three workers on two processors: the tests wait for processes more than they compute, those of
 # containers still more. What takes longest is told, as it is what keeps everybody waiting.
+export TEST_EXAMPLES := all
 TOLD := --durations=12 --durations-min=4
 WORKERS := -n 3 --dist worksteal $(TOLD)
 

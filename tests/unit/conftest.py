@@ -4,6 +4,7 @@ Such tests are those of tests/integration. A pair of sockets has no address, and
 stays in the process. Code that catches the failure does not hide it.
 """
 
+import os
 import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,12 @@ from typing import Any
 import pytest
 import uvloop
 import zmq
+from hypothesis import settings
+
+if os.environ.get("TEST_EXAMPLES") != "all":
+    # Who runs these after each change wants to know soon; `make test`, as CI, tries all.
+    settings.register_profile("few", max_examples=25)
+    settings.load_profile("few")
 
 EVENTS = {
     *("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"),

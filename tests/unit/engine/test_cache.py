@@ -78,7 +78,7 @@ class Kept:
         self.row = row
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples, deadline=None)
 @given(STEPS, st.integers(1, 6000))
 def test_the_bound_holds(steps, limit_bytes):
     """Whatever is put, read and dropped, neither the count nor the entries exceed the bound."""

@@ -56,7 +56,7 @@ async def play(world, steps):
             world.reply(which)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples // 2, deadline=None)
 @given(STEPS, st.integers(1, 5), st.lists(st.integers(100_000, 3_000_000), min_size=1, max_size=3))
 def test_every_query_is_answered_exactly_once(steps, limit, slos):
     """Whatever happens to replicas, each query hears one outcome, in batches within the limit."""
@@ -86,7 +86,7 @@ async def play_deadly(world, deadly, count):
     return deaths
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(
     st.integers(1, 60),
     st.sets(st.integers(0, 59), max_size=6),

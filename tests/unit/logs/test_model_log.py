@@ -60,7 +60,7 @@ def test_each_line_has_a_time(log, tmp_path, clock):
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples, deadline=None)
 @given(
     st.lists(st.binary(max_size=30).map(lambda b: b.replace(b"\r", b"")), max_size=20),
     st.data(),

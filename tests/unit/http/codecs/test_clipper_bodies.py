@@ -73,7 +73,7 @@ def test_other_types(text, data, value):
     assert json.loads(row) == value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples, deadline=None)
 @given(
     st.sampled_from(list(InputType)),
     st.binary(max_size=200)
@@ -216,7 +216,7 @@ def test_what_is_not_json_is_refused_wherever_it_is(input_type, wrong, place):
         assert NOT_JSON[wrong] in refusal(input_type, body + space)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings.default.max_examples, deadline=None)
 @given(
     st.sampled_from(list(RIGHT)),
     st.sampled_from(PLACES[:2]),
