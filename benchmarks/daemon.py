@@ -132,7 +132,8 @@ class Daemon:
     def deploy(self, workload: Workload, *options: str, slo_ms: float = 100) -> None:
         """Deploy the workload's model, or change what `options` say about it."""
         target = workload.target_path(inputs_folder(self.settings.work))
-        example = json.dumps([1.0] * workload.columns)
+        # The fitted pipeline knows its columns, and is asked by what it says of them.
+        example = [] if workload.is_table else ["--example", json.dumps([1.0] * workload.columns)]
         fixed = (
             "--name",
             workload.name,
@@ -143,7 +144,7 @@ class Daemon:
             "--slo",
             f"{slo_ms:g}ms",
         )
-        self.servd("deploy", target, *fixed, "--example", example, *options)
+        self.servd("deploy", target, *fixed, *example, *options)
 
     def replicas(self) -> list[dict[str, Any]]:
         """Return `servd ps`."""

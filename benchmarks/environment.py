@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from benchmarks.settings import ROOT
-from benchmarks.workloads import HERE
+from benchmarks.workloads import HERE, Workload
 
 NGINX_PLACES = ("/usr/sbin/nginx", "/usr/local/sbin/nginx")
 
@@ -119,9 +119,11 @@ def make_generator(work: Path) -> Path:
     return program
 
 
-def can_serve_pickles() -> bool:
-    """Return whether the environment servd runs in has scikit-learn."""
-    code = "import sklearn"
+def can_serve(workload: Workload) -> bool:
+    """Return whether the environment servd runs in has what the workload's model needs."""
+    if not workload.is_trained:
+        return True
+    code = "import pandas, sklearn" if workload.is_table else "import sklearn"
     return (
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode
         == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.check import CHECK_SLO_MS, check_answers
 from benchmarks.daemon import Daemon
-from benchmarks.environment import can_serve_pickles, inputs_folder
+from benchmarks.environment import can_serve, inputs_folder
 from benchmarks.experiments import EXPERIMENTS, Experiment, Setting, has_controllers
 from benchmarks.loadgen import Load, open_point
 from benchmarks.machine import describe_machine
@@ -33,12 +33,11 @@ class Trial:
 def run_paper(settings: Settings) -> dict[str, Any]:
     """Run every experiment whose model is among the workloads asked for."""
     figures, notes = [], []
-    has_sklearn = can_serve_pickles()
     for experiment in EXPERIMENTS:
         workload = WORKLOADS[experiment.workload]
         if workload.key not in settings.workloads:
             continue
-        if workload.is_trained and not has_sklearn:
+        if not can_serve(workload):
             notes.append(f"{experiment.title}: left out, servd's environment has no scikit-learn")
         elif experiment.needs_controllers and not has_controllers():
             notes.append(f"{experiment.title}: left out, this servd has one controller only (AIMD)")

@@ -16,6 +16,8 @@ PEERS = {"litserve": "litserve", "ray serve": "ray"}
 
 def peers(workload: Workload, settings: Settings) -> list[Server]:
     """Return a server for each peer that is installed."""
+    if workload.is_table:
+        return []
     return [
         peer(name, module, workload, settings)
         for name, module in PEERS.items()

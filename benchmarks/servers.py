@@ -123,8 +123,9 @@ def fastapi(workload: Workload, settings: Settings, workers: int) -> Server:
     """Return FastAPI on uvicorn with the model in its process."""
     port = free_port()
     name = "fastapi" if workers == 1 else f"fastapi x{workers}"
+    module = "fastapi_rows" if workload.is_table else "fastapi_app"
     command = [
-        *(str(settings.python), "-m", "uvicorn", "benchmarks.baselines.fastapi_app:app"),
+        *(str(settings.python), "-m", "uvicorn", f"benchmarks.baselines.{module}:app"),
         *("--port", str(port), "--workers", str(workers), "--loop", "uvloop"),
         *("--http", "httptools", "--no-access-log", "--log-level", "warning"),
         *("--backlog", "4096"),

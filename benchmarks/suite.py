@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.check import CHECK_SLO_MS, check_answers
 from benchmarks.closed_loop import closed_rounds, warm_up
 from benchmarks.daemon import Daemon
-from benchmarks.environment import can_serve_pickles
+from benchmarks.environment import can_serve
 from benchmarks.machine import describe_machine
 from benchmarks.open_loop import MEASURED, open_rounds
 from benchmarks.peers import peers
@@ -31,11 +31,10 @@ def run_suite(settings: Settings) -> dict[str, Any]:
     """Measure everything that is asked for; print a table after each workload."""
     points: list[Point] = []
     notes: list[str] = []
-    has_sklearn = can_serve_pickles()
     for key in settings.workloads:
         workload = WORKLOADS[key]
-        if workload.is_trained and not has_sklearn:
-            notes.append(f"{key} left out: scikit-learn is not in servd's environment")
+        if not can_serve(workload):
+            notes.append(f"{key} left out: its model's libraries are not in servd's environment")
             continue
         points += measure(workload, settings)
         print_table(workload, medians(points))

@@ -36,6 +36,8 @@ RATIOS = (
     ("W5", 256, "fastapi", 10.0),
     ("W6", 32, "ceiling", 0.9),
     ("W6", 256, "ceiling", 0.9),
+    ("W7", 32, "fastapi", 4.0),
+    ("W7", 256, "fastapi", 10.0),
 )
 
 

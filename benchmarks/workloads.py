@@ -1,4 +1,4 @@
-"""What is measured: W1 to W6. Used by every command of the benchmarks."""
+"""What is measured: W1 to W7. Used by every command of the benchmarks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,11 @@ class Workload:
         return self.target.endswith(".pkl")
 
     @property
+    def is_table(self) -> bool:
+        """Whether inputs are objects by named columns, of which the model takes a DataFrame."""
+        return self.name == "credit"
+
+    @property
     def path(self) -> str:
         """The path that queries go to, on every server."""
         return f"/{self.name}/predict"
@@ -57,5 +62,6 @@ WORKLOADS = {
         Workload("W4", "no-op of 784", "noop", "noop.py:noop", 784, 4_000),
         Workload("W5", "linear SVM of 784", "linear_svm", "linear_svm.pkl", 784, 4_000),
         Workload("W6", "cached query", "feature_sum", "func.py:feature_sum", 3, 1, "32MiB"),
+        Workload("W7", "rows of 8 named columns", "credit", "credit.pkl", 8, 20_000),
     )
 }

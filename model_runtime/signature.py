@@ -6,7 +6,8 @@ decoded, of what is said of wrong ones, of examples and of documents. Schemas ar
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
@@ -177,7 +178,51 @@ def check_schema(schema: Any, where: str, depth: int = 0) -> None:
             raise SignatureError(
                 f"{where}: there is no type {kind!r:.60}; types are {', '.join(_TYPES)}"
             )
+    _check_values(schema, where)
     _check_parts(schema, where, depth + 1)
+
+
+def _check_values(schema: Schema, where: str) -> None:
+    for words, what, is_right in _VALUES:
+        for word in words:
+            if word in schema and not is_right(schema[word]):
+                raise SignatureError(f"{where}: {word} is {what}, not {schema[word]!r:.60}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST
+
+
+def _is_pattern(value: Any) -> bool:
+    try:
+        re.compile(value)
+    except (re.error, TypeError, RecursionError):
+        return False
+    return isinstance(value, str)
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+_MOST: Final = 1 << 31
+_VALUES: Final[tuple[tuple[tuple[str, ...], str, Callable[[Any], bool]], ...]] = (
+    (("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), "a number", _is_number),
+    (("minItems", "maxItems", "minLength", "maxLength"), "a count", _is_count),
+    (("pattern",), "a regular expression", _is_pattern),
+    (("required",), "a list of names", _are_names),
+    (("enum",), "a list of values", lambda value: isinstance(value, list) and value != []),
+    (
+        ("format", "contentEncoding", "contentMediaType", "title", "description"),
+        "a text",
+        lambda value: isinstance(value, str),
+    ),
+)
+"""What the words of a schema have for a value."""
 
 
 def _check_parts(schema: Schema, where: str, depth: int) -> None:

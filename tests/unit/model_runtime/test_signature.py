@@ -52,6 +52,13 @@ def test_an_input_is_an_object_or_a_list_in_order():
         ({"input_type": "rows", "fields": {}, "required": ["a"]}, "'a' is required and no field"),
         ({"input_type": "rows", "fields": {"a": {"type": "x"}}, "required": ["a"]}, "no type 'x'"),
         ({"input_type": "rows", "fields": {f"c{n}": {} for n in range(2001)}}, "2001 named fields"),
+        ({"input_type": "any", "value": {"minimum": "1"}}, "minimum is a number, not '1'"),
+        ({"input_type": "any", "value": {"maxItems": -1}}, "maxItems is a count, not -1"),
+        ({"input_type": "any", "value": {"minLength": True}}, "minLength is a count, not True"),
+        ({"input_type": "any", "value": {"pattern": "("}}, "pattern is a regular expression"),
+        ({"input_type": "any", "value": {"enum": []}}, "enum is a list of values"),
+        ({"input_type": "any", "value": {"items": {"required": [1]}}}, "required is a list of nam"),
+        ({"input_type": "any", "value": {"format": ["date"]}}, "format is a text"),
         ({"input_type": "any", "value": {"title": "x" * (1 << 20)}}, "bytes, more than"),
     ],
 )
