@@ -179,6 +179,7 @@ class Copy:
 
     def _env(self) -> dict[str, str]:
         return os.environ | {
+            "TEST_EXAMPLES": "all",
             "PYTHONPATH": str(self.tree),
             "PYTHONPYCACHEPREFIX": str(self._pyc),
             "TMPDIR": str(self.folder / "t"),

@@ -105,7 +105,7 @@ def test_an_input_that_fails_fails_alone_and_no_other_is_called_again(load):
         }
     ]
     assert calls_of("once") == [(1, 1), (-1, 0), (99, 0), (2, 2)]
-    with pytest.raises(ArithmeticError):
+    with pytest.raises(ArithmeticError, match="negative"):
         answers(model, [-1, 0])
 
 

@@ -27,7 +27,7 @@ def test_an_objective_may_be_a_microsecond_or_a_day(slo_us):
 @pytest.mark.parametrize("slo_us", [-1, 0, rules.MAX_SLO_US + 1])
 def test_an_objective_beyond_is_refused(slo_us):
     """Neither nothing nor more than a day."""
-    with pytest.raises(InvalidValueError):
+    with pytest.raises(InvalidValueError, match="is not a latency objective"):
         rules.check_slo(slo_us)
 
 
@@ -36,7 +36,7 @@ def test_a_batch_limit_is_a_number_above_zero_or_adaptive():
     rules.check_max_batch(1)
     rules.check_max_batch(-1)
     for wrong in (0, -2):
-        with pytest.raises(InvalidValueError):
+        with pytest.raises(InvalidValueError, match="The batch size must be positive"):
             rules.check_max_batch(wrong)
 
 
@@ -53,7 +53,7 @@ def test_a_batch_limit_is_a_number_above_zero_or_adaptive():
 )
 def test_a_deployment_gives_no_name_that_servd_would_not_give(named, application):
     """Nor an objective that it would not."""
-    with pytest.raises((InvalidNameError, InvalidValueError)):
+    with pytest.raises((InvalidNameError, InvalidValueError), match=r"is not a|Invalid label"):
         rules.check_new_names(state_of(), named, application)
 
 

@@ -403,8 +403,9 @@ def test_misses(why):
     status, body = clipper.miss_object(7, route_of(b'{"x": 1}'), why)
     answer = json.loads(body)
     assert answer["query_id"] == 7
-    if why in (Miss.WRONG_SIZE, Miss.FAULT):
-        assert (status, answer["cause"]) == (400 if why is Miss.WRONG_SIZE else 500, why.value)
+    statuses = {Miss.WRONG_SIZE: 400, Miss.BAD_INPUT: 422, Miss.FAULT: 500}
+    if why in statuses:
+        assert (status, answer["cause"]) == (statuses[why], why.value)
     else:
         assert (status, answer["output"], answer["default"]) == (200, {"x": 1}, True)
         assert answer["default_explanation"] == why.value
