@@ -24,9 +24,11 @@ quickstart: $(STAMP) ## start a daemon, deploy an example, query it
 
 # Three workers on two processors: the tests wait for processes more than they compute, those of
 # containers still more. What takes longest is told, as it is what keeps everybody waiting.
-export TEST_EXAMPLES := all
 TOLD := --durations=12 --durations-min=4
 WORKERS := -n 3 --dist worksteal $(TOLD)
+
+# Of examples that Hypothesis makes up; without it, tests/unit/conftest.py is content with fewer.
+export TEST_EXAMPLES := all
 
 ifdef COVERAGE
 test: coverage
