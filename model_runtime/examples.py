@@ -24,6 +24,26 @@ def example_of(signature: Signature) -> Any:
     return value_of(signature.value if signature.value is not None else {})
 
 
+def named(value: Any, signature: Signature | None) -> Any:
+    """Return an input with its values by their names, where they are a list and have any."""
+    fields = None if signature is None else signature.fields
+    if fields and isinstance(value, list) and len(value) == len(fields):
+        return dict(zip(fields, value, strict=True))
+    return value
+
+
+def narrowed(schema: Schema, value: Any) -> Schema:
+    """Return the schema of outputs that are one of several kinds, of which one has been seen."""
+    if schema.keys() != {"anyOf"}:
+        return schema
+    kinds = (("number", (int, float)), ("array", list), ("string", str), ("object", dict))
+    kind = next((name for name, types in kinds if isinstance(value, types)), None)
+    if kind == "array" and isinstance(value, list):
+        count = {"minItems": len(value), "maxItems": len(value)}
+        return next((way | count for way in schema["anyOf"] if way.get("type") == kind), schema)
+    return next((way for way in schema["anyOf"] if way.get("type") == kind), schema)
+
+
 def value_of(schema: Any, depth: int = 0) -> Any:
     """Return a value that fits a schema, of those that people would give."""
     if not isinstance(schema, dict) or depth > _MAX_DEPTH:

@@ -15,7 +15,7 @@ from itertools import chain
 from json.encoder import encode_basestring
 from typing import Any, Final, NoReturn
 
-from model_runtime import numpy_values
+from model_runtime import numpy_values, tables
 from model_runtime.numpy_values import UnlikeJsonError, is_scalar
 from model_runtime.values import clean, plain
 
@@ -69,6 +69,10 @@ def _as_list(outputs: Any) -> list[Any]:
     """Return the outputs of a tuple, an array or a series as a list of Python values."""
     if isinstance(outputs, (list, tuple)):
         return list(outputs)
+    if isinstance(outputs, dict) or hasattr(outputs, "columns"):
+        named = tables.by_name(outputs)
+        if named is not None:
+            return named
     listed = _converted(numpy_values.listed, outputs) if hasattr(outputs, "tolist") else None
     if isinstance(listed, list):
         return listed

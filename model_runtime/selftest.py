@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from model_runtime import failure, forks, inputs, protocol
-from model_runtime.examples import example_of
+from model_runtime.examples import example_of, named, narrowed
 from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.loaders.base import LoadedModel, Predictor
 from model_runtime.manifest import Manifest
@@ -30,6 +30,8 @@ _BUDGET_S: Final = 1.0
 _NUMBER: Final = re.compile(r"\d{1,6}")
 _MAX_SHOWN_INPUT: Final = 2048
 _MAX_REASONS: Final = 3
+_MAX_REPEATED_S: Final = 1.0
+"""A model that takes longer is not asked the same once more."""
 _GUESSES: Final[dict[int, tuple[Any, ...]]] = {
     protocol.STRINGS: ("test", "", "1.0", "{}"),
     protocol.BYTES: (b"test", b""),
@@ -56,12 +58,17 @@ class Report:
 
     `state` is `ok` (a call returned), `unproven` (the model raised on every guess, which proves
     nothing) or `skipped`. `input` is what it answered, as a JSON value of the query API, where it
-    is short; `call_ms` the shortest call's time. `reasons` say what it raised, `hint` what helps.
+    is short, `output` the same of what it returned; `varies`: asked the same twice it returned
+    something else. `call_ms` is the shortest call's time. `reasons` say what it raised, `hint` what
+    helps.
     """
 
     state: str
     has_input: bool = False
     input: Any = None
+    has_output: bool = False
+    output: Any = None
+    varies: bool = False
     call_ms: float | None = None
     reasons: tuple[str, ...] = ()
     hint: str = ""
@@ -72,11 +79,19 @@ class Report:
         info = {key: value for key, value in told.items() if value not in (None, "")}
         if self.has_input:
             info["input"] = self.input
+        if self.has_output:
+            info["output"] = self.output
+        if self.varies:
+            info["varies"] = True
         return info | ({"reasons": list(self.reasons)} if self.reasons else {})
 
     def completed(self, signature: Signature) -> Signature:
         """Return a signature with what the model has answered as its example."""
-        if self.state != "ok" or not self.has_input:
+        if self.state != "ok":
+            return signature
+        if self.has_output:
+            signature = replace(signature, output=narrowed(signature.output, self.output))
+        if not self.has_input:
             return signature
         return replace(signature, has_example=True, example=self.input)
 
@@ -93,7 +108,7 @@ def test_call(
     max_batch: int,
     clock: Callable[[], float] = time.monotonic,  # noqa: PT028  (not a test)
 ) -> Report:
-    """Call the model with one input, then with two unless it takes only one at a time.
+    """Call the model with one input, then with two unless it takes only one at a time, and again.
 
     Raises:
         TestCallError: it raised on every input tried, or returned a wrong thing.
@@ -103,9 +118,9 @@ def test_call(
     tester = _Tester(model, max_batch, clock)
     code = protocol.INPUT_TYPE_CODES[model.input_type]
     if manifest.example is not None:
-        return tester.final(manifest.example)
+        return tester.final(named(manifest.example, model.signature))
     if code in protocol.STRUCT_FORMATS and model.row_items is not None:
-        return tester.final(_named(_ones(model.row_items, code), model.signature))
+        return tester.final(named(_ones(model.row_items, code), model.signature))
     if code == protocol.ROWS and model.signature is not None:
         return _of_fields(tester, model.signature)
     return _guessed(tester, code, clock)
@@ -169,6 +184,7 @@ class _Tester:
         self._copies = (1,) if max_batch == 1 else (1, 2)
         self._clock = clock
         self._call_s: float | None = None
+        self._outputs: list[bytes] = []
         self._reasons: dict[str, None] = {}
         self.error: BaseException | None = None
 
@@ -187,10 +203,15 @@ class _Tester:
         """Return the report of a call that returned."""
         shown = base64.b64encode(value).decode() if isinstance(value, bytes) else value
         is_short = len(json.dumps(shown)) <= _MAX_SHOWN_INPUT
+        first = self._outputs[0] if self._outputs else b""
+        has_output = 0 < len(first) <= _MAX_SHOWN_INPUT
         return Report(
             state="ok",
             has_input=is_short,
             input=shown if is_short else None,
+            has_output=has_output,
+            output=json.loads(first) if has_output else None,
+            varies=len(set(self._outputs)) > 1,
             call_ms=None if self._call_s is None else round(self._call_s * 1000, 1),
         )
 
@@ -205,8 +226,11 @@ class _Tester:
     def passes(self, value: Any) -> bool:
         """Tell whether the model answers an input; a wrong answer is an error at once."""
         try:
+            self._outputs.clear()
             for copies in self._copies:
                 self._call(value, copies)
+            if (self._call_s or 0) < _MAX_REPEATED_S:
+                self._call(value, 1)
         except OutputError as error:
             raise TestCallError(f"test call: {error}", hint=_output_hint(error)) from error
         except TestCallError:
@@ -226,9 +250,11 @@ class _Tester:
             hint = self._type_hint([value])
             raise TestCallError(f"the example does not fit: {error}", hint=hint) from error
         began_s = self._clock()
-        self._model.predictor.predict(batch)
+        outputs = self._model.predictor.predict(batch)
         forks.leave_if_child()
         took_s = self._clock() - began_s
+        if copies == 1 and isinstance(outputs[0], bytes):
+            self._outputs.append(outputs[0])
         # What is made at the first call, and a second input, are no part of what a call takes.
         self._call_s = took_s if self._call_s is None else min(self._call_s, took_s)
 
@@ -298,13 +324,6 @@ def _output_hint(error: OutputError) -> str:
 def _ones(length: int, code: int) -> list[float] | list[int]:
     """Return an input of that many ones."""
     return [1] * length if code == protocol.INTEGERS else [1.0] * length
-
-
-def _named(values: list[Any], signature: Signature | None) -> Any:
-    """Return an input's values by their names, where they have any."""
-    if signature is None or signature.fields is None:
-        return values
-    return dict(zip(signature.fields, values, strict=True))
 
 
 def _numeric_probes(

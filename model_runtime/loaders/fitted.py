@@ -10,10 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, SupportsIndex
 
-from model_runtime.frames import VALUE, Dtype
+from model_runtime.frames import FLOAT, INT, VALUE, Dtype, dtype_of
 from model_runtime.loaders import boosters, probing
 from model_runtime.loaders.base import LoadError
 from model_runtime.loaders.column import Column
+from model_runtime.loaders.given import (
+    Given,
+    columns_of_example,
+    dtype_by,
+    fields_of,
+    given_by,
+    given_of,
+)
 from model_runtime.loaders.survey import VECTORIZERS, Survey, names_of
 from model_runtime.manifest import AUTO, Manifest
 from model_runtime.signature import MAX_FIELDS, Schema, Signature, SignatureError, check
@@ -35,7 +43,6 @@ class Learnt:
 
     signature: Signature
     dtypes: dict[str, Dtype] = field(default_factory=dict)
-    columns: dict[str, Column] = field(default_factory=dict)
 
     @property
     def row_items(self) -> int | None:
@@ -51,35 +58,96 @@ def learn(model: Any, manifest: Manifest) -> Learnt:
         LoadError: what the deployer says cannot be.
         ImportError: the model takes tables, and pandas is not installed.
     """
-    given = manifest.input_type
-    if given == AUTO:
-        return _learnt(model)
-    if given == ROWS:
-        names = names_of(model)
-        if not names:
-            raise LoadError(
-                f"{manifest.file} does not know the names of its columns, and inputs of type rows "
-                "have names",
-                hint="--columns 'age:float,city:str' gives them",
-            )
-        return _of_table(names, _surveyed(model, names)[0])
-    if given in _NUMBERS:
-        kind = "integer" if given == "integers" else "number"
-        return Learnt(_of_numbers(given, items_of(model), _field_names(model), kind))
-    return Learnt(Signature(input_type=given, value=_VALUES.get(given)))
+    learnt = _of_type(model, manifest)
+    extra = manifest.extra or learnt.signature.extra
+    return replace(learnt, signature=replace(learnt.signature, extra=extra))
 
 
-def _learnt(model: Any) -> Learnt:
-    """Return what a fitted model knows of its inputs: that they are numbers, where nothing."""
+def _of_type(model: Any, manifest: Manifest) -> Learnt:
+    """Return what a model takes, of the type that its deployer says, or of its own."""
+    names = [] if boosters.are_made_up(names_of(model)) else names_of(model)
+    given = given_of(manifest)
+    if given is None and not names:
+        given = given_by(manifest.example)
+    kind = manifest.input_type
+    if kind == AUTO:
+        kind = _own_type(model, names, given)
+    if kind in (ROWS, AUTO):
+        return _of_columns(model, manifest, names)
+    if kind in _NUMBERS:
+        return Learnt(_of_numbers(kind, items_of(model), _number_fields(model, given, names)))
+    return Learnt(Signature(input_type=kind, value=manifest.schema or _VALUES.get(kind)))
+
+
+def _own_type(model: Any, names: Sequence[str], given: Given | None) -> str:
+    """Return the type that a model without a given one takes; AUTO of what a table has to say."""
     if _reads_texts(model):
-        return Learnt(Signature(input_type=STRINGS, value=_VALUES[STRINGS]))
-    names = names_of(model)
-    if not names or boosters.are_made_up(names):
-        return Learnt(_of_numbers(DOUBLES, items_of(model)))
+        return STRINGS
+    if names:
+        return AUTO
+    return DOUBLES if given is None or _are_numbers(given, list(given.fields)) else ROWS
+
+
+def _are_numbers(given: Given, names: Sequence[str]) -> bool:
+    """Tell whether a list of numbers in the order of these names says all that is given."""
+    return list(given.fields) == list(names) and all(
+        dtype_of(each).kind in (FLOAT, INT) and "default" not in each
+        for each in given.fields.values()
+    )
+
+
+def _of_columns(model: Any, manifest: Manifest, names: Sequence[str]) -> Learnt:
+    """Return what is known of a model with named columns: a table, or numbers that have names."""
+    given = given_of(manifest)
+    example = columns_of_example(manifest.example)
+    names = names or list(given.fields if given else example)
+    if not names:
+        raise LoadError(
+            f"{manifest.file} does not know the names of its columns, and inputs of type rows "
+            "have names",
+            hint="--columns 'age:float,city:str' gives them",
+        )
     columns, is_plain = _surveyed(model, names)
-    if is_plain:
-        return Learnt(_of_numbers(DOUBLES, len(names), _field_names(model)))
-    return _of_table(names, columns)
+    for name, column in example.items():
+        if name in columns and columns[name].dtype in (None, Dtype(VALUE)):
+            columns[name] = replace(columns[name], dtype=column.dtype)
+    if is_plain and manifest.input_type == AUTO and (given is None or _are_numbers(given, names)):
+        return Learnt(_of_numbers(DOUBLES, len(names), _number_fields(model, given, names)))
+    learnt = _of_table(names, columns)
+    return learnt if given is None else _overridden(learnt, columns, given)
+
+
+def _overridden(learnt: Learnt, columns: dict[str, Column], given: Given) -> Learnt:
+    """Return what is learnt with what is given in place of it."""
+    fields, required = fields_of(given, columns)
+    dtypes = {name: dtype_by(fields[name], columns[name]) for name in learnt.dtypes}
+    signature = replace(
+        learnt.signature, fields=fields, required=tuple(required), extra=given.extra
+    )
+    return Learnt(_checked(signature), dtypes)
+
+
+def _number_fields(
+    model: Any, given: Given | None, names: Sequence[str]
+) -> dict[str, Schema] | None:
+    """Return the fields of a list of numbers whose parts have names; None where they have none.
+
+    Raises:
+        LoadError: not as many as the model takes are named.
+    """
+    if given is None:
+        return _field_names(names)
+    if names:
+        numbers = {name: Column(Dtype(FLOAT)) for name in names}
+        fields = fields_of(given, numbers)[0]
+        return {name: fields[name] for name in names}
+    items = items_of(model)
+    if items is not None and items != len(given.fields):
+        raise LoadError(
+            f"the schema names {len(given.fields)} columns ({', '.join(list(given.fields)[:12])}), "
+            f"the model was fitted on {items}"
+        )
+    return given.fields
 
 
 def _surveyed(model: Any, names: Sequence[str]) -> tuple[dict[str, Column], bool]:
@@ -100,11 +168,10 @@ def _surveyed(model: Any, names: Sequence[str]) -> tuple[dict[str, Column], bool
     return columns, is_plain
 
 
-def _field_names(model: Any) -> list[str] | None:
-    """Return the names that the parts of a list of numbers have; None where it has none."""
-    names = names_of(model)
-    is_named = 0 < len(names) <= MAX_FIELDS and not boosters.are_made_up(names)
-    return names if is_named and len(set(names)) == len(names) else None
+def _field_names(names: Sequence[str]) -> dict[str, Schema] | None:
+    """Return the fields of a list of numbers; None where they have no names of their own."""
+    is_named = 0 < len(names) <= MAX_FIELDS and len(set(names)) == len(names)
+    return {name: {"type": "number"} for name in names} if is_named else None
 
 
 def items_of(model: Any) -> int | None:
@@ -130,17 +197,21 @@ def _reads_texts(part: Any, depth: int = 0) -> bool:
     return inner is not None and _reads_texts(inner, depth + 1)
 
 
-def _of_numbers(
-    input_type: str, items: int | None, names: Sequence[str] | None = None, kind: str = "number"
-) -> Signature:
+def _of_numbers(input_type: str, items: int | None, fields: dict[str, Schema] | None) -> Signature:
     """Return the signature of a list of numbers, which may have names."""
+    kind = "integer" if input_type == "integers" else "number"
     value: Schema = {"type": "array", "items": {"type": kind}}
+    items = items if fields is None else len(fields)
     if items is not None:
         value |= {"minItems": items, "maxItems": items}
-    if names is None:
+    if fields is None:
         return Signature(input_type=input_type, value=value)
-    fields: dict[str, Schema] = {name: {"type": kind} for name in names}
-    return Signature(input_type=input_type, value=value, fields=fields, required=tuple(names))
+    named = {
+        name: schema | ({"type": kind} if kind == "integer" else {})
+        for name, schema in fields.items()
+    }
+    required = tuple(name for name, schema in named.items() if "default" not in schema)
+    return _checked(Signature(input_type=input_type, value=value, fields=named, required=required))
 
 
 def _of_table(names: Sequence[str], columns: dict[str, Column]) -> Learnt:
@@ -158,10 +229,13 @@ def _of_table(names: Sequence[str], columns: dict[str, Column]) -> Learnt:
         )
     fields = {name: columns[name].schema() for name in names}
     required = tuple(name for name in names if "default" not in fields[name])
-    signature = Signature(input_type=ROWS, fields=fields, required=required)
+    signature = _checked(Signature(input_type=ROWS, fields=fields, required=required))
+    return Learnt(signature, {name: columns[name].dtype or Dtype(VALUE) for name in names})
+
+
+def _checked(signature: Signature) -> Signature:
     try:
         check(signature)
     except SignatureError as error:
         raise LoadError(f"the model's inputs: {error}") from error
-    dtypes = {name: columns[name].dtype or Dtype(VALUE) for name in names}
-    return Learnt(signature, dtypes, columns)
+    return signature

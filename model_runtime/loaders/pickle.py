@@ -5,12 +5,14 @@ import mmap
 import pickle
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from model_runtime.frames import PANDAS, frame_view
 from model_runtime.inputs import View, viewer
 from model_runtime.loaders import functions
+from model_runtime.loaders.answers import answering
 from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
 from model_runtime.loaders.fitted import ROWS, Learnt, learn
 from model_runtime.loaders.python import callables_of, function_call
@@ -48,7 +50,8 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     if hasattr(model, "feature_names_in_"):
         # Where they are all numbers, they are given without names; sklearn would say so each time.
         warnings.filterwarnings("ignore", message="X does not have valid feature names")
-    signature = learnt.signature
+    call, output = answering(model, call, manifest)
+    signature = replace(learnt.signature, output=output)
 
     def retyped(input_type: str) -> CallPredictor:
         return CallPredictor(call, viewer(input_type, as_lists=manifest.as_lists))
