@@ -150,8 +150,17 @@ def encode(manifest: Manifest) -> bytes:
     for name in _LATER:  # bundles that were made before there were any keep their digests
         if content[name] == _USUAL[name]:
             del content[name]
-    text = json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False)
+    # The order of a schema's fields is that of inputs that are arrays.
+    ordered = {name: each if name == "schema" else _sorted(each) for name, each in content.items()}
+    text = json.dumps(dict(sorted(ordered.items())), indent=1, ensure_ascii=False)
     return f"{text}\n".encode()
+
+
+def _sorted(value: Any) -> Any:
+    """Return a JSON value with the names of its objects in an order that is always the same."""
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _check(manifest: Manifest) -> None:

@@ -1,0 +1,466 @@
+"""What a replica learns from a fitted model, and that it answers as the model itself does."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+
+from model_runtime import inputs, loaders, manifest, protocol, selftest
+from model_runtime.loaders.base import LoadError
+from model_runtime.manifest import Manifest
+from tests import fitted
+
+pd = pytest.importorskip("pandas")
+
+TABLES = ("mixed", "searched", "calibrated", "gradient", "xgboost", "lightgbm")
+NUMBERS = ("numbers", "regression", "forest")
+TEXTS = ("text", "counted_text")
+
+
+def loaded(tmp_path, model: Any, **values: Any):
+    """Return a model loaded from a bundle, and the report of its test call."""
+    (tmp_path / "files").mkdir(parents=True)
+    fitted.dump(model, tmp_path / "files" / "m.pkl")
+    given: dict[str, Any] = {"loader": "pickle", "kind": "pickle", "file": "m.pkl"}
+    manifest.write(Manifest(**(given | {"input_type": "auto"} | values)), tmp_path)
+    found = loaders.load(tmp_path)
+    return found, selftest.test_call(found, manifest.read(tmp_path), -1)
+
+
+def answers(found, values: list[Any]) -> list[Any]:
+    """Return what a loaded model answers to a batch."""
+    batch = inputs.pack(values, found.input_type, found.signature)
+    return [json.loads(text) for text in found.predictor.predict(batch)]
+
+
+def fault(tmp_path, model: Any, **values: Any) -> LoadError:
+    """Return why a model was refused."""
+    with pytest.raises(LoadError) as caught:
+        loaded(tmp_path, model, **values)
+    return caught.value
+
+
+@pytest.mark.parametrize("name", [*TABLES, *NUMBERS])
+def test_a_model_of_a_table_answers_as_itself(tmp_path, name):
+    """Nothing is said but the file: one by one and as a batch, bit for bit."""
+    model, frame = getattr(fitted, name)()
+    found, report = loaded(tmp_path, model, method="predict")
+    assert report.state == "ok"
+    assert set(report.input) == set(found.signature.fields) == set(frame.columns)
+    few = frame.iloc[:7]
+    wanted = model.predict(few).tolist()
+    assert answers(found, fitted.as_inputs(few)) == wanted
+    assert [answers(found, [each])[0] for each in fitted.as_inputs(few)] == [
+        model.predict(few.iloc[at : at + 1]).tolist()[0] for at in range(len(few))
+    ]
+
+
+@pytest.mark.parametrize("name", [*TABLES, "numbers", "forest"])
+def test_probabilities_are_the_models_own(tmp_path, name):
+    """Floats in all their digits, so that a difference in the last bit would show."""
+    model, frame = getattr(fitted, name)()
+    found, _ = loaded(tmp_path, model, method="predict_proba")
+    for at in range(5):
+        row = frame.iloc[at : at + 1]
+        assert answers(found, fitted.as_inputs(row)) == model.predict_proba(row).tolist()
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_model_of_texts_answers_as_itself(tmp_path, name):
+    """Its inputs are texts, though nobody says so."""
+    model, notes = getattr(fitted, name)()
+    found, report = loaded(tmp_path, model)
+    assert found.input_type == "strings"
+    assert found.signature.value == {"type": "string"}
+    assert report.state == "ok"
+    assert answers(found, notes[:4].tolist()) == model.predict(notes[:4]).tolist()
+
+
+def test_what_is_learnt_of_each_kind_of_column(tmp_path):
+    """Types, what may be missing, and the only values that an encoder takes."""
+    model, _ = fitted.mixed()
+    signature = loaded(tmp_path, model)[0].signature
+    assert signature.input_type == "rows"
+    assert signature.fields == {
+        "age": {"type": ["number", "null"], "default": None},
+        "income": {"type": ["number", "null"], "default": None},
+        "city": {
+            "type": ["string", "null"],
+            "enum": ["Bergen", "Oslo", None],
+            "default": None,
+        },
+        "rooms": {"type": "integer", "enum": [1, 2, 3, 4]},
+        "plan": {"type": "string", "enum": ["a", "b", "c"]},
+        "is_new": {"default": None},
+        "since": {"type": "string", "format": "date-time"},
+        "note": {"type": "string"},
+        "id": {"default": None},
+    }
+    assert signature.required == ("rooms", "plan", "since", "note")
+    assert signature.output == {"enum": ["no", "yes"]}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_alone_stay_numbers(tmp_path, name):
+    """They are packed as such, and have their names all the same."""
+    model, frame = getattr(fitted, name)()
+    found, report = loaded(tmp_path, model)
+    assert found.input_type == "doubles"
+    assert list(found.signature.fields) == list(frame.columns)
+    assert found.row_items == 3
+    assert report.input == {"income": 1.0, "rooms": 1.0, "id": 1.0}
+    answers(found, [[1.0, 2.0, 3.0]])  # a warning that names are missing would fail this test
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "schema"),
+    [
+        ("gradient", "plan", {"type": ["string", "null"], "enum": ["a", "b", "c", None]}),
+        ("gradient", "age", {"type": ["number", "null"]}),
+        ("xgboost", "age", {"type": ["number", "null"]}),
+        ("xgboost", "rooms", {"type": ["integer", "null"]}),
+        ("xgboost", "is_new", {"type": ["boolean", "null"]}),
+        ("xgboost", "plan", {"type": ["string", "null"], "enum": ["c", "b", "a", None]}),
+        ("lightgbm", "age", {"type": ["number", "null"]}),
+        ("lightgbm", "plan", {"type": ["string", "null"], "enum": ["c", "b", "a", None]}),
+    ],
+)
+def test_boosters_know_their_columns(tmp_path, name, column, schema):
+    """They take what is missing everywhere, and the categories that they were fitted on."""
+    found, _ = loaded(tmp_path, getattr(fitted, name)()[0])
+    assert found.signature.fields[column] == schema | {"default": None}
+    assert found.signature.required == ()
+
+
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        (lambda column: np.asarray(np.log1p(column)), {"type": "number"}),
+        (lambda column: np.asarray(column.map(len)).reshape(-1, 1), {"type": "string"}),
+        (
+            lambda column: np.asarray(column.dt.year).reshape(-1, 1),
+            {"type": "string", "format": "date-time"},
+        ),
+        (
+            lambda column: np.asarray(pd.to_datetime(column).dt.year).reshape(-1, 1),
+            {"type": "string", "format": "date-time"},
+        ),
+        (lambda column: np.asarray(column.astype(str).str.len()).reshape(-1, 1), {}),
+    ],
+    ids=["number", "text", "date", "text of a date", "anything"],
+)
+def test_what_a_function_takes_is_tried(tmp_path, function, kind):
+    """A part of the author's own code says nothing of its columns, but it answers or raises."""
+    values = {
+        "number": [1.0, 2.0],
+        "string": ["ab", "abc"],
+        "date": pd.to_datetime(["2020-01-01", "2021-01-01"]),
+    }
+    name = "date" if "format" in kind else kind.get("type", "string")
+    frame = pd.DataFrame({"x": values[name]})
+    wrapped = FunctionTransformer(lambda x: np.asarray(function(x)).reshape(-1, 1))
+    columns = ColumnTransformer([("own", wrapped, "x")])
+    model = make_pipeline(columns, LinearRegression()).fit(frame, [0, 1])
+    found, report = loaded(tmp_path, model)
+    assert found.signature.fields == {"x": kind}
+    assert report.state == "ok"
+    assert answers(found, fitted.as_inputs(frame)) == model.predict(frame).tolist()
+
+
+class Ages(BaseEstimator, TransformerMixin):
+    """Adds a column to a table, as people's own first steps do."""
+
+    def fit(self, x, y=None):
+        """Keep the names, as scikit-learn's own parts do."""
+        del y
+        self.feature_names_in_ = np.array(list(x.columns), dtype=object)
+        return self
+
+    def transform(self, x):
+        """Make a year of a date, and leave the rest."""
+        return x.assign(year=x["since"].dt.year).drop(columns="since")
+
+
+def test_columns_are_followed_through_a_step_that_makes_others(tmp_path):
+    """Names that stay mean the same before and after it; the date is found by trying."""
+    frame = fitted.table()[["city", "income", "since"]]
+    frame["city"] = frame["city"].fillna("Oslo")
+    columns = ColumnTransformer(
+        [("names", OneHotEncoder(), ["city"]), ("numbers", StandardScaler(), ["income", "year"])]
+    )
+    model = make_pipeline(Ages(), columns, LogisticRegression()).fit(frame, fitted.LABELS)
+    found, _ = loaded(tmp_path, model)
+    assert found.signature.fields == {
+        "city": {"type": "string", "enum": ["Bergen", "Oslo"]},
+        "income": {"type": "number"},
+        "since": {"type": "string", "format": "date-time"},
+    }
+    assert answers(found, fitted.as_inputs(frame[:4])) == model.predict(frame[:4]).tolist()
+
+
+# --- what the deployer says ---
+
+
+def columns_of(**named: Any) -> dict[str, Any]:
+    """Return the schema of an input with these columns."""
+    required = [name for name, schema in named.items() if "default" not in schema]
+    return {"type": "object", "properties": named, "required": required}
+
+
+GIVEN = {
+    "plan": {"type": "string"},
+    "note": {"type": "string", "maxLength": 100},
+    "since": {"type": "string"},
+    "rooms": {"type": "integer"},
+    "age": {"type": "number", "minimum": 0},
+    "income": {},
+    "city": {"type": ["string", "null"], "default": None},
+}
+
+
+def test_what_is_given_counts_before_what_is_learnt(tmp_path):
+    """The order of arrays is the given one, the table's stays the model's."""
+    model, frame = fitted.mixed()
+    found, _ = loaded(tmp_path, model, schema=columns_of(**GIVEN), extra="ignore")
+    fields = found.signature.fields
+    assert list(fields)[:7] == list(GIVEN)
+    assert fields["age"] == {"type": "number", "minimum": 0}
+    assert fields["note"] == {"type": "string", "maxLength": 100}
+    assert fields["plan"] == {"type": "string", "enum": ["a", "b", "c"]}
+    assert fields["income"] == {"type": ["number", "null"], "default": None}
+    assert fields["city"]["enum"] == ["Bergen", "Oslo", None]
+    assert set(found.signature.required) == {"plan", "note", "since", "rooms", "age"}
+    assert found.signature.extra == "ignore"
+    few = frame.iloc[[0, 1, 3]]
+    asked = [each | {"more": 1} for each in fitted.as_inputs(few)]
+    assert answers(found, asked) == model.predict(few).tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "hint"),
+    [
+        ({"age": None}, "no column 'age', which the model was fitted on", ""),
+        ({"agee": {}}, "has a column 'agee', on which the model was not fitted", "'age'"),
+        ({"age": {"type": "string"}}, "'age' is string, the model was fitted on numbers", "age:"),
+        ({"rooms": {"type": "number"}}, "'rooms' is number, the model was fitted on whole", ""),
+        ({"note": {"type": "integer"}}, "'note' is integer, the model was fitted on texts", ""),
+        ({"since": {"type": "number"}}, "'since' is number, the model was fitted on dates", ""),
+        ({"plan": {"enum": ["a", "z"]}}, "lets 'plan' be 'z', which the model has not seen", ""),
+    ],
+)
+def test_a_schema_that_contradicts_the_model_is_refused(tmp_path, change, words, hint):
+    """Both sides are told, and the column."""
+    named = {name: each for name, each in (GIVEN | change).items() if each is not None}
+    told = fault(tmp_path, fitted.mixed()[0], schema=columns_of(**named))
+    assert words in str(told)
+    assert hint in told.hint
+
+
+def test_what_is_not_required_needs_something_in_its_place(tmp_path):
+    """A default, or that it may be missing."""
+    schema = columns_of(**GIVEN) | {"required": ["plan", "note", "since", "age"]}
+    told = fault(tmp_path, fitted.mixed()[0], schema=schema)
+    assert "does not require 'rooms', and has no default" in str(told)
+
+
+def test_numbers_without_names_may_be_named(tmp_path):
+    """By columns, or by an example."""
+    model = LinearRegression().fit(np.eye(3), [1.0, 2.0, 3.0])
+    named = {name: {"type": "number"} for name in "abc"}
+    by_columns, _ = loaded(tmp_path / "columns", model, schema=columns_of(**named))
+    by_example, report = loaded(tmp_path / "example", model, example={"a": 1, "b": 2.5, "c": 0})
+    assert by_columns.signature.fields == by_example.signature.fields == named
+    assert by_example.input_type == "doubles"
+    assert report.input == {"a": 1, "b": 2.5, "c": 0}
+    two = columns_of(a={"type": "number"}, b={"type": "number"})
+    told = fault(tmp_path / "two", model, schema=two)
+    assert "names 2 columns (a, b), the model was fitted on 3" in str(told)
+
+
+def test_an_example_says_what_is_not_known_otherwise(tmp_path):
+    """Of a column that a part of the author's own takes in any form."""
+    frame = pd.DataFrame({"x": ["ab", "abc"]})
+    own = FunctionTransformer(lambda x: np.asarray(x["x"].astype(str).str.len()).reshape(-1, 1))
+    model = make_pipeline(ColumnTransformer([("own", own, ["x"])]), LinearRegression())
+    found, report = loaded(tmp_path, model.fit(frame, [0, 1]), example={"x": "abcd"})
+    assert found.signature.fields == {"x": {"type": "string"}}
+    assert report.input == {"x": "abcd"}
+
+
+# --- what is answered ---
+
+
+@pytest.mark.parametrize("name", ["mixed", "numbers", "lightgbm"])
+def test_labels_and_probabilities_by_name(tmp_path, name):
+    """The model's own, to the last bit, and the schema says what comes."""
+    model, frame = getattr(fitted, name)()
+    asked = fitted.as_inputs(frame[:3])
+    labels = model.predict(frame[:3]).tolist()
+    named = [
+        dict(zip(["no", "yes"], row, strict=True))
+        for row in model.predict_proba(frame[:3]).tolist()
+    ]
+    found = {word: loaded(tmp_path / word, model, output=word)[0] for word in manifest.OUTPUTS}
+    assert answers(found["labels"], asked) == labels
+    assert answers(found["proba"], asked) == named
+    assert answers(found["both"], asked) == [
+        {"label": label, "probabilities": each} for label, each in zip(labels, named, strict=True)
+    ]
+    assert found["labels"].signature.output == {"enum": ["no", "yes"]}
+    assert set(found["proba"].signature.output["properties"]) == {"no", "yes"}
+    assert found["both"].signature.output["properties"]["label"] == {"enum": ["no", "yes"]}
+
+
+def test_classes_that_are_no_texts_have_names_too(tmp_path):
+    """As JSON writes them."""
+    model = LogisticRegression().fit(np.eye(2), [True, False])
+    found, report = loaded(tmp_path, model, output="both")
+    assert set(report.output["probabilities"]) == {"true", "false"}
+    assert report.output["label"] in (True, False)
+    assert found.signature.output["properties"]["label"] == {"enum": [False, True]}
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "words"),
+    [
+        (LinearRegression(), {"output": "labels"}, "a LinearRegression, which knows no classes"),
+        (LinearSVC(), {"output": "proba"}, "needs predict_proba, which LinearSVC has not"),
+        (
+            LogisticRegression(),
+            {"output": "labels", "method": "predict_proba"},
+            "--method predict_proba and --output labels say different things",
+        ),
+    ],
+)
+def test_an_output_that_cannot_be_had_is_refused(tmp_path, model, values, words):
+    """With what to do instead."""
+    told = fault(tmp_path, model.fit(np.eye(2), [0, 1]), **values)
+    assert words in str(told)
+    assert told.hint
+
+
+def test_regressors_show_how_many_numbers_they_answer(tmp_path):
+    """One, or a list of as many as they have targets."""
+    one, _ = loaded(tmp_path / "one", LinearRegression().fit(np.eye(2), [1.0, 2.0]))
+    report = selftest.test_call(one, Manifest(loader="pickle", kind="pickle", file="m.pkl"), -1)
+    assert report.completed(one.signature).output == {"type": "number"}
+    two, report = loaded(tmp_path / "two", LinearRegression().fit(np.eye(2), np.eye(2)))
+    numbers = {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}
+    assert report.completed(two.signature).output == numbers
+
+
+# --- what is odd ---
+
+
+def test_columns_of_one_name_are_refused_where_names_matter(tmp_path):
+    """A list of numbers needs no names; a table does."""
+    frame = pd.DataFrame([[1.0, 2.0], [3.0, 4.5]], columns=["a", "a"])
+    model = LinearRegression().fit(frame.to_numpy(), [0, 1])
+    wanted = model.predict(frame.to_numpy()[:1]).tolist()
+    model.feature_names_in_ = np.array(["a", "a"], dtype=object)  # as older releases have it
+    found, _ = loaded(tmp_path / "numbers", model)
+    assert found.signature.fields is None
+    assert answers(found, [[1.0, 2.0]]) == wanted
+    told = fault(tmp_path / "table", make_pipeline(_Twice()).fit(frame))
+    assert "several columns have (a)" in str(told)
+
+
+class _Twice(BaseEstimator):
+    """A model of a table with two columns of one name."""
+
+    def fit(self, x, y=None):
+        """Keep the names."""
+        del y
+        self.feature_names_in_ = np.array(list(x.columns), dtype=object)
+        return self
+
+    def predict(self, x):
+        """Answer a number a row."""
+        return np.zeros(len(x))
+
+
+def test_very_many_columns_have_no_names(tmp_path):
+    """Numbers are served as a list; a table of so many is refused with the number."""
+    frame = pd.DataFrame(np.ones((2, 10_000)), columns=[f"c{at}" for at in range(10_000)])
+    found, _ = loaded(tmp_path / "numbers", LinearRegression().fit(frame, [0, 1]))
+    assert found.signature.fields is None
+    assert found.row_items == 10_000
+    told = fault(tmp_path / "table", _Twice().fit(frame))
+    assert "10000 named fields, more than 2000" in str(told)
+
+
+def test_columns_that_are_called_like_parts_of_a_request(tmp_path):
+    """An input is not looked into for names of the protocol."""
+    frame = pd.DataFrame({"input": [1.0, 2.0], "version": ["a", "b"], "é \n": [3.0, 4.5]})
+    columns = ColumnTransformer(
+        [("n", StandardScaler(), ["input", "é \n"]), ("v", OneHotEncoder(), ["version"])]
+    )
+    model = make_pipeline(columns, LinearRegression()).fit(frame, [0.0, 1.0])
+    found, _ = loaded(tmp_path, model)
+    assert answers(found, fitted.as_inputs(frame)) == model.predict(frame).tolist()
+
+
+def test_columns_named_by_numbers_are_a_list(tmp_path):
+    """scikit-learn keeps no names that are no texts."""
+    frame = pd.DataFrame(np.eye(3))
+    found, _ = loaded(tmp_path, LinearRegression().fit(frame, [0, 1, 2]))
+    assert found.signature.fields is None
+    assert found.row_items == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"age": "x"}, "column 'age', input 1: wanted a number, found 'x'"),
+        ({"rooms": 1.5}, "column 'rooms', input 1: wanted a whole number"),
+        ({"rooms": 1 << 70}, "column 'rooms', input 1: wanted a whole number of 64 bits"),
+        ({"since": "2024-02-30"}, "column 'since', input 1: wanted a date"),
+        ({"since": "999999-01-01"}, "column 'since', input 1: wanted a date"),
+        ({"note": 1}, "column 'note', input 1: wanted a text, found 1"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_with_its_place(tmp_path, change, words):
+    """Also where no daemon has looked at it before; the model goes on."""
+    model, frame = fitted.mixed()
+    found, _ = loaded(tmp_path, model)
+    first, second = fitted.as_inputs(frame[:2])
+    with pytest.raises(ValueError, match="column") as caught:
+        answers(found, [first, second | change])
+    assert str(caught.value).startswith(words)
+    assert answers(found, [first]) == model.predict(frame[:1]).tolist()
+
+
+def test_rows_that_are_none_are_refused(tmp_path):
+    """What comes must be arrays of as many values as there are fields."""
+    model, _ = fitted.gradient()
+    found, _ = loaded(tmp_path, model)
+    for data in (b"{}", b"[1", b"1", b"[1],[2]"):
+        with pytest.raises(protocol.ProtocolError):
+            found.predictor.predict(inputs.Batch(protocol.ROWS, b"", data, 1))
+    with pytest.raises(ValueError, match="a row has 1 values, this model takes 3"):
+        found.predictor.predict(inputs.Batch(protocol.ROWS, b"", b"[1]", 1))
+
+
+@pytest.mark.parametrize("word", ["rows", "doubles"])
+def test_a_type_that_is_given_counts(tmp_path, word):
+    """Of a model that would do with either."""
+    model, frame = fitted.numbers()
+    found, report = loaded(tmp_path, model, input_type=word)
+    assert found.input_type == found.signature.input_type == word
+    assert report.state == "ok"
+    assert answers(found, fitted.as_inputs(frame[:3])) == model.predict(frame[:3]).tolist()
+
+
+def test_rows_of_a_model_without_names_are_refused(tmp_path):
+    """With the flag that gives them."""
+    model = LinearRegression().fit(np.eye(2), [0, 1])
+    told = fault(tmp_path, model, input_type="rows")
+    assert "does not know the names of its columns" in str(told)
+    assert "--columns" in told.hint
