@@ -70,6 +70,8 @@ class Compiled:
         self.pack = _packer(self.input_type, len(self.names))
         if self.fields is None and self.input_type in (InputType.ROWS, InputType.ANY):
             self.pack = lambda values: _encode(values[0])
+        if self.fields is None and self.input_type in _LETTERS:
+            self.pack = _row_packer(_LETTERS[self.input_type])
         self._defaults = self._find_defaults()
         shapes = [shape_of(schema) for schema in (self.fields or {}).values()]
         self._fixes = [(at, each.fix) for at, each in enumerate(shapes) if each.fix is not None]
@@ -209,7 +211,9 @@ class Compiled:
     def _values(self, value: Any, loc: Loc, faults: Faults) -> Sequence[Any]:
         """Return the values of an input in order, whichever way it came."""
         if self.fields is None:
-            return [check(self.value if self.value is not None else True, value, loc, faults)]
+            found = check(self.value if self.value is not None else True, value, loc, faults)
+            is_row = self.input_type in _LETTERS and isinstance(found, list)
+            return found if is_row else [found]
         if isinstance(value, dict):
             return self._by_name(value, loc, faults)
         if self.value is not None:
@@ -363,6 +367,11 @@ def _pack_bytes(values: Sequence[Any]) -> bytes:
     """Return bytes, which come as themselves where msgspec has read them."""
     value = values[0]
     return base64.b64decode(value) if isinstance(value, str) else bytes(value)
+
+
+def _row_packer(letter: str) -> Callable[[Sequence[Any]], bytes]:
+    """Return how numbers without names, of which there may be any, become a row."""
+    return lambda values: struct.pack(f"<{len(values)}{letter}", *values)
 
 
 def _number_packer(packing: struct.Struct) -> Callable[[Sequence[Any]], bytes]:

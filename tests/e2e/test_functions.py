@@ -65,10 +65,11 @@ def test_the_printed_line_gets_the_function_s_own_answer(daemon, name):
 
 def test_a_function_with_defaults(daemon):
     """By name, in order, without anything; each wrong input is told by its part."""
-    assert "course" in deployed(daemon, "course.py")
+    done = daemon.cli("deploy", "course.py", "--name", "sum", "--app", "sum", cwd=MODELS)
+    assert done.returncode == 0, done.stderr
 
     def ask(body):
-        return daemon.query("/course/predict", body)
+        return daemon.query("/sum/predict", body)
 
     assert ask({"input": {"feature_1": 5}})[1]["output"] == {"sum": 5}
     assert ask({"input": {}})[1]["output"] == {"sum": 0}

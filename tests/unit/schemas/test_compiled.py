@@ -9,6 +9,7 @@ from model_runtime.signature import Signature
 from servd.http.codecs.base import Asked, RequestError
 from servd.http.codecs.clipper_inputs import by_signature
 from servd.schemas.compiled import compiled
+from servd.schemas.faults import Faults
 
 FIELDS = {
     "age": {"type": "integer"},
@@ -61,6 +62,20 @@ def test_numbers_are_packed_in_the_order_of_the_fields():
     assert decode(numbers, '{"input": [1, 2]}') == row
     missing = decode(numbers, '{"input": {"b": null, "a": 1}}')
     assert missing == struct.pack("<2d", 1, float("nan"))
+
+
+@pytest.mark.parametrize(("word", "letter"), [("doubles", "d"), ("floats", "f"), ("integers", "i")])
+def test_numbers_without_names_are_a_row_of_any_length(word, letter):
+    """What a model has answered of such is an example that queries may have."""
+    number = {"type": "integer" if letter == "i" else "number"}
+    reads = compiled(Signature(input_type=word, value={"type": "array", "items": number}))
+    for value in ([], [1], [1, 2, 3]):
+        faults = Faults()
+        row = reads.check(value, ("example",), faults)
+        assert (row, faults) == (struct.pack(f"<{len(value)}{letter}", *value), [])
+    faults = Faults()
+    reads.check([1, "x"], ("example",), faults)
+    assert [each.loc for each in faults] == [("example", 1)]
 
 
 def test_one_text_may_come_by_its_name():
