@@ -68,7 +68,7 @@ HOUSE = Signature(
             "properties": {"name": {"type": "string", "minLength": 2}},
             "required": ["name"],
         },
-        "kind": {"anyOf": [{"const": "flat"}, {"type": "null"}]},
+        "kind": {"anyOf": [{"const": "flat"}, {"const": "house"}]},
     },
     required=("rooms", "owner", "kind"),
     call="each",

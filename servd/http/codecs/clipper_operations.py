@@ -39,7 +39,7 @@ def operations(application: Described, is_short: bool) -> Iterator[Operations | 
         yield None
     for name, schema in _schemas(application, fields):
         yield Operations(schemas={_named(application, name): schema})
-    item = {"post": _post(application)}
+    item: dict[str, Any] = {"post": _post(application)}
     signature = application.signature
     if signature is not None and signature.fields and len(fields) <= MAX_PARAMETERS:
         item["get"] = _get(application, signature)
@@ -79,11 +79,13 @@ def _columns(application: Described, fields: dict[str, bytes]) -> dict[str, Any]
         name: msgspec.Raw(b'{"type":"array","items":%b}' % schema)
         for name, schema in fields.items()
     }
+    required = [] if signature is None else list(signature.required)
+    some = [{"required": [name]} for name in fields]  # else nobody knows how many inputs there are
     return {
         "type": "object",
         "description": "several inputs by columns: lists of equal length",
         "properties": lists,
-        "required": [] if signature is None else list(signature.required),
+        **({"required": required} if required else {"anyOf": some}),
         "additionalProperties": signature is not None and signature.extra == "ignore",
     }
 
@@ -102,11 +104,15 @@ def _ways(
     application: Described, schema: str, versions: list[str], *, is_current: bool = True
 ) -> list[dict[str, Any]]:
     one = reference(_named(application, schema))
-    several: dict[str, Any] = {"type": "array", "items": one, "maxItems": application.max_rows}
+    several: dict[str, Any] = {
+        "type": "array",
+        "items": one,
+        "description": f"at most {application.max_rows}",
+    }
     signature = application.signature
     if is_current and signature is not None and signature.fields:
         several = {"anyOf": [several, reference(_named(application, "columns"))]}
-    version = _version(versions, is_current=is_current)
+    version = _version(None if application.model is None else versions, is_current=is_current)
     return [
         {
             "type": "object",
@@ -117,10 +123,13 @@ def _ways(
     ]
 
 
-def _version(names: list[str], *, is_current: bool) -> dict[str, Any]:
-    """Return the schema of `version`: a text, the same as a number, or nothing."""
+def _version(names: list[str] | None, *, is_current: bool) -> dict[str, Any]:
+    """Return the schema of `version`: a text, the same as a number, or nothing.
+
+    Without a model there is nothing that a version is looked for in.
+    """
     text = "which version of the model is to answer, instead of the current one"
-    if len(names) > MAX_VERSIONS:
+    if names is None or len(names) > MAX_VERSIONS:
         return {"type": ["string", "integer", "null"], "description": text}
     known: list[Any] = [None, ""] if is_current else []
     for name in names:
@@ -227,22 +236,41 @@ def _description(application: Described) -> str:
 def _get(application: Described, signature: Signature) -> dict[str, Any]:
     example = example_of(application)
     known = example if isinstance(example, dict) else {}
+    fields = [
+        _parameter(name, schema, known.get(name), is_required=name in signature.required)
+        for name, schema in (signature.fields or {}).items()
+    ]
     return {
         "operationId": _named(application, "predict.get"),
         "summary": f"Ask {application.name} about one input, by the names of its fields",
         "tags": [application.name],
-        "parameters": [
-            {
-                "name": name,
-                "in": "query",
-                "required": name in signature.required,
-                "schema": schema,
-                "example": known[name] if name in known else of_schema(schema),
-            }
-            for name, schema in (signature.fields or {}).items()
-        ],
+        "parameters": [*_version_parameter(application, signature), *fields],
         "responses": _answers(application, is_batch=False),
     }
+
+
+def _parameter(name: str, schema: Any, example: Any, *, is_required: bool) -> dict[str, Any]:
+    """Return a field as a query parameter; lists and objects are JSON in a query string too."""
+    example = of_schema(schema) if example is None else example
+    is_json = isinstance(example, list | dict)
+    how = {"schema": schema, "example": example}
+    return {
+        "name": name,
+        "in": "query",
+        "required": is_required,
+        **({"content": {JSON: how}} if is_json else how),
+    }
+
+
+def _version_parameter(application: Described, signature: Signature) -> list[dict[str, Any]]:
+    """Return the parameter that names a version that takes the same; a field may have its name."""
+    others = application.inputs.versions
+    names = [name for name in application.versions if name not in others]
+    if "version" in (signature.fields or {}) or not names or len(names) > MAX_VERSIONS:
+        return []
+    about = "which version of the model is to answer, instead of the current one"
+    schema = {"type": "string", "enum": ["", *names]}
+    return [{"name": "version", "in": "query", "description": about, "schema": schema}]
 
 
 def _schema_operation(application: Described) -> dict[str, Any]:

@@ -23,10 +23,16 @@ CHUNK: Final = 200
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _BASE64: Final = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
-_FLOAT32_MAX: Final = 3.4028234663852886e38
+_FLOAT32_ABOVE: Final = 3.4028235677973366e38
+"""What is nearer to the greatest number of 32 bits than this is that number."""
+
 _NUMBERS: Final[dict[InputType, Schema]] = {
     InputType.DOUBLES: {"type": "number"},
-    InputType.FLOATS: {"type": "number", "minimum": -_FLOAT32_MAX, "maximum": _FLOAT32_MAX},
+    InputType.FLOATS: {
+        "type": "number",
+        "exclusiveMinimum": -_FLOAT32_ABOVE,
+        "exclusiveMaximum": _FLOAT32_ABOVE,
+    },
     InputType.INTEGERS: {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
 }
 _OTHERS: Final[dict[InputType, Schema]] = {
@@ -65,11 +71,9 @@ def example_of(application: Described) -> Any:
     """Return an input that the model has answered, or else one that fits the schema."""
     signature, input_type = application.signature, application.inputs.input_type
     if signature is None or signature.input_schema() == {}:
-        number = _NUMBERS.get(input_type)
-        if number is not None:
-            return [of_schema(number)] * (
-                3 if application.row_items is None else application.row_items
-            )
+        if input_type.item_bytes:
+            count = 3 if application.row_items is None else application.row_items
+            return [1 if input_type is InputType.INTEGERS else 1.5] * count
         return of_schema(_OTHERS[input_type]) if input_type in _WORDS else {"age": 31}
     example, named = examples.example_of(signature), signature.fields
     if named is not None and isinstance(example, list) and len(example) == len(named):

@@ -114,7 +114,8 @@ def test_what_is_said_of_one_input(answer, is_right):
 
 def test_parameters_have_types_defaults_and_examples():
     """GET takes the fields by name, each with its schema."""
-    found = of(SIGNED[0])["paths"]["/credit/predict"]["get"]["parameters"]
+    version, *found = of(SIGNED[0])["paths"]["/credit/predict"]["get"]["parameters"]
+    assert (version["name"], version["schema"]["enum"]) == ("version", ["", "1"])
     assert [each["name"] for each in found] == list(CREDIT.fields)
     assert [each["required"] for each in found] == [True] * 4 + [False] * 2
     assert [each["schema"] for each in found] == list(CREDIT.fields.values())
