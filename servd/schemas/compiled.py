@@ -211,9 +211,9 @@ class Compiled:
     def _values(self, value: Any, loc: Loc, faults: Faults) -> Sequence[Any]:
         """Return the values of an input in order, whichever way it came."""
         if self.fields is None:
-            found = check(self.value if self.value is not None else True, value, loc, faults)
-            is_row = self.input_type in _LETTERS and isinstance(found, list)
-            return found if is_row else [found]
+            checked = check(self.value if self.value is not None else True, value, loc, faults)
+            is_row = self.input_type in _LETTERS and isinstance(checked, list)
+            return checked if is_row else [checked]
         if isinstance(value, dict):
             return self._by_name(value, loc, faults)
         if self.value is not None:

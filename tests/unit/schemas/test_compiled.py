@@ -112,3 +112,11 @@ def test_equal_signatures_share_what_reads_by_them():
     again = msgspec.json.decode(msgspec.json.encode(PEOPLE), type=Signature)
     assert again is not PEOPLE
     assert compiled(again) is compiled(PEOPLE)
+
+
+@pytest.mark.parametrize("text", ["null", "1", '"x"', "true"])
+def test_an_input_that_is_neither_named_nor_in_order_is_refused(text):
+    """What holds no fields at all is said to be what it is."""
+    with pytest.raises(RequestError) as caught:
+        decode(PEOPLE, f'{{"input_batch": [{text}]}}')
+    assert (caught.value.status, caught.value.detail[0]["loc"]) == (422, ["input_batch", 0])
