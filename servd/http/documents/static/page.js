@@ -72,10 +72,12 @@
       const events = (rest + text).split(/\r?\n\r?\n/);
       rest = events.pop();
       for (const event of events) {
-        const data = event.split(/\r?\n/).filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
+        const lines = event.split(/\r?\n/), of = (name) => lines.filter((line) => line.startsWith(`${name}:`)).map((line) => line.slice(name.length + 1).trimStart());
+        const kind = of("event")[0] || "message", data = of("data");
         if (!data.length) continue;
-        count += 1;
-        block.append(data.join("\n") + "\n");
+        if (kind === "message") count += 1;
+        if (kind === "error") shown.className = "bad";
+        block.append((kind === "message" ? "" : `${kind}: `) + data.join("\n") + "\n");
         shown.querySelector(".status").textContent = `${answer.status}, ${count} items in ${(performance.now() - began).toFixed(0)} ms`;
       }
     }
