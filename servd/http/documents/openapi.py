@@ -129,11 +129,16 @@ def _opening(application: Described | None, *, is_guarded: bool) -> bytes:
 
 def _components(*, is_guarded: bool) -> dict[str, Any]:
     refused = {
-        name: {"description": text, "content": {JSON: {"schema": reference(schema)}}}
-        for name, text, schema in _REFUSALS
+        name: {"description": text, "content": {JSON: {"schema": _any_of(schemas)}}}
+        for name, text, *schemas in _REFUSALS
     }
     schemes = {"token": {"type": "http", "scheme": "bearer"}}
     return {"responses": refused} | ({"securitySchemes": schemes} if is_guarded else {})
+
+
+def _any_of(schemas: list[str]) -> dict[str, Any]:
+    found = [reference(name) for name in schemas]
+    return found[0] if len(found) == 1 else {"anyOf": found}
 
 
 def refusals(*, is_guarded: bool, has_names: bool) -> dict[str, Any]:
@@ -142,24 +147,34 @@ def refusals(*, is_guarded: bool, has_names: bool) -> dict[str, Any]:
     left_out |= set() if has_names else {"422"}
     return {
         name[1:]: {"$ref": f"#/components/responses/{name}"}
-        for name, _, _ in _REFUSALS
+        for name, *_ in _REFUSALS
         if name[1:] not in left_out
     }
 
 
 _REFUSALS: Final = (
-    ("E400", "It is not the JSON that is taken, or names no version that there is.", "Refusal"),
+    (
+        "E400",
+        "It is not the JSON that is taken, or names no version that there is.",
+        "Refusal",
+        "Refusals",
+    ),
     ("E401", "The token is missing or wrong.", "Refusal"),
     ("E404", "There is no such application.", "Refusal"),
     ("E405", "Another method than the path has; Allow says which it has.", "Refusal"),
     ("E408", "The request came too slowly.", "Refusal"),
     ("E413", "The body, or the number of inputs, is beyond a limit of the server.", "Refusal"),
     ("E415", "Packed in another way than gzip and deflate.", "Refusal"),
-    ("E422", "An input that is not as its schema says.", "InvalidInput"),
+    ("E422", "An input that is not as its schema says.", "InvalidInput", "Refusal", "Refusals"),
     ("E431", "The head is too long.", "Refusal"),
-    ("E500", "The model failed on this input, or the server did.", "Refusal"),
-    ("E503", "No replica is there, or too many queries wait; try again later.", "Refusal"),
-    ("E504", "There was no output within the application's objective.", "Refusal"),
+    ("E500", "The model failed on this input, or the server did.", "Refusal", "Refusals"),
+    (
+        "E503",
+        "No replica is there, or too many queries wait; try again later.",
+        "Refusal",
+        "Refusals",
+    ),
+    ("E504", "There was no output within the application's objective.", "Refusal", "Refusals"),
 )
 
 _REFUSAL: Final = {
@@ -189,6 +204,12 @@ _FAULT: Final = {
 
 _SCHEMAS: Final[dict[str, Any]] = {
     "Refusal": _REFUSAL,
+    "Refusals": {
+        "type": "object",
+        "description": "none of several inputs has an output",
+        "properties": {"batch_predictions": {"type": "array", "items": reference("Refusal")}},
+        "required": ["batch_predictions"],
+    },
     "InvalidInput": {
         "type": "object",
         "properties": {

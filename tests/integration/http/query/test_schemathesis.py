@@ -52,15 +52,19 @@ async def _deploy(served, stack):
     served.deploy("none", None, default='"nothing"')
 
 
-async def _find(port, *options):
-    """Return what schemathesis says, and whether it found nothing."""
+async def _find(folder, port, *options):
+    """Return what schemathesis says, and whether it found nothing; it keeps things in a folder."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{port}/openapi.json"),
         *("--checks", "all", "--no-color"),
         *("--max-examples", str(EXAMPLES), "--seed", "1", "--generation-deterministic"),
         *options,
-        cwd=ROOT,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks"},
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks",
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -70,7 +74,7 @@ async def _find(port, *options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("token", "runs"), [(None, RUNS), ("secret", BRIEFLY)])
-def test_schemathesis_finds_nothing(token, runs):
+def test_schemathesis_finds_nothing(token, runs, tmp_path):
     """Applications of all kinds answer as their document says, to right requests and wrong ones."""
 
     async def main():
@@ -79,7 +83,7 @@ def test_schemathesis_finds_nothing(token, runs):
                 await _deploy(served, stack)
                 options = ("-H", f"Authorization: Bearer {token}") if token else ()
                 for run in runs:
-                    said, is_clean = await _find(served.server.port, *run, *options)
+                    said, is_clean = await _find(tmp_path, served.server.port, *run, *options)
                     assert is_clean, said
                     assert "passed" in said
 
