@@ -1,6 +1,7 @@
 """`python -m benchmarks [COMMAND]`.
 
-run, compare, paper, soak, profile, instructions, frontend, cluster or many: see docs/benchmarks.md.
+run, compare, paper, soak, profile, instructions, frontend, cluster, many or gpu: see
+docs/benchmarks.md.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from benchmarks.environment import (
     run_in_environment,
 )
 from benchmarks.front_end_mode import run_front_end_mode
+from benchmarks.gpu_mode import ask_gpu, run_gpu_mode
 from benchmarks.many_mode import run_many_mode
 from benchmarks.paper import paper_markdown, run_paper
 from benchmarks.profiling import run_profile
@@ -91,6 +93,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def prepare(options: argparse.Namespace) -> Settings:
     """Make what is missing and return the settings."""
+    if options.command == "gpu":
+        ask_gpu(Path(sys.executable))  # what follows takes minutes
     work = options.work.absolute()
     work.mkdir(parents=True, exist_ok=True)
     out = (options.out or work / "results").absolute()
@@ -99,7 +103,8 @@ def prepare(options: argparse.Namespace) -> Settings:
     make_generator(work)
     python = make_environment(work, options.python)
     inputs_folder(work).mkdir(exist_ok=True)
-    make_inputs(work, python)
+    if options.command != "gpu":  # which makes its own
+        make_inputs(work, python)
     return Settings(
         rounds=options.rounds or (1 if options.quick else 3),
         seconds=options.seconds or (1.0 if options.quick else 3.0),
@@ -197,6 +202,11 @@ def many_command(settings: Settings, options: argparse.Namespace) -> int:
     return tell("many", run_many_mode(settings), settings, options)
 
 
+def gpu_command(settings: Settings, options: argparse.Namespace) -> int:
+    """A network on a GPU."""
+    return tell("gpu", run_gpu_mode(settings), settings, options)
+
+
 def tell(name: str, text: str, settings: Settings, options: argparse.Namespace) -> int:
     """Print a table, and put it into the document where that is asked."""
     print(text)
@@ -215,6 +225,7 @@ COMMANDS = {
     "frontend": frontend_command,
     "cluster": cluster_command,
     "many": many_command,
+    "gpu": gpu_command,
 }
 
 if __name__ == "__main__":

@@ -54,12 +54,14 @@ class Pair:
 
 
 class Wide(Daemon):
-    """A daemon with front ends and replicas for a workload, all of whose CPU time counts."""
+    """A daemon with a workload deployed by options of its own, all of whose CPU time counts."""
 
-    def __init__(self, settings: Settings, workload: Workload, pair: Pair) -> None:
-        super().__init__(settings, workload.cache, pair.frontends)
+    def __init__(
+        self, settings: Settings, workload: Workload, frontends: int, options: Sequence[str]
+    ) -> None:
+        super().__init__(settings, workload.cache, frontends)
         self._workload = workload
-        self._pair = pair
+        self._deployment = tuple(options)
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -71,9 +73,8 @@ class Wide(Daemon):
         return self
 
     def deploy(self, workload: Workload, *options: str, slo_ms: float = 100) -> None:
-        """Deploy with the pair's replicas."""
-        more = ("--replicas", str(self._pair.replicas), *options)
-        super().deploy(workload, *more, slo_ms=slo_ms)
+        """Deploy with the daemon's own options, such as its replicas."""
+        super().deploy(workload, *self._deployment, *options, slo_ms=slo_ms)
 
     @property
     def pids(self) -> list[int]:
@@ -114,7 +115,10 @@ def run_many_mode(settings: Settings) -> str:
 
 def measure(workload: Workload, settings: Settings, pairs: Sequence[Pair]) -> Iterator[Point]:
     """Yield the closed loop's points of all servers, whose answers were checked first."""
-    daemons = [Wide(settings, workload, pair) for pair in pairs[:-1]]
+    daemons = [
+        Wide(settings, workload, pair.frontends, ("--replicas", str(pair.replicas)))
+        for pair in pairs[:-1]
+    ]
     others = [fastapi(workload, settings, pair.workers) for pair in pairs]
     targets: list[Target] = [*daemons, *others, *generators(settings)]
     with ExitStack() as stack:

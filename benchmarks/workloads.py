@@ -1,4 +1,4 @@
-"""What is measured: W1 to W7. Used by every command of the benchmarks."""
+"""What is measured: W1 to W7, and G1 on a GPU. Used by every command of the benchmarks."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,3 +65,6 @@ WORKLOADS = {
         Workload("W7", "rows of 8 named columns", "credit", "credit.pkl", 8, 20_000),
     )
 }
+
+ON_GPU = Workload("G1", "residual network of 784", "residual", "residual.py:residual", 784, 2_000)
+"""Apart from the others, as it needs a GPU: of gpu_mode.py."""
