@@ -71,6 +71,7 @@ class ReplicaSocket:
         self.pending: deque[Work] = deque()
         self._heard_s: dict[Peer, float] = {}
         self._spoken: dict[Peer, int] = {}
+        self._signed: set[Peer] = set()  # those who have been told the signature
         self._returns = 0
         self._shown_s = self.last_heard_s
         self._call: tuple[int, float] | None = None
@@ -197,6 +198,7 @@ class ReplicaSocket:
         oldest_s = time.monotonic() - FORGET_S
         self._heard_s = {name: at_s for name, at_s in self._heard_s.items() if at_s > oldest_s}
         self._spoken = {name: self._spoken.get(name, 1) for name in self._heard_s}
+        self._signed &= self._heard_s.keys()
         return list(self._heard_s)
 
     def _beat(self) -> None:
@@ -259,8 +261,10 @@ class ReplicaSocket:
 
     def _send_state(self, peer: Peer, *, is_brief: bool = False) -> None:
         info = self.info
-        if is_brief and "signature" in info:
-            info = {key: value for key, value in info.items() if key != "signature"}
+        if "signature" in info:
+            if is_brief and peer in self._signed:
+                info = {key: value for key, value in info.items() if key != "signature"}
+            self._signed.add(peer)
         header = [protocol.STATE, self._spoken.get(peer, 1), self.state, info]
         self._send(peer, protocol.pack_header(header))
 
@@ -268,6 +272,7 @@ class ReplicaSocket:
         if not self._carrier.send(peer, frames, self._between):
             self._heard_s.pop(peer, None)  # it has gone
             self._spoken.pop(peer, None)
+            self._signed.discard(peer)
 
 
 def _row_count(value: Any) -> int:

@@ -150,6 +150,20 @@ def test_hello_and_heartbeat_are_answered_with_state(scheme):
         assert hear(dealer)[0][2] == protocol.READY
 
 
+def test_who_has_not_been_told_the_signature_is_told_it(scheme):
+    """Also by the answer to a heartbeat that comes just before the announcement; then not again."""
+    with replica(scheme) as (socket, address), frontend(address) as dealer:
+        say(dealer, [protocol.HELLO])
+        receive(socket, lambda: socket._heard_s)
+        hear(dealer)
+        socket.info["signature"] = {"input_type": "rows"}
+        for is_told in (True, False):
+            heard_s = socket.last_heard_s
+            say(dealer, [protocol.HEARTBEAT, 0])
+            receive(socket, lambda heard_s=heard_s: socket.last_heard_s > heard_s)
+            assert ("signature" in hear(dealer)[0][3]) is is_told
+
+
 def test_batches_and_replies(scheme):
     """Work comes in order; results and failures go back to whoever sent it."""
     with replica(scheme) as (socket, address), frontend(address) as one, frontend(address) as two:
