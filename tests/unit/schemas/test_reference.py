@@ -205,12 +205,11 @@ def numbers_are_held(schema, value):
         return any(numbers_are_held(way, value) for way in schema["anyOf"])
     kinds = schema.get("type", ())
     is_number = "number" in ([kinds] if isinstance(kinds, str) else kinds)
-    if isinstance(value, bool | None | str) or (is_number and isinstance(value, float)):
+    if not kinds or isinstance(value, bool | None | str) or (is_number and value != int(value)):
         return True
     if is_number:
-        return abs(value) < 10**308 and int(float(value)) == value
-    low, high = INT64 if kinds else (-(2**63), 2**64 - 1)
-    return (isinstance(value, float) and not kinds) or low <= value <= high
+        return isinstance(value, float) or (abs(value) < 10**308 and int(float(value)) == value)
+    return INT64[0] <= value <= INT64[1]
 
 
 def is_taken(signature, value):
