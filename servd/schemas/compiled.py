@@ -33,10 +33,23 @@ UNREADABLE: Final = (
 """What reading by `one` or `columns` and making rows raises for what is to be checked."""
 
 _kept: OrderedDict[bytes, "Compiled"] = OrderedDict()
+_last: OrderedDict[int, tuple[Signature, "Compiled"]] = OrderedDict()
+"""The same by the signatures themselves, which are held here so that no other has their id."""
 
 
 def compiled(signature: Signature) -> "Compiled":
     """Return what reads inputs by a signature; equal signatures share one."""
+    known = _last.get(id(signature))
+    if known is not None:
+        return known[1]
+    found = _shared(signature)
+    _last[id(signature)] = signature, found
+    if len(_last) > KEPT:
+        _last.popitem(last=False)
+    return found
+
+
+def _shared(signature: Signature) -> "Compiled":
     text = msgspec.json.encode(signature.as_json())
     key = hashlib.blake2b(text, digest_size=16).digest()
     known = _kept.get(key)
