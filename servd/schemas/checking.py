@@ -281,7 +281,7 @@ def tell_missing(
 
 def found_of(value: dict[str, Any]) -> str:
     """Return which names were found in an object."""
-    return f"found {listed(value)}" if value else "found an empty object"
+    return f"found {listed(value)}" if value else "found no fields"
 
 
 def tell_unknown(

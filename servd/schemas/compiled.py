@@ -123,7 +123,7 @@ class Compiled:
     def _find_one(self, shapes: list[Shape]) -> Any:
         """Return the type of an input: an object, an array in order, or the bare value."""
         if self.fields is None:
-            return msgspec.Raw
+            return self._find_nameless()
         kinds: list[Any] = [] if self._struct is None else [self._struct]
         if self.value is None:
             kinds.append(tuple[tuple(shape.type for shape in shapes)])  # type: ignore[misc]
@@ -137,6 +137,13 @@ class Compiled:
         except TypeError:  # such as of two kinds of objects, which msgspec does not tell apart
             return msgspec.Raw
         return kind
+
+    def _find_nameless(self) -> Any:
+        """Return the type of an input without names: JSON of any kind is taken as it is."""
+        if self.input_type in (InputType.ANY, InputType.ROWS):
+            return msgspec.Raw
+        bare = shape_of(True if self.value is None else self.value)
+        return msgspec.Raw if bare.fix is not None or bare.type is Any else bare.type
 
     def _find_columns(self, shapes: list[Shape]) -> Any:
         if self._struct is None or not self.names:
@@ -154,6 +161,8 @@ class Compiled:
         if self.one is msgspec.Raw:
             return self._raw_to_row
         pack, astuple = self.pack, msgspec.structs.astuple
+        if self.fields is None:
+            return pack if self.input_type in _LETTERS else lambda value: pack((value,))
         fix, named = self._fixed if self._fixes else None, self._struct
         if self.value is None:
             if fix is None:
@@ -178,7 +187,7 @@ class Compiled:
         row = self.check(msgspec.json.decode(raw), ("input",), faults)
         if faults:
             raise UnfitError
-        return row if self.fields is not None else bytes(raw)
+        return bytes(raw) if self.input_type is InputType.ANY else row
 
     def _bare_others(self) -> list[Any]:
         """Return what follows a bare value in its row."""

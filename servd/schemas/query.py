@@ -151,10 +151,9 @@ _FROM: Final[dict[str, Any]] = {
 
 def query_of(reads: Compiled, value: Any) -> str:
     """Return the query string that gives an input; empty where none does."""
-    if isinstance(value, list):
-        value = dict(zip(reads.names, value, strict=False))
     if not isinstance(value, dict):
-        return ""
+        values = value if isinstance(value, list) and reads.value is None else [value]
+        value = dict(zip(reads.names, values, strict=False))
     return "&".join(f"{quote(name)}={quote(_text(each))}" for name, each in value.items())
 
 

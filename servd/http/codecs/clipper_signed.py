@@ -156,7 +156,8 @@ def refusal(faults: Faults, shown: str) -> RequestError:
     invalid = InvalidInputError(faults)
     told = "; ".join(fault.msg for fault in faults[:_TOLD])
     more = f"; and {len(faults) - _TOLD} more" if len(faults) > _TOLD else ""
-    return RequestError(422, "Invalid input", f"{told}{more}.{shown}", invalid.detail)
+    end = "" if f"{told}{more}".endswith("?") else "."
+    return RequestError(422, "Invalid input", f"{told}{more}{end}{shown}", invalid.detail)
 
 
 def example_of(example: Any, *, is_batch: bool = False) -> str:

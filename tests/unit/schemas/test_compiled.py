@@ -120,3 +120,38 @@ def test_an_input_that_is_neither_named_nor_in_order_is_refused(text):
     with pytest.raises(RequestError) as caught:
         decode(PEOPLE, f'{{"input_batch": [{text}]}}')
     assert (caught.value.status, caught.value.detail[0]["loc"]) == (422, ["input_batch", 0])
+
+
+NAMELESS = [
+    ("strings", {"enum": ["a", "b"]}, '"a"', b"a", '"c"'),
+    ("strings", {"type": "string", "minLength": 1}, '"a"', b"a", '""'),
+    ("strings", {"type": "string", "format": "date"}, '"2020-01-02"', b"2020-01-02", '"a"'),
+    ("bytes", {"type": "string", "maxLength": 8}, '"aGk="', b"hi", '"aGVsbG8gdG8geW91"'),
+    (
+        "doubles",
+        {"type": "array", "items": {"type": "number", "minimum": 0}},
+        "[1, 2.5]",
+        struct.pack("<2d", 1, 2.5),
+        "[1, -2]",
+    ),
+    (
+        "integers",
+        {"type": "array", "items": {"enum": [1, 2]}, "maxItems": 3},
+        "[1, 2]",
+        struct.pack("<2i", 1, 2),
+        "[1, 3]",
+    ),
+    ("any", {"type": "object", "required": ["a"]}, '{"a":  1}', b'{"a":  1}', "{}"),
+    ("rows", {"type": "object", "required": ["a"]}, '{"a":  1}', b'{"a":1}', "{}"),
+]
+
+
+@pytest.mark.parametrize(("input_type", "value", "text", "row", "wrong"), NAMELESS)
+def test_inputs_without_names_are_rows_of_their_type(input_type, value, text, row, wrong):
+    """What their schema asks for beside the type is looked at, and changes nothing of the row."""
+    signature = Signature(input_type=input_type, value=value)
+    assert decode(signature, f'{{"input": {text}}}') == row
+    assert decode(signature, f'{{"input_batch": [{text}, {text}]}}') == Asked([row, row])
+    with pytest.raises(RequestError) as caught:
+        decode(signature, f'{{"input": {wrong}}}')
+    assert caught.value.status == 422
