@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from model_runtime.annotations import foreign, results
+from model_runtime.annotations import foreign, kinds, results
 from model_runtime.annotations.arguments import (
     Arguments,
     of_fields,
@@ -25,7 +25,8 @@ from model_runtime.annotations.bounds import bounded
 from model_runtime.annotations.kind import MISSING, Field, Kind, Record, UnclearError
 from model_runtime.annotations.kinds import ANYTHING, BASE64, LISTS, Reader, plain
 from model_runtime.annotations.records import Default, Unresolved, default_of, hints_of
-from model_runtime.signature import BATCH, EACH, REFUSE, Schema, Signature
+from model_runtime.failure import message_of
+from model_runtime.signature import BATCH, EACH, REFUSE, Schema, Signature, SignatureError, check
 
 _SELDON: Final = frozenset({"names", "feature_names", "features_names", "meta"})
 """How Seldon's classes call what they take beside the inputs."""
@@ -92,7 +93,27 @@ def read(
     except (ValueError, TypeError):  # some that are written in C say nothing
         return Callee(signature=Signature(input_type="doubles"), is_told=False)
     hints = hints_of(_annotated(call))
-    reading = _Reading(name, call, listed, hints)
+    try:
+        callee = _read(_Reading(name, call, listed, hints), listed, as_call, is_method=is_method)
+        check(callee.signature)
+    except UnclearError:
+        raise
+    except SignatureError as error:
+        raise UnclearError(f"'{name}': {error}") from error
+    except Exception as error:
+        # Classes may say anything of themselves, and libraries refuse to describe some of theirs.
+        told = message_of(error)
+        raise UnclearError(f"'{name}': its annotations cannot be read: {told}") from error
+    return callee
+
+
+def _read(
+    reading: "_Reading",
+    listed: Sequence[inspect.Parameter],
+    as_call: str | None,
+    *,
+    is_method: bool,
+) -> Callee:
     if is_method and as_call != EACH and (extras := _seldon_extras(listed)) is not None:
         return reading.batch(extras)
     if as_call == BATCH:
@@ -328,6 +349,7 @@ class _Reading:
                 f"'{parameter.name}' cannot be given: {error}",
                 hint=error.hint,
             ) from error
+        default = default.fit_for(kind)
         return Field(
             name=parameter.name, kind=kind, default=default.value, is_dropped=default.is_dropped
         )
@@ -346,7 +368,7 @@ def _parameter(each: inspect.Parameter, hints: dict[str, Any]) -> _Parameter:
         is_bare = True
     else:
         annotation = plain(annotation)
-        is_bare = annotation in (Any, object) or isinstance(annotation, typing.TypeVar)
+        is_bare = kinds.is_bare(annotation)
     is_positional = each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
     return _Parameter(each.name, annotation, each.default, is_positional, is_bare)
 

@@ -34,14 +34,19 @@ _SETS: Final = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
 _MAPPINGS: Final = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 _BYTES: Final = (bytes, bytearray, memoryview)
 _WRAPPERS: Final = ("Required", "NotRequired", "ReadOnly", "Final", "ClassVar", "InitVar")
+_DEEPEST: Final = 30
+_DEEPEST_SHOWN: Final = 11
+"""Levels of an input that its schema shows: deeper down any value is said to do, and is checked
+where it is made."""
 _JSON_SCALARS: Final = (str, int, float, bool, type(None))
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads annotations; `seen` are the classes that it is inside of, `names` their places."""
+    """Reads annotations; `seen` are the classes that it is inside of, `depth` is how deep it is."""
 
     seen: tuple[type, ...] = ()
+    depth: int = 0
 
     def kind(self, annotation: Any) -> Kind:
         """Return what an annotation means.
@@ -50,8 +55,14 @@ class Reader:
             UnclearError: nothing in JSON can be made into it.
         """
         annotation = plain(annotation)
-        if annotation in (Any, object) or isinstance(annotation, typing.TypeVar):
+        # A name that stands for itself inside of what it names is shown as any value.
+        if is_bare(annotation) or self.depth > _DEEPEST:
             return ANYTHING
+        kind = replace(self, depth=self.depth + 1).without_wrappers(annotation)
+        return Kind({}, kind.make) if self.depth > _DEEPEST_SHOWN else kind
+
+    def without_wrappers(self, annotation: Any) -> Kind:
+        """Return what an annotation means that says something."""
         origin = typing.get_origin(annotation)
         if origin is typing.Annotated:
             inner, *details = typing.get_args(annotation)
@@ -60,6 +71,8 @@ class Reader:
             return self._union(typing.get_args(annotation))
         if origin is typing.Literal:
             return _one_of({value: value for value in typing.get_args(annotation)}, "literal")
+        if not isinstance(origin or annotation, type) and annotation is not None:
+            raise UnclearError(f"servd does not know what {shown_type(annotation)} is")
         container = self._container(origin or annotation, typing.get_args(annotation))
         return container or self._plain(annotation)
 
@@ -73,8 +86,6 @@ class Reader:
 
     def _plain(self, annotation: Any) -> Kind:
         cls = typing.get_origin(annotation) or annotation
-        if not isinstance(cls, type):
-            raise UnclearError(f"servd does not know what {shown_type(annotation)} is")
         found = _SCALARS.get(cls)
         if found is not None:
             return found
@@ -128,6 +139,12 @@ class Reader:
         if not arguments or arguments[1:] == (Ellipsis,):
             return _array(self.kind(arguments[0] if arguments else Any), tuple)
         return _fixed([self.kind(each) for each in arguments if each != ()])
+
+
+def is_bare(annotation: Any) -> bool:
+    """Tell whether an annotation says nothing."""
+    is_any = annotation is Any or annotation is object
+    return is_any or isinstance(annotation, typing.TypeVar | typing.ForwardRef)
 
 
 def plain(annotation: Any) -> Any:

@@ -170,6 +170,16 @@ class Default:
     value: Any
     is_dropped: bool = False
 
+    def fit_for(self, kind: Kind) -> "Default":
+        """Return it, or that it is dropped where it is none of a kind, as in `size: int = None`."""
+        if self.value is MISSING or self.is_dropped:
+            return self
+        try:
+            kind(self.value)
+        except InputError:
+            return Default(None, is_dropped=True)
+        return self
+
 
 def _unholdable() -> Any:
     return object()
@@ -225,6 +235,7 @@ def _field(name: str, annotation: Any, default: Default, of: Of, cls: type) -> F
         kind = of(annotation)
     except UnclearError as error:
         raise UnclearError(f"{cls.__name__}.{name}: {error}", hint=error.hint) from error
+    default = default.fit_for(kind)
     return Field(name=name, kind=kind, default=default.value, is_dropped=default.is_dropped)
 
 
@@ -347,14 +358,23 @@ def _schema_record(
 def _schema_field(name: str, schema: Schema, is_required: bool) -> Field:  # noqa: FBT001
     if is_required:
         return Field(name=name, kind=Kind(schema))
-    if "default" in schema:
-        default = schema["default"]
+    default = schema.get("default", MISSING)
+    if default is not MISSING and (default is not None or _takes_null(schema)):
         return Field(
             name=name,
             kind=Kind({k: v for k, v in schema.items() if k != "default"}),
             default=default,
         )
     return Field(name=name, kind=Kind(schema), default=None, is_dropped=True)
+
+
+def _takes_null(schema: Schema) -> bool:
+    kinds = schema.get("type", [])
+    said = kinds if isinstance(kinds, list) else [kinds]
+    if said or "enum" in schema:
+        return "null" in said or None in schema.get("enum", ())
+    parts = schema.get("anyOf")
+    return parts is None or any(_takes_null(each) for each in parts)
 
 
 _PLACE: Final = re.compile(r" - at `(?:key in )?\$(.*)`$")

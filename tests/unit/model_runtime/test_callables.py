@@ -72,6 +72,9 @@ class Node:
     children: "list[Node]" = dataclasses.field(default_factory=list)
 
 
+NOW = dt.datetime(2026, 11, 26)  # noqa: DTZ001  (as a default has it)
+
+
 class Unknown:
     """Nothing that JSON could be made into."""
 
@@ -185,6 +188,83 @@ def test_what_is_called_once_an_input(parameters, gives, input_type, fields, req
     assert (told.call, told.input_type) == ("each", input_type)
     assert (told.fields, told.required) == (fields, required)
     assert callee.arguments is not None
+
+
+class Hostile:
+    """Its metaclass compares with nothing."""
+
+    class Meta(type):
+        """Raises where it is compared, hashed or shown."""
+
+        def __eq__(cls, other):
+            """Raise."""
+            raise RuntimeError("compared")
+
+        __hash__ = None
+
+        def __repr__(cls):
+            """Raise."""
+            raise RuntimeError("shown")
+
+    class Type(metaclass=Meta):
+        """Is nothing that JSON could be made into."""
+
+
+Deep = list[int]
+for _ in range(40):
+    Deep = list[Deep]  # type: ignore[misc]
+Itself = dict[str, "Itself"]
+Huge = dataclasses.make_dataclass("Huge", [(f"field_{n}", int) for n in range(3000)])
+Wrong = t.TypeVar("Wrong", bound="NoSuchBound")  # type: ignore[name-defined]  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    ("parameters", "comes"),
+    [
+        (["x: [int]"], "doubles"),
+        (["x: {}"], "doubles"),
+        (["x: 3"], "doubles"),
+        (["x: 'int' = 3"], "rows integer"),
+        (["x: '1 / 0'"], "doubles"),
+        (["x: '1 / 0'", "y: int"], "rows any"),
+        (["x: 'def'"], "doubles"),
+        (["x: Hostile.Type"], "refused"),
+        (["x: Hostile.Type", "y: int"], "refused"),
+        (["x: int", "y=Hostile.Type"], "rows integer"),
+        (["x: Wrong"], "doubles"),
+        (["x: Deep"], "any"),
+        (["x: Itself"], "any"),
+        (["x: Itself", "y: int"], "rows object"),
+        (["x: Huge"], "refused"),
+        (["x: Node", "y: Node"], "rows object"),
+        (["x: int = None"], "rows integer,null"),
+        (["x: int = float('nan')"], "rows integer,null"),
+        (["x: dt.datetime = NOW"], "rows string"),
+        (["x: t.Final[int]"], "rows integer"),
+        (["x: t.Callable[[int], int]"], "doubles"),
+        (["x: type"], "doubles"),
+        (["x: t.Literal[True, 1]"], "rows enum"),
+        (["x: None", "y: int"], "rows null"),
+        (["x", "/", "y"], "rows any"),
+        (["x: int, /", "*rest: int", "k: int = 1", "**more: int"], "rows integer"),
+        (["self: int"], "rows integer"),
+        (["x: range"], "doubles"),
+        (["x: t.NoReturn"], "doubles"),
+    ],
+)
+def test_odd_signatures_come_to_something_clear(parameters, comes):
+    """Nothing raises but what is a refusal; what cannot be read says nothing."""
+    if comes == "refused":
+        with pytest.raises(UnclearError, match=r"^'f'"):
+            read(takes(*parameters))
+        return
+    told = read(takes(*parameters)).signature
+    if told.input_type != "rows":
+        assert comes == told.input_type
+        return
+    first = next(iter(told.fields.values()))
+    kind = first.get("type", "enum" if "enum" in first else "any")
+    assert comes == f"rows {','.join(kind) if isinstance(kind, list) else kind}"
 
 
 @pytest.mark.parametrize(

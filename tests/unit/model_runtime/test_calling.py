@@ -197,5 +197,7 @@ def test_a_bundle_of_before_is_called_as_before(load):
     """Its manifest says a type and nothing of calls: a function gets the list of inputs."""
     model = load("course", input_type="doubles")
     assert model.signature.call == "batch"
-    (output,) = model.predictor.predict(inputs.pack([[1.0]], "doubles"))
-    assert json.loads(output) == {"tens": [10.0]}  # of the list, and not of the input
+    with pytest.raises(ValueError, match="truth value"):
+        model.predictor.predict(inputs.pack([[1.0], [2.0]], "doubles"))
+    ((first, _),) = calls_of("once")
+    assert first.tolist() == [[1.0], [2.0]]
