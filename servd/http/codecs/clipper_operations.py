@@ -11,6 +11,7 @@ from servd.engine.query import Miss
 from servd.http.documents.application import Described
 from servd.http.documents.openapi import JSON, Operations, reference, refusals, slug
 from servd.http.documents.schemas import (
+    by_names,
     encoded_fields,
     example_of,
     input_schema,
@@ -228,6 +229,9 @@ def _post(application: Described) -> dict[str, Any]:
 
 def _description(application: Described) -> str:
     objective = f"An answer comes within {application.slo_s * 1000:g} ms"
+    if application.signature is not None and application.signature.is_stream:
+        events = f"With 'Accept: {_EVENTS}', or ?stream=1, its items are events as they come"
+        return f"{events}; the first within {application.slo_s * 1000:g} ms. Else they are a list."
     if application.default is None:
         return f"{objective}, or a 504 says that there is none."
     return f"{objective}; where the model has none by then, it is the default output."
@@ -235,7 +239,7 @@ def _description(application: Described) -> str:
 
 def _get(application: Described, signature: Signature) -> dict[str, Any]:
     example = example_of(application)
-    known = example if isinstance(example, dict) else {}
+    known = by_names(signature, example)
     fields = [
         _parameter(name, schema, known.get(name), is_required=name in signature.required)
         for name, schema in (signature.fields or {}).items()

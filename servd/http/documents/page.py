@@ -19,7 +19,7 @@ from typing import Any, Final
 from model_runtime.signature import Schema
 from servd.datatypes import InputType
 from servd.http.documents.application import Described
-from servd.http.documents.schemas import as_text, example_of, input_schema, output_schema
+from servd.http.documents.schemas import as_text, by_names, example_of, input_schema, output_schema
 
 HTML: Final = b"text/html; charset=utf-8"
 
@@ -245,7 +245,7 @@ def _form(application: Described, example: Any) -> str:
     entries = _whole(application, example)
     native = ""
     if named and len(named) <= MAX_ENTRIES and signature is not None:
-        known = example if isinstance(example, dict) else {}
+        known = by_names(signature, example)
         each = "".join(
             _entry(name, schema, known.get(name), is_required=name in signature.required)
             for name, schema in named.items()

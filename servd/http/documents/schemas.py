@@ -81,6 +81,14 @@ def example_of(application: Described) -> Any:
     return example
 
 
+def by_names(signature: Signature, example: Any) -> dict[str, Any]:
+    """Return the values of an example by the names of the fields, as far as it has them."""
+    if isinstance(example, dict):
+        return example
+    named = signature.fields or {}
+    return dict.fromkeys(named, example) if len(named) == 1 else {}
+
+
 def encoded_fields(signature: Signature | None) -> Iterator[dict[str, bytes]]:
     """Yield the encoded schemas of more and more fields, by name; the last has them all."""
     encoded: dict[str, bytes] = {}

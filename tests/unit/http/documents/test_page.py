@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from dataclasses import replace as replace_signature
 from html.parser import HTMLParser
 
 import pytest
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 
 from model_runtime.signature import Signature
 from servd.http.documents.page import application_page, index_page, policy, token_page
-from tests.described import ALL, SIGNED, described, wide
+from tests.described import ALL, SIGNED, UPPER, described, wide
 
 HOSTILE = "</script><img src=x onerror=alert(1)>'\"&"
 
@@ -115,6 +116,15 @@ def test_fields_have_entries():
         "value": "2021-05-04",
     }
     assert [each["value"] for each in reader.of("option")][:3] == ["Oslo", "Bergen", "Tromsø <b>"]
+
+
+def test_the_one_field_has_the_example():
+    """Where an input is one value, that may be given without its name too, it is in its entry."""
+    signature = replace_signature(UPPER, has_example=True, example="a word")
+    (entry,) = [
+        each for each in read(page_of(described("a", signature))).of("input") if "name" in each
+    ]
+    assert (entry["name"], entry["value"]) == ("text", "a word")
 
 
 def test_very_many_fields_are_not_all_shown():
