@@ -4,7 +4,7 @@ Where both cannot be true, the error names both. Called by the loader, and by di
 anything is deployed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -35,6 +35,33 @@ def settled(
     if extra is not None:
         callee = replace(callee, signature=replace(callee.signature, extra=extra))
     return callee
+
+
+def with_columns(callee: Callee, example: Any) -> Callee:
+    """Return a callee that takes tables with the columns of an example, if they are not known."""
+    signature = callee.signature
+    if signature.input_type != "rows" or signature.fields is not None:
+        return callee
+    if not isinstance(example, Mapping) or not example:
+        return callee
+    fields = {str(name): _of_value(value) for name, value in example.items()}
+    return replace(callee, signature=replace(signature, fields=fields, required=tuple(fields)))
+
+
+def _of_value(value: Any) -> Schema:
+    """Return the schema of a column of which one value is known."""
+    kind = _NAMES.get(type(value), "")
+    if kind == "null" or not kind:
+        return {}
+    return {"type": kind}
+
+
+def without_columns(name: str) -> UnclearError:
+    """Return the refusal of a function of tables of which nobody says the columns."""
+    return UnclearError(
+        f"'{name}' takes rows as a DataFrame, and nothing says which columns they have",
+        hint="--columns 'age:int,city:str', --schema FILE, or --example with an object",
+    )
 
 
 # --- another input type ---

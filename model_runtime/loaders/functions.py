@@ -32,6 +32,7 @@ def model_of(
     callee = callables.read(call, name, is_method=is_method, as_call=as_call)
     given = None if is_open else manifest.input_type
     callee = overrides.settled(callee, name, given, manifest.schema, manifest.extra)
+    callee = overrides.with_columns(callee, manifest.example)
     if not is_open:
         callee = replace(callee, as_lists=manifest.as_lists)
     try:
@@ -83,10 +84,7 @@ def _table(callee: Callee, manifest: Manifest) -> View:
     name = manifest.object or manifest.file
     library = callee.frame or PANDAS
     if callee.signature.fields is None:
-        raise LoadError(
-            f"'{name}' takes a DataFrame, and nothing says which columns it has",
-            hint="--columns 'age:int,city:str', or --schema FILE",
-        )
+        raise overrides.without_columns(name)
     try:
         return frame_view(callee.signature, library)
     except ModuleNotFoundError as error:

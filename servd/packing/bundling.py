@@ -11,7 +11,7 @@ from typing import Any, Final
 from model_runtime import manifest as manifests
 from model_runtime.annotations.callables import Callee
 from model_runtime.annotations.kind import UnclearError
-from model_runtime.annotations.overrides import settled
+from model_runtime.annotations.overrides import settled, with_columns, without_columns
 from model_runtime.bundle import FILES_NAME, MANIFEST_NAME, BundleFormatError, digest_of
 from model_runtime.manifest import Manifest
 from servd import names
@@ -145,6 +145,9 @@ def _inputs(found: Found, options: BundleOptions) -> dict[str, Any]:
         callee = settled(
             callee, found.object or "", options.input_type, options.schema, options.extra
         )
+        signature = with_columns(callee, options.example).signature
+        if signature.input_type == "rows" and signature.fields is None:
+            raise without_columns(found.object or "")
     except UnclearError as error:
         raise TargetError(error.message, hint=error.hint) from error
     is_known = callee.is_told or options.input_type is not None

@@ -14,7 +14,7 @@ from model_runtime.manifest import AUTO, Manifest
 from model_runtime.outputs import OutputError
 from model_runtime.refusals import Failed, InputError, PartlyFailedError
 
-SOURCE = Path(__file__).parents[2] / "models" / "once.py"
+MODELS = Path(__file__).parents[2] / "models"
 
 
 @pytest.fixture(autouse=True)
@@ -29,11 +29,11 @@ def _clean_imports():
 
 
 def bundled(folder, name, **values):
-    """Make a bundle of the models' file and return its folder."""
+    """Make a bundle of a file of models and return its folder."""
+    values = {"kind": "function", "input_type": AUTO, "file": "once.py"} | values
     (folder / "files").mkdir(parents=True)
-    shutil.copy(SOURCE, folder / "files")
-    values = {"kind": "function", "input_type": AUTO} | values
-    manifest.write(Manifest(loader="python", file="once.py", object=name, **values), folder)
+    shutil.copy(MODELS / values["file"], folder / "files")
+    manifest.write(Manifest(loader="python", object=name, **values), folder)
     return folder
 
 
@@ -42,7 +42,9 @@ def load(tmp_path):
     """Return a function that loads a model by its name."""
 
     def loaded(name, **values):
-        return loaders.load(bundled(tmp_path / name, name, **values))
+        return loaders.load(
+            bundled(tmp_path / f"{name}{len([*tmp_path.iterdir()]) or ''}", name, **values)
+        )
 
     return loaded
 
@@ -201,3 +203,43 @@ def test_a_bundle_of_before_is_called_as_before(load):
         model.predictor.predict(inputs.pack([[1.0], [2.0]], "doubles"))
     ((first, _),) = calls_of("once")
     assert first.tolist() == [[1.0], [2.0]]
+
+
+COLUMNS = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}, "b": {"type": "string", "default": ""}},
+}
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_function_of_tables_gets_one_for_a_batch(load, library):
+    """Its columns are those of the schema, or of the example; the library is the annotation's."""
+    pytest.importorskip(library)
+    model = load(f"of_{library}", file="of_frames.py", schema=COLUMNS)
+    assert (model.input_type, model.signature.call) == ("rows", "batch")
+    assert model.signature.required == ("a",)
+    assert answers(model, {"a": 1}, [2, "x"]) == [2, 4]
+    shown = load(f"of_{library}", file="of_frames.py", example={"a": 1, "b": None, "c": "x"})
+    assert shown.signature.fields == {"a": {"type": "number"}, "b": {}, "c": {"type": "string"}}
+
+
+def test_rows_without_an_annotation_are_pandas(load):
+    """A function that says nothing gets a table of the columns that its deployer names."""
+    pytest.importorskip("pandas")
+    model = load("bare", file="of_frames.py", input_type="rows", schema=COLUMNS)
+    assert answers(model, {"a": 1}) == ["a,b"]
+
+
+def test_a_table_without_columns_is_refused(load):
+    """With the ways to say them."""
+    with pytest.raises(UnclearError, match="nothing says which columns") as caught:
+        load("bare", file="of_frames.py", input_type="rows")
+    assert "--columns" in caught.value.hint
+
+
+def test_a_table_without_its_library_is_refused(load, monkeypatch):
+    """It is named, with the command that installs it."""
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(LoadError, match="pandas is not installed") as caught:
+        load("bare", file="of_frames.py", input_type="rows", schema=COLUMNS)
+    assert caught.value.hint == "pip install pandas"
