@@ -11,7 +11,7 @@ import socket
 import stat
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -64,6 +64,21 @@ class Listener(Protocol):
 
         `between` is called now and then while a long one goes out.
         """
+
+    def send_all(
+        self,
+        peer: Peer,
+        messages: Sequence[tuple[bytes, ...]],
+        between: Callable[[], None] | None = None,
+    ) -> bool:
+        """Send messages, together where they are short; False where their receiver has gone."""
+
+    @property
+    def descriptor(self) -> int:
+        """What becomes readable when there may be messages, after all that were there are read."""
+
+    def is_gone(self, peer: Peer) -> bool:
+        """Whether it is known that a peer has hung up."""
 
     def close(self) -> None:
         """Stop listening; what was sent is delivered."""
@@ -133,6 +148,23 @@ class StreamListener:
             return False
         return True
 
+    def send_all(
+        self,
+        peer: Peer,
+        messages: Sequence[tuple[bytes, ...]],
+        between: Callable[[], None] | None = None,
+    ) -> bool:
+        """Send messages in one call of the system, but for those that are long."""
+        frames = [frame for message in messages for frame in (prefix(*message), *message)]
+        if peer.is_gone or peer.later is not None or sum(map(len, frames)) > LONG_BYTES:
+            return all(self.send(peer, message, between) for message in messages)
+        try:
+            peer.write(b"".join(frames))
+        except OSError:
+            self._drop(peer)
+            return False
+        return True
+
     def _send_long(
         self, peer: "StreamPeer", frames: tuple[bytes, ...], between: Callable[[], None] | None
     ) -> None:
@@ -160,6 +192,15 @@ class StreamListener:
             else:
                 read += self._read(peer)
         return read
+
+    @property
+    def descriptor(self) -> int:
+        """The poll itself: it is readable while a socket of it is."""
+        return self._poll.fileno()
+
+    def is_gone(self, peer: Peer) -> bool:
+        """Whether a peer has hung up, or was hung up on."""
+        return bool(peer.is_gone)
 
     def close(self) -> None:
         """Hang up on everybody."""
@@ -282,6 +323,25 @@ class ZmqListener:
         except zmq.ZMQError:
             return False
         return True
+
+    def send_all(
+        self,
+        peer: Peer,
+        messages: Sequence[tuple[bytes, ...]],
+        between: Callable[[], None] | None = None,
+    ) -> bool:
+        """Queue messages."""
+        return all(self.send(peer, message, between) for message in messages)
+
+    @property
+    def descriptor(self) -> int:
+        """The socket's own, which tells of changes only."""
+        return int(self._socket.FD)
+
+    def is_gone(self, peer: Peer) -> bool:
+        """ZeroMQ does not tell."""
+        del peer
+        return False
 
     def close(self) -> None:
         """Give what was sent a second to be delivered."""

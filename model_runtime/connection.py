@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from model_runtime import forks, protocol
 from model_runtime.carriers import Peer
@@ -29,6 +29,19 @@ BEAT_S = 0.5
 
 FORGET_S = 60.0
 """A frontend that has said nothing for so long has gone: others come in its place."""
+
+
+class StreamPort(Protocol):
+    """Who is told of the streams that frontends ask for: streams.py."""
+
+    def open(self, peer: Peer, number: int, credit: int, batch: Batch) -> None:
+        """Begin a stream of one input's items."""
+
+    def grant(self, peer: Peer, number: int, credit: int) -> None:
+        """Allow a stream to send so much more."""
+
+    def cancel(self, peer: Peer, number: int) -> None:
+        """End a stream that nobody hears any more."""
 
 
 @dataclass(slots=True)
@@ -61,7 +74,8 @@ class ReplicaSocket:
     """The socket, the frontends that are known, and what the replica says of itself.
 
     `info` is the map that STATE carries; `last_heard_s` is when any frontend last said anything.
-    With `keys` it speaks CURVE or TLS, and only with the frontend whose key they name.
+    With `keys` it speaks CURVE or TLS, and only with the frontend whose key they name. `streams`
+    hears of streams, where the model has any.
     """
 
     def __init__(self, address: str, info: dict[str, Any], keys: "Keys | None" = None) -> None:
@@ -69,6 +83,7 @@ class ReplicaSocket:
         self.state = protocol.LOADING
         self.last_heard_s = time.monotonic()
         self.pending: deque[Work] = deque()
+        self.streams: StreamPort | None = None
         self._heard_s: dict[Peer, float] = {}
         self._spoken: dict[Peer, int] = {}
         self._signed: set[Peer] = set()  # those who have been told the signature
@@ -137,7 +152,7 @@ class ReplicaSocket:
     def announce(self, state: str) -> None:
         """Tell every known frontend the new state."""
         self.state = state
-        self._drain()  # who has spoken while this process stood still is known
+        self.take_all()  # who has spoken while this process stood still is known
         for frontend in self._known():
             self._send_state(frontend)
 
@@ -148,7 +163,7 @@ class ReplicaSocket:
             if message is None:
                 return False
             self._take(*message)
-        self._drain()
+        self.take_all()
         return bool(self.pending)
 
     def reply(self, work: Work, outputs: Sequence[bytes | RawOutput], compute_us: int) -> None:
@@ -189,6 +204,32 @@ class ReplicaSocket:
             self._send(work.frontend, protocol.pack_header(coming))
         self._send(work.frontend, protocol.pack_header(header), data)
 
+    # --- streams ---
+
+    @property
+    def descriptor(self) -> int:
+        """What becomes readable when there may be messages, after `take_all` has found none."""
+        return self._carrier.descriptor
+
+    def take_all(self) -> bool:
+        """Take all messages that have come; whether there were any."""
+        has_come = False
+        while (message := self._carrier.receive(is_waiting=False)) is not None:
+            self._take(*message)
+            has_come = True
+        return has_come
+
+    def hears(self, peer: Peer, silent_s: float) -> bool:
+        """Whether a frontend is there, as far as is known: it has said something not long ago."""
+        heard_s = self._heard_s.get(peer, 0.0)
+        return not self._carrier.is_gone(peer) and time.monotonic() - heard_s < silent_s
+
+    def send_all(self, peer: Peer, messages: Sequence[tuple[bytes, ...]]) -> None:
+        """Send messages about streams to a frontend."""
+        if not self._carrier.send_all(peer, messages, self._between):
+            self._heard_s.pop(peer, None)  # it has gone
+            self._spoken.pop(peer, None)
+
     def has_frontend(self) -> bool:
         """Whether anybody has said HELLO yet."""
         return bool(self._heard_s)
@@ -218,7 +259,7 @@ class ReplicaSocket:
     def _show_life(self) -> None:
         """Take what has come, and tell every known frontend the state."""
         self._shown_s = time.monotonic()
-        self._drain()
+        self.take_all()
         for frontend in self._known():
             self._send_state(frontend)
 
@@ -226,10 +267,6 @@ class ReplicaSocket:
         """Be heard by the others while one is sent a long message."""
         if time.monotonic() - self._shown_s >= BEAT_S:
             self._show_life()
-
-    def _drain(self) -> None:
-        while (message := self._carrier.receive(is_waiting=False)) is not None:
-            self._take(*message)
 
     def _take(self, peer: Peer, frames: list[bytes]) -> None:
         self.last_heard_s = time.monotonic()
@@ -246,8 +283,24 @@ class ReplicaSocket:
                     self._spoken[peer] = protocol.version_between(*header[1:2])
                 self._heard_s[peer] = self.last_heard_s
                 self._send_state(peer, is_brief=header[0] == protocol.HEARTBEAT)
+            elif self.streams is not None:
+                self._take_of_stream(self.streams, peer, header, frames)
         except (protocol.ProtocolError, IndexError, TypeError) as error:
             print(f"a message was ignored: {error}", flush=True)  # noqa: T201  # the log is stdout
+
+    def _take_of_stream(
+        self, streams: StreamPort, peer: Peer, header: list[Any], frames: list[bytes]
+    ) -> None:
+        """Take what is said of a stream."""
+        self._heard_s[peer] = self.last_heard_s
+        kind = header[0]
+        if kind == protocol.OPEN:
+            batch = Batch(header[2], b"", frames[1] if len(frames) > 1 else b"", 1)
+            streams.open(peer, header[1], _whole(header[3]), batch)
+        elif kind == protocol.CREDIT:
+            streams.grant(peer, header[1], _whole(header[2]))
+        elif kind == protocol.CANCEL:
+            streams.cancel(peer, header[1])
 
     def _on_work(self, work: Work) -> None:
         """Keep a batch for the model, unless it would take the rows for something else."""
@@ -278,6 +331,12 @@ class ReplicaSocket:
 def _row_count(value: Any) -> int:
     if not isinstance(value, int) or value < 1:
         raise protocol.ProtocolError(f"{value!r} is no number of rows")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise protocol.ProtocolError(f"{value!r} is no credit")
     return value
 
 

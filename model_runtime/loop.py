@@ -10,7 +10,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,12 @@ from model_runtime.failure import MODEL_ERRORS, as_json, message_of
 from model_runtime.health import HealthServer
 from model_runtime.inputs import Batch
 from model_runtime.loaders import load
-from model_runtime.loaders.base import LoadedModel
+from model_runtime.loaders.base import LoadedModel, Streaming
 from model_runtime.outputs import OutputError
 from model_runtime.raw_outputs import RawOutput
 from model_runtime.refusals import Failed, InputError, PartlyFailedError
 from model_runtime.selftest import test_call
+from model_runtime.streams import Streams
 
 if TYPE_CHECKING:
     from model_runtime.listening import Keys
@@ -37,6 +38,15 @@ DRAIN_QUIET_S = 0.2
 """A draining replica ends when no frontend has sent work for so long."""
 
 DRAIN_LIMIT_S = 10.0
+SWITCH_S = 0.001
+"""A thread that computes lets the one that sends go on after so long: a fifth of Python's usual."""
+
+STREAM_DRAIN_S = 4.0
+"""Streams of a draining replica go on for so long: who ends it has let them go on before that."""
+
+CLOSE_S = 0.5
+"""Those that are stopped then have so long to close what they have opened."""
+
 REPORT_S = 3.0
 """How long a failed replica stays to tell the first frontend why."""
 
@@ -86,6 +96,7 @@ class Replica:
         self._on_idle = on_idle
         self._logged: set[str] = set()
         self._logged_until_s = 0.0
+        self._streams: Streams | None = None
 
     def run(self) -> int:
         """Serve until told to stop; return the exit status."""
@@ -102,6 +113,9 @@ class Replica:
             if model is None:
                 self._report(socket)
                 return EXIT_LOAD_FAILED
+            if self._streams is not None:
+                self._serve_streams(socket, model, self._streams)
+                return 0
             self._serve(socket, model)
             socket.announce(protocol.DRAINING)
             self._drain(socket, model)
@@ -125,8 +139,12 @@ class Replica:
             socket.info |= {"input_type": model.input_type, "row_items": model.row_items}
             socket.info["bundle"] = bundle
             socket.announce(protocol.TESTING)
+            tested = model
+            if model.streaming is not None:
+                tested = replace(model, predictor=model.streaming.first)
+                socket.info["streams"] = model.streaming.places
             with socket.lent():
-                report = test_call(model, manifest.read(place), self._options.max_batch)
+                report = test_call(tested, manifest.read(place), self._options.max_batch)
             if model.signature is not None:
                 socket.info["signature"] = report.completed(model.signature).as_json()
         except MODEL_ERRORS as error:
@@ -134,6 +152,9 @@ class Replica:
             traceback.print_exc()
             return None
         self._on_idle()
+        if model.streaming is not None:
+            # Before anybody hears that it is ready, and asks for one.
+            self._streams = self._new_streams(socket, model.streaming)
         socket.info["test"] = report.as_info()
         socket.info["load_ms"] = round((time.monotonic() - began_s) * 1000)
         socket.announce(protocol.READY)
@@ -174,6 +195,40 @@ class Replica:
                 began_s = time.monotonic()
                 self._work(socket, model)
                 left_s -= time.monotonic() - began_s
+
+    def _new_streams(self, socket: ReplicaSocket, streaming: Streaming) -> Streams:
+        sys.setswitchinterval(SWITCH_S)
+        from model_runtime.generators import Generators  # noqa: PLC0415  (few models yield)
+
+        computing = Generators(streaming.opens, self._logged_of, is_async=streaming.is_async)
+        return Streams(socket, computing, streaming.places)
+
+    def _serve_streams(self, socket: ReplicaSocket, model: LoadedModel, streams: Streams) -> None:
+        """Serve a model that yields: streams go on while others begin and messages come."""
+        attention = Attention(time.monotonic, WAKE_MS / 1000)
+        while not self._is_stopping():
+            if streams.turn(WAKE_MS):
+                self._work(socket, model)  # of a frontend that asks for lists
+                continue
+            self._on_idle()
+            socket.excuse(attention.missed_s())
+            if self._is_orphan(socket):
+                break
+        socket.announce(protocol.DRAINING)
+        self._drain_streams(socket, model, streams)
+        streams.close()
+
+    def _drain_streams(self, socket: ReplicaSocket, model: LoadedModel, streams: Streams) -> None:
+        """Let streams come to their end, for a while; then stop them."""
+        began_s = moved_s = time.monotonic()
+        while (now_s := time.monotonic()) < began_s + STREAM_DRAIN_S + CLOSE_S:
+            if streams.turn(WAKE_MS // 4):
+                moved_s = now_s
+                self._work(socket, model)
+            elif streams.is_empty and now_s - moved_s > DRAIN_QUIET_S:
+                return
+            if now_s > began_s + STREAM_DRAIN_S:
+                streams.stop_all("the replica was told to end")
 
     def _is_orphan(self, socket: ReplicaSocket) -> bool:
         limit_s = self._options.orphan_timeout_s
@@ -264,6 +319,12 @@ class Replica:
             socket.reply(work, texts, compute_us)
         else:
             socket.reply_partly(work, told, compute_us)
+
+    def _logged_of(self, error: BaseException) -> Told:
+        """Return what is told of a failure that the log has."""
+        told = _told(error)
+        self._log(error, told)
+        return told
 
     def _log(self, error: BaseException, told: Told) -> None:
         """Write a failure to the log, once a second each; an input's fault is none of the model."""

@@ -18,6 +18,8 @@ AUTO: Final = "auto"
 """The input type of a model that says itself what it takes, when it has been loaded."""
 OUTPUTS: Final = ("labels", "proba", "both")
 """What of a classifier is answered."""
+MAX_CONCURRENCY: Final = 1000
+"""Streams of a replica at once: a plain generator takes a thread each."""
 _KINDS: Final = {"python": ("function", "class"), "pickle": ("pickle",)}
 _MAX_BYTES: Final = 1 << 20
 
@@ -32,8 +34,8 @@ class Manifest:
     the name in the file (None for a pickle). `example` is one input as a JSON value. `python` and
     `packages` are the versions the model was made with. `schema` is the JSON Schema of an input,
     `extra` what becomes of fields that it does not name (signature.py), `output` which of `OUTPUTS`
-    is answered, each None where the deployer did not say; `concurrency` is how many streams a
-    replica serves at once. `call` is how a function is called (signature.py) whose input type is
+    is answered, `concurrency` how many streams a replica serves at once, each None where the
+    deployer did not say. `call` is how a function is called (signature.py) whose input type is
     not `auto`; of one that is, the function says it.
     """
 
@@ -54,7 +56,7 @@ class Manifest:
     schema: dict[str, Any] | None = None
     extra: str | None = None
     output: str | None = None
-    concurrency: int = 1
+    concurrency: int | None = None
     call: str = BATCH
     format: int = FORMAT
 
@@ -81,7 +83,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "schema": (dict, type(None)),
     "extra": (str, type(None)),
     "output": (str, type(None)),
-    "concurrency": (int,),
+    "concurrency": (int, type(None)),
     "call": (str,),
     "format": (int,),
 }
@@ -192,8 +194,11 @@ def _check_inputs(manifest: Manifest) -> None:
         )
     if manifest.call not in (BATCH, EACH):
         raise BundleFormatError(f"{MANIFEST_NAME}: a model is not called {manifest.call!r:.60}")
-    if manifest.concurrency < 1:
-        raise BundleFormatError(f"{MANIFEST_NAME}: concurrency cannot be {manifest.concurrency}")
+    if manifest.concurrency is not None and not 1 <= manifest.concurrency <= MAX_CONCURRENCY:
+        raise BundleFormatError(
+            f"{MANIFEST_NAME}: a replica has 1 to {MAX_CONCURRENCY} streams at once "
+            f"(concurrency), not {manifest.concurrency}"
+        )
     try:
         check_schema(manifest.schema or {}, "schema")
     except SignatureError as error:

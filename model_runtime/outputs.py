@@ -60,6 +60,19 @@ def render(outputs: Any, count: int) -> list[bytes]:
     return [_one(output) for output in outputs]
 
 
+def item_text(item: Any) -> bytes:
+    """Return the JSON text of one item of a stream: a text is a text, also one that is JSON.
+
+    Raises:
+        OutputError: JSON cannot say it.
+    """
+    try:
+        (text,) = render([[item]], 1)
+    except OutputError as error:
+        raise OutputError(str(error).replace("an output", "an item", 1)) from error
+    return text[1:-1]
+
+
 def _counted(number: int, noun: str) -> str:
     """Return "1 output", "2 outputs"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

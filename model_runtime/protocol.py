@@ -23,6 +23,11 @@ FAILURE: Final = 6
 LONG: Final = 7
 RAW: Final = 8
 PARTIAL: Final = 9
+OPEN: Final = 10
+CREDIT: Final = 11
+CANCEL: Final = 12
+ITEMS: Final = 13
+END: Final = 14
 
 WANTS_RAW: Final = 1
 """The byte of an input in PREDICT's `wanted` whose output may be raw."""
@@ -33,12 +38,16 @@ IS_RAW: Final = 1
 RAISED: Final = ""
 """Why an input failed, in PARTIAL: the model raised."""
 BAD_OUTPUT: Final = "output"
-"""Ends a FAILURE, or says so in PARTIAL: the model did not raise, what it returned is no output."""
+"""Ends a FAILURE or an END, or says so in PARTIAL: the model did not raise, but what it returned is
+no output."""
 BAD_INPUT: Final = "input"
 """So does this: the model's own types refuse the input. What is wrong with it comes behind."""
 
 PARTIAL_SINCE: Final = 2
 """The version since when a batch of which some inputs failed is told as PARTIAL."""
+
+ITEM_BYTES: Final = 32
+"""What an item of a stream takes of its window beside its text: many short ones are a load, too."""
 
 LOADING: Final = "loading"
 TESTING: Final = "testing"

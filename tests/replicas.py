@@ -104,6 +104,7 @@ class Stage:
 
         connection.excuse = excuse
         connection.unanswered = lambda: connection.in_flight
+        connection.owed = lambda: iter(connection.in_flight)
         self.connections.append(connection)
         self.owners.append(owner)
         return connection

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from model_runtime.failure import ModelFault
 from model_runtime.inputs import Batch, View, viewer
@@ -46,6 +46,26 @@ class CallPredictor:
         return render(outputs, batch.count)
 
 
+PLACES: Final = 256
+"""Streams of a replica at once where the deployer did not say. Many, as a stream has its place for
+as long as its caller reads, and whoever waits for a place gets no first item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """How a model that yields items is streamed.
+
+    `opens` makes the generator that answers a batch of one input, an asynchronous one where it
+    `is_async`; `places` is how many streams there may be at once, `first` the predictor that stops
+    after the first item, for the test call.
+    """
+
+    opens: Callable[[Batch], Any]
+    is_async: bool
+    places: int
+    first: Predictor
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """What `load` gives the loop.
@@ -54,7 +74,8 @@ class LoadedModel:
     STATE tells about the model beyond that: `object`, the name of what answers. `bundle_dir` is
     where it was loaded from: failures name its files as their author knows them. `signature` is
     what it takes and gives, as far as that is known before the test call. `retyped` returns
-    the predictor that it would be with inputs of another type, for advice only.
+    the predictor that it would be with inputs of another type, for advice only. `streaming` is how
+    it is streamed, where it yields items.
     """
 
     predictor: Predictor
@@ -64,6 +85,7 @@ class LoadedModel:
     bundle_dir: Path | None = None
     signature: Signature | None = None
     retyped: Callable[[str], Predictor] | None = None
+    streaming: Streaming | None = None
 
 
 def called(

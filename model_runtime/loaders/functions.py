@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from model_runtime import rows
@@ -10,7 +11,15 @@ from model_runtime.annotations.callables import Callee
 from model_runtime.calling import EachPredictor, ListPredictor
 from model_runtime.frames import PANDAS, frame_view
 from model_runtime.inputs import Batch, View, viewer
-from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError, Predictor, called
+from model_runtime.loaders.base import (
+    PLACES,
+    CallPredictor,
+    LoadedModel,
+    LoadError,
+    Predictor,
+    Streaming,
+    called,
+)
 from model_runtime.manifest import AUTO, Manifest
 from model_runtime.signature import EACH, SignatureError, check
 
@@ -48,7 +57,10 @@ def _loaded(
     signature = callee.signature
     if signature.call == EACH or callee.item is not None:
         predictor = _each(call, callee) if signature.call == EACH else _list(call, callee)
-        return LoadedModel(predictor, signature.input_type, info=info, signature=signature)
+        model = LoadedModel(predictor, signature.input_type, info=info, signature=signature)
+        if signature.is_stream:
+            model = replace(model, streaming=_streaming(call, callee, manifest))
+        return model
     if signature.input_type == "rows":
         table = CallPredictor(_of_list(call, callee), _table(callee, manifest))
         return LoadedModel(table, signature.input_type, info=info, signature=signature)
@@ -56,13 +68,27 @@ def _loaded(
     return replace(called(_of_list(call, callee), plain, info), signature=signature)
 
 
-def _each(call: Callable[..., Any], callee: Callee) -> Predictor:
+def _each(call: Callable[..., Any], callee: Callee, most: int | None = None) -> Predictor:
     if callee.arguments is None:
         raise LoadError("a function that is called with lists is not called with one input")
     if callee.signature.is_stream:
-        call = _collected(call, is_async=callee.is_async)
+        call = _collected(call, most, is_async=callee.is_async)
     loop = _loop() if callee.is_async else None
     return EachPredictor(call, view_of(callee), callee.arguments, loop)
+
+
+def _streaming(call: Callable[..., Any], callee: Callee, manifest: Manifest) -> Streaming:
+    """Return how a generator function is streamed."""
+    view, arguments = view_of(callee), callee.arguments
+    if arguments is None:
+        raise LoadError("a function that is called with lists is not called with one input")
+
+    def opens(batch: Batch) -> Any:
+        positional, named = arguments(view(batch)[0])
+        return call(*positional, **named)
+
+    places = manifest.concurrency or PLACES
+    return Streaming(opens, callee.is_async, places, first=_each(call, callee, most=1))
 
 
 def _list(call: Callable[..., Any], callee: Callee) -> Predictor:
@@ -113,12 +139,26 @@ def _loop() -> "AsyncCalls":
     return the_loop()
 
 
-def _collected(call: Callable[..., Any], *, is_async: bool) -> Callable[..., Any]:
-    """Return a function that returns the list of what a generator function yields."""
-    if not is_async:
-        return lambda *positional, **named: [*call(*positional, **named)]
+def _collected(call: Callable[..., Any], most: int | None, *, is_async: bool) -> Callable[..., Any]:
+    """Return a function that returns the list of what a generator function yields, or its head."""
 
-    async def collect(*positional: Any, **named: Any) -> list[Any]:
-        return [each async for each in call(*positional, **named)]
+    def collect(*positional: Any, **named: Any) -> list[Any]:
+        items = call(*positional, **named)
+        try:
+            return [*islice(items, most)]
+        finally:
+            items.close()
 
-    return collect
+    async def collect_async(*positional: Any, **named: Any) -> list[Any]:
+        items = call(*positional, **named)
+        found: list[Any] = []
+        try:
+            async for each in items:
+                found.append(each)
+                if len(found) == most:
+                    break
+        finally:
+            await items.aclose()
+        return found
+
+    return collect_async if is_async else collect

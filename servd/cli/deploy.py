@@ -34,6 +34,12 @@ from servd.cli.verb import option, verb
     "Of a classifier: labels, proba, both.  [default: labels]",
     type=click.Choice(["labels", "proba", "both"]),
 )
+@option(
+    "--concurrency",
+    "N",
+    "Of a model that yields: streams at once of a replica.  [default: 256]",
+    type=POSITIVE,
+)
 @option("--default", "OUTPUT", "Answer where none comes in time.", name="default_output")
 @option(
     "--slo",

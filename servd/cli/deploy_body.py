@@ -23,6 +23,7 @@ from servd.registry.container_limits import check_limits
 
 _OF_FILES: Final = (
     *("method", "example", "skip_test", "include", "columns", "schema", "extra_columns", "output"),
+    "concurrency",
 )
 """Options that say what is in a bundle."""
 
@@ -138,6 +139,7 @@ def _bundle_options(flags: dict[str, Any], load_timeout_s: float) -> BundleOptio
         schema=_schema(flags["columns"], flags["schema"]),
         extra=flags["extra_columns"],
         output=flags["output"],
+        concurrency=flags["concurrency"],
         load_timeout_s=load_timeout_s,
     )
 

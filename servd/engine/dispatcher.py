@@ -31,6 +31,7 @@ from servd.engine.query import (
 )
 from servd.engine.rpc import ReplicaConnection
 from servd.engine.slot import UNLIMITED, Slot, next_slot, room
+from servd.engine.stream_line import StreamLine
 from servd.engine.turn import Turn
 from servd.logs import faults
 from servd.metrics.counters import Counters, Tally
@@ -47,7 +48,8 @@ class Dispatcher:
     """The queue of one version and the replicas that serve it.
 
     `slots` are the replicas that get new batches; while there are none it is not `is_live`, and
-    queries are told of its `absence`. `bodies` are the known answers by body; None while not live
+    queries are told of its `absence`. Nor is it ever where its model yields items: `streams` has
+    its queries then. `bodies` are the known answers by body; None while not live
     or if none are known. `queued` counts queries not sent yet; from `admit_limit` on, more could
     not be answered in time. `turn` is what the event loop is reading. `row_bytes` is the length
     that a row must have, if known.
@@ -77,6 +79,8 @@ class Dispatcher:
         self._loading: set[object] = set()
         self.absence: Why = Miss.NO_MODEL
         self.turn = Turn(clock, self._dispatch, self._on_look)
+        self.streams: StreamLine | None = None
+        self._learn_kind()
 
     def take(self, version: ModelVersion) -> None:
         """Learn what the version takes: what is loaded says so, after this was made for it."""
@@ -84,6 +88,18 @@ class Dispatcher:
         self._type_code = INPUT_TYPE_CODES[version.input_type]
         for slot in self.slots[:1]:
             self._learn_row_bytes(slot.connection)
+        self._learn_kind()
+
+    def _learn_kind(self) -> None:
+        """Have a line for streams where the version is known to yield items."""
+        signature = self.version.signature
+        if self.streams is None and signature is not None and signature.is_stream:
+            self.streams = StreamLine(self.id, self.slots, self.counters, self._clock)
+            self._set_live()
+            for connection in self._slot_of:
+                self.streams.attach(connection)
+        if self.streams is not None:
+            self.streams.type_code = self._type_code
 
     def _learn_row_bytes(self, connection: ReplicaConnection) -> None:
         items = connection.row_items
@@ -295,6 +311,8 @@ class Dispatcher:
         self._set_live()
         connection.handler = self
         self._learn_row_bytes(connection)
+        if self.streams is not None:
+            self.streams.attach(connection)
         self._dispatch()
 
     def drain(self, connection: ReplicaConnection) -> None:
@@ -313,16 +331,21 @@ class Dispatcher:
         if connection not in self._slot_of:
             return
         self.drain(connection)
-        if connection.in_flight:
+        if connection.in_flight or self.streams is not None:
             connection.read()  # what it said before it ended
         self._slot_of.pop(connection, None)
         connection.tally.fold()
         self._take_over(connection, end)
+        if self.streams is not None:
+            self.streams.detach(connection, end)
         self._dispatch()
 
     def on_lost(self, connection: ReplicaConnection) -> None:
         """Send again what a replica has hung up on, which is well otherwise."""
-        self._take_over(connection, End("hung up", SILENT.death))
+        end = End("hung up", SILENT.death)
+        self._take_over(connection, end)
+        if self.streams is not None:
+            self.streams.on_lost(connection, end)
         self._dispatch()
 
     def _take_over(self, connection: ReplicaConnection, end: End) -> None:
@@ -371,7 +394,7 @@ class Dispatcher:
             self._set_live()
 
     def _set_live(self) -> None:
-        self.is_live = bool(self.slots)
+        self.is_live = bool(self.slots) and self.streams is None
         bodies = None if self.cache is None or not self.is_live else self.cache.bodies
         self.bodies = bodies or None  # most have none: one look less
 
@@ -400,6 +423,8 @@ class Dispatcher:
         self.queued = 0
         for query in waiting:
             self._miss(query, Miss.NO_MODEL)
+        if self.streams is not None:
+            self.streams.close()
 
     def on_fault(self, batch: Batch, error: Exception) -> None:
         """Answer what a fault of ours has left of a batch; the replica has no part in it."""

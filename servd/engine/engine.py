@@ -23,6 +23,7 @@ from servd.engine.cache import PredictionCache
 from servd.engine.dispatcher import DEFAULT_SLO_S, Dispatcher
 from servd.engine.query import Lane, Miss, Query, Sink, answer, miss, prune, time_out
 from servd.engine.route import Route
+from servd.engine.stream import Collected, Hearer, Stream
 from servd.logs.log import log
 
 MAX_WAITING = 65_536
@@ -34,6 +35,9 @@ FULL_FOR_S = 0.02
 MISSES_A_TURN = 1000
 """Queries that get their default, all due at once, before the loop looks after the others."""
 
+STREAM_IDLE_S = 60.0
+"""What a call of a model may take by default: so may the next item of a stream."""
+
 TIMER_GRAIN_S = 0.001
 """The event loop's timers count in milliseconds and may fire a part of one early."""
 
@@ -42,11 +46,15 @@ class Engine:
     """The applications as routes, by name; the versions as dispatchers; the cache between them.
 
     `changes` counts how often they may have become others.
+    A stream breaks off when no item has come for `stream_idle_s`.
     """
 
-    def __init__(self, cache_bytes: int, clock: Clock = monotonic) -> None:
+    def __init__(
+        self, cache_bytes: int, clock: Clock = monotonic, stream_idle_s: float = STREAM_IDLE_S
+    ) -> None:
         self.cache = PredictionCache(cache_bytes)
         self.clock = clock
+        self.stream_idle_s = stream_idle_s
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.by_name: dict[str, Route] = {}
         self.dispatchers: dict[VersionId, Dispatcher] = {}
@@ -100,9 +108,7 @@ class Engine:
             index: the input's place in its request.
         """
         if dispatcher is None or not dispatcher.is_live:
-            query = Query(lane, row, sink, index, self.clock())
-            miss(query, Miss.NO_MODEL if dispatcher is None else dispatcher.absence)
-            return query
+            return self._submit_otherwise(lane, dispatcher, row, sink, index)
         # One look at the clock for all that a turn reads.
         turn = dispatcher.turn
         now_s = turn.now_s if turn.is_on else self.clock()
@@ -127,6 +133,25 @@ class Engine:
         else:
             first.follow(query)
         return query
+
+    def _submit_otherwise(
+        self, lane: Lane, dispatcher: Dispatcher | None, row: bytes, sink: Sink, index: int
+    ) -> Query:
+        """Begin a stream where the model yields items; say what is missing where it cannot."""
+        if dispatcher is None or dispatcher.streams is None:
+            query = Query(lane, row, sink, index, self.clock())
+            miss(query, Miss.NO_MODEL if dispatcher is None else dispatcher.absence)
+            return query
+        hearer = sink if isinstance(sink, Hearer) else Collected(sink)
+        stream = Stream(lane, row, hearer, index, self.clock(), line=dispatcher.streams)
+        if not dispatcher.slots:
+            miss(stream, dispatcher.absence)
+        elif dispatcher.row_bytes is not None and len(row) != dispatcher.row_bytes:
+            miss(stream, Miss.WRONG_SIZE)
+        elif len(lane.waiting) < lane.watch_from or self._watch(stream, dispatcher):
+            lane.waiting.append(stream)
+            dispatcher.streams.enqueue(stream)
+        return stream
 
     def _answer_hit(self, dispatcher: Dispatcher, query: Query, output: bytes) -> Query:
         query.is_hit = True
@@ -175,6 +200,8 @@ class Engine:
 
     def cancel(self, query: Query) -> None:
         """Free a query's place: its caller has hung up. Its batch-mates notice nothing."""
+        if isinstance(query, Stream):
+            query.stop()
         query.is_done = True
         query.lane.lost += 1
         prune(query.lane.waiting)
@@ -292,6 +319,8 @@ class Engine:
             route.counters.end_second(now_s)
         for dispatcher in self.dispatchers.values():
             dispatcher.counters.end_second(now_s)
+            if dispatcher.streams is not None:
+                dispatcher.streams.end_idle(now_s, self.stream_idle_s)
             for slot in dispatcher.slots:
                 slot.connection.counters.end_second(now_s)
 

@@ -5,7 +5,7 @@ batches and hears of outputs. docs/protocol.md is what goes over it, carriers.py
 """
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,11 +15,12 @@ from model_runtime import protocol
 from model_runtime.carriers import FILE_SCHEME
 from servd.carriers.carriers import Carry, carry
 from servd.carriers.curve import keys_for
-from servd.carriers.long_bytes import LONG_BYTES, pieces_of, split_long
+from servd.carriers.long_bytes import LONG_BYTES, LongBytes, pieces_of, split_long
 from servd.carriers.processor_time import ProcessorTime
 from servd.clock import Clock
 from servd.engine import raw
 from servd.engine.query import Batch, Failure
+from servd.engine.stream import Items, Stream
 from servd.logs import faults
 from servd.metrics.counters import Counters, Tally
 from servd.quantities import counted
@@ -61,13 +62,27 @@ class BatchHandler(Protocol):
         """Take an exception of one of the calls above, which the replica has no part in."""
 
 
+class StreamHandler(Protocol):
+    """Who is told how streams go on: the line of a version that yields."""
+
+    def on_items(self, stream: Stream, items: Items) -> None:
+        """Take items of a stream that is wanted."""
+
+    def on_end(self, stream: Stream, failure: Failure | None) -> None:
+        """Take the end of a stream; `failure` says why where it has not come to its own."""
+
+    def on_places(self, connection: "ReplicaConnection") -> None:
+        """Take the news that a replica has places for streams that it had not before."""
+
+
 class ReplicaConnection:
     """A connection to the replica that listens at `address`.
 
     `in_flight` maps batch numbers to batches without a reply. `last_heard_s` is the monotonic time
     of the last message. Batches that came back are noted in `tally`. `row_items` is how many
     numbers an input must have, where the replica says so; `spoken` is the version of the protocol
-    that it says it speaks, 0 until it does. `carry` makes what its messages go by.
+    that it says it speaks, 0 until it does. `streams` are those that it has not ended, by number,
+    of at most `places`. `carry` makes what its messages go by.
     """
 
     def __init__(self, address: str, owner: ReplicaOwner, carry: Carry, clock: Clock) -> None:
@@ -75,6 +90,9 @@ class ReplicaConnection:
         self._counters = Counters()
         self.tally = Tally(self._counters)
         self.in_flight: dict[int, Batch] = {}
+        self.streams: dict[int, Stream] = {}
+        self.stream_handler: StreamHandler | None = None
+        self.places = 0
         self.handler: BatchHandler | None = None
         self.last_heard_s = clock()
         self.row_items: int | None = None
@@ -92,8 +110,18 @@ class ReplicaConnection:
         return self._counters
 
     def unanswered(self) -> Collection[object]:
-        """Return what names the batches that it has not answered, the oldest first."""
-        return self.in_flight
+        """Return what names the batches and the streams that it has not answered."""
+        return [*self.in_flight, *self.streams] if self.streams else self.in_flight
+
+    def owed(self) -> Iterator[Any]:
+        """Return what names those that it should long have answered, the oldest first.
+
+        A stream that is heard may last; one that was given up is to end.
+        """
+        yield from self.in_flight
+        for number, stream in self.streams.items():
+            if stream.is_over:
+                yield number
 
     def open(self) -> None:
         """Connect (in the background: the replica may not listen yet) and say hello."""
@@ -143,6 +171,45 @@ class ReplicaConnection:
         else:
             self._send(header, data)
 
+    # --- streams ---
+
+    def open_stream(self, stream: Stream, type_code: int, credit: int) -> None:
+        """Begin a stream; its items and its end reach `handler`."""
+        self._next_id = number = self._next_id + 1
+        self.streams[number] = stream
+        stream.place, stream.number = self, number
+        header = protocol.pack_header([protocol.OPEN, number, type_code, credit])
+        row = stream.row
+        if isinstance(row, bytes) and len(row) <= LONG_BYTES:
+            self._carrier.send(header, row)
+        else:
+            self._carrier.send_long(header, pieces_of((row,)), b"")
+
+    def grant(self, number: int, credit: int) -> None:
+        """Let a stream send so much more."""
+        self._send([protocol.CREDIT, number, credit])
+
+    def cancel_stream(self, number: int) -> None:
+        """Have a stream end: nobody hears it any more."""
+        self._send([protocol.CANCEL, number])
+
+    def _on_items(self, header: list[Any], frames: list[Any]) -> None:
+        stream = self.streams.get(header[1])
+        handler = self.stream_handler
+        if stream is None or stream.is_over or handler is None:
+            return
+        text = frames[1]
+        if header[2] == 1:
+            items: Items = [text if isinstance(text, bytes) else LongBytes(text)]
+        else:
+            items = (text if isinstance(text, bytes) else b"".join(text)).split(b"\n")
+        handler.on_items(stream, items)
+
+    def _on_end(self, header: list[Any]) -> None:
+        stream = self.streams.pop(header[1], None)
+        if stream is not None and self.stream_handler is not None:
+            self.stream_handler.on_end(stream, _failure(header[2:]) if len(header) > 2 else None)
+
     def _send_unusual(self, header: list[Any], batch: Batch) -> None:
         """Send a batch with an input that is not copied to be sent, or whose output may be raw."""
         rows = raw.plain(batch.rows)
@@ -173,7 +240,7 @@ class ReplicaConnection:
     def _on_reconnected(self) -> None:
         # One that has ended does not listen again: this one only hung up, on who did not read.
         self._greet()  # to whoever answers there now it is a new frontend
-        if self.in_flight and self.handler is not None:
+        if (self.in_flight or self.streams) and self.handler is not None:
             self.handler.on_lost(self)
 
     def _on_frames(self, frames: list[Any]) -> None:
@@ -198,6 +265,15 @@ class ReplicaConnection:
             self._on_failure(header)
         elif kind == protocol.STATE:
             self._on_state(header)
+        else:
+            self._on_rare(kind, header, frames)
+
+    def _on_rare(self, kind: int, header: list[Any], frames: list[Any]) -> None:
+        """Take what few batches lead to, and what is said of streams."""
+        if kind == protocol.ITEMS:
+            self._on_items(header, frames)
+        elif kind == protocol.END:
+            self._on_end(header)
         elif kind == protocol.LONG:
             self._carrier.expect(int(header[2]))
         elif kind == protocol.RAW:
@@ -304,6 +380,7 @@ class ReplicaConnection:
                 self._greet()  # it may not have heard the first, or have forgotten it
         items = info.get("row_items")
         self.row_items = items if isinstance(items, int) else None
+        self._on_places(info.get("streams"))
         if self._life is None and self.address.startswith(FILE_SCHEME):
             # ZeroMQ does not tell whose process is at the other end of a file, as a stream does.
             self._life = ProcessorTime(info.get("pid"))
@@ -311,6 +388,11 @@ class ReplicaConnection:
             self._owner.on_replica_state(str(state), info)
         except Exception as error:  # noqa: BLE001 - not what the replica said is wrong
             faults.report(f"{self.address} is {state!r}: this could not be taken", error)
+
+    def _on_places(self, places: Any) -> None:
+        before, self.places = self.places, places if isinstance(places, int) else 0
+        if self.places != before and self.stream_handler is not None:
+            self.stream_handler.on_places(self)
 
 
 def connector(

@@ -105,7 +105,7 @@ class Cluster:
         return link
 
     def _live(self) -> set[VersionId]:
-        return {key for key, one in self.engine.dispatchers.items() if one.is_live}
+        return {key for key, one in self.engine.dispatchers.items() if one.slots}
 
     def _apply(self) -> None:
         """Show the follower what there is now."""

@@ -27,6 +27,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int
     log_level: str
     drain_s: float
+    predict_timeout_s: float
     max_body_bytes: int
     max_rows: int
     max_values: int

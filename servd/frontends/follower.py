@@ -117,7 +117,11 @@ class Follower:
     def drained(self) -> list[str]:
         """Return the replicas that were to be drained and have nothing in flight any more, once."""
         links = self._links
-        done = [a for a in self._undrained if a not in links or not links[a].connection.in_flight]
+        done = [
+            address
+            for address in self._undrained
+            if address not in links or not links[address].connection.unanswered()
+        ]
         self._undrained.difference_update(done)
         return done
 
@@ -132,7 +136,7 @@ class Follower:
         )
         replicas = {address: link.connection.counters for address, link in links.items()}
         versions = {str(key): one.counters for key, one in engine.dispatchers.items()}
-        oldest = {a: next(iter(link.connection.in_flight), None) for a, link in links.items()}
+        oldest = {a: next(link.connection.owed(), None) for a, link in links.items()}
         return CountReport(
             frontend=self._number,
             applications=self._growth("a", {k: r.counters for k, r in engine.by_name.items()}),

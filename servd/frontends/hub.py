@@ -6,7 +6,7 @@ processes.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Self
 
 import msgspec
@@ -68,6 +68,10 @@ class Watched(ReplicaConnection):
         While it drains, of each that has not said yet that it has none.
         """
         return self._oldest.items()
+
+    def owed(self) -> Iterator[tuple[int, int | None]]:
+        """Return the same, each with what that frontend should long have been answered."""
+        return iter(self._oldest.items())
 
     def drain(self, frontends: Collection[int]) -> None:
         """Wait for these frontends to have nothing in flight. Called by the rotation."""

@@ -123,6 +123,17 @@ class Heads:
             heads.clear()
             heads.date = self.date
 
+    def unsized(self, kind: bytes, extra: bytes, *, is_last: bool) -> bytes:
+        """Return the head of a good answer whose length nobody knows yet."""
+        close = b"Connection: close\r\n" if is_last else b""
+        return b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n%b%b%b%b\r\n" % (
+            kind,
+            self.date,
+            self._lines,
+            extra,
+            close,
+        )
+
     def answer(self, reply: Reply, *, is_last: bool = False) -> bytes:
         """Return a reply's head, and its body where that is in one piece and to be sent."""
         body = reply.body

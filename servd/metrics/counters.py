@@ -100,9 +100,11 @@ class Counters:
         "cache_hits",
         "defaults",
         "failures",
+        "items",
         "latency",
         "queries",
         "refused",
+        "streams",
     )
 
     def __init__(self) -> None:
@@ -111,6 +113,8 @@ class Counters:
         self.failures = 0
         self.refused = 0
         self.cache_hits = 0
+        self.streams = 0
+        self.items = 0
         self.latency = Histogram()
         self.batch_size = Histogram()
         self._snapshots: deque[_Snapshot] = deque(maxlen=WINDOW_S + 1)

@@ -27,6 +27,8 @@ class Count(msgspec.Struct, frozen=True, array_like=True):
     failures: int = 0
     refused: int = 0
     cache_hits: int = 0
+    streams: int = 0
+    items: int = 0
     latency: HistogramCount = HistogramCount()
     batch_size: HistogramCount = HistogramCount()
 

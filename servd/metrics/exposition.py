@@ -201,6 +201,8 @@ def _versions(figures: MetricsSource, lines: list[str]) -> Generator[None, None,
                 counters.queries,
                 counters.batch_size.count,
                 counters.failures,
+                counters.streams,
+                counters.items,
             )
             labels = _labels(model=version_id.model, version=version_id.version)
             rows.append((labels, values))
@@ -223,6 +225,8 @@ _VERSION_FAMILIES = (
     ("predictions_total", "Queries computed.", "counter"),
     ("batches_total", "Batches computed.", "counter"),
     ("failures_total", "Queries that failed.", "counter"),
+    ("streams_total", "Streams that have begun.", "counter"),
+    ("stream_items_total", "Items of streams.", "counter"),
 )
 
 

@@ -42,6 +42,7 @@ class BundleOptions:
     include: tuple[str, ...] = ()
     schema: dict[str, Any] | None = None
     extra: str | None = None
+    concurrency: int | None = None
     output: str | None = None
     load_timeout_s: float = 120.0
 
@@ -127,6 +128,7 @@ def _manifest(
         folders=found.folders,
         schema=options.schema,
         extra=options.extra,
+        concurrency=options.concurrency,
         output=options.output,
     )
 

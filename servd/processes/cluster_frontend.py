@@ -93,7 +93,9 @@ class ClusterFrontend:
         async with AsyncExitStack() as stack:
             stack.callback(log.release, log.to_stderr(config.log_level))
             stack.callback(log.log.info, "stopped")
-            engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
+            engine = await stack.enter_async_context(
+                Engine(config.cache_bytes, monotonic, config.predict_timeout_s)
+            )
             cluster = Cluster(engine, keys, self._resolve)
             stack.callback(cluster.close)
             cluster.publish(published)

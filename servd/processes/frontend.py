@@ -63,7 +63,9 @@ class Frontend:
             if not isinstance(welcome, feed.Welcome):
                 raise FeedLostError
             config = self._configure(welcome.settings, stack)
-            engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
+            engine = await stack.enter_async_context(
+                Engine(config.cache_bytes, monotonic, config.predict_timeout_s)
+            )
             self._follower = Follower(
                 engine, self._number, partial(open_link, curve_dir=config.curve_dir)
             )

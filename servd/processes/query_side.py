@@ -60,7 +60,9 @@ async def begin_answering(config: Config, stack: AsyncExitStack) -> Answering:
             settled=frontends.settled,
             open_door=lambda: FrontendProcesses(frontends, config),
         )
-    engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
+    engine = await stack.enter_async_context(
+        Engine(config.cache_bytes, monotonic, config.predict_timeout_s)
+    )
     return Answering(
         engine=engine,
         figures=engine,

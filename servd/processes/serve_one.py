@@ -127,7 +127,9 @@ class _Server:
 
     async def _serve(self, stack: AsyncExitStack, users_mask: int) -> None:
         config = self._config
-        engine = await stack.enter_async_context(Engine(config.cache_bytes, monotonic))
+        engine = await stack.enter_async_context(
+            Engine(config.cache_bytes, monotonic, config.predict_timeout_s)
+        )
         copier = LogCopier(config.logs_dir / "models")
         stack.callback(copier.copy)
         launchers = {

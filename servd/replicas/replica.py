@@ -173,7 +173,7 @@ class Replica:
     def _is_stuck(self, connection: ReplicaConnection) -> bool:
         # Since it became the oldest, not since it was sent: it may have waited for another.
         now_s = self._around.clock()
-        oldest = next(iter(connection.unanswered()), None)
+        oldest = next(iter(connection.owed()), None)
         if oldest != self._oldest_batch:
             self._oldest_batch = oldest
             self._oldest_since_s = now_s

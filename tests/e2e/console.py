@@ -1,8 +1,9 @@
 """Runs the ```console blocks of a Markdown page against a daemon, as a reader would.
 
 A line that begins with `$ ` is a command; the lines below it are what it prints. Answers of curl
-are compared as JSON (query ids aside, the last digits of numbers too: processors differ);
-of other commands only the exit code counts, as times and process ids differ.
+are compared as JSON, or as the events that they are (query ids aside, the last digits of numbers
+too: processors differ); of other commands only the exit code counts, as times and process ids
+differ.
 """
 
 import json
@@ -10,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,8 @@ def _run_program(words: list[str], command: Command, daemon: Daemon, cwd: Path) 
 
 def _run_curl(words: list[str], command: Command, daemon: Daemon) -> int:
     """Send what the curl line would send: a machine that runs the tests need not have curl."""
+    if words[1] == "-N":
+        return _run_stream(words[2:], command, daemon)
     assert words[1] == "-d", command.line
     path = re.sub(r"^(http://)?127\.0\.0\.1:1337", "", words[3])
     status, answer = daemon.query(path, words[2])
@@ -82,6 +86,24 @@ def _run_curl(words: list[str], command: Command, daemon: Daemon) -> int:
     expected = json.loads(command.shown)
     assert_alike(answer, expected, f"$ {command.line}\n{answer}")
     return 1
+
+
+def _run_stream(words: list[str], command: Command, daemon: Daemon) -> int:
+    """Read the events that a curl line would show."""
+    given = dict(zip(words[:-1:2], words[1::2], strict=True))
+    url = re.sub(r"^(http://)?127\.0\.0\.1:1337", daemon.query_url, words[-1])
+    body = given["-d"].encode() if "-d" in given else None
+    request = urllib.request.Request(url, body)
+    if "-H" in given:
+        request.add_header(*given["-H"].split(": "))
+    with urllib.request.urlopen(request, timeout=20) as response:
+        answer = response.read().decode().strip()
+    assert _without_ids(answer) == _without_ids(command.shown), f"$ {command.line}\n{answer}"
+    return 1
+
+
+def _without_ids(events: str) -> str:
+    return re.sub(r'"query_id":\d+', '"query_id":0', events)
 
 
 def assert_alike(answer: Any, expected: Any, where: str) -> None:

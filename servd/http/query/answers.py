@@ -52,6 +52,9 @@ class Client(Protocol):
     def start_several(self, several: Several) -> None:
         """Submit several inputs."""
 
+    def ask_one(self, endpoint: Endpoint, row: bytes, version: str | None) -> None:
+        """Submit one input."""
+
     def take_id(self) -> None:
         """Give the request the next query id."""
 

@@ -6,25 +6,25 @@ what nobody foresaw.
 """
 
 import asyncio
-from collections import deque
 from typing import Any, Final, cast
 
 from msgspec.structs import replace
 
-from servd.carriers.long_bytes import TURN_BYTES, LongBytes, Piece
+from servd.carriers.long_bytes import LongBytes
 from servd.engine.dispatcher import Dispatcher
 from servd.engine.query import OF_THE_MODEL, Miss, Query, Why
 from servd.engine.route import NoSuchVersionError, Route
-from servd.http.codecs.base import PREDICT, Asked, Codec, RequestError, Wanted
+from servd.engine.stream import Stream
+from servd.http.codecs.base import Asked, Codec, RequestError
 from servd.http.query.answers import BatchAnswer, Several
 from servd.http.query.bodies import BodyError
-from servd.http.query.body_reader import Job
-from servd.http.query.endpoint import Endpoint
+from servd.http.query.endpoint import Endpoint, is_stream, the_one
+from servd.http.query.event_stream import EventStream
 from servd.http.query.long_bodies import LongBody
-from servd.http.query.long_request import TURN_ROWS, Long, LongBatch, LongFeedback, LongRequest
-from servd.http.query.reading import RequestReader
+from servd.http.query.long_request import TURN_ROWS, LongBatch, job_of, new_long
 from servd.http.query.request import Request, unpack_request
 from servd.http.query.state import Found, PageReply, ServerState
+from servd.http.query.writing import AnswerWriter
 from servd.http.wire import CACHE_HIT, TOO_MANY_CONNECTIONS, Reply, error_reply
 from servd.logs import faults
 
@@ -35,32 +35,16 @@ _NO_CODEC: Final = Codec()
 """Says what went wrong before it is known in which format it is to be said."""
 
 
-class QueryConnection(RequestReader):
+class QueryConnection(AnswerWriter):
     """One client. It is the sink of its single queries; `BatchAnswer` is that of several inputs."""
 
-    __slots__ = (
-        "_asked",
-        "_has_body",
-        "_is_last",
-        "_page",
-        "_pieces",
-        "_query",
-        "_query_id",
-        "_unsent",
-    )
-
-    _asked: Endpoint
-    """Of the request that is answered; set before its queries are asked, None until then."""
+    __slots__ = ("_has_body", "_page", "_query_id", "_unsent")
 
     def __init__(self, server: ServerState) -> None:
         super().__init__(server)
-        self._query: Query | BatchAnswer | Long | None = None
         self._query_id = 0
-        self._asked = None  # type: ignore[assignment]
-        self._is_last = False
         self._page: PageReply | None = None
         self._has_body = True
-        self._pieces: deque[Piece] = deque()
         self._unsent = 0
 
     # --- asyncio.Protocol ---
@@ -108,6 +92,8 @@ class QueryConnection(RequestReader):
         if 0 < unsent < self._unsent:
             self.since = self._server.second
         self._unsent = unsent
+        if isinstance(self._query, EventStream):
+            self._query.on_second()
         return unsent
 
     def is_overdue(self, now_s: float) -> bool:
@@ -199,14 +185,25 @@ class QueryConnection(RequestReader):
         route = endpoint.route
         if version is not None:
             route.named(version)
+        if endpoint.is_events and is_stream(route, version):
+            rows = the_one(rows)
         if isinstance(rows, list):
             deadline_s = self._server.engine.clock() + route.slo_s
             self.start_several(Several(endpoint, version, rows, len(rows), deadline_s))
             return
+        self.ask_one(endpoint, rows, version)
+
+    def ask_one(self, endpoint: Endpoint, row: bytes, version: str | None) -> None:
+        """Ask for one input; where events are asked for they are the answer."""
         self.take_id()
-        query = self._server.engine.ask(route, rows, self, version=version)
-        if not query.is_done:
-            self._query = query
+        engine = self._server.engine
+        if not endpoint.is_events:
+            query = engine.ask(endpoint.route, row, self, version=version)
+            if not query.is_done:
+                self._query = query
+            return
+        self._query = events = EventStream(self, endpoint, self._query_id)
+        events.hear(engine.ask(endpoint.route, row, events, version=version))
 
     def take_id(self) -> None:
         """Give the request the next query id."""
@@ -264,23 +261,12 @@ class QueryConnection(RequestReader):
 
     def _read_long(self, endpoint: Endpoint, request: Request, body: LongBody) -> None:
         """Have a long body read; what it holds is submitted, or answered, after that."""
-        server, resource = self._server, request.resource
-        long: LongRequest | LongFeedback = (
-            LongRequest(self, server.engine, endpoint)
-            if resource is None
-            else LongFeedback(self, endpoint, resource)
-        )
-        self._query = long
+        server = self._server
         self._asked = endpoint
-        wanted = Wanted(
-            inputs=endpoint.route.inputs,
-            verb=PREDICT if resource is None else resource.verb,
-            head=endpoint.head,
-            bounds=server.bounds,
+        self._query = long = new_long(self, server.engine, endpoint, request.resource)
+        long.await_rows(
+            server.reader.read(body, job_of(endpoint, request, server.bounds), long.on_read)
         )
-        encoding = request.encoding.decode("latin-1")
-        job = Job(codec=endpoint.codec.spelled, encoding=encoding, wanted=wanted)
-        long.await_rows(server.reader.read(body, job, long.on_read))
 
     def on_page(self, text: Any) -> None:
         """Answer with the text that was waited for."""
@@ -323,86 +309,6 @@ class QueryConnection(RequestReader):
         asked = self._asked
         self.respond(asked.codec.missed(asked.route, self._query_id, miss, row, asked.head))
 
-    def respond(self, reply: Reply) -> None:
-        """Write an answer and go on to the next request, or close where this was the last.
-
-        A body in pieces is not copied, and each piece is let go of in turn.
-        """
-        self._query = None
-        if self.transport is None:
-            return
-        asked = self._asked
-        if asked is not None and not asked.has_body:
-            reply = replace(reply, has_body=False)
-        body, heads = reply.body, self._heads if asked is None else asked.heads
-        if type(body) is not bytes:
-            self._is_last = self._is_the_last
-            self._pieces.append(heads.answer(reply, is_last=self._is_last))
-            self._pieces.extend(body if reply.has_body else ())  # type: ignore[arg-type]  # pieces
-            self._write_on()
-            return
-        if self._is_plain and reply.status == 200 and reply.has_body and not reply.extra:
-            self.is_busy = False
-            self.transport.write(heads.ok(reply.kind)[len(body)] + body)
-            return
-        is_last = self._is_the_last
-        self.transport.write(heads.answer(reply, is_last=is_last))
-        self._end_request(is_last=is_last)
-
-    def resume_writing(self) -> None:
-        """Go on with the answer, or with the next request: the client has caught up."""
-        super().resume_writing()
-        if self._pieces:
-            self._write_on()
-
-    def _write_on(self) -> None:
-        """Write a turn's share of a long answer, unless the client is to read first; or end it.
-
-        One that reads as fast as this writes never is: it would have all of it in one turn.
-        """
-        pieces, left = self._pieces, TURN_BYTES
-        while pieces and left > 0 and self.transport is not None and not self.is_unread:
-            left -= len(pieces[0])
-            self.transport.write(pieces.popleft())
-        if not pieces and self.transport is not None:
-            self._end_request(is_last=self._is_last)
-        elif pieces and not self.is_unread:
-            asyncio.get_running_loop().call_soon(self._write_on)
-
-    @property
-    def _is_the_last(self) -> bool:
-        return self._is_last or ((self._server.is_draining or self._is_ended) and not self.has_more)
-
-    def _end_request(self, *, is_last: bool) -> None:
-        self.is_busy = False
-        if is_last:
-            self._close()
-        self.read_on()
-
-    def on_refusal(self, status: int, cause: str) -> None:
-        """End the connection with an error."""
-        self._is_last = True
-        self._asked = None  # type: ignore[assignment]  # it was of the request before
-        self.respond(error_reply(status, "Bad request", cause))
-
-    def on_end(self) -> None:
-        """Hang up on a client that has closed its side and has all of its answers."""
-        self._close()
-
-    def _close(self) -> None:
-        """Say that no more will come, and wait a moment for the client to hang up first.
-
-        Closing with unread bytes would reset the connection and could destroy the answer.
-        """
-        self.is_closing = True
-        self.since = self._server.second
-        if self.transport is None:
-            return
-        if self._is_refused and not self._is_ended and self.transport.can_write_eof():
-            self.transport.write_eof()
-        else:
-            self.transport.close()
-
     # --- what went wrong ---
 
     def on_error(self, error: Exception) -> None:
@@ -425,7 +331,9 @@ class QueryConnection(RequestReader):
         faults.report(f"query {query_id} could not be handled", error)
         self._page = None
         try:
-            if self._query is not None and not isinstance(self._query, Query):
+            if isinstance(self._query, Stream):
+                server.engine.cancel(self._query)
+            elif self._query is not None and not isinstance(self._query, Query):
                 self._query.cancel(server.engine)
             server.engine.disown(self)
             if self.is_busy:

@@ -5,9 +5,11 @@ lives.
 """
 
 from collections.abc import Iterable
+from typing import Final
+from urllib.parse import parse_qsl
 
 from servd.engine.route import Route
-from servd.http.codecs.base import Asked, Codec, Decode, Head
+from servd.http.codecs.base import Asked, Codec, Decode, Head, RequestError
 from servd.http.wire import CACHE_HIT, Heads
 
 
@@ -17,8 +19,9 @@ class Endpoint:
     `decode` makes rows of bodies, `render` an answer of an output, for the head of a request like
     this. `key` is what bodies are known by in the cache, None where they are not. `heads` are those
     of answers, `ok_heads` of good ones, `hit_heads` of good ones from the cache; HEAD has no more
-    (`has_body`). What is known of an input is forgotten first where the request `is_fresh`. An
-    endpoint ends with its route (`Route.is_open`).
+    (`has_body`). What is known of an input is forgotten first where the request `is_fresh`. Where
+    it `is_events`, a model that yields answers with a stream of events. An endpoint ends with its
+    route (`Route.is_open`).
     """
 
     __slots__ = (
@@ -29,6 +32,7 @@ class Endpoint:
         "head",
         "heads",
         "hit_heads",
+        "is_events",
         "is_fresh",
         "key",
         "kind",
@@ -49,7 +53,10 @@ class Endpoint:
         self.is_fresh = codec.is_fresh(head)
         self.key = None if self.is_fresh else codec.body_key(head)
         decode = codec.decoder(route, head)
-        self.decode = self._freshly(decode) if self.is_fresh else decode
+        decode = self._freshly(decode) if self.is_fresh else decode
+        self.is_events = head.method != "HEAD" and asks_for_events(head, route)
+        # What is one input is told from others without a look at this: on the way of what is rare.
+        self.decode = _asking(decode) if self.is_events else decode
         self.render = codec.renderer(head)
         self.kind = codec.kind(head)
         self.heads = heads
@@ -75,3 +82,59 @@ class Endpoint:
             return found
 
         return decode_and_forget
+
+
+def _asking(decode: Decode) -> Decode:
+    """Return a decoder that has all it reads looked at."""
+
+    def decode_asked(body: bytes) -> Asked:
+        row = decode(body)
+        return Asked(row) if isinstance(row, bytes) else row
+
+    return decode_asked
+
+
+EVENTS: Final = "text/event-stream"
+_REFUSING: Final = frozenset({"q=0", "q=0.0", "q=0.00", "q=0.000"})
+_ASKING: Final = frozenset({("stream", "1"), ("stream", "true")})
+
+
+def asks_for_events(head: Head, route: Route) -> bool:
+    """Whether a request asks for events: by what it accepts, or by `stream=1` in its query.
+
+    Where a field of the inputs has that name, a query string speaks of that.
+    """
+    for accepted in head.headers.get("accept", "").split(","):
+        kind, *parameters = (part.strip().lower() for part in accepted.split(";"))
+        if kind == EVENTS and not _REFUSING.intersection(parameters):
+            return True
+    signature = route.inputs.signature
+    is_field = signature is not None and "stream" in (signature.fields or ())
+    return not is_field and not _ASKING.isdisjoint(parse_qsl(head.query))
+
+
+def is_stream(route: Route, version: str | None) -> bool:
+    """Whether the version that answers yields items; a selection is taken to choose alike.
+
+    Raises:
+        NoSuchVersionError: there is no such version.
+    """
+    dispatcher = route.current if version is None else route.named(version)
+    return dispatcher is not None and dispatcher.streams is not None
+
+
+def the_one(rows: bytes | list[bytes]) -> bytes:
+    """Return the one input that a stream answers.
+
+    Raises:
+        RequestError: there are others.
+    """
+    if isinstance(rows, bytes):
+        return rows
+    if len(rows) != 1:
+        cause = (
+            f"a stream of events answers one input, and the request has {len(rows)}: send one "
+            "request for each, or ask without 'Accept: text/event-stream' and '?stream=1' for lists"
+        )
+        raise RequestError(400, "Query processing error", cause)
+    return rows[0]

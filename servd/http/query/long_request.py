@@ -12,11 +12,13 @@ from servd.datatypes import Inputs
 from servd.engine.engine import Engine
 from servd.engine.query import Miss, Query, Why, miss
 from servd.engine.route import Route
-from servd.http.codecs.base import RequestError, Resource
+from servd.http.bounds import Bounds
+from servd.http.codecs.base import PREDICT, RequestError, Resource, Wanted
 from servd.http.query.answers import BatchAnswer, Client, Several
-from servd.http.query.body_reader import Refused
+from servd.http.query.body_reader import Job, Refused
 from servd.http.query.endpoint import Endpoint
 from servd.http.query.long_bodies import LongRows, Reading
+from servd.http.query.request import Request
 from servd.http.wire import Reply
 
 KNOWN_LATE_S: Final = 0.4
@@ -87,8 +89,12 @@ class LongRequest:
             rows = endpoint.renewed(read)
             client.start_several(Several(endpoint, read.version, rows, read.count, self.deadline_s))
             return
-        client.take_id()
         (row,) = endpoint.renewed(read)
+        if endpoint.is_events:
+            self._end()
+            client.ask_one(endpoint, row, read.version)
+            return
+        client.take_id()
         query = self._engine.ask(endpoint.route, row, self, version=read.version)
         if not query.is_done:
             self._query = query
@@ -110,6 +116,8 @@ class LongRequest:
     def _give_up(self) -> None:
         self._timer.cancel()
         query = self._query
+        if query is not None and query.is_done:
+            return  # a stream that has begun
         if query is not None:
             self._endpoint.route.lost += 1
         else:
@@ -270,3 +278,25 @@ def check_same(route: Route, inputs: Inputs, version: str | None) -> None:
 
 Long = LongRequest | LongFeedback | LongBatch
 """What a connection may wait for instead of a query."""
+
+
+def new_long(
+    client: Client, engine: Engine, endpoint: Endpoint, resource: Resource | None
+) -> LongRequest | LongFeedback:
+    """Return what waits for a long body: a prediction, or what else is at a place of its own."""
+    if resource is None:
+        return LongRequest(client, engine, endpoint)
+    return LongFeedback(client, endpoint, resource)
+
+
+def job_of(endpoint: Endpoint, request: Request, bounds: Bounds) -> Job:
+    """Return what a reader is to do with the body of a request."""
+    resource = request.resource
+    wanted = Wanted(
+        inputs=endpoint.route.inputs,
+        verb=PREDICT if resource is None else resource.verb,
+        head=endpoint.head,
+        bounds=bounds,
+    )
+    encoding = request.encoding.decode("latin-1")
+    return Job(codec=endpoint.codec.spelled, encoding=encoding, wanted=wanted)

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from servd.config import Config
 from servd.engine.engine import Engine
+from servd.engine.query import Because, Miss
 from servd.http.codecs import CODECS
 from servd.http.codecs.base import Codec
 from servd.http.query.connection import QueryConnection
@@ -41,6 +42,8 @@ LINGER_S = 2
 """How long a refused client has to read why."""
 
 SAY_EVERY_S = 60
+
+ENDING = Because(Miss.FAULT, "The stream broke off: the server is told to end")
 
 BACKLOG = 4096
 
@@ -139,6 +142,8 @@ class QueryServer(ServerState):
         # A connection leaves the set when its last answer is written; nobody signals that.
         while self.connections and self.engine.clock() < deadline_s:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.break_off(ENDING)
 
     def answer_slowly(self, request: Request) -> Found:
         """Return the endpoint of a prediction, or an answer: what pages.py says.

@@ -137,6 +137,18 @@ class Families(Collector):
                 "Queries that failed.",
                 lambda d: d.counters.failures,
             ),
+            (
+                CounterMetricFamily,
+                "streams",
+                "Streams that have begun.",
+                lambda d: d.counters.streams,
+            ),
+            (
+                CounterMetricFamily,
+                "stream_items",
+                "Items of streams.",
+                lambda d: d.counters.items,
+            ),
         ):
             family = kind(f"servd_version_{name}", text, labels=["model", "version"])
             for key, dispatcher in self.engine.dispatchers.items():
