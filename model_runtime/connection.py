@@ -150,11 +150,13 @@ class ReplicaSocket:
         self.last_heard_s = min(self.last_heard_s + missed_s, time.monotonic())
 
     def announce(self, state: str) -> None:
-        """Tell every known frontend the new state."""
+        """Tell every known frontend the new state, and all that there is to say with it."""
+        # Who has spoken while this process stood still is known. It is answered with the state of
+        # before: the first that says the new one says all.
+        self.take_all()
         self.state = state
-        self.take_all()  # who has spoken while this process stood still is known
         for frontend in self._known():
-            self._send_state(frontend)
+            self._send_state(frontend, is_brief=False)
 
     def receive(self) -> bool:
         """Wait a moment for a message, take all that have come; whether there is work."""
@@ -312,7 +314,7 @@ class ReplicaSocket:
         else:
             self.pending.append(work)
 
-    def _send_state(self, peer: Peer, *, is_brief: bool = False) -> None:
+    def _send_state(self, peer: Peer, *, is_brief: bool = True) -> None:
         info = self.info
         if "signature" in info:
             if is_brief and peer in self._signed:

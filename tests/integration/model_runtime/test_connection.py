@@ -6,6 +6,7 @@ import socket as sockets
 import struct
 import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -374,3 +375,22 @@ def test_frontends_that_fell_silent_are_forgotten():
         socket._heard_s = {b"old": now_s - FORGET_S - 1, b"new": now_s}
         socket.announce(protocol.READY)
         assert list(socket._heard_s) == [b"new"]
+
+
+def test_the_first_word_of_a_state_says_all_and_the_later_ones_no_signature(scheme):
+    """Also to who had just asked: a heartbeat that waits is answered with the state of before."""
+    with replica(scheme) as (socket, address), frontend(address) as dealer:
+        say(dealer, [protocol.HELLO, 2])
+        receive(socket, socket.has_frontend)
+        hear(dealer)
+        socket.info["signature"] = {"input_type": "doubles"}
+        say(dealer, [protocol.HEARTBEAT])
+        time.sleep(0.1)  # it waits in the socket, where nobody can look for it
+        socket.announce(protocol.READY)
+        said = [hear(dealer)[0][2:4] for _ in range(2)]
+        assert [state for state, _ in said] == [protocol.LOADING, protocol.READY]
+        assert "signature" in said[1][1]
+        say(dealer, [protocol.HEARTBEAT])
+        socket.receive()
+        state, info = hear(dealer)[0][2:4]
+        assert (state, "signature" in info) == (protocol.READY, False)
