@@ -18,6 +18,8 @@ RUNTIME: Final = "model_runtime"
 """A replica has imported it before it comes to the model: no file of a model can have its name."""
 _OWN_PACKAGES: Final = ("servd", RUNTIME, "k8s_adapter")
 _INSTALLED_FOLDERS: Final = frozenset({"site-packages", "dist-packages"})
+_MARKS: Final = ("pyvenv.cfg", "servd.lock")
+"""A folder that has one of these is an environment, or a daemon's data directory."""
 _NEVER: Final = frozenset({"node_modules", "__pycache__", ".git", ".hg", ".svn", ".tox"})
 _BUILT_IN: Final = frozenset({"built-in", "frozen", None})
 
@@ -66,6 +68,7 @@ def is_environment(path: Path) -> bool:
 def is_left_out(path: Path, root: Path, *, is_opened: bool = False) -> bool:
     """Tell whether a path below `root` is hidden, of a tool, or in an environment of its own.
 
+    So is what lies in a daemon's data directory: replicas open their files there all the time.
     A hidden file that the model was seen to open (`is_opened`) is not left out.
     """
     inner = path.relative_to(root)
@@ -79,7 +82,11 @@ def is_left_out(path: Path, root: Path, *, is_opened: bool = False) -> bool:
     inside = (folder for folder in above if folder.is_relative_to(root))
     # Not Path.exists, which raises where a name is longer than any can be: texts of the code are
     # tried as names.
-    return any(os.path.exists(folder / "pyvenv.cfg") for folder in inside)  # noqa: PTH110
+    return any(
+        os.path.exists(folder / mark)  # noqa: PTH110
+        for folder in inside
+        for mark in _MARKS
+    )
 
 
 @functools.cache

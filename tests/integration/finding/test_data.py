@@ -186,6 +186,26 @@ def test_libraries_that_open_files_themselves_are_noticed(projects, names):
     assert projects.answers(plan, [1]) == [1423.0]
 
 
+def test_what_is_opened_in_a_data_directory_is_a_daemons(projects, names):
+    """Replicas open their files there while a model loads; which process it is nobody tells."""
+    projects.write(
+        {
+            "model.py": (
+                "import ctypes\n"
+                "def opened(name):\n"
+                "    return ctypes.CDLL(None).open(name[::-1].encode(), 0)\n"
+                "FILES = [opened('nib.eno'), opened('lkp.m/selif/x/seldnub/gnivres')]\n"
+                "def predict(inputs):\n"
+                "    return [min(FILES) >= 0 for _ in inputs]\n"
+            ),
+            "one.bin": "1",
+            "serving/servd.lock": "",
+            "serving/bundles/x/files/m.pkl": "1",
+        }
+    )
+    assert names(projects.plan("model.py:predict")) == ["model.py", "one.bin"]
+
+
 def test_what_a_model_writes_stays(projects, names):
     """A log or a cache that it makes is not what it needs."""
     code = model_of(
