@@ -118,7 +118,7 @@ class _Pandas:
 
         self._np: Any = np
         self._pd: Any = pd
-        self._has_texts = int(pd.__version__.partition(".")[0]) >= 3
+        self._is_third = int(pd.__version__.partition(".")[0]) >= 3
         self._makers: dict[str, MakeColumn] = {
             FLOAT: self._floats,
             INT: self._integers,
@@ -158,14 +158,15 @@ class _Pandas:
         return self._np.array(values, self._np.bool_)
 
     def _texts(self, values: Sequence[Any], dtype: Dtype) -> Any:
-        if dtype.missing is None or not self._has_texts:
+        if dtype.missing is None or not self._is_third:
             return self._objects(values, dtype.missing)
         return self._pd.array(values, dtype="str")
 
     def _dates(self, values: Sequence[Any], dtype: Dtype) -> Any:
         del dtype
-        made = self._pd.to_datetime(list(values), format="ISO8601", utc=True)
-        return made.tz_localize(None)
+        made = self._pd.to_datetime(list(values), format="ISO8601", utc=True).tz_localize(None)
+        # Since pandas 3 the unit is as fine as the texts need: it is to be the same in each batch.
+        return made.as_unit("us") if self._is_third else made
 
     def _categories(self, values: Sequence[Any], dtype: Dtype) -> Any:
         known = list(dtype.categories)
@@ -197,13 +198,18 @@ class _Polars:
         )
 
     def _series(self, values: Sequence[Any], dtype: Dtype) -> Any:
-        series = self._pl.Series
+        try:
+            return self._pl.Series(*self._of(values, dtype), strict=dtype.kind != VALUE)
+        except self._pl.exceptions.PolarsError as error:
+            raise ValueError(str(error)) from error
+
+    def _of(self, values: Sequence[Any], dtype: Dtype) -> tuple[str, Sequence[Any], Any]:
+        """Return the name, the values and the dtype of a series."""
         if dtype.kind == DATE:
-            return series(list(map(_naive, values)), dtype=self._pl.Datetime("us"))
+            return "", list(map(_naive, values)), self._pl.Datetime("us")
         if dtype.kind == CATEGORY:
-            return series(values, dtype=self._pl.Enum(list(dtype.categories)))
-        known = self._types.get(dtype.kind)
-        return series(values, strict=False) if known is None else series(values, dtype=known)
+            return "", values, self._pl.Enum(list(dtype.categories))
+        return "", values, self._types.get(dtype.kind)
 
 
 def _naive(text: str | None) -> datetime | None:

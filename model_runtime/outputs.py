@@ -83,7 +83,7 @@ def _as_list(outputs: Any) -> list[Any]:
     if isinstance(outputs, (list, tuple)):
         return list(outputs)
     if isinstance(outputs, dict) or hasattr(outputs, "columns"):
-        named = tables.by_name(outputs)
+        named: list[Any] | None = _converted(tables.by_name, outputs)
         if named is not None:
             return named
     listed = _converted(numpy_values.listed, outputs) if hasattr(outputs, "tolist") else None

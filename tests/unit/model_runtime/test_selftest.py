@@ -200,3 +200,37 @@ def test_without_pandas_a_model_of_a_table_says_what_is_missing(tmp_path, monkey
     with pytest.raises(LoadError, match="pandas is not installed") as caught:
         report(tmp_path, Columns(), input_type="auto")
     assert caught.value.hint == "pip install pandas"
+
+
+def test_what_came_is_reported_where_it_is_short(tmp_path):
+    """As a client would read it."""
+    told = report(tmp_path, "def f(xs): return [{'sum': sum(x)} for x in xs]").as_info()
+    assert told["output"] == {"sum": 1.0}
+    (tmp_path / "long").mkdir()
+    assert (
+        "output"
+        not in report(tmp_path / "long", "def f(xs): return ['x' * 9999 for _ in xs]").as_info()
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "varies"),
+    [
+        ("import random\ndef f(xs): return [random.random() for _ in xs]", True),
+        ("import time\ndef f(xs): return [time.time_ns()] * len(xs)", True),
+        ("def f(xs): return [len(xs) * 0 + sum(x) for x in xs]", False),
+    ],
+)
+def test_a_model_that_answers_the_same_input_differently_is_told(tmp_path, source, varies):
+    """Its answers are no use to a cache."""
+    assert report(tmp_path, source).as_info().get("varies", False) is varies
+
+
+def test_an_example_that_is_a_list_is_told_by_its_names(tmp_path):
+    """Where the model's numbers have names, the object says more."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression().fit(np.eye(3), [0, 1, 0])
+    model.feature_names_in_ = np.array(["a", "b", "c"], dtype=object)
+    told = report(tmp_path, model, input_type="auto", example=[1, 2, 3])
+    assert told.input == {"a": 1, "b": 2, "c": 3}
