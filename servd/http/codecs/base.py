@@ -186,7 +186,9 @@ class Codec:
         return resource.methods
 
     def decoder(self, takes: Takes, head: Head) -> Decode:
-        """Return how bodies become rows of an application, whatever its inputs come to be.
+        """Return how bodies become rows of an application, as long as its inputs are the same.
+
+        Called again where they have changed: where they are another object.
 
         Raises:
             RequestError: such requests are not taken.

@@ -30,7 +30,6 @@ from servd.http.codecs.base import (
 from servd.http.codecs.clipper_bodies import check_json
 from servd.http.codecs.clipper_inputs import (
     by_inputs,
-    decoder_of,
     has_names,
     query_decoder,
 )
@@ -79,7 +78,8 @@ class ClipperCodec(Codec):
 
     def decoder(self, takes: Takes, head: Head) -> Decode:
         """Return how bodies, or the query string of a GET, become rows."""
-        return decoder_of(takes) if head.method == "POST" else query_decoder(takes, head.query)
+        inputs = takes.inputs
+        return by_inputs(inputs) if head.method == "POST" else query_decoder(inputs, head.query)
 
     def methods(self, resource: Resource, takes: Takes) -> tuple[bytes, ...]:
         """Return the methods of a place: inputs with names can be given by GET too."""

@@ -1,6 +1,6 @@
 """By which signature a request in Clipper's query format is read: that of the version it is for.
 
-Used by clipper.py. What an application takes may change between two requests.
+Used by clipper.py.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ import msgspec
 
 from model_runtime.signature import Signature
 from servd.datatypes import Inputs, InputType
-from servd.http.codecs.base import Asked, Decode, RequestError, Takes
+from servd.http.codecs.base import Asked, Decode, RequestError
 from servd.http.codecs.clipper_bodies import DECODE
 from servd.http.codecs.clipper_signed import SignedBodies, has_say, refusal, version_of
 from servd.schemas.compiled import compiled
@@ -22,21 +22,6 @@ class _Versioned(msgspec.Struct):
 
 
 _versioned: Final = msgspec.json.Decoder(_Versioned).decode
-
-
-def decoder_of(takes: Takes) -> Decode:
-    """Return how bodies become rows, by the inputs that are taken when a body comes."""
-    inputs = takes.inputs
-    decode = by_inputs(inputs)
-
-    def decode_as_now(body: bytes) -> bytes | Asked:
-        nonlocal inputs, decode
-        if takes.inputs is not inputs:
-            inputs = takes.inputs
-            decode = by_inputs(inputs)
-        return decode(body)
-
-    return decode_as_now
 
 
 def by_inputs(inputs: Inputs) -> Decode:
@@ -103,12 +88,12 @@ def has_names(inputs: Inputs) -> bool:
     return inputs.signature is not None and bool(inputs.signature.fields)
 
 
-def query_decoder(takes: Takes, query: str) -> Decode:
+def query_decoder(inputs: Inputs, query: str) -> Decode:
     """Return how the query string of a GET becomes a row; its body says nothing."""
 
     def decode(body: bytes) -> bytes | Asked:
         del body
-        return _by_query(takes.inputs, query)
+        return _by_query(inputs, query)
 
     return decode
 

@@ -154,7 +154,8 @@ class QueryConnection(AnswerWriter):
                 if dispatcher.turn.lag_s > route.patience_s and body.startswith(endpoint.begins):
                     self._shed(endpoint, dispatcher)
                     return
-            row = endpoint.decode(body)
+            is_as_before = endpoint.inputs is route.inputs
+            row = (endpoint.decode if is_as_before else endpoint.learn_inputs())(body)
             if not isinstance(row, bytes):
                 self._predict_asked(endpoint, row)
                 return

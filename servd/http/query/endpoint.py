@@ -16,12 +16,12 @@ from servd.http.wire import CACHE_HIT, Heads
 class Endpoint:
     """Everything that answering one kind of request takes, looked up once.
 
-    `decode` makes rows of bodies, `render` an answer of an output, for the head of a request like
-    this. `key` is what bodies are known by in the cache, None where they are not. `heads` are those
-    of answers, `ok_heads` of good ones, `hit_heads` of good ones from the cache; HEAD has no more
-    (`has_body`). What is known of an input is forgotten first where the request `is_fresh`. Where
-    it `is_events`, a model that yields answers with a stream of events. An endpoint ends with its
-    route (`Route.is_open`).
+    `decode` makes rows of bodies by the route's `inputs`, `render` an answer of an output, for the
+    head of a request like this. `key` is what bodies are known by in the cache, None where they are
+    not. `heads` are those of answers, `ok_heads` of good ones, `hit_heads` of good ones from the
+    cache; HEAD has no more (`has_body`). What is known of an input is forgotten first where the
+    request `is_fresh`. Where it `is_events`, a model that yields answers with a stream of events.
+    An endpoint ends with its route (`Route.is_open`).
     """
 
     __slots__ = (
@@ -32,6 +32,7 @@ class Endpoint:
         "head",
         "heads",
         "hit_heads",
+        "inputs",
         "is_events",
         "is_fresh",
         "key",
@@ -52,11 +53,7 @@ class Endpoint:
         self.head = head
         self.is_fresh = codec.is_fresh(head)
         self.key = None if self.is_fresh else codec.body_key(head)
-        decode = codec.decoder(route, head)
-        decode = self._freshly(decode) if self.is_fresh else decode
-        self.is_events = head.method != "HEAD" and asks_for_events(head, route)
-        # What is one input is told from others without a look at this: on the way of what is rare.
-        self.decode = _asking(decode) if self.is_events else decode
+        self.learn_inputs()
         self.render = codec.renderer(head)
         self.kind = codec.kind(head)
         self.heads = heads
@@ -64,6 +61,21 @@ class Endpoint:
         self.hit_heads = heads.ok(self.kind, CACHE_HIT)
         self.begins = codec.begins
         self.has_body = head.method != "HEAD"
+
+    def learn_inputs(self) -> Decode:
+        """Return how bodies are read by what the application takes now, and go on so.
+
+        Raises:
+            RequestError: the codec does not take such requests.
+        """
+        inputs = self.route.inputs
+        decode = self.codec.decoder(self.route, self.head)
+        decode = self._freshly(decode) if self.is_fresh else decode
+        self.is_events = self.head.method != "HEAD" and asks_for_events(self.head, self.route)
+        # What is one input is told from others without a look at this: on the way of what is rare.
+        self.decode = _asking(decode) if self.is_events else decode
+        self.inputs = inputs
+        return self.decode
 
     def renewed(self, rows: Iterable[bytes]) -> Iterable[bytes]:
         """Give inputs one after the other, for a request that `is_fresh` forgotten before."""
