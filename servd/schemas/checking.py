@@ -6,7 +6,7 @@ Slow, complete, and the last word: shapes.py has msgspec take less, and never mo
 import re
 from typing import Any, Final
 
-from servd.schemas.faults import Faults, Loc, found, listed, named, similar, wanted
+from servd.schemas.faults import Faults, Loc, found, listed, named, wanted
 from servd.schemas.formats import TextError, as_base64, as_date, as_date_time
 
 INT64: Final = (-(1 << 63), (1 << 63) - 1)
@@ -101,7 +101,7 @@ def _check_choices(schema: dict[str, Any], value: Any, loc: Loc, faults: Faults)
     if not same:
         what = f"wanted {wanted(schema)}, found {found(value)}"
         texts = [choice for choice in choices if isinstance(choice, str)]
-        meant = similar(value, texts) if isinstance(value, str) else None
+        meant = faults.meant(value, texts) if isinstance(value, str) else None
         faults.add(loc, what + (f"; did you mean {named(meant)}?" if meant else ""), "enum", value)
         return value
     return value if "type" in schema else same[0]
@@ -274,7 +274,7 @@ def tell_missing(
     for name, schema in missing.items():
         if faults.is_full:
             return
-        given = similar(name, unknown)
+        given = faults.meant(name, unknown)
         have = f"found {named(given)}: did you mean {named(name)}?" if given else found_of(value)
         faults.add((*loc, name), f"missing, wanted {wanted(schema)}; {have}", "missing", value)
 
@@ -288,7 +288,7 @@ def tell_unknown(
     name: str, names: Any, missing: list[str], value: Any, loc: Loc, faults: Faults
 ) -> None:
     """Add a fault for a name that should not be there."""
-    meant = similar(name, missing) or similar(name, names)
+    meant = faults.meant(name, missing) or faults.meant(name, names)
     hint = f"did you mean {named(meant)}?" if meant else f"wanted {listed(names) or 'none'}"
     faults.add(loc, f"unknown; {hint}", "extra_forbidden", value[name])
 

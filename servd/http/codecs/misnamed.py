@@ -32,10 +32,9 @@ def hint_of(content: dict[str, Any], names: list[str]) -> str:
     if not keys:
         return 'missing; the body is to have "input" (one input) or "input_batch" (several)'
     have = f"missing; the body has {_quoted(keys)}"
-    for key in keys:
-        if key in names:
-            return f'{have}: put the fields into "input"'
-    for key in keys:
+    if any(key in names for key in keys[:_LOOKED_AT]):
+        return f'{have}: put the fields into "input"'
+    for key in keys[:_LOOKED_AT]:
         meant = similar(key, _KEYS)
         if key in _MEANT:
             return f"{have}: {_MEANT[key]}"
@@ -49,3 +48,4 @@ def _quoted(keys: list[str]) -> str:
 
 
 _SHOWN: Final = 5
+_LOOKED_AT: Final = 20

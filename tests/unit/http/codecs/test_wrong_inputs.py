@@ -4,6 +4,7 @@
 None of them is said in Clipper's words, which are riddles where inputs have names and types.
 """
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from servd.http.bounds import Bounds
 from servd.http.codecs.base import NO_HEAD, PREDICT, Asked, Head, RequestError, Wanted
 from servd.http.codecs.clipper import CLIPPER
 from servd.http.query.body_reader import RowFile
+from servd.schemas import faults
 
 CREDIT = Signature(
     input_type="rows",
@@ -408,3 +410,24 @@ def test_clipper_s_words_stay_for_its_cases_and_ours_follow(input_type, body, cl
     assert caught.value.status == 400
     assert clipper in caught.value.cause
     assert ours in caught.value.cause.partition(clipper)[2] + caught.value.cause
+
+
+@pytest.mark.parametrize("where", ["input", "body", "columns"])
+def test_what_was_meant_is_looked_for_a_few_times_only(where, monkeypatch):
+    """Comparing names takes its time, on the event loop: a body may have thousands of wrong ones."""
+    compared = []
+
+    def get_close_matches(_word, likely, *_):
+        compared.append(len(likely))
+        return []
+
+    monkeypatch.setattr(faults.difflib, "get_close_matches", get_close_matches)
+    names = [f"column {number} of many" for number in range(2000)]
+    wide = Signature(input_type="rows", fields={name: {} for name in names}, required=tuple(names))
+    wrong = {f"{name}s": [1] for name in names}
+    body = {"input": {"input": wrong}, "columns": {"input_batch": wrong}}.get(where, wrong)
+    error = refused(wide, json.dumps(body).encode())
+    assert len(error.detail) <= 20
+    assert len(compared) <= 20
+    assert sum(compared) <= 2000
+    assert len(json.dumps(error.detail)) < 20_000
