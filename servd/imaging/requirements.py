@@ -15,7 +15,7 @@ RUNTIME: Final = ("msgpack", "pyzmq")
 """What model_runtime needs."""
 
 SERVING: Final = (
-    *("click", "httptools", "msgpack", "msgspec", "platformdirs"),
+    *("click", "httptools", "msgpack", "msgspec", "multipart", "platformdirs"),
     *("psutil", "pysimdjson", "pyzmq", "rich", "uvloop"),
 )
 """What a process that answers queries needs; the admin API's packages stay out."""

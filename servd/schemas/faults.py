@@ -96,7 +96,7 @@ def place(loc: Loc) -> str:
     for part in rest:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif text in ("input", "query"):
+        elif text in ("input", "query", "form"):
             text = named(part)
         else:
             text += f".{named(part)}"

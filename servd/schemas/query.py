@@ -13,7 +13,7 @@ import msgspec
 
 from servd.schemas.checking import is_valid, kinds_of
 from servd.schemas.compiled import Compiled
-from servd.schemas.faults import Faults
+from servd.schemas.faults import Faults, Loc
 
 _PLACE: Final = "query"
 _MAX_PAIRS: Final = 4096
@@ -36,7 +36,11 @@ def read_query(reads: Compiled, query: str, others: frozenset[str], faults: Faul
     for name, text in pairs:
         if name in (reads.fields or {}) or name not in others:
             given.setdefault(name, []).append(text)
-    value = {name: _value(reads, name, texts, faults) for name, texts in given.items()}
+    schemas = reads.fields or {}
+    value = {
+        name: value_of(schemas.get(name, True), texts, (_PLACE, name), faults)
+        for name, texts in given.items()
+    }
     return b"" if faults else reads.check(value, (_PLACE,), faults)
 
 
@@ -67,13 +71,13 @@ def _unquoted(text: str) -> str:
     return unquote_to_bytes(text.replace("+", " ").encode("latin-1", "replace")).decode()
 
 
-def _value(reads: Compiled, name: str, texts: list[str], faults: Faults) -> Any:
-    schema = (reads.fields or {}).get(name, True)
+def value_of(schema: Any, texts: list[str], loc: Loc, faults: Faults) -> Any:
+    """Return the value of a field that is given by texts: one, or those of a list's items."""
     if len(texts) == 1:
         return from_text(schema, texts[0])
     if isinstance(schema, dict) and "array" in kinds_of(schema):
         return [from_text(_item(schema, at), text) for at, text in enumerate(texts)]
-    faults.add((_PLACE, name), f"it is given {len(texts)} times, wanted once", "repeated", texts)
+    faults.add(loc, f"it is given {len(texts)} times, wanted once", "repeated", texts)
     return None
 
 

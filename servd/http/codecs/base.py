@@ -35,6 +35,9 @@ COPIED_BYTES: Final = 1 << 16
 """An output that is longer is best left as a piece: many of a request's may be, and each is written
 in another turn of the event loop."""
 
+BEGIN_BYTES: Final = 64
+"""Of a long body that a codec sees before anybody reads it."""
+
 Render = Callable[[tuple[int, bytes]], bytes]
 """A query's id and its output, a JSON text, to the body of an answer.
 
@@ -56,6 +59,10 @@ class RequestError(Exception):
         self.error = error
         self.cause = cause
         self.detail = detail
+
+
+class BesideError(Exception):
+    """A body that is too much work for the event loop, though it is short: it is read beside."""
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -95,7 +102,9 @@ class Asked(NamedTuple):
 
 
 Decode = Callable[[bytes], bytes | Asked]
-"""A body to the row of its one input, or to what else it asks for. Raises RequestError."""
+"""A body to the row of its one input, or to what else it asks for.
+
+Raises RequestError, or BesideError for what `Codec.read_long` is to read."""
 
 
 class Rows(Protocol):
@@ -201,6 +210,19 @@ class Codec:
         There may be few keys: each has a table for each version.
         """
         return None if self.wants_head or head is not NO_HEAD else self.spelled
+
+    def is_lasting(self, head: Head) -> bool:
+        """Return whether a client may send the same head again, to the byte."""
+        del head
+        return True
+
+    def as_it_is(self, takes: Takes, head: Head, begin: bytes) -> Read | None:
+        """Return what a long body asks for that is the row of its one input; None for all others.
+
+        `begin` is how the body begins: `BEGIN_BYTES` of it.
+        """
+        del takes, head, begin
+        return None
 
     def is_fresh(self, head: Head) -> bool:
         """Return whether the request wants its outputs computed anew (RFC 9111 §5.2.1.4)."""

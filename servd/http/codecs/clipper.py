@@ -28,6 +28,7 @@ from servd.http.codecs.base import (
     cause_of,
 )
 from servd.http.codecs.clipper_bodies import check_json
+from servd.http.codecs.clipper_files import as_it_is, file_decoder, read_file
 from servd.http.codecs.clipper_inputs import (
     by_inputs,
     has_names,
@@ -37,6 +38,7 @@ from servd.http.codecs.clipper_long import check_feedback, read
 from servd.http.codecs.clipper_long_signed import is_signed, read_signed
 from servd.http.codecs.clipper_operations import operations
 from servd.http.codecs.clipper_signed import example_of
+from servd.http.codecs.media import Kind, kind_of
 from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, too_many_rows
 from servd.http.documents.application import Described
 from servd.http.documents.openapi import Operations
@@ -58,8 +60,7 @@ class ClipperCodec(Codec):
         "content-type": frozenset(
             {
                 *("application/json", "application/json; charset=utf-8"),
-                *("application/json;charset=utf-8", "application/x-www-form-urlencoded"),
-                *("text/plain", "text/plain; charset=utf-8", "text/plain;charset=utf-8"),
+                "application/json;charset=utf-8",
             }
         ),
         "accept": frozenset({"*/*", "application/json", "application/json, */*"}),
@@ -73,13 +74,32 @@ class ClipperCodec(Codec):
         return None if found is None else Resource(name.decode(errors="replace"), found)
 
     def body_key(self, head: Head) -> Hashable | None:
-        """Return what bodies are known by: no head of a POST changes what they mean."""
-        return self.spelled if head.method == "POST" else None
+        """Return what bodies are known by: those of JSON, and others without a query string.
+
+        A form is known by its boundary too, which is another one each time.
+        """
+        kind = kind_of(head)
+        if kind is Kind.JSON:
+            return self.spelled if head.method == "POST" else None
+        is_known = kind is Kind.OTHER and head.method == "POST" and not head.query
+        return f"{self.spelled} as it is" if is_known else None
+
+    def is_lasting(self, head: Head) -> bool:
+        """Return whether a client may send the same head again: no form has the same boundary."""
+        return kind_of(head) is not Kind.FORM
 
     def decoder(self, takes: Takes, head: Head) -> Decode:
         """Return how bodies, or the query string of a GET, become rows."""
         inputs = takes.inputs
-        return by_inputs(inputs) if head.method == "POST" else query_decoder(inputs, head.query)
+        if head.method != "POST":
+            return query_decoder(inputs, head.query)
+        if kind_of(head) is Kind.JSON:
+            return by_inputs(inputs)
+        return file_decoder(inputs, head, lambda: by_inputs(inputs))
+
+    def as_it_is(self, takes: Takes, head: Head, begin: bytes) -> Read | None:
+        """Return what a long body asks for that is the input itself."""
+        return as_it_is(takes.inputs, head, begin)
 
     def methods(self, resource: Resource, takes: Takes) -> tuple[bytes, ...]:
         """Return the methods of a place: inputs with names can be given by GET too."""
@@ -91,6 +111,10 @@ class ClipperCodec(Codec):
     ) -> Read:
         """Write the rows of a long body, a piece of it at a time."""
         inputs, bounds = wanted.inputs, wanted.bounds
+        if wanted.verb == PREDICT and kind_of(wanted.head) is not Kind.JSON:
+            asked = read_file(body, wanted, rows)
+            if asked is not None:
+                return asked
         if is_signed(inputs):
             if wanted.verb != PREDICT:
                 check_feedback(body)

@@ -15,17 +15,20 @@ _MALFORMED: Final = "JSON parse error:"
 EXPLAINED_BYTES: Final = 32 * 1024
 """A longer body is not looked at again: saying why costs many times more than reading."""
 
-_IN_BASE64: Final = 'send it as base64 in {"input": "…"} to an application of input type bytes'
+_AS_FILE: Final = (
+    "send it to an application of input type bytes with its own Content-Type "
+    '(such as application/octet-stream), or as base64 in {"input": "…"}'
+)
 _NOT_JSON: Final = "the body is not JSON but"
 _KINDS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = tuple(
     (re.compile(begin), text)
     for begin, text in (
-        (rb"\xff\xd8\xff", f"{_NOT_JSON} a JPEG: {_IN_BASE64}"),
-        (rb"\x89PNG", f"{_NOT_JSON} a PNG: {_IN_BASE64}"),
-        (rb"GIF8", f"{_NOT_JSON} a GIF: {_IN_BASE64}"),
-        (rb"%PDF", f"{_NOT_JSON} a PDF: {_IN_BASE64}"),
-        (rb"RIFF", f"{_NOT_JSON} a WebP, WAV or AVI file: {_IN_BASE64}"),
-        (rb"PK\x03\x04", f"{_NOT_JSON} a zip archive (or npz, xlsx, docx): {_IN_BASE64}"),
+        (rb"\xff\xd8\xff", f"{_NOT_JSON} a JPEG: {_AS_FILE}"),
+        (rb"\x89PNG", f"{_NOT_JSON} a PNG: {_AS_FILE}"),
+        (rb"GIF8", f"{_NOT_JSON} a GIF: {_AS_FILE}"),
+        (rb"%PDF", f"{_NOT_JSON} a PDF: {_AS_FILE}"),
+        (rb"RIFF", f"{_NOT_JSON} a WebP, WAV or AVI file: {_AS_FILE}"),
+        (rb"PK\x03\x04", f"{_NOT_JSON} a zip archive (or npz, xlsx, docx): {_AS_FILE}"),
         (rb"\x93NUMPY", f"{_NOT_JSON} a numpy file: send its numbers as JSON"),
         (rb"PAR1", f"{_NOT_JSON} a Parquet file: send its rows as JSON"),
         (rb"\x80[\x02-\x05]", f"{_NOT_JSON} a pickle: send JSON"),

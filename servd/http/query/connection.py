@@ -15,14 +15,14 @@ from servd.engine.dispatcher import Dispatcher
 from servd.engine.query import OF_THE_MODEL, Miss, Query, Why
 from servd.engine.route import NoSuchVersionError, Route
 from servd.engine.stream import Stream
-from servd.http.codecs.base import Asked, Codec, RequestError
+from servd.http.codecs.base import Asked, BesideError, Codec, RequestError, Resource
 from servd.http.query.answers import BatchAnswer, Several
 from servd.http.query.bodies import BodyError
 from servd.http.query.endpoint import Endpoint, is_stream, the_one
 from servd.http.query.event_stream import EventStream
 from servd.http.query.long_bodies import LongBody
-from servd.http.query.long_request import TURN_ROWS, LongBatch, job_of, new_long
-from servd.http.query.request import Request, unpack_request
+from servd.http.query.long_request import TURN_ROWS, LongBatch, as_it_is, job_of, new_long
+from servd.http.query.request import Request, long_of, unpack_request
 from servd.http.query.state import Found, PageReply, ServerState
 from servd.http.query.writing import AnswerWriter
 from servd.http.wire import CACHE_HIT, TOO_MANY_CONNECTIONS, Reply, error_reply
@@ -167,6 +167,18 @@ class QueryConnection(AnswerWriter):
                 # Seen twice: from the third time on, the body itself is the key.
                 dispatcher.remember(endpoint.key, body, row)
         except Exception as error:  # noqa: BLE001 - the boundary of a request
+            self._on_failed(endpoint, body, error)
+
+    def _on_failed(self, endpoint: Endpoint, body: bytes, error: Exception) -> None:
+        """Have a body that is much work read as a long one is; answer for all other errors."""
+        if isinstance(error, BesideError):
+            try:
+                self._read_long(endpoint, long_of(body, self._server.reader.held))
+            except BodyError as why:
+                self.respond(error_reply(why.status, "Bad request", str(why)))
+            except Exception as why:  # noqa: BLE001 - the boundary of a request
+                self.on_error(why)
+        else:
             self.on_error(error)
 
     def _shed(self, endpoint: Endpoint, dispatcher: Dispatcher) -> None:
@@ -238,9 +250,10 @@ class QueryConnection(AnswerWriter):
         found = self._find(request)
         if isinstance(found, Endpoint):
             if request.long is not None:
-                self._read_long(found, request, request.long)
+                encoding = request.encoding.decode("latin-1")
+                self._read_long(found, request.long, request.resource, encoding)
                 return
-            if request.head:
+            if request.head and found.codec.is_lasting(found.head):
                 server.learn_head(request.head, found, request.length)
             self._is_plain &= found.has_body
             self.predict(found, request.body)
@@ -260,14 +273,27 @@ class QueryConnection(AnswerWriter):
         except BodyError as error:
             return error_reply(error.status, "Bad request", str(error))
 
-    def _read_long(self, endpoint: Endpoint, request: Request, body: LongBody) -> None:
-        """Have a long body read; what it holds is submitted, or answered, after that."""
+    def _read_long(
+        self,
+        endpoint: Endpoint,
+        body: LongBody,
+        resource: Resource | None = None,
+        encoding: str = "",
+    ) -> None:
+        """Have a long body read; what it holds is submitted, or answered, after that.
+
+        One that is its own row nobody has to read.
+        """
         server = self._server
         self._asked = endpoint
-        self._query = long = new_long(self, server.engine, endpoint, request.resource)
-        long.await_rows(
-            server.reader.read(body, job_of(endpoint, request, server.bounds), long.on_read)
-        )
+        self._query = long = new_long(self, server.engine, endpoint, resource)
+        if resource is None and not encoding:
+            rows = as_it_is(endpoint, body, server.reader.held)
+            if rows is not None:
+                long.on_read(rows)
+                return
+        job = job_of(endpoint, resource, encoding, server.bounds)
+        long.await_rows(server.reader.read(body, job, long.on_read))
 
     def on_page(self, text: Any) -> None:
         """Answer with the text that was waited for."""

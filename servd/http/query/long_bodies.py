@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final, Self, cast
 
 import msgspec
 
@@ -92,6 +92,10 @@ class LongBody:
         while left:
             left = left[os.write(self.descriptor, left) :]
 
+    def begin(self, size: int) -> bytes:
+        """Return its first bytes, once it was flushed."""
+        return os.pread(self.descriptor, size, 0)
+
     def close(self) -> None:
         """Let go of the file: it was read, or will not be."""
         if self.descriptor >= 0:
@@ -140,6 +144,20 @@ class LongRows:
         self.version = done.version
         self._size = done.size
         self._file = _RowFile(descriptor, done.size + 4 * done.count, held)
+
+    @classmethod
+    def of(cls, body: LongBody, version: str | None, held: BytesHeld) -> Self:
+        """Return the one row that a body is, uncopied: its file goes on as that of the row.
+
+        Raises:
+            OSError: there is no memory for it.
+        """
+        try:
+            os.write(body.descriptor, struct.pack("<I", body.size))
+            done = Done(size=body.size, count=1, is_batch=False, version=version)
+            return cls(body.descriptor, done, held)
+        finally:
+            body.close()
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the rows, as bytes where all are short, else as LongBytes: what a query holds."""

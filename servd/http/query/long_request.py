@@ -13,12 +13,11 @@ from servd.engine.engine import Engine
 from servd.engine.query import Miss, Query, Why, miss
 from servd.engine.route import Route
 from servd.http.bounds import Bounds
-from servd.http.codecs.base import PREDICT, RequestError, Resource, Wanted
+from servd.http.codecs.base import BEGIN_BYTES, PREDICT, RequestError, Resource, Wanted
 from servd.http.query.answers import BatchAnswer, Client, Several
 from servd.http.query.body_reader import Job, Refused
 from servd.http.query.endpoint import Endpoint
-from servd.http.query.long_bodies import LongRows, Reading
-from servd.http.query.request import Request
+from servd.http.query.long_bodies import BytesHeld, LongBody, LongRows, Reading
 from servd.http.wire import Reply
 
 KNOWN_LATE_S: Final = 0.4
@@ -289,14 +288,22 @@ def new_long(
     return LongFeedback(client, endpoint, resource)
 
 
-def job_of(endpoint: Endpoint, request: Request, bounds: Bounds) -> Job:
+def as_it_is(endpoint: Endpoint, body: LongBody, held: BytesHeld) -> LongRows | None:
+    """Return the row that a long body is; None where it has to be read.
+
+    Raises:
+        OSError: there is no memory for it.
+    """
+    asked = endpoint.codec.as_it_is(endpoint.route, endpoint.head, body.begin(BEGIN_BYTES))
+    return None if asked is None else LongRows.of(body, asked.version, held)
+
+
+def job_of(endpoint: Endpoint, resource: Resource | None, encoding: str, bounds: Bounds) -> Job:
     """Return what a reader is to do with the body of a request."""
-    resource = request.resource
     wanted = Wanted(
         inputs=endpoint.route.inputs,
         verb=PREDICT if resource is None else resource.verb,
         head=endpoint.head,
         bounds=bounds,
     )
-    encoding = request.encoding.decode("latin-1")
     return Job(codec=endpoint.codec.spelled, encoding=encoding, wanted=wanted)

@@ -91,9 +91,19 @@ def unpack_request(request: Request, held: BytesHeld) -> None:
         if short is not None:
             request.body, request.encoding = short, b""
             return
-        request.long = LongBody(held)
-        try:
-            request.long.write(request.body)
-            request.long.flush()
-        except (BusyError, OSError):
-            raise BodyError(503, "too many long bodies are read; try again later") from None
+        request.long = long_of(request.body, held)
+
+
+def long_of(body: bytes, held: BytesHeld) -> LongBody:
+    """Return a body as a long one, whatever its length.
+
+    Raises:
+        BodyError: there is no room for it.
+    """
+    long = LongBody(held)
+    try:
+        long.write(body)
+        long.flush()
+    except (BusyError, OSError):
+        raise BodyError(503, "too many long bodies are read; try again later") from None
+    return long

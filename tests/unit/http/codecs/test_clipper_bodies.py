@@ -245,7 +245,10 @@ def test_whole_numbers_of_any_size_are_json(number):
     ("body", "words"),
     [
         (b"", "The document is empty"),
-        (b"\xff\xd8\xff\xe0JFIF", "not JSON but a JPEG: send it as base64"),
+        (
+            b"\xff\xd8\xff\xe0JFIF",
+            "a JPEG: send it to an application of input type bytes",
+        ),
         (b"\x89PNG\r\n", "a PNG"),
         (b"\x1f\x8b\x08", "gzip: send Content-Encoding: gzip"),
         (b"a=1&b=2", "a form (key=value)"),
