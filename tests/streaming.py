@@ -6,18 +6,25 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from model_runtime import manifest
+from model_runtime import manifest, protocol
 from model_runtime.loop import Options, Replica
 from model_runtime.manifest import Manifest
 from model_runtime.signature import EACH, Signature
+from model_runtime.tls import read_identity
+from servd.carriers.carriers import OnFrames
+from servd.carriers.certificates import write_certificates
+from servd.carriers.tls_carrier import TlsCarrier
 from servd.datatypes import InputType
-from tests.serving import Client, Serving, post, serving
+from servd.engine.dispatcher import Dispatcher
+from servd.engine.rpc import ReplicaConnection
+from tests.daemon import free_port
+from tests.serving import Client, Owner, Serving, post, serving, until
 
 MODEL = Path(__file__).parent / "models" / "yields.py"
 TIMEOUT_S = 20
@@ -35,7 +42,11 @@ class Yielding:
         given = {"kind": "function", "object": "predict", "example": {}} | told
         made = Manifest(loader="python", file=MODEL.name, input_type="any", call=EACH, **given)
         manifest.write(made, bundle)
+        self.keys = folder / "keys"
         self.address = f"{scheme}://{folder}/r.sock"
+        if scheme == "tls":
+            write_certificates(self.keys)
+            self.address = f"tls://127.0.0.1:{free_port()}"
         self.stop = threading.Event()
         options = Options(
             listen=self.address,
@@ -46,6 +57,7 @@ class Yielding:
             max_batch=-1,
             orphan_timeout_s=None,
             predict_timeout_s=60.0,
+            keys=read_identity(self.keys, "replica") if scheme == "tls" else None,
         )
         self.thread = threading.Thread(target=Replica(options, self.stop.is_set).run, daemon=True)
         self.thread.start()
@@ -89,8 +101,34 @@ async def streaming(
                 signature=SIGNATURE,
                 **({"default": None} | options),
             )
-            await served.attach(replica, dispatcher)  # type: ignore[arg-type]  # as the scripted one
+            if scheme == "tls":
+                await _attach_by_tls(served, replica, dispatcher)
+            else:
+                await served.attach(replica, dispatcher)  # type: ignore[arg-type]  # as a scripted one
             yield served
+
+
+async def _attach_by_tls(served: Serving, replica: Yielding, dispatcher: Dispatcher | None) -> None:
+    """Connect as a front end on another machine does."""
+    assert dispatcher is not None
+    owner = Owner()
+    identity = read_identity(replica.keys, "frontend")
+
+    def carry(on_frames: OnFrames, on_reconnected: Callable[[], None]) -> TlsCarrier:
+        return TlsCarrier(
+            replica.address,
+            identity,
+            on_frames,
+            on_reconnected=on_reconnected,
+            on_end=lambda: None,
+            on_refused=print,
+        )
+
+    connection = ReplicaConnection(replica.address, owner, carry, served.engine.clock)
+    served._connections.append(connection)
+    connection.open()
+    await until(lambda: protocol.READY in owner.states)
+    dispatcher.attach(connection)
 
 
 @dataclass

@@ -6,12 +6,14 @@ when it was read; for these few that costs nothing beside what they take.
 
 import asyncio
 from collections.abc import Iterator
+from math import inf
 from typing import Final
 
 from servd.datatypes import Inputs
 from servd.engine.engine import Engine
 from servd.engine.query import Miss, Query, Why, miss
 from servd.engine.route import Route
+from servd.engine.stream import Stream
 from servd.http.bounds import Bounds
 from servd.http.codecs.base import BEGIN_BYTES, PREDICT, RequestError, Resource, Wanted
 from servd.http.query.answers import BatchAnswer, Client, Several
@@ -116,7 +118,8 @@ class LongRequest:
         self._timer.cancel()
         query = self._query
         if query is not None and query.is_done:
-            return  # a stream that has begun
+            self.deadline_s = inf  # a stream, which has begun
+            return
         if query is not None:
             self._endpoint.route.lost += 1
         else:
@@ -200,7 +203,9 @@ class LongBatch(BatchAnswer):
 
     @property
     def deadline_s(self) -> float:
-        """When it is answered at the latest."""
+        """When it is answered at the latest; streams that have begun take their time."""
+        if self.queries and isinstance(self.queries[0], Stream):
+            return super().deadline_s
         return self._several.deadline_s
 
     def cancel(self, engine: Engine) -> None:

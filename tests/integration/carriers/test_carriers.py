@@ -6,6 +6,7 @@ What only TLS has is in test_tls_carrier.py.
 import asyncio
 import os
 import random
+import select
 import signal
 import socket
 import subprocess
@@ -398,5 +399,44 @@ def test_a_long_message_over_zeromq_is_a_sign_of_life_by_itself(folder, begin):
             listener.send(peer, (b"r", b"short"))
             await until(lambda: len(come) == 2)
             assert come[1] == [b"r", b"short"]
+
+    run(main())
+
+
+def test_messages_are_sent_together_and_in_order(stage):
+    """Short ones in one call of the system, long ones between them as ever."""
+
+    async def main():
+        with stage:
+            peer = await stage.open()
+            messages = [(b"a%d" % n, bytes([n]) * size) for n, size in enumerate((1, 400_000, 3))]
+            # Beside the loop, which reads what the socket has no room for.
+            assert await asyncio.to_thread(stage.listener.send_all, peer, messages)
+            assert stage.listener.send_all(peer, [(b"b",), (b"c", b"1")])
+            await until(lambda: len(stage.come) == 5)
+            joined = [[b"".join(f) if isinstance(f, list) else f for f in m] for m in stage.come]
+            assert joined == [*map(list, messages), [b"b"], [b"c", b"1"]]
+            assert not stage.listener.is_gone(peer)
+            stage.carrier.close()
+            await stage.until(lambda: stage.listener.is_gone(peer))
+            assert not stage.listener.send_all(peer, [(b"late",)])
+
+    run(main())
+
+
+def test_a_listener_can_be_waited_for_beside_others(stage):
+    """Its descriptor is readable while something has come that was not taken."""
+
+    async def main():
+        with stage:
+            await stage.open()
+            poll = select.poll()
+            poll.register(stage.listener.descriptor, select.POLLIN)
+            while stage.listener.receive(is_waiting=False) is not None:
+                pass
+            assert not poll.poll(0)
+            stage.carrier.send(b"more")
+            await until(lambda: poll.poll(0))
+            assert (await stage.hear())[1] == [b"more"]
 
     run(main())

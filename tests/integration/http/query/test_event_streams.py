@@ -2,23 +2,26 @@
 
 import asyncio
 import json
+import socket
+import struct
 
 import pytest
 
 from servd.datatypes import End, InputType, VersionId
+from servd.http.query.long_request import TURN_ROWS
 from tests.scripted_replica import ScriptedReplica
 from tests.serving import post, run, serving, until
 from tests.streaming import EVENTS, Listening, asked, hear, listen, noted, streaming, yielding
 
 ASYNC = {"object": "answer"}
-SCHEMES = ["unix", "ipc"]
+SCHEMES = ["unix", "ipc", "tls"]
 KINDS = [{}, ASYNC]
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("kind", KINDS, ids=["plain", "async"])
 def test_items_come_as_events_in_order_and_then_the_end(scheme, kind):
-    """Plain and asynchronous generators, over both carriers of this machine."""
+    """Plain and asynchronous generators, over each carrier."""
 
     async def main():
         async with streaming(scheme, manifest=kind) as served:
@@ -228,6 +231,43 @@ def test_a_caller_that_hangs_up_stops_the_generator(kind, told, how, tmp_path):
             (connection,) = served._connections
             await until(lambda: not connection.streams)
             assert (await hear(served, {"count": 1})).items == [0]
+
+    run(main())
+
+
+def test_a_caller_that_hangs_up_stops_what_is_collected_for_it(tmp_path):
+    """One input and several, by a reset: of a plain end nobody can see that they do not wait."""
+
+    async def main():
+        async with streaming() as served:
+            (connection,) = served._connections
+            for name in ("input", "input_batch"):
+                log = tmp_path / name
+                told = {"count": 10**6, "pause_s": 0.01, "log": str(log)}
+                client = await served.client()
+                client.send(post("/app/predict", {name: told if name == "input" else [told] * 2}))
+                await noted(log, "3")
+                sock = client.writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.writer.transport.abort()
+                await until(lambda: not connection.streams)
+                assert {*log.read_text().split()} & {"GeneratorExit", "Stopped"}
+
+    run(main())
+
+
+@pytest.mark.parametrize("count", [1, TURN_ROWS + 1], ids=["one", "many"])
+def test_what_is_collected_may_take_longer_than_its_objective(monkeypatch, count):
+    """Of a long body, and of many inputs, too: the objective is for the first items."""
+    monkeypatch.setattr("servd.http.query.connection.OVERDUE_S", 0.1)
+
+    async def main():
+        async with streaming(slo_ms=900, manifest=ASYNC | {"concurrency": 1000}) as served:
+            told = {"count": 3, "pause_s": 0.8, "ignored": "x" * (200_000 // count)}
+            body = {"input": told} if count == 1 else {"input_batch": [told] * count}
+            answer = await served.post("/app/predict", body)
+            found = answer.json if count == 1 else answer.json["batch_predictions"][-1]
+            assert found["output"] == [0, 1, 2]
 
     run(main())
 
