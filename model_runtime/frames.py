@@ -18,6 +18,8 @@ PANDAS: Final = "pandas"
 POLARS: Final = "polars"
 
 FLOAT: Final = "float"
+NUMERIC: Final = "numeric"
+"""Of numbers, or of bools, which are as good: floats in either case."""
 INT: Final = "int"
 BOOL: Final = "bool"
 TEXT: Final = "text"
@@ -30,6 +32,7 @@ NAN: Final = math.nan
 _NONE: Final = type(None)
 _KINDS: Final[dict[str, frozenset[type]]] = {
     FLOAT: frozenset({float, int, _NONE}),
+    NUMERIC: frozenset({float, int, bool, _NONE}),
     INT: frozenset({int, _NONE}),
     BOOL: frozenset({bool, _NONE}),
     TEXT: frozenset({str, _NONE}),
@@ -37,6 +40,7 @@ _KINDS: Final[dict[str, frozenset[type]]] = {
 }
 _WANTED: Final = {
     FLOAT: "a number",
+    NUMERIC: "a number, true or false",
     INT: "a whole number of 64 bits",
     BOOL: "true or false",
     TEXT: "a text",
@@ -121,6 +125,7 @@ class _Pandas:
         self._is_third = int(pd.__version__.partition(".")[0]) >= 3
         self._makers: dict[str, MakeColumn] = {
             FLOAT: self._floats,
+            NUMERIC: self._floats,
             INT: self._integers,
             BOOL: self._booleans,
             TEXT: self._texts,
@@ -186,7 +191,13 @@ class _Polars:
         import polars as pl  # noqa: PLC0415  (as above)
 
         self._pl: Any = pl
-        self._types = {FLOAT: pl.Float64, INT: pl.Int64, BOOL: pl.Boolean, TEXT: pl.String}
+        self._types = {
+            FLOAT: pl.Float64,
+            NUMERIC: pl.Float64,
+            INT: pl.Int64,
+            BOOL: pl.Boolean,
+            TEXT: pl.String,
+        }
 
     def __call__(self, columns: Mapping[str, tuple[Dtype, Sequence[Any]]], count: int) -> Any:
         del count

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from model_runtime.frames import BOOL, CATEGORY, DATE, FLOAT, INT, TEXT, VALUE, Dtype
+from model_runtime.frames import BOOL, CATEGORY, DATE, FLOAT, INT, NUMERIC, TEXT, VALUE, Dtype
 from model_runtime.signature import Schema
 
-_TYPES: Final = {
+_TYPES: Final[dict[str, Any]] = {
     FLOAT: "number",
+    NUMERIC: ["number", "boolean"],
     INT: "integer",
     BOOL: "boolean",
     TEXT: "string",
     DATE: "string",
 }
+_KNOWS: Final = {NUMERIC: 0, FLOAT: 1}
+"""Who reads numbers knows less of a column than who has its values."""
 _TYPE_OF: Final = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
@@ -85,5 +88,5 @@ def _known_of(one: Column, other: Column) -> Column:
     """Return what is known of a column's values: whoever has categories knows most."""
     if one.dtype is None or other.dtype is None:
         return other if one.dtype is None else one
-    better = other if one.dtype.kind == FLOAT else one
+    better = max(one, other, key=lambda each: _KNOWS.get(each.dtype.kind, 2) if each.dtype else 0)
     return replace(better, enum=one.enum or other.enum)

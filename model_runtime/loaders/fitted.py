@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, SupportsIndex
 
-from model_runtime.frames import FLOAT, INT, VALUE, Dtype, dtype_of
+from model_runtime.failure import MODEL_ERRORS
+from model_runtime.frames import CATEGORY, FLOAT, INT, TEXT, VALUE, Dtype, dtype_of
 from model_runtime.loaders import boosters, probing
 from model_runtime.loaders.base import LoadError
 from model_runtime.loaders.column import Column
@@ -30,6 +31,8 @@ DOUBLES: Final = "doubles"
 ROWS: Final = "rows"
 STRINGS: Final = "strings"
 _VALUES: Final[dict[str, Schema]] = {STRINGS: {"type": "string"}}
+_READERS: Final = {"DictVectorizer": "any"}
+"""What takes neither numbers nor texts."""
 _NUMBERS: Final = ("doubles", "floats", "integers")
 
 
@@ -67,6 +70,8 @@ def _of_type(model: Any, manifest: Manifest) -> Learnt:
     """Return what a model takes, of the type that its deployer says, or of its own."""
     names = [] if boosters.are_made_up(names_of(model)) else names_of(model)
     given = given_of(manifest)
+    if given is None and not names and manifest.input_type in (AUTO, ROWS):
+        names = _placed(model)
     if given is None and not names:
         given = given_by(manifest.example)
     kind = manifest.input_type
@@ -81,8 +86,9 @@ def _of_type(model: Any, manifest: Manifest) -> Learnt:
 
 def _own_type(model: Any, names: Sequence[str], given: Given | None) -> str:
     """Return the type that a model without a given one takes; AUTO of what a table has to say."""
-    if _reads_texts(model):
-        return STRINGS
+    first = _first_part(model)
+    if first in VECTORIZERS or first in _READERS:
+        return _READERS.get(first, STRINGS)
     if names:
         return AUTO
     return DOUBLES if given is None or _are_numbers(given, list(given.fields)) else ROWS
@@ -155,8 +161,7 @@ def _surveyed(model: Any, names: Sequence[str]) -> tuple[dict[str, Column], bool
 
     Of a table of such a model's all parts take the numbers alone: an array of them does as well.
     """
-    survey = Survey()
-    survey.visit(model, names)
+    survey = _survey(model, names)
     is_plain = survey.is_plain and not any(each.takes_missing for each in survey.columns.values())
     known = {name: each.dtype for name, each in survey.columns.items() if each.dtype is not None}
     for opaque in survey.opaque:
@@ -166,6 +171,17 @@ def _surveyed(model: Any, names: Sequence[str]) -> tuple[dict[str, Column], bool
         for name in names
     }
     return columns, is_plain
+
+
+def _survey(model: Any, names: Sequence[str]) -> Survey:
+    """Return what a model's parts say; nothing of a model whose parts are not what they seem."""
+    survey = Survey()
+    try:
+        survey.visit(model, names)
+    except MODEL_ERRORS:  # of another release, or a class of the author's that is called alike
+        survey = Survey()
+        survey.is_plain = False
+    return survey
 
 
 def _field_names(names: Sequence[str]) -> dict[str, Schema] | None:
@@ -181,20 +197,28 @@ def items_of(model: Any) -> int | None:
     return operator.index(items) if isinstance(items, SupportsIndex) else None
 
 
-def _reads_texts(part: Any, depth: int = 0) -> bool:
-    """Tell whether the first thing that is done with inputs is to split texts into words."""
-    if type(part).__name__ in VECTORIZERS:
-        return True
-    if depth > 8:
-        return False
+def _first_part(part: Any, depth: int = 0) -> str:
+    """Return the name of the class of what gets a model's inputs first."""
     steps = getattr(part, "steps", None) or getattr(part, "transformer_list", None)
-    if steps:
-        return _reads_texts(steps[0][1], depth + 1)
     inner = getattr(part, "best_estimator_", None)
+    if isinstance(steps, list) and steps:
+        inner = steps[0][1]
     if inner is None:
         fitted = getattr(part, "calibrated_classifiers_", None)
-        inner = getattr(fitted[0], "estimator", None) if fitted else None
-    return inner is not None and _reads_texts(inner, depth + 1)
+        inner = getattr(fitted[0], "estimator", None) if isinstance(fitted, list) else None
+    return type(part).__name__ if inner is None or depth > 8 else _first_part(inner, depth + 1)
+
+
+def _placed(model: Any) -> list[str]:
+    """Return names for columns that a model knows by their places; none where they are numbers.
+
+    As scikit-learn names them: x0, x1, and so on.
+    """
+    items = items_of(model) or 0
+    names = [f"x{at}" for at in range(items)] if 0 < items <= MAX_FIELDS else []
+    survey = _survey(model, names)
+    kinds = {each.dtype.kind for each in survey.columns.values() if each.dtype is not None}
+    return names if kinds & {TEXT, CATEGORY} else []
 
 
 def _of_numbers(input_type: str, items: int | None, fields: dict[str, Schema] | None) -> Signature:

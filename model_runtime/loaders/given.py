@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
-from model_runtime.frames import BOOL, CATEGORY, DATE, FLOAT, INT, TEXT, VALUE, Dtype, dtype_of
+from model_runtime.frames import (
+    BOOL,
+    CATEGORY,
+    DATE,
+    FLOAT,
+    INT,
+    NUMERIC,
+    TEXT,
+    VALUE,
+    Dtype,
+    dtype_of,
+)
 from model_runtime.loaders.base import LoadError
 from model_runtime.loaders.column import Column, nullable, type_of
 from model_runtime.manifest import Manifest
@@ -17,6 +28,7 @@ from model_runtime.signature import IGNORE, REFUSE, Schema
 
 _HELD: Final = {
     FLOAT: frozenset({"integer", "number", "boolean"}),
+    NUMERIC: frozenset({"integer", "number", "boolean"}),
     INT: frozenset({"integer"}),
     BOOL: frozenset({"boolean"}),
     TEXT: frozenset({"string"}),
@@ -24,6 +36,7 @@ _HELD: Final = {
 }
 _SAID: Final = {
     FLOAT: "numbers",
+    NUMERIC: "numbers",
     INT: "whole numbers",
     BOOL: "true and false",
     TEXT: "texts",
@@ -104,7 +117,7 @@ def dtype_by(schema: Schema, column: Column) -> Dtype:
     said = dtype_of(schema)
     if column.dtype is None or column.dtype.kind == VALUE:
         return said
-    if column.dtype.kind in (FLOAT, TEXT) and said.kind in (INT, BOOL, DATE):
+    if column.dtype.kind in (FLOAT, NUMERIC, TEXT) and said.kind in (FLOAT, INT, BOOL, DATE):
         return said
     return column.dtype
 

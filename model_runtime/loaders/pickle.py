@@ -47,9 +47,10 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     if inspect.isroutine(call) and call is model:
         return functions.model_of(call, manifest, {"object": type(model).__name__})
     learnt, view = _seen(model, manifest)
-    if hasattr(model, "feature_names_in_"):
-        # Where they are all numbers, they are given without names; sklearn would say so each time.
-        warnings.filterwarnings("ignore", message="X does not have valid feature names")
+    # Of a model with names numbers come without, of one without a table has some: sklearn says so
+    # each time.
+    warnings.filterwarnings("ignore", message="X does not have valid feature names")
+    warnings.filterwarnings("ignore", message="X has feature names, but")
     call, output = answering(model, call, manifest)
     signature = replace(learnt.signature, output=output)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from model_runtime.failure import MODEL_ERRORS
-from model_runtime.frames import BOOL, CATEGORY, FLOAT, INT, TEXT, Dtype
+from model_runtime.frames import BOOL, CATEGORY, FLOAT, INT, NUMERIC, TEXT, Dtype
 from model_runtime.loaders import boosters
 from model_runtime.loaders.column import Column, both, in_turn
 
@@ -117,7 +117,7 @@ class Survey:
             if isinstance(each, str) and each == "drop":
                 self._add_all(dict.fromkeys(chosen, Column(takes_missing=True, is_used=False)))
             elif isinstance(each, str) or _passes(each):
-                self._add_all(_numbers(chosen, self._follows))
+                self._add_all(_numbers(chosen, self._follows, NUMERIC))
             elif _is_opaque(each):
                 self._add_opaque(each, chosen, is_series=isinstance(spec, str))
             else:
@@ -143,8 +143,8 @@ class Survey:
         self._add_all(dict.fromkeys(names, Column(takes_missing=None)))
 
 
-def _numbers(names: Iterable[str], takes: Taking) -> dict[str, Column]:
-    return dict.fromkeys(names, Column(Dtype(FLOAT), takes_missing=takes))
+def _numbers(names: Iterable[str], takes: Taking, kind: str = FLOAT) -> dict[str, Column]:
+    return dict.fromkeys(names, Column(Dtype(kind), takes_missing=takes))
 
 
 def _told_by(part: Any, names: Sequence[str]) -> dict[str, Column] | None:

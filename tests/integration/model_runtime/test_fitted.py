@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
@@ -203,6 +204,56 @@ def test_columns_are_followed_through_a_step_that_makes_others(tmp_path):
         "since": {"type": "string", "format": "date-time"},
     }
     assert answers(found, fitted.as_inputs(frame[:4])) == model.predict(frame[:4]).tolist()
+
+
+def test_bools_among_numbers_are_taken(tmp_path):
+    """A column that is passed on tells neither from the other."""
+    frame = fitted.table()[["income", "is_new"]]
+    columns = ColumnTransformer(
+        [("numbers", StandardScaler(), ["income"])], remainder="passthrough"
+    )
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, fitted.LABELS)
+    found, _ = loaded(tmp_path, model)
+    assert found.signature.fields["is_new"] == {"type": ["number", "boolean"]}
+    asked = fitted.as_inputs(frame[:4])
+    assert answers(found, asked) == model.predict(frame[:4]).tolist()
+    assert answers(found, [each | {"is_new": int(each["is_new"])} for each in asked]) == answers(
+        found, asked
+    )
+
+
+def test_columns_that_are_known_by_their_places(tmp_path):
+    """Of an array of texts and numbers: they have the names that scikit-learn gives them."""
+    values = fitted.table()[["income", "plan"]].astype(object).to_numpy()
+    columns = ColumnTransformer([("p", OneHotEncoder(), [1]), ("i", StandardScaler(), [0])])
+    model = make_pipeline(columns, LogisticRegression()).fit(values, fitted.LABELS)
+    found, _ = loaded(tmp_path, model)
+    assert found.signature.fields == {
+        "x0": {"type": "number"},
+        "x1": {"type": "string", "enum": ["a", "b", "c"]},
+    }
+    assert answers(found, values[:4].tolist()) == model.predict(values[:4]).tolist()
+
+
+def test_a_model_of_objects_takes_any(tmp_path):
+    """A vectorizer of dicts has no columns."""
+    inputs_of = [{"plan": "a", "age": 1.0}, {"plan": "b", "age": 2.0}]
+    model = make_pipeline(DictVectorizer(), LogisticRegression()).fit(inputs_of, ["no", "yes"])
+    found, report = loaded(tmp_path, model)
+    assert (found.input_type, report.state) == ("any", "ok")
+    assert answers(found, inputs_of) == model.predict(inputs_of).tolist()
+
+
+@pytest.mark.parametrize("broken", ["steps", "transformers_"])
+def test_a_model_that_is_not_what_it_seems_is_served_as_it_is(tmp_path, broken):
+    """Of another release, for example: nothing is learnt of its columns but their names."""
+    model = _Twice()
+    model.feature_names_in_ = np.array(["a", "b"], dtype=object)
+    kind = {"steps": "Pipeline", "transformers_": "ColumnTransformer"}[broken]
+    model.__class__ = type(kind, (_Twice,), {broken: 7})
+    found, _ = loaded(tmp_path, model)
+    assert found.signature.fields == {"a": {}, "b": {}}
+    assert answers(found, [{"a": 1, "b": "x"}]) == [0.0]
 
 
 # --- what the deployer says ---
