@@ -114,7 +114,7 @@ def _columns(values: list[list[Any]], width: int) -> list[tuple[Any, ...]]:
 
 
 class _Pandas:
-    """Makes pandas' tables."""
+    """Makes pandas' tables, all with the same columns."""
 
     def __init__(self) -> None:
         import numpy as np  # noqa: PLC0415  (a replica of a model without tables lacks them)
@@ -123,6 +123,8 @@ class _Pandas:
         self._np: Any = np
         self._pd: Any = pd
         self._is_third = int(pd.__version__.partition(".")[0]) >= 3
+        self._text = pd.api.types.pandas_dtype("str") if self._is_third else None
+        self._labels: Any = None
         self._makers: dict[str, MakeColumn] = {
             FLOAT: self._floats,
             NUMERIC: self._floats,
@@ -135,12 +137,17 @@ class _Pandas:
         }
 
     def __call__(self, columns: Mapping[str, tuple[Dtype, Sequence[Any]]], count: int) -> Any:
-        made = {
-            name: _made(name, dtype, values, self._makers[dtype.kind])
+        made = [
+            _made(name, dtype, values, self._makers[dtype.kind])
             for name, (dtype, values) in columns.items()
-        }
+        ]
+        if self._labels is None:
+            self._labels = self._pd.Index(list(columns))
         # Columns need not lie together: models that want them so copy them in any case.
-        return self._pd.DataFrame(made, index=self._pd.RangeIndex(count), copy=False)
+        rows = self._pd.RangeIndex(count)
+        frame = self._pd.DataFrame(dict(enumerate(made)), index=rows, copy=False)
+        frame.columns = self._labels  # an index of texts takes longer to make than the rest
+        return frame
 
     def _objects(self, values: Sequence[Any], missing: Any) -> Any:
         made = self._np.empty(len(values), object)
@@ -165,7 +172,7 @@ class _Pandas:
     def _texts(self, values: Sequence[Any], dtype: Dtype) -> Any:
         if dtype.missing is None or not self._is_third:
             return self._objects(values, dtype.missing)
-        return self._pd.array(values, dtype="str")
+        return self._pd.array(values, dtype=self._text)
 
     def _dates(self, values: Sequence[Any], dtype: Dtype) -> Any:
         del dtype
