@@ -57,10 +57,12 @@ async def _gathered(call: Callable[..., Any], made: Sequence[Made]) -> list[Any]
 async def _one(call: Callable[..., Any], arguments: Made) -> Any:
     positional, named = arguments
     try:
-        return await call(*positional, **named)
+        outcome = await call(*positional, **named)
     except MODEL_ERRORS as error:  # the boundary of an input: its batch's others go on
         forks.leave_if_child()
         return Failed(error)
+    forks.leave_if_child()
+    return outcome
 
 
 @cache

@@ -84,7 +84,8 @@ def test_a_function_with_defaults(daemon):
 
 def test_what_a_function_s_own_types_refuse_is_the_caller_s_fault(daemon):
     """The place and the words are the type's; the inputs beside it are answered."""
-    deployed(daemon, "once.py:price")
+    done = daemon.cli("deploy", "once.py:price", "--default", "-1", cwd=MODELS)
+    assert done.returncode == 0, done.stderr
     deployed(daemon, "once.py:greet")
     status, refused = daemon.query("/price/predict", {"input": {"rooms": -1}})
     assert (status, refused["error"]) == (422, "Invalid input")

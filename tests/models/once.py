@@ -1,6 +1,7 @@
 """Functions that are called once an input: each notes its calls, and some inputs fail."""
 
 import asyncio
+import os
 from collections import namedtuple
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -130,3 +131,17 @@ Pair = namedtuple("Pair", ["a", "b"])  # noqa: PYI024  (without types)
 def pair(both: Pair) -> object:
     """Return the first."""
     return both.a
+
+
+def forks(path: str, is_forked: bool) -> bool:
+    """Note the call in a file; as a child, return as if it had been called."""
+    with open(path, "a") as file:  # noqa: PTH123
+        file.write(f"{is_forked}\n")
+    if is_forked and (child := os.fork()):
+        os.waitpid(child, 0)
+    return is_forked
+
+
+async def aforks(path: str, is_forked: bool) -> bool:
+    """Do the same in a coroutine."""
+    return forks(path, is_forked)

@@ -1,12 +1,20 @@
 """Processes forked by a model whose replica listens by ZeroMQ, as in a container."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from model_runtime import manifest
+from model_runtime.manifest import Manifest
 from tests.daemon import free_port
 from tests.replica_process import TIMEOUT_S, asking, replica
+
+ONCE = Path(__file__).parents[2] / "models" / "once.py"
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "ipc"])
@@ -54,3 +62,33 @@ def test_the_handler_of_a_model_is_called_when_the_replica_has_drained(tmp_path)
             assert ask("pid") == process.pid
         process.terminate()
         assert process.wait(TIMEOUT_S) == 9
+
+
+_FORKING = """
+import sys
+from pathlib import Path
+from model_runtime import forks, inputs, loaders
+forks.in_children(lambda: None)
+model = loaders.load(Path(sys.argv[1]))
+values = [[sys.argv[2], True], [sys.argv[2], False]]
+print(model.predictor.predict(inputs.pack(values, "rows", model.signature)))
+"""
+
+
+@pytest.mark.parametrize("name", ["forks", "aforks"])
+def test_a_child_that_returns_from_its_call_is_not_given_the_next_input(tmp_path, name):
+    """It ends there; the others of the batch are computed once, in the replica."""
+    notes = tmp_path / "notes"
+    folder = tmp_path / "bundle"
+    (folder / "files").mkdir(parents=True)
+    shutil.copy(ONCE, folder / "files")
+    made = Manifest(
+        loader="python", file="once.py", kind="function", object=name, input_type="auto"
+    )
+    manifest.write(made, folder)
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKING, str(folder), str(notes)],
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert notes.read_text().split() == ["True", "False"]
+    assert done.stdout.split("\n") == ["[b'true', b'false']", ""]
