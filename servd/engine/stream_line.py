@@ -23,6 +23,9 @@ MAX_DEATHS: Final = 2
 SHARED_DEATH: Final = 0.5
 """What the end of a replica counts against each of several streams: one of them may be why."""
 
+LOOK_S: Final = 2.0
+"""Between two looks for streams that are idle, at most: more has passed only if all stood still."""
+
 
 class StreamLine:
     """The streams of one version, whose inputs are of a `type_code`.
@@ -40,6 +43,7 @@ class StreamLine:
         self._counters = counters
         self._waiting: deque[Stream] = deque()
         self._connections: dict[ReplicaConnection, None] = {}
+        self._looked_s = 0.0
 
     # --- the way in ---
 
@@ -147,9 +151,15 @@ class StreamLine:
             stream.place.cancel_stream(stream.number)
 
     def end_idle(self, now_s: float, idle_s: float) -> None:
-        """Break off the streams whose next item has not come in time. Called once a second."""
+        """Break off the streams whose next item has not come in time. Called once a second.
+
+        A time in which this process stood still itself does not count.
+        """
+        missed_s = max(now_s - self._looked_s - LOOK_S, 0.0) if self._looked_s else 0.0
+        self._looked_s = now_s
         for connection in self._connections:
             for stream in [*connection.streams.values()]:
+                stream.heard_s += missed_s
                 is_awaited = stream.is_begun and not stream.is_over and stream.window > 0
                 if is_awaited and now_s - stream.heard_s > idle_s:
                     self._counters.failures += 1
