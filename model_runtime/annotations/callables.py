@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from model_runtime.annotations import foreign, kinds, results
+from model_runtime.annotations import foreign, results
 from model_runtime.annotations.arguments import (
     Arguments,
     of_fields,
@@ -23,7 +23,19 @@ from model_runtime.annotations.arguments import (
 )
 from model_runtime.annotations.bounds import bounded
 from model_runtime.annotations.kind import MISSING, Field, Kind, Record, UnclearError
-from model_runtime.annotations.kinds import ANYTHING, BASE64, LISTS, Reader, plain
+from model_runtime.annotations.kinds import ANYTHING, BASE64, Reader, plain
+from model_runtime.annotations.parameters import (
+    SCALARS,
+    Parameter,
+    is_fillable,
+    is_list,
+    is_of_scalars,
+    is_text,
+    is_unknown,
+    of_library,
+    parameter_of,
+    without_none,
+)
 from model_runtime.annotations.records import Default, Unresolved, default_of, hints_of
 from model_runtime.failure import message_of
 from model_runtime.signature import BATCH, EACH, REFUSE, Schema, Signature, SignatureError, check
@@ -31,7 +43,6 @@ from model_runtime.signature import BATCH, EACH, REFUSE, Schema, Signature, Sign
 _SELDON: Final = frozenset({"names", "feature_names", "features_names", "meta"})
 """How Seldon's classes call what they take beside the inputs."""
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_SCALARS: Final = (bool, int, float, str)
 _BYTES: Final = (bytes, bytearray, memoryview)
 _OF_DEFAULT: Final[dict[type, Kind]] = {
     bool: Reader().kind(bool),
@@ -60,22 +71,6 @@ class Callee:
     item: Callable[[Any], Any] | None = None
     frame: str | None = None
     extras: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Parameter:
-    """One that an input can fill; `annotation` is Any where it says nothing."""
-
-    name: str
-    annotation: Any
-    default: Any
-    is_positional: bool
-    is_bare: bool
-    """Whether it has no annotation that says anything."""
-
-    @property
-    def is_needed(self) -> bool:
-        return self.default is inspect.Parameter.empty
 
 
 def read(
@@ -169,8 +164,8 @@ class _Reading:
         self._takes_any_name = any(each.kind is each.VAR_KEYWORD for each in listed)
         self._takes_any_number = any(each.kind is each.VAR_POSITIONAL for each in listed)
         self._answer = results.read(hints.get("return", MISSING))
-        found = [_parameter(each, hints) for each in listed if each.kind not in _VARIADIC]
-        filled = [each for each in found if each.is_needed or _is_fillable(each)]
+        found = [parameter_of(each, hints) for each in listed if each.kind not in _VARIADIC]
+        filled = [each for each in found if each.is_needed or is_fillable(each)]
         # Behind one that is left out, the others can be named only.
         self._parameters = [
             replace(each, is_positional=each.is_positional and each.name == listed[place].name)
@@ -196,14 +191,14 @@ class _Reading:
         if any(each.is_needed for each in others):
             return True
         if first.is_bare:
-            return type(first.default) in _SCALARS or isinstance(first.default, enum.Enum)
-        if not _is_list(first.annotation):
-            return not _is_unknown(first.annotation)
-        if self._answer.is_of_one is None and others and _is_of_scalars(first.annotation):
+            return type(first.default) in SCALARS or isinstance(first.default, enum.Enum)
+        if not is_list(first.annotation):
+            return not is_unknown(first.annotation)
+        if self._answer.is_of_one is None and others and is_of_scalars(first.annotation):
             raise self._ambiguous(first, others)
         return self._answer.is_of_one is True
 
-    def _ambiguous(self, first: _Parameter, others: list[_Parameter]) -> UnclearError:
+    def _ambiguous(self, first: Parameter, others: list[Parameter]) -> UnclearError:
         beside = ", ".join(each.name for each in others)
         return UnclearError(
             f"'{self._name}' can be meant in two ways: {first.name} is a list of inputs, or one "
@@ -229,7 +224,7 @@ class _Reading:
     def batch(self, extras: int = 0) -> Callee:
         """Return how it is called with all inputs of a batch."""
         annotation = self._parameters[0].annotation if self._parameters else Any
-        annotation = _without_none(annotation)
+        annotation = without_none(annotation)
         output = self._answer.item
         common: Any = {"is_async": self._is_async, "extras": extras}
         if foreign.frame_of(annotation):
@@ -239,10 +234,10 @@ class _Reading:
             signature = _numbers(foreign.array_type(annotation), output)
             return Callee(signature=signature, **common)
         arguments = typing.get_args(annotation)
-        if not arguments or not _is_list(annotation):
+        if not arguments or not is_list(annotation):
             signature = _numbers("doubles", output)
             return Callee(signature=signature, is_told=False, **common)
-        return self._batch_of(_without_none(plain(arguments[0])), common)
+        return self._batch_of(without_none(plain(arguments[0])), common)
 
     def _batch_of(self, item: Any, common: Any) -> Callee:
         output = self._answer.item
@@ -256,7 +251,7 @@ class _Reading:
         if numbers is not None:
             is_array = foreign.is_array(item)
             return Callee(signature=_numbers(numbers, output), as_lists=not is_array, **common)
-        if isinstance(item, Unresolved | typing.TypeVar) or _is_unknown(item):
+        if isinstance(item, Unresolved | typing.TypeVar) or is_unknown(item):
             signature = Signature(input_type="any", output=output)
             is_told = not isinstance(item, typing.TypeVar)
             return Callee(signature=signature, is_told=is_told, **common)
@@ -282,10 +277,10 @@ class _Reading:
         fields = [self._field(each) for each in parameters]
         return self._of_fields(parameters, fields)
 
-    def _of_one(self, parameter: _Parameter) -> Callee:
-        annotation = _without_none(parameter.annotation)
+    def _of_one(self, parameter: Parameter) -> Callee:
+        annotation = without_none(parameter.annotation)
         position = parameter.name if not parameter.is_positional else None
-        if _is_text(parameter.annotation):
+        if is_text(parameter.annotation):
             field = self._field(parameter)
             make = None if annotation is str else field.kind.make
             return self._bare("strings", field, of_value(make, position))
@@ -318,7 +313,7 @@ class _Reading:
         return self._callee(signature, arguments)
 
     def _of_fields(
-        self, parameters: list[_Parameter], fields: list[Field], value: Schema | None = None
+        self, parameters: list[Parameter], fields: list[Field], value: Schema | None = None
     ) -> Callee:
         signature = self._signature(
             input_type="rows",
@@ -335,10 +330,10 @@ class _Reading:
     def _callee(self, signature: Signature, arguments: Arguments, **more: Any) -> Callee:
         return Callee(signature=signature, arguments=arguments, is_async=self._is_async, **more)
 
-    def _field(self, parameter: _Parameter) -> Field:
+    def _field(self, parameter: Parameter) -> Field:
         """Return a parameter as a part of an input."""
         default = Default(MISSING)
-        value = _of_library(parameter.default)
+        value = of_library(parameter.default)
         if value is not inspect.Parameter.empty:
             default = default_of(value.value if isinstance(value, enum.Enum) else value)
         try:
@@ -354,7 +349,7 @@ class _Reading:
             name=parameter.name, kind=kind, default=default.value, is_dropped=default.is_dropped
         )
 
-    def _kind(self, parameter: _Parameter, default: Any) -> Kind:
+    def _kind(self, parameter: Parameter, default: Any) -> Kind:
         if isinstance(parameter.annotation, Unresolved) or parameter.is_bare:
             return _OF_DEFAULT.get(type(default), ANYTHING)
         kind = Reader().kind(parameter.annotation)
@@ -362,90 +357,12 @@ class _Reading:
         return kind if beside is default else bounded(kind, [beside])
 
 
-def _parameter(each: inspect.Parameter, hints: dict[str, Any]) -> _Parameter:
-    annotation = hints.get(each.name, Any)
-    if isinstance(annotation, Unresolved):
-        is_bare = True
-    else:
-        annotation = plain(annotation)
-        is_bare = kinds.is_bare(annotation)
-    is_positional = each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
-    return _Parameter(each.name, annotation, each.default, is_positional, is_bare)
-
-
-def _is_fillable(parameter: _Parameter) -> bool:
-    """Tell whether a parameter with a default is one that an input may fill.
-
-    What JSON cannot hold is the function's own business, unless its type says how it is made.
-    """
-    value = _of_library(parameter.default)
-    if parameter.is_bare:
-        return not default_of(value).is_dropped
-    try:
-        Reader().kind(parameter.annotation)
-    except UnclearError:
-        return False
-    return True
-
-
-def _of_library(default: Any) -> Any:
-    """Return the default in pydantic's or FastAPI's description of a parameter, or as it is."""
-    if type(default).__module__.partition(".")[0] not in ("pydantic", "fastapi"):
-        return default
-    inner = getattr(default, "default", default)
-    is_none = inner is Ellipsis or type(inner).__name__ in (
-        "PydanticUndefinedType",
-        "UndefinedType",
-    )
-    return inspect.Parameter.empty if is_none else inner
-
-
-def _is_list(annotation: Any) -> bool:
-    """Tell whether an annotation can be that of a list of inputs."""
-    annotation = _without_none(annotation)
-    if foreign.is_array(annotation) or foreign.frame_of(annotation):
-        return True
-    origin = typing.get_origin(annotation) or annotation
-    if origin is tuple:
-        arguments = typing.get_args(annotation)
-        return not arguments or arguments[1:] == (Ellipsis,)
-    return origin in LISTS
-
-
-def _is_text(annotation: Any) -> bool:
-    """Tell whether an annotation is a text, which may be bounded."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        annotation = plain(typing.get_args(annotation)[0])
-    return annotation is str
-
-
-def _is_of_scalars(annotation: Any) -> bool:
-    arguments = typing.get_args(_without_none(annotation))
-    return bool(arguments) and plain(arguments[0]) in _SCALARS
-
-
-def _is_unknown(annotation: Any) -> bool:
-    """Tell whether nothing can be made of JSON for an annotation: it says nothing, then."""
-    try:
-        Reader().kind(annotation)
-    except UnclearError:
-        return True
-    return False
-
-
-def _without_none(annotation: Any) -> Any:
-    """Return X for `X | None`."""
-    arguments = [each for each in typing.get_args(annotation) if each is not type(None)]
-    is_optional = len(arguments) == 1 and type(None) in typing.get_args(annotation)
-    return plain(arguments[0]) if is_optional else annotation
-
-
 def _numbers_of(annotation: Any) -> str | None:
     """Return the input type of a list or an array of numbers; None for anything else."""
     if foreign.is_array(annotation):
         return foreign.array_type(annotation)
     arguments = typing.get_args(annotation)
-    if not arguments or not _is_list(annotation):
+    if not arguments or not is_list(annotation):
         return None
     return {int: "integers", float: "doubles"}.get(plain(arguments[0]))
 
