@@ -25,7 +25,11 @@ class Seeing(type(CLIPPER)):
     [
         ("/app/predict", [], None),
         ("/app/predict", ["Content-Type: application/json; charset=UTF-8", "Accept: */*"], None),
-        ("/app/predict", ["content-type: application/x-www-form-urlencoded"], None),
+        (
+            "/app/predict",
+            ["content-type: application/x-www-form-urlencoded"],
+            ("", {"content-type": "application/x-www-form-urlencoded"}),
+        ),
         ("/app/predict", ["X-Request-Id: 7", "User-Agent: curl/8", "Accept-Encoding: gzip"], None),
         ("/app/predict?a=1&b", [], ("a=1&b", {})),
         ("/app/predict", ["Accept: text/html, */*"], ("", {"accept": "text/html, */*"})),
