@@ -34,8 +34,8 @@ class LongRequest:
     """A request whose body is read beside; then the sink of its query, if it has one input."""
 
     __slots__ = (
-        *("_client", "_endpoint", "_engine", "_inputs", "_query", "_reading", "_timer"),
-        "deadline_s",
+        *("_client", "_deadline_s", "_endpoint", "_engine", "_inputs", "_query", "_reading"),
+        "_timer",
     )
 
     def __init__(self, client: Client, engine: Engine, endpoint: Endpoint) -> None:
@@ -46,8 +46,14 @@ class LongRequest:
         self._query: Query | None = None
         self._inputs = endpoint.route.inputs
         slo_s = endpoint.route.slo_s
-        self.deadline_s = engine.clock() + slo_s
+        self._deadline_s = engine.clock() + slo_s
         self._timer = asyncio.get_running_loop().call_later(slo_s, self._on_deadline)
+
+    @property
+    def deadline_s(self) -> float:
+        """When it is answered at the latest; a stream that has begun takes its time."""
+        has_begun = self._query is not None and self._query.is_done
+        return inf if has_begun else self._deadline_s
 
     def await_rows(self, reading: Reading) -> None:
         """Take note of who reads the body."""
@@ -118,8 +124,7 @@ class LongRequest:
         self._timer.cancel()
         query = self._query
         if query is not None and query.is_done:
-            self.deadline_s = inf  # a stream, which has begun
-            return
+            return  # a stream, which has begun
         if query is not None:
             self._endpoint.route.lost += 1
         else:
