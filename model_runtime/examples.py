@@ -3,8 +3,10 @@
 Used by selftest.py.
 """
 
+import base64
 from typing import Any, Final
 
+from model_runtime.pictures import picture
 from model_runtime.signature import Schema, Signature
 
 _MAX_DEPTH: Final = 16
@@ -83,6 +85,9 @@ def _scalar(kind: str, schema: Schema) -> Any:
         return True
     if kind == "null":
         return None
+    if kind == "string" and schema.get("contentEncoding") == "base64":
+        is_image = schema.get("contentMediaType", "").startswith("image/")
+        return base64.b64encode(picture() if is_image else b"hello").decode()
     if kind == "string":
         text = _TEXTS.get(schema.get("format", ""), "some text")
         return text.ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]

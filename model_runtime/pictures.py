@@ -1,4 +1,4 @@
-"""A picture for the test call of a model that takes pictures. Used by selftest.py."""
+"""A picture for the test call of a model that takes pictures. Used by selftest and examples."""
 
 import struct
 import zlib

@@ -1,6 +1,5 @@
 """What `servd deploy` does. Loaded when it is run: what bundles a model comes along."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -9,6 +8,7 @@ import click
 
 from servd import names
 from servd.cli.deploy_progress import Progress
+from servd.cli.files import File, read_example
 from servd.cli.session import Session
 from servd.cli.spawn import start_daemon
 from servd.cli.values import default_remark
@@ -76,18 +76,34 @@ def _check_image_only(flags: dict[str, Any]) -> None:
 
 def _image_request(flags: dict[str, Any]) -> dict[str, Any]:
     """Return what a deployment of an image alone asks for."""
-    given = flags["input_type"]
     app = None if flags["no_app"] else flags["app"] or flags["name"]
     _check_names(flags["name"], app, flags["version"])
-    input_type = None if given is None else InputType.parse(given).value
-    return {"model": flags["name"], "app": app, "input_type": input_type}
+    return {"model": flags["name"], "app": app, "input_type": _input_type(flags)}
+
+
+def _input_type(flags: dict[str, Any]) -> str | None:
+    given = flags["input_type"]
+    return None if given is None else InputType.parse(given).value
 
 
 def _bundle_request(
     session: Session, target: str, flags: dict[str, Any], progress: Progress
 ) -> tuple[dict[str, Any], AdminClient]:
     """Bundle and upload a target; return what its deployment asks for, and of which daemon."""
-    options = _bundle_options(flags, session.config.load_timeout_s)
+    input_type = _input_type(flags)
+    example = read_example(flags["example"], input_type)
+    options = BundleOptions(
+        input_type=input_type,
+        method=flags["method"],
+        example=example.base64 if isinstance(example, File) else example,
+        skip_test=flags["skip_test"],
+        include=flags["include"],
+        schema=_schema(flags["columns"], flags["schema"]),
+        extra=flags["extra_columns"],
+        output=flags["output"],
+        concurrency=flags["concurrency"],
+        load_timeout_s=session.config.load_timeout_s,
+    )
     started = time.monotonic()
     plan = bundling.plan_bundle(parse_target(target), options, Path.cwd())
     for remark in plan.found.remarks:
@@ -100,6 +116,7 @@ def _bundle_request(
     sending = time.monotonic()
     digest = _upload(client, plan)
     # A daemon that had to be started is no part of the bundle's time.
+    progress.example_file = example if isinstance(example, File) else None
     progress.on_bundled(plan, digest, (time.monotonic() - sending + planned - started) * 1000)
     request = {
         "model": name,
@@ -128,40 +145,12 @@ def _deploy(
     progress.finish()
 
 
-def _bundle_options(flags: dict[str, Any], load_timeout_s: float) -> BundleOptions:
-    given = flags["input_type"]
-    return BundleOptions(
-        input_type=None if given is None else InputType.parse(given).value,
-        method=flags["method"],
-        example=_example(flags["example"]),
-        skip_test=flags["skip_test"],
-        include=flags["include"],
-        schema=_schema(flags["columns"], flags["schema"]),
-        extra=flags["extra_columns"],
-        output=flags["output"],
-        concurrency=flags["concurrency"],
-        load_timeout_s=load_timeout_s,
-    )
-
-
 def _schema(columns: str | None, file: Path | None) -> dict[str, Any] | None:
     if columns is not None and file is not None:
         raise click.UsageError("--columns and --schema say the same: give one of them")
     if columns is not None:
         return schema_of_columns(columns)
     return None if file is None else schema_of_file(file)
-
-
-def _example(text: str | None) -> Any:
-    """Return the input that is given as JSON, or lies in a file."""
-    if text is None:
-        return None
-    try:
-        return json.loads(Path(text[1:]).read_bytes() if text.startswith("@") else text)
-    except OSError as error:
-        raise click.UsageError(f"--example {text}: {error.strerror}") from error
-    except ValueError as error:
-        raise click.UsageError(f"--example is not JSON: {error}") from error
 
 
 def _deployment_settings(flags: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from servd.cli.files import BYTES, File
 from servd.cli.predict import Query, query_base
 from servd.cli.session import Session
 from servd.client.admin import ApiError
@@ -18,7 +19,10 @@ _REACH_TIMEOUT_S: Final = 10.0
 
 
 class Progress:
-    """Hears of each step in order and writes it."""
+    """Hears of each step in order and writes it.
+
+    `example_file` is the file that the deployer's example is, where it is one.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -26,6 +30,7 @@ class Progress:
         self._warnings: list[str] = []
         self._replicas: list[dict[str, Any]] = []
         self._plan: BundlePlan | None = None
+        self.example_file: File | None = None
         self._bundle = ""
         self._test: dict[str, Any] = {}
         self._curl: str | None = None
@@ -132,8 +137,7 @@ class Progress:
             return
         url = urlsplit(event["query_url"])
         base = query_base(f"{url.scheme}://{url.netloc}", self._session.admin_url)
-        body = in_json(json.dumps({"input": value}, separators=(",", ":"), ensure_ascii=False))
-        query = Query(f"{base}{url.path}", body, self._session.config.token)
+        query = Query(f"{base}{url.path}", self._body(value), self._session.config.token)
         try:
             status = query.reach(_REACH_TIMEOUT_S)
         except ServdError as error:
@@ -148,13 +152,22 @@ class Progress:
         else:
             self.on_warning(f"queries are answered with {status} at {base}")
 
+    def _body(self, value: Any) -> str | File:
+        """Return what a query for this input sends: the deployer's own file, where it is that."""
+        file = self.example_file
+        if file is not None and value == file.base64:
+            return file
+        return in_json(json.dumps({"input": value}, separators=(",", ":"), ensure_ascii=False))
+
     def _answered(self, event: dict[str, Any]) -> Any:
         """Return an input that the model has answered, and queries may have; else None."""
         signature = event.get("signature")
-        if signature is not None:
-            return signature.get("example")
         manifest = None if self._plan is None else self._plan.manifest
         known = None if manifest is None or manifest.skip_test else manifest.example
+        if signature is not None:
+            # What is long is not told; it was the only input that was tried.
+            is_file = self.example_file is not None and signature.get("input_type") == BYTES
+            return signature.get("example", known if is_file else None)
         return self._test.get("input", known) if self._test.get("state", "ok") == "ok" else None
 
     def _failure(self, event: dict[str, Any]) -> ApiError:

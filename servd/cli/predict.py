@@ -3,14 +3,13 @@
 import http.client
 import json
 import shlex
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import click
 
+from servd.cli.files import BYTES, File, is_from_file, read_input
 from servd.cli.session import Session
 from servd.cli.verb import verb
 from servd.client.admin import Address, parse_address, segment
@@ -31,7 +30,7 @@ class QueryRefusedError(ServdError):
     "predict",
     examples=(
         "servd predict feature_sum '[1.1, 2.2, 3.3]'",
-        "servd predict iris @rows.json --batch",
+        "servd predict cats @cat.jpg",
     ),
 )
 @click.argument("app")
@@ -42,7 +41,7 @@ class QueryRefusedError(ServdError):
 )
 def command(session: Session, app: str, value: str, *, is_batch: bool, is_curl: bool) -> None:
     """Send a query to an application and print the answer."""
-    body = json.dumps({"input_batch" if is_batch else "input": read_json(value)})
+    body = _body(session, app, value, is_batch=is_batch)
     base = query_base(session.client().get("/status")["query_url"], session.admin_url)
     query = Query(f"{base}/{segment(app)}/predict", body, session.config.token)
     status, answer = query.send()
@@ -54,6 +53,23 @@ def command(session: Session, app: str, value: str, *, is_batch: bool, is_curl: 
         session.output.document({"curl": query.curl_line()})
     else:
         session.output.answer(query.curl_line())
+
+
+def _body(session: Session, app: str, value: str, *, is_batch: bool) -> str | File:
+    """Return what is sent: JSON, or a file as it is."""
+    is_of_bytes = not is_batch and is_from_file(value) and _takes_bytes(session, app)
+    given = read_input(value, is_of_bytes=is_of_bytes)
+    if not isinstance(given, File):
+        return json.dumps({"input_batch" if is_batch else "input": given})
+    if is_batch:
+        raise click.UsageError(f"{given.path} is not JSON: --batch takes a list of inputs")
+    return given
+
+
+def _takes_bytes(session: Session, app: str) -> bool:
+    applications = session.client().get("/applications")
+    types = {item["name"]: item["input_type"] for item in applications}
+    return types.get(app) == BYTES
 
 
 def query_base(url: str, admin_url: str | None) -> str:
@@ -68,30 +84,12 @@ def query_base(url: str, admin_url: str | None) -> str:
     return f"{parts.scheme}://{host}:{parts.port}"
 
 
-def read_json(value: str) -> Any:
-    """Return the JSON value of an argument: itself, `@file`, or `-` for stdin.
-
-    Raises:
-        click.UsageError: it is not JSON, or the file cannot be read.
-    """
-    try:
-        if value == "-":
-            return json.load(sys.stdin)
-        if value.startswith("@"):
-            return json.loads(Path(value[1:]).read_bytes())
-        return json.loads(value)
-    except OSError as error:
-        raise click.UsageError(f"{value[1:]}: {error.strerror}") from error
-    except ValueError as error:
-        raise click.UsageError(f"the input is not JSON: {error}") from error
-
-
 @dataclass(frozen=True, slots=True)
 class Query:
     """One query over HTTP, and the line that sends it, which `deploy` prints too."""
 
     url: str
-    body: str
+    body: str | File
     token: str | None
 
     def send(self, timeout_s: float = _TIMEOUT_S) -> tuple[int, str]:
@@ -100,8 +98,11 @@ class Query:
         Raises:
             ServdError: nothing answers.
         """
-        headers = {"Content-Type": "application/json"}
-        return self._exchange("POST", urlsplit(self.url).path, timeout_s, self.body, headers)
+        body = self.body
+        kind = body.content_type if isinstance(body, File) else "application/json"
+        content = body.content if isinstance(body, File) else body.encode()
+        headers = {"Content-Type": kind}
+        return self._exchange("POST", urlsplit(self.url).path, timeout_s, content, headers)
 
     def reach(self, timeout_s: float) -> int:
         """Return with which status a request that asks for nothing comes back from there.
@@ -114,7 +115,7 @@ class Query:
         return self._exchange("GET", "/", timeout_s, None, {})[0]
 
     def _exchange(
-        self, method: str, path: str, timeout_s: float, body: str | None, headers: dict[str, str]
+        self, method: str, path: str, timeout_s: float, body: bytes | None, headers: dict[str, str]
     ) -> tuple[int, str]:
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(
@@ -123,7 +124,7 @@ class Query:
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         try:
-            connection.request(method, path, body.encode() if body else None, headers)
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             return response.status, response.read().decode("utf-8", "replace").rstrip("\n")
         except (OSError, http.client.HTTPException) as error:
@@ -134,7 +135,9 @@ class Query:
     def curl_line(self) -> str:
         """Return the command that sends the same. The token is not in it, but its variable."""
         header = '-H "Authorization: Bearer $SERVD_TOKEN" ' if self.token else ""
-        return f"curl {header}-d {shlex.quote(self.body)} {shlex.quote(self.url)}"
+        body = self.body
+        data = body.curl_argument if isinstance(body, File) else f"-d {shlex.quote(body)}"
+        return f"curl {header}{data} {shlex.quote(self.url)}"
 
 
 def _refusal(session: Session, app: str, status: int, answer: str) -> ServdError:

@@ -421,3 +421,37 @@ def test_container_options_that_are_refused(run, events, words, said):
     done = run("deploy", *words.split())
     assert done.exit_code == 2
     assert said in done.stderr
+
+
+JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF"
+JPEG_BASE64 = "/9j/4AAQSkZJRg=="
+
+
+@pytest.mark.parametrize("flags", [(), ("--input-type", "bytes")])
+def test_a_file_is_an_example(run, events, queries, tmp_path, flags):
+    """Its line sends it as it is, and can be pasted where it was given."""
+    (tmp_path / "my cat.jpg").write_bytes(JPEG)
+    events(LOADED | {"test": TESTED | {"input": JPEG_BASE64}}, live(queries))
+    done = run("deploy", "func.py", "--example", "@my cat.jpg", *flags)
+    assert done.stdout.splitlines()[-1] == (
+        f"  curl --data-binary '@my cat.jpg' http://127.0.0.1:{queries.port}/total/predict"
+    )
+    events(LOADED | {"test": TESTED | {"input": "aGk="}}, live(queries))
+    done = run("deploy", "func.py", "--example", "@my cat.jpg", *flags)
+    assert '{"input":"aGk="}' in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("content", "flags", "words"),
+    [
+        (b"[1, 2", (), "--example is not JSON"),
+        (b"\xff" * (513 << 10), (), "an example may have 524 kB: give a smaller one"),
+        (b"x" * (513 << 10), ("--input-type", "bytes"), "an example may have 524 kB"),
+    ],
+)
+def test_a_file_that_is_no_example_is_refused(run, events, tmp_path, content, flags, words):
+    """Before anything is sent."""
+    assert events
+    (tmp_path / "given").write_bytes(content)
+    done = run("deploy", "func.py", "--example", "@given", *flags)
+    assert (done.exit_code, words in done.stderr) == (2, True), done.stderr

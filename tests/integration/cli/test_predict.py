@@ -198,3 +198,54 @@ def test_the_token_goes_with_the_query(run, queries, monkeypatch):
     monkeypatch.setenv("SERVD_TOKEN", "secret")
     run("predict", "sums", "[1]")
     assert queries.headers[0]["Authorization"] == "Bearer secret"
+
+
+JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF"
+
+
+def raw(queries):
+    """Return the type and the content of the body that came last."""
+    return queries.headers[-1]["Content-Type"], queries.requests[-1][2]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("cat.jpg", "image/jpeg"),
+        ("cat", "application/octet-stream"),
+        ("notes.txt", "text/plain"),
+        ("doc.json", "application/octet-stream"),
+    ],
+)
+def test_a_file_for_bytes_is_sent_as_it_is(run, admin, queries, tmp_path, name, kind):
+    """Whatever is in it; curl sends the same."""
+    content = b"[1]"
+    admin.answers["GET /applications"] = (200, [APP | {"input_type": "bytes"}])
+    (tmp_path / name).write_bytes(content)
+    assert run("predict", "sums", f"@{tmp_path / name}").exit_code == 0
+    assert raw(queries) == (kind, content)
+    line = run("predict", "sums", f"@{tmp_path / name}", "--curl").stdout
+    assert line.startswith(f"curl --data-binary @{tmp_path / name} http://")
+
+
+def test_a_file_that_is_no_text_is_sent_as_it_is(run, queries, tmp_path):
+    """Also where the application takes something else: it says so better."""
+    (tmp_path / "cat.jpg").write_bytes(JPEG)
+    queries.answers["POST /sums/predict"] = (400, {"error": "Json error", "cause": "a JPEG"})
+    done = run("predict", "sums", f"@{tmp_path}/cat.jpg")
+    assert (done.exit_code, "a JPEG" in done.stderr) == (1, True)
+    assert raw(queries) == ("image/jpeg", JPEG)
+    (tmp_path / "rows.json").write_bytes(b"[1, 2")
+    done = run("predict", "sums", f"@{tmp_path}/rows.json")
+    assert (done.exit_code, "the input is not JSON" in done.stderr) == (2, True)
+
+
+def test_a_batch_is_a_list_of_json(run, admin, queries, tmp_path):
+    """Of bytes as well, as base64 texts."""
+    admin.answers["GET /applications"] = (200, [APP | {"input_type": "bytes"}])
+    (tmp_path / "rows.json").write_bytes(b'["aGk="]')
+    assert run("predict", "sums", f"@{tmp_path}/rows.json", "--batch").exit_code == 0
+    assert queries.requests[-1][2] == {"input_batch": ["aGk="]}
+    (tmp_path / "cat.jpg").write_bytes(JPEG)
+    done = run("predict", "sums", f"@{tmp_path}/cat.jpg", "--batch")
+    assert (done.exit_code, "--batch takes a list" in done.stderr) == (2, True)
