@@ -277,7 +277,7 @@ class _Tester:
 
     def _advice(self, example: Any = None) -> str:
         """Return what helps a model that does not answer: another input type."""
-        return self._type_hint([] if example is None else [example])
+        return self._type_hint([] if example is None else [example]) or self._model.hint
 
     def _type_hint(self, examples: list[Any]) -> str:
         """Return which other input type the model answers, where one is found by trying."""

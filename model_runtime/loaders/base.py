@@ -85,6 +85,7 @@ class LoadedModel:
     bundle_dir: Path | None = None
     signature: Signature | None = None
     retyped: Callable[[str], Predictor] | None = None
+    hint: str = ""
     streaming: Streaming | None = None
 
 

@@ -16,7 +16,8 @@ from model_runtime.loaders.answers import answering
 from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
 from model_runtime.loaders.fitted import ROWS, Learnt, learn
 from model_runtime.loaders.python import callables_of, function_call
-from model_runtime.manifest import Manifest
+from model_runtime.loaders.survey import names_of
+from model_runtime.manifest import AUTO, Manifest
 
 _COMPRESSED: Final = (b"\x78", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00", b"\x04\x22\x4d\x18")
 """First bytes of zlib, gzip, bzip2, xz, lzma and lz4: what joblib can have compressed with."""
@@ -28,6 +29,10 @@ _OTHER_FORMATS: Final = {
     b"tree\n": "a LightGBM text model",
     b"{": "a JSON text (XGBoost models can be)",
 }
+_TABLE_HINT: Final = (
+    "it was fitted on a table with named columns: leave --input-type out, and it says itself what "
+    "it takes"
+)
 _METHODS: Final = (
     "predict",
     "predict_proba",
@@ -64,6 +69,7 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
         {"object": type(model).__name__},
         signature=signature,
         retyped=retyped,
+        hint=_TABLE_HINT if manifest.input_type != AUTO and names_of(model) else "",
     )
 
 

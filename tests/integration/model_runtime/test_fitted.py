@@ -509,6 +509,13 @@ def test_a_type_that_is_given_counts(tmp_path, word):
     assert answers(found, fitted.as_inputs(frame[:3])) == model.predict(frame[:3]).tolist()
 
 
+def test_a_type_that_a_table_is_none_of_is_refused_with_what_helps(tmp_path):
+    """As scripts of before the model said itself what it takes give it."""
+    with pytest.raises(selftest.TestCallError) as caught:
+        loaded(tmp_path, fitted.mixed()[0], input_type="doubles")
+    assert "leave --input-type out" in caught.value.hint
+
+
 def test_rows_of_a_model_without_names_are_refused(tmp_path):
     """With the flag that gives them."""
     model = LinearRegression().fit(np.eye(2), [0, 1])
