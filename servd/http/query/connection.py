@@ -92,7 +92,7 @@ class QueryConnection(AnswerWriter):
         if 0 < unsent < self._unsent:
             self.since = self._server.second
         self._unsent = unsent
-        if isinstance(self._query, EventStream):
+        if type(self._query) is EventStream:
             self._query.on_second()
         return unsent
 

@@ -71,7 +71,7 @@ class AnswerWriter(RequestReader):
         super().resume_writing()
         if self._pieces:
             self._write_on()
-        elif isinstance(self._query, EventStream):
+        elif type(self._query) is EventStream:
             self._query.on_read()
 
     def _write_on(self) -> None:
@@ -98,7 +98,7 @@ class AnswerWriter(RequestReader):
     def eof_received(self) -> bool:
         """Keep the connection until all is answered, if somebody still reads."""
         is_kept = super().eof_received()
-        if isinstance(self._query, EventStream):
+        if type(self._query) is EventStream:
             self._query.probe()
         return is_kept
 
@@ -120,7 +120,7 @@ class AnswerWriter(RequestReader):
 
     def break_off(self, why: Why) -> None:
         """End an answer that goes on: the server is to end."""
-        if isinstance(self._query, EventStream):
+        if type(self._query) is EventStream:
             self._query.break_off(why)
 
     @property
