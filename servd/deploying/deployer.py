@@ -37,7 +37,6 @@ from servd.errors import ModelNotFoundError, NotFoundError, ServdError, StoreErr
 from servd.logs import audit
 from servd.logs.log import log
 from servd.logs.old_logs import remove_logs, sweep_logs
-from servd.quantities import shown_duration
 from servd.registry import rules
 from servd.registry.registry import Registry
 from servd.replicas.launchers.base import ImageFacts
@@ -129,11 +128,9 @@ class Deployer:
         before = self._registry.state.current.get(version.model)
         with self._bundles.pinned(request.bundle or ""):
             settled = await self._go_live(plan, request, report)
-        message = _objective(plan, settled, self._supervisor.call_ms(version.id))
+        chosen = chosen_objective(plan, settled, self._supervisor.call_ms(version.id))
         retired = await self._retire(version.model, before)
-        return self._last_event(
-            "live", settled, "; ".join(filter(None, (message, retired))) or None
-        )
+        return self._last_event("live", settled, "; ".join(filter(None, (chosen, retired))) or None)
 
     async def tidy(self, model: str) -> None:
         """End the replicas of a model's versions that want none any more. Called after a deploy.
@@ -449,14 +446,3 @@ class Deployer:
 
     def _lock(self, model: str) -> asyncio.Lock:
         return self._locks.setdefault(model, asyncio.Lock())
-
-
-def _objective(plan: Plan, settled: Plan, call_ms: float | None) -> str | None:
-    """Return in words that a new application's objective was chosen by the time of a call."""
-    if plan.app is None or settled.app is None or plan.app.slo_us == settled.app.slo_us:
-        return None
-    objective = shown_duration(settled.app.slo_us / 1e6)
-    return (
-        f"the objective of {settled.app.name} is {objective}, as one call of the model took "
-        f"{call_ms:.0f} ms when it was tested; --slo sets another"
-    )

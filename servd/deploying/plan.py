@@ -23,7 +23,7 @@ from servd.datatypes import (
     VersionId,
 )
 from servd.errors import ConflictError, InvalidValueError, TypeMismatchError, VersionExistsError
-from servd.quantities import counted, longer_objective_s
+from servd.quantities import counted, longer_objective_s, shown_duration
 from servd.registry import rules
 from servd.registry.container_limits import check_limits
 from servd.schemas.compiled import compiled
@@ -77,14 +77,12 @@ def plan_deploy(
     """
     _check_request(request)
     is_open = (request.input_type or declared_type) == AUTO
-    version = _version(state, request, declared_type)
-    version = msgspec.structs.replace(version, image_digest=image_digest)
+    version = _version(state, request, declared_type, image_digest)
     names = _AGAIN[:-1] if is_open else _AGAIN
     current = _current_again(state, request, version, names)
     if current is None:
         _check_source(state, request)
-    else:
-        version = current
+    version = current or version
     app = _application(state, request, version.input_type)
     rules.check_new_names(state, version, app)
     rules.check_max_batch(version.max_batch)
@@ -135,6 +133,17 @@ def unsaid(version_id: VersionId) -> InvalidValueError:
     """Return the error for a loaded version of which nobody says what it takes."""
     return InvalidValueError(
         f"{version_id} does not say what its inputs are", hint="--input-type doubles, for example"
+    )
+
+
+def chosen_objective(plan: Plan, settled: Plan, call_ms: float | None) -> str | None:
+    """Return in words that a new application's objective was chosen by the time of a call."""
+    if plan.app is None or settled.app is None or plan.app.slo_us == settled.app.slo_us:
+        return None
+    objective = shown_duration(settled.app.slo_us / 1e6)
+    return (
+        f"the objective of {settled.app.name} is {objective}, as one call of the model took "
+        f"{call_ms:.0f} ms when it was tested; --slo sets another"
     )
 
 
@@ -254,7 +263,10 @@ def check_container(request: DeployRequest) -> None:
 
 
 def _version(
-    state: RegistryState, request: DeployRequest, declared_type: str | None
+    state: RegistryState,
+    request: DeployRequest,
+    declared_type: str | None,
+    image_digest: str | None,
 ) -> ModelVersion:
     input_type = request.input_type or declared_type
     if input_type is None:
@@ -270,6 +282,7 @@ def _version(
         input_type=InputType.parse(str(input_type)),
         replicas=1 if request.replicas is None else request.replicas,
         created_s=wall_s(),
+        image_digest=image_digest,
         **{name: getattr(request, name) for name in _SAME},
     )
 
