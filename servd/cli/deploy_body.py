@@ -31,7 +31,7 @@ _OF_FILES: Final = (
 def deploy(session: Session, /, target: str | None, **flags: Any) -> None:
     """Deploy what the flags say, and tell how it goes."""
     settings = _deployment_settings(flags) | _container_settings(flags)
-    progress = Progress(session)
+    progress = Progress(session, is_cached=not flags["no_cache"])
     if remark := default_remark(flags["default_output"]):
         progress.on_warning(remark)
     if target is None:

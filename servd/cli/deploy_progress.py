@@ -16,6 +16,10 @@ from servd.packing.bundling import BundlePlan
 from servd.quantities import longer_objective_s, shown_duration
 
 _REACH_TIMEOUT_S: Final = 10.0
+_VARIES: Final = (
+    "asked the same twice, the model returned two outputs, and what it answers is kept for equal "
+    "inputs: --no-cache has each computed"
+)
 
 
 class Progress:
@@ -24,8 +28,9 @@ class Progress:
     `example_file` is the file that the deployer's example is, where it is one.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, is_cached: bool = True) -> None:
         self._session = session
+        self._is_cached = is_cached
         self._output = session.output
         self._warnings: list[str] = []
         self._replicas: list[dict[str, Any]] = []
@@ -94,6 +99,8 @@ class Progress:
         self._output.step("loaded", detail, event.get("duration_ms"))
         if not self._test:
             self._test = test
+            if test.get("varies") and self._is_cached:
+                self.on_warning(_VARIES)
             for text in [*_remarks(test), *self._lacked(test.get("reasons") or [])]:
                 self.on_warning(text)
 

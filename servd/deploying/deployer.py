@@ -27,6 +27,7 @@ from servd.deploying.plan import (
     changes_beside,
     check_container,
     check_replicas,
+    chosen_objective,
     find_runnable,
     plan_deploy,
     previous_version,

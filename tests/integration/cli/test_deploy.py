@@ -455,3 +455,13 @@ def test_a_file_that_is_no_example_is_refused(run, events, tmp_path, content, fl
     (tmp_path / "given").write_bytes(content)
     done = run("deploy", "func.py", "--example", "@given", *flags)
     assert (done.exit_code, words in done.stderr) == (2, True), done.stderr
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-cache",)], ids=["cached", "asked"])
+def test_a_model_that_answers_alike_inputs_differently_is_warned_of(run, events, queries, flags):
+    """Unless nothing of it is kept: then it may."""
+    events(LOADED | {"test": TESTED | {"varies": True}}, live(queries))
+    done = run("deploy", "func.py", *flags)
+    assert ("asked the same twice, the model returned two outputs" in done.stderr) is not bool(
+        flags
+    )
