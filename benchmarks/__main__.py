@@ -1,6 +1,6 @@
 """`python -m benchmarks [COMMAND]`.
 
-run, compare, paper, soak, profile, instructions, frontend, cluster, many or gpu: see
+run, compare, paper, soak, profile, instructions, frontend, cluster, many, files or gpu: see
 docs/benchmarks.md.
 """
 
@@ -25,6 +25,7 @@ from benchmarks.environment import (
     need,
     run_in_environment,
 )
+from benchmarks.files_mode import as_lines, run_files_mode
 from benchmarks.front_end_mode import run_front_end_mode
 from benchmarks.gpu_mode import ask_gpu, run_gpu_mode
 from benchmarks.many_mode import run_many_mode
@@ -103,7 +104,7 @@ def prepare(options: argparse.Namespace) -> Settings:
     make_generator(work)
     python = make_environment(work, options.python)
     inputs_folder(work).mkdir(exist_ok=True)
-    if options.command != "gpu":  # which makes its own
+    if options.command not in ("gpu", "files"):  # which make their own
         make_inputs(work, python)
     return Settings(
         rounds=options.rounds or (1 if options.quick else 3),
@@ -202,6 +203,15 @@ def many_command(settings: Settings, options: argparse.Namespace) -> int:
     return tell("many", run_many_mode(settings), settings, options)
 
 
+def files_command(settings: Settings, options: argparse.Namespace) -> int:
+    """W8, the picture of 150 kB."""
+    del options
+    results = run_files_mode(settings)
+    write_json(settings.out / "files.json", results)
+    print("\n".join(as_lines(results)))
+    return 0 if results["is_met"] else 1
+
+
 def gpu_command(settings: Settings, options: argparse.Namespace) -> int:
     """A network on a GPU."""
     return tell("gpu", run_gpu_mode(settings), settings, options)
@@ -226,6 +236,7 @@ COMMANDS = {
     "cluster": cluster_command,
     "many": many_command,
     "gpu": gpu_command,
+    "files": files_command,
 }
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ def fastapi(workload: Workload, settings: Settings, workers: int) -> Server:
     port = free_port()
     name = "fastapi" if workers == 1 else f"fastapi x{workers}"
     module = "fastapi_rows" if workload.is_table else "fastapi_app"
+    module = "fastapi_files" if workload.is_file else module
     command = [
         *(str(settings.python), "-m", "uvicorn", f"benchmarks.baselines.{module}:app"),
         *("--port", str(port), "--workers", str(workers), "--loop", "uvloop"),

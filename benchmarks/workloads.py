@@ -40,6 +40,11 @@ class Workload:
         return self.name == "credit"
 
     @property
+    def is_file(self) -> bool:
+        """Whether an input is a file, as it is."""
+        return self.target == "picture.py:picture"
+
+    @property
     def path(self) -> str:
         """The path that queries go to, on every server."""
         return f"/{self.name}/predict"
@@ -65,6 +70,9 @@ WORKLOADS = {
         Workload("W7", "rows of 8 named columns", "credit", "credit.pkl", 8, 20_000),
     )
 }
+
+PICTURE = Workload("W8", "picture of 150 kB", "picture", "picture.py:picture", 0, 1)
+"""Apart from the others, as its body is no JSON: of files_mode.py."""
 
 ON_GPU = Workload("G1", "residual network of 784", "residual", "residual.py:residual", 784, 2_000)
 """Apart from the others, as it needs a GPU: of gpu_mode.py."""

@@ -1,5 +1,5 @@
 -- Bodies made ready beforehand; every answer's status and "default" are looked at.
--- Run by benchmarks/wrk.py: wrk -s wrk.lua URL -- BODIES
+-- Run by benchmarks/wrk.py: wrk -s wrk.lua URL -- BODIES [CONTENT-TYPE]
 local requests, count, position = {}, 0, 0
 local threads = {}
 bad, defaults = 0, 0
@@ -11,7 +11,14 @@ function setup(thread)
 end
 
 function init(args)
-    wrk.headers["Content-Type"] = "application/json"
+    wrk.headers["Content-Type"] = args[2] or "application/json"
+    if args[2] then  -- one body, of any bytes
+        local file = io.open(args[1], "rb")
+        count = 1
+        requests[1] = wrk.format("POST", nil, nil, file:read("*a"))
+        file:close()
+        return
+    end
     for line in io.lines(args[1]) do
         count = count + 1
         requests[count] = wrk.format("POST", nil, nil, line)

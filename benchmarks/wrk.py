@@ -32,8 +32,19 @@ class ClosedLoad:
     threads: int = 1
 
 
-def run_wrk(target: Target, workload: Workload, inputs: Path, load: ClosedLoad) -> Point:
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A file that is the one body, of a Content-Type."""
+
+    path: Path
+    kind: str
+
+
+def run_wrk(
+    target: Target, workload: Workload, inputs: Path, load: ClosedLoad, body: Body | None = None
+) -> Point:
     """Load the target and return what came; `round` is to be set by the caller."""
+    sent = [str(body.path), body.kind] if body else [str(workload.bodies(inputs))]
     url = f"http://127.0.0.1:{target.port}{workload.path}"
     command = [
         *(
@@ -44,7 +55,7 @@ def run_wrk(target: Target, workload: Workload, inputs: Path, load: ClosedLoad) 
             "--timeout",
             "5s",
         ),
-        *("-s", str(HERE / "wrk.lua"), url, "--", str(workload.bodies(inputs))),
+        *("-s", str(HERE / "wrk.lua"), url, "--", *sent),
     ]
     before = cpu_s(target.pids)
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -204,7 +204,7 @@ def _write_files(
 ) -> Read:
     """Write the files of a form, each an input of bytes: one is one input, several are a batch."""
     signature = inputs.of(version)
-    names = {"input", *((signature and signature.fields) or ())}
+    names = {"input", "file", *((signature and signature.fields) or ())}
     count = 0
     for part in form:
         if not part.is_file and part.name == _VERSION:

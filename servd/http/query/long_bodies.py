@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Final, Self, cast
+from typing import Final, cast
 
 import msgspec
 
@@ -50,7 +50,8 @@ class BusyError(Exception):
 class LongBody:
     """A body in a memory file; `close` lets go of it, however often it is called.
 
-    What comes in small pieces is gathered: it is in the file once it was flushed.
+    What comes in small pieces is gathered, and so is all that comes first: a file costs more than
+    memory. All is in the file once it was flushed.
     """
 
     __slots__ = ("_gathered", "_held", "descriptor", "size")
@@ -60,7 +61,6 @@ class LongBody:
         self._gathered = bytearray()
         self.descriptor = -1
         self.size = 0
-        self.descriptor = os.memfd_create("servd-body", os.MFD_CLOEXEC)
 
     def write(self, chunk: bytes | bytearray) -> None:
         """Add what came.
@@ -71,9 +71,10 @@ class LongBody:
         """
         self._held.take(len(chunk))
         self.size += len(chunk)
-        if self._gathered or len(chunk) < _WRITTEN_BYTES:
+        if self.descriptor < 0 or self._gathered or len(chunk) < _WRITTEN_BYTES:
             self._gathered += chunk
-            if len(self._gathered) >= _WRITTEN_BYTES:
+            most = LONG_BYTES if self.descriptor < 0 else _WRITTEN_BYTES
+            if len(self._gathered) > most:
                 self.flush()
         else:
             self._write(chunk)
@@ -84,6 +85,8 @@ class LongBody:
         Raises:
             OSError: there is no memory for it.
         """
+        if self.descriptor < 0:
+            self.descriptor = os.memfd_create("servd-body", os.MFD_CLOEXEC)
         gathered, self._gathered = self._gathered, bytearray()
         self._write(gathered)
 
@@ -92,9 +95,27 @@ class LongBody:
         while left:
             left = left[os.write(self.descriptor, left) :]
 
+    def end(self) -> None:
+        """Have all of it in the file, if there is one.
+
+        Raises:
+            OSError: there is no memory for it.
+        """
+        if self.descriptor >= 0:
+            self.flush()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether all of it is still in memory."""
+        return self.descriptor < 0
+
     def begin(self, size: int) -> bytes:
-        """Return its first bytes, once it was flushed."""
-        return os.pread(self.descriptor, size, 0)
+        """Return its first bytes, once it has ended."""
+        return bytes(self._gathered[:size]) if self.is_short else os.pread(self.descriptor, size, 0)
+
+    def whole(self) -> bytes:
+        """Return it, where it is short."""
+        return bytes(self._gathered)
 
     def close(self) -> None:
         """Let go of the file: it was read, or will not be."""
@@ -105,7 +126,9 @@ class LongBody:
             else:
                 os.close(self.descriptor)
             self.descriptor = -1
-            self._held.give_back(self.size)
+        self._gathered = bytearray()
+        self._held.give_back(self.size)
+        self.size = 0
 
     def __del__(self) -> None:
         self.close()
@@ -146,13 +169,15 @@ class LongRows:
         self._file = _RowFile(descriptor, done.size + 4 * done.count, held)
 
     @classmethod
-    def of(cls, body: LongBody, version: str | None, held: BytesHeld) -> Self:
-        """Return the one row that a body is, uncopied: its file goes on as that of the row.
+    def of(cls, body: LongBody, version: str | None, held: BytesHeld) -> "LongRows":
+        """Return the one row that a body is: the file of one that has one goes on as the row's.
 
         Raises:
             OSError: there is no memory for it.
         """
         try:
+            if body.is_short:
+                return _OneRow(body.whole(), version)
             os.write(body.descriptor, struct.pack("<I", body.size))
             done = Done(size=body.size, count=1, is_batch=False, version=version)
             return cls(body.descriptor, done, held)
@@ -169,6 +194,19 @@ class LongRows:
             at += size
             is_short = self._size <= LONG_BYTES
             yield bytes(row) if is_short else cast("bytes", LongBytes([row], self._file))
+
+
+class _OneRow(LongRows):
+    """A row that has no file."""
+
+    def __init__(self, row: bytes, version: str | None) -> None:
+        self.count = 1
+        self.is_batch = False
+        self.version = version
+        self._row = row
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._row
 
 
 class _RowFile:
@@ -312,12 +350,14 @@ class BodyReader:
             reading = self._waiting.popleft()
             if reading.is_cancelled:
                 continue
-            if self._process is None:
-                try:
-                    self._process = self._nursery.fork()
-                except OSError as error:
-                    self._refuse_unread(reading, error)
-                    continue
+            try:
+                reading.body.flush()
+                is_new = self._process is None
+                self._process = self._process or self._nursery.fork()
+            except OSError as error:
+                self._refuse_unread(reading, error)
+                continue
+            if is_new:
                 loop = asyncio.get_running_loop()
                 loop.add_reader(self._process.channel.fileno(), self._on_reply)
             self._current = reading

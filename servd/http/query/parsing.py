@@ -183,7 +183,7 @@ class RequestParser(asyncio.Protocol):
     def _end_long(self, body: LongBody) -> bool:
         """Have all of a long body in its file; False where it is refused."""
         try:
-            body.flush()
+            body.end()
         except OSError:
             self._refuse_long()
             return False

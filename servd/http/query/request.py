@@ -103,7 +103,7 @@ def long_of(body: bytes, held: BytesHeld) -> LongBody:
     long = LongBody(held)
     try:
         long.write(body)
-        long.flush()
+        long.end()
     except (BusyError, OSError):
         raise BodyError(503, "too many long bodies are read; try again later") from None
     return long
