@@ -18,10 +18,14 @@ TIMEOUT_S = 300.0
 CURL = f"""#!{sys.executable}
 # A machine that runs the tests need not have curl, and another program may have port 1337.
 import json, os, subprocess, sys, urllib.request
-assert sys.argv[1] == "-d", sys.argv
+given, body = sys.argv[1:], None
+if given[0] == "-d":
+    body = given.pop(1).encode()
+    given.pop(0)
+(url,) = given
 status = json.loads(subprocess.check_output(["servd", "status", "--json"]))
-url = sys.argv[3].replace("http://127.0.0.1:1337", status["query_url"])
-with urllib.request.urlopen(url, sys.argv[2].encode(), timeout=30) as answer:
+url = url.replace("http://127.0.0.1:1337", status["query_url"])
+with urllib.request.urlopen(url, body, timeout=30) as answer:
     print(answer.read().decode())
 """
 
@@ -38,7 +42,7 @@ def clone(idle_daemon: Daemon) -> Iterator[Path]:
     shutil.copytree(
         ROOT / "examples",
         folder / "examples",
-        ignore=shutil.ignore_patterns("*.pkl", "*.pickle", "__pycache__", "*.csv"),
+        ignore=shutil.ignore_patterns("*.pkl", "*.pickle", "*.joblib", "__pycache__", "*.csv"),
     )
     for name in ("Makefile", "requirements.lock", "setup.cfg", "scripts/make-env.sh"):
         (folder / name).parent.mkdir(exist_ok=True)
