@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from model_runtime.signature import Signature
+from servd.datatypes import InputType
 from servd.engine.query import Miss
 from servd.http.documents.application import Described
 from servd.http.documents.openapi import JSON, Operations, reference, refusals, slug
@@ -18,6 +19,7 @@ from servd.http.documents.schemas import (
     output_schema,
 )
 from servd.schemas.examples import of_schema
+from servd.schemas.parts import is_of_bytes
 
 MAX_PARAMETERS: Final = 100
 """So many fields an input has at most whose GET is described: no URL holds many more."""
@@ -26,6 +28,8 @@ MAX_VERSIONS: Final = 50
 """So many versions are named; of more it is said only that they can be."""
 
 _QUERY_ID: Final = {"type": "integer", "description": "a number counted up since the start"}
+OCTETS: Final = "application/octet-stream"
+FORM: Final = "multipart/form-data"
 _EVENTS: Final = "text/event-stream"
 
 
@@ -189,7 +193,8 @@ def _answers(application: Described, *, is_batch: bool) -> dict[str, Any]:
         "200": {"description": "The prediction, or the default output.", "content": content},
         **refusals(
             is_guarded=application.is_guarded,
-            has_names=signature is not None and signature.fields is not None,
+            has_names=application.inputs.input_type is InputType.BYTES
+            or (signature is not None and signature.fields is not None),
         ),
     }
 
@@ -221,10 +226,42 @@ def _post(application: Described) -> dict[str, Any]:
         "tags": [application.name],
         "requestBody": {
             "required": True,
-            "content": {JSON: {"schema": request, "examples": examples}},
+            "content": {JSON: {"schema": request, "examples": examples}, **_files(application)},
         },
         "responses": _answers(application, is_batch=True),
     }
+
+
+def _files(application: Described) -> dict[str, Any]:
+    """Return the bodies that are files: as they are, or as parts of a form."""
+    signature = application.signature
+    if application.inputs.input_type is InputType.BYTES:
+        file = {"type": "string", "contentMediaType": OCTETS, "minLength": 1}
+        files = {"type": "array", "items": file, "minItems": 1, "maxItems": application.max_rows}
+        form = {
+            "type": "object",
+            "properties": {"file": files},
+            "required": ["file"],
+            "additionalProperties": False,
+            "description": _FORM_OF_FILES,
+        }
+        return {
+            OCTETS: {"schema": {**file, "description": "the input, as it is"}},
+            FORM: {"schema": form},
+        }
+    if signature is None or not any(map(is_of_bytes, (signature.fields or {}).values())):
+        return {}
+    fields = {
+        name: {"type": "string", "contentMediaType": OCTETS} if is_of_bytes(schema) else schema
+        for name, schema in (signature.fields or {}).items()
+    }
+    parts: dict[str, Any] = {"type": "object", "properties": fields}
+    parts["required"] = list(signature.required)
+    parts["additionalProperties"] = signature.extra == "ignore"
+    return {FORM: {"schema": form}}
+
+
+_FORM_OF_FILES: Final = "each file is an input, whatever the name of its part: several are a batch"
 
 
 def _description(application: Described) -> str:

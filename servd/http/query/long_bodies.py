@@ -34,6 +34,9 @@ READ_TIMEOUT_S: Final = 60.0
 _WRITTEN_BYTES: Final = 1 << 16
 """Less is not written alone: a body may come a byte at a time."""
 
+_KEPT_BYTES: Final = 1 << 12
+"""A piece that is not shorter is kept as it came."""
+
 IDLE_S: Final = 60.0
 """A reader that has had nothing to read for so long ends, and gives its memory back."""
 
@@ -54,11 +57,12 @@ class LongBody:
     memory. All is in the file once it was flushed.
     """
 
-    __slots__ = ("_gathered", "_held", "descriptor", "size")
+    __slots__ = ("_gathered", "_gathered_bytes", "_held", "descriptor", "size")
 
     def __init__(self, held: "BytesHeld") -> None:
         self._held = held
-        self._gathered = bytearray()
+        self._gathered: list[bytes | bytearray] = []
+        self._gathered_bytes = 0
         self.descriptor = -1
         self.size = 0
 
@@ -72,12 +76,23 @@ class LongBody:
         self._held.take(len(chunk))
         self.size += len(chunk)
         if self.descriptor < 0 or self._gathered or len(chunk) < _WRITTEN_BYTES:
-            self._gathered += chunk
+            self._gather(chunk)
             most = LONG_BYTES if self.descriptor < 0 else _WRITTEN_BYTES
-            if len(self._gathered) > most:
+            if self._gathered_bytes > most:
                 self.flush()
         else:
             self._write(chunk)
+
+    def _gather(self, chunk: bytes | bytearray) -> None:
+        """Keep what came: the pieces as they are, unless they are many."""
+        gathered = self._gathered
+        if len(chunk) >= _KEPT_BYTES:
+            gathered.append(chunk)
+        elif gathered and isinstance(gathered[-1], bytearray):
+            gathered[-1] += chunk
+        elif chunk:
+            gathered.append(bytearray(chunk))
+        self._gathered_bytes += len(chunk)
 
     def flush(self) -> None:
         """Write what was gathered.
@@ -87,8 +102,10 @@ class LongBody:
         """
         if self.descriptor < 0:
             self.descriptor = os.memfd_create("servd-body", os.MFD_CLOEXEC)
-        gathered, self._gathered = self._gathered, bytearray()
-        self._write(gathered)
+        gathered, self._gathered = self._gathered, []
+        self._gathered_bytes = 0
+        for piece in gathered:
+            self._write(piece)
 
     def _write(self, data: bytes | bytearray) -> None:
         left = memoryview(data)
@@ -111,11 +128,13 @@ class LongBody:
 
     def begin(self, size: int) -> bytes:
         """Return its first bytes, once it has ended."""
-        return bytes(self._gathered[:size]) if self.is_short else os.pread(self.descriptor, size, 0)
+        if self.is_short:
+            return b"".join(bytes(piece[:size]) for piece in self._gathered[:1])
+        return os.pread(self.descriptor, size, 0)
 
     def whole(self) -> bytes:
         """Return it, where it is short."""
-        return bytes(self._gathered)
+        return b"".join(self._gathered)
 
     def close(self) -> None:
         """Let go of the file: it was read, or will not be."""
@@ -126,7 +145,7 @@ class LongBody:
             else:
                 os.close(self.descriptor)
             self.descriptor = -1
-        self._gathered = bytearray()
+        self._gathered = []
         self._held.give_back(self.size)
         self.size = 0
 

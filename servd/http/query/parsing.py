@@ -159,7 +159,7 @@ class RequestParser(asyncio.Protocol):
         self._body_bytes += len(chunk)
         if self._body_bytes > self._server.max_body_bytes:
             self._check_size(self._body_bytes)
-        elif self._body_bytes > LONG_BODY_BYTES:
+        elif self._body_bytes > LONG_BODY_BYTES or self._request.length > LONG_BODY_BYTES:
             self._take_long(self._request, chunk)
         elif self._body_bytes == len(chunk):
             self._request.body = chunk

@@ -8,6 +8,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from model_runtime.signature import Signature
+from servd.datatypes import InputType
 from servd.http.codecs.clipper import CLIPPER
 from servd.http.documents.application import Described
 from servd.http.documents.openapi import MAX_FIELDS, MAX_SCHEMA_BYTES, document, slug
@@ -178,3 +180,19 @@ def test_an_application_without_a_model_is_described():
     """Its document says that there is no model yet."""
     whole = of(Described(name="none", inputs=ALL[-1].inputs))
     assert "no model yet" in whole["info"]["summary"]
+
+
+def test_what_takes_files_says_so():
+    """Bytes as they are and as a form; of inputs with names the form has a part each."""
+    cats = next(each for each in ALL if each.inputs.input_type is InputType.BYTES)
+    content = of(cats)["paths"][f"/{cats.name}/predict"]["post"]["requestBody"]["content"]
+    assert set(content) == {"application/json", "application/octet-stream", "multipart/form-data"}
+    image = {"type": "string", "contentEncoding": "base64"}
+    fields = {"image": image, "threshold": {"type": "number", "default": 0.5}}
+    signature = Signature(input_type="rows", fields=fields, required=("image",))
+    named = described("pictures", signature)
+    content = of(named)["paths"]["/pictures/predict"]["post"]["requestBody"]["content"]
+    assert set(content) == {"application/json", "multipart/form-data"}
+    parts = content["multipart/form-data"]["schema"]["properties"]
+    assert parts["image"]["contentMediaType"] == "application/octet-stream"
+    assert parts["threshold"] == fields["threshold"]
