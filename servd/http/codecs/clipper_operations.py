@@ -258,7 +258,7 @@ def _files(application: Described) -> dict[str, Any]:
     parts: dict[str, Any] = {"type": "object", "properties": fields}
     parts["required"] = list(signature.required)
     parts["additionalProperties"] = signature.extra == "ignore"
-    return {FORM: {"schema": form}}
+    return {FORM: {"schema": parts}}
 
 
 _FORM_OF_FILES: Final = "each file is an input, whatever the name of its part: several are a batch"
