@@ -281,7 +281,8 @@ class Compiled:
     def _in_order(self, value: list[Any], loc: Loc, faults: Faults) -> Sequence[Any]:
         fields = self.fields or {}
         if len(value) != len(fields):
-            what = f"wanted {len(fields)} values in the order {listed(self.names)}"
+            count = "1 value:" if len(fields) == 1 else f"{len(fields)} values in the order"
+            what = f"wanted {count} {listed(self.names)}"
             faults.add(loc, f"{what}; found {len(value)}", "length", value)
             return ()
         return [

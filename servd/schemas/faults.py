@@ -237,12 +237,16 @@ def _text(schema: dict[str, Any]) -> str:
     text = _FORMATS.get(schema.get("format", ""), _KINDS["string"])
     low, high = schema.get("minLength"), schema.get("maxLength")
     if low is not None:
-        text += f" of at least {low} characters"
+        text += f" of at least {_characters(low)}"
     if high is not None:
-        text += f"{' and' if low is not None else ' of'} at most {high} characters"
+        text += f"{' and' if low is not None else ' of'} at most {_characters(high)}"
     if "pattern" in schema:
         text += f" that matches {schema['pattern']}"
     return text
+
+
+def _characters(count: int) -> str:
+    return f"{count} character" if count == 1 else f"{count} characters"
 
 
 _FORMATS: Final = {

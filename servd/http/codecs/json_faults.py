@@ -45,7 +45,7 @@ _KINDS: Final[tuple[tuple[re.Pattern[bytes], str], ...]] = tuple(
         (rb"(?s)--.{0,400}ontent-", f"{_NOT_JSON} a form (multipart): send the JSON itself"),
         (rb"\s*<", f"{_NOT_JSON} XML or HTML: send JSON"),
         (rb"[\w.%+-]+=[^\s]*\Z", f"{_NOT_JSON} a form (key=value): send JSON"),
-        (rb"\s*\Z", "The document is empty."),
+        (rb"\s*\Z", 'The document is empty. Put JSON into the body: {"input": …}'),
     )
 )
 """What a body is instead of JSON, by its beginning, and what to do."""

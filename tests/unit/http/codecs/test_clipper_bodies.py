@@ -244,7 +244,8 @@ def test_whole_numbers_of_any_size_are_json(number):
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b"", "The document is empty"),
+        (b"", 'The document is empty. Put JSON into the body: {"input": …} (offset 0)'),
+        (b" \n", "The document is empty. Put JSON into the body"),
         (
             b"\xff\xd8\xff\xe0JFIF",
             "a JPEG: send it to an application of input type bytes",
