@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import time
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -174,7 +175,11 @@ def test_a_long_file_is_not_read_by_another_process():
 
     async def check(served, replica):
         content = os.urandom(8 << 20)
+        tracemalloc.start()
         answer = await served.post("/app/predict", content, "Content-Type: image/jpeg")
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 2.5 * len(content)  # the client's request, and what the replica received
         assert (answer.status, answer.json["output"]) == (200, said(content))
         assert served.server.reader.quick._process is None
         assert served.server.reader.slow._process is None
