@@ -44,9 +44,21 @@ _SELDON: Final = frozenset({"names", "feature_names", "features_names", "meta"})
 """How Seldon's classes call what they take beside the inputs."""
 _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _BYTES: Final = (bytes, bytearray, memoryview)
+_EXACT: Final = 1 << 53
+
+
+def _whole(value: Any) -> Any:
+    """Return a number as a default that is an int lets expect: whole ones are ints.
+
+    A row has it as a float, whose 3.0 neither `range` nor an index takes.
+    """
+    is_whole = type(value) is float and value.is_integer() and abs(value) <= _EXACT
+    return int(value) if is_whole else value
+
+
 _OF_DEFAULT: Final[dict[type, Kind]] = {
     bool: Reader().kind(bool),
-    int: Kind({"type": "number"}),
+    int: Kind({"type": "number"}, _whole),
     float: Kind({"type": "number"}),
     str: Reader().kind(str),
 }

@@ -284,3 +284,20 @@ def test_what_no_input_can_be_made_for_is_refused(parameters, words, hint):
         read(takes(*parameters))
     assert words in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("parameters", "row", "got"),
+    [
+        ("a, b, n=3", '["x",1.0,3.0]', ("x", 1.0, 3)),
+        ("a, b, n=3", '["x",1.0,2.5]', ("x", 1.0, 2.5)),
+        ("a, b, n=3", '["x",1.0,1e300]', ("x", 1.0, 1e300)),
+        ("a, b, n=0.5", '["x",1.0,3.0]', ("x", 1.0, 3.0)),
+        ("n=3, scale=0.5", "[3.0,1.0]", (3, 1.0)),
+        ("*, n=3, on=True", "[-2.0,false]", (-2, False)),
+    ],
+)
+def test_a_whole_number_is_an_int_where_the_default_is_one(parameters, row, got):
+    """A row has 3.0 for 3; `range(n)` of a function with `n=3` is to go."""
+    positional, named = read(takes(parameters)).arguments(msgspec.json.decode(row))
+    assert [*map(repr, (*positional, *named.values()))] == [*map(repr, got)]
