@@ -25,6 +25,7 @@ from servd.http.codecs.refusals import (
     no_batch,
     no_input,
     no_object,
+    no_such_input,
     too_many_rows,
 )
 
@@ -290,9 +291,7 @@ def _number_writer(input_type: InputType) -> Callable[[memoryview, Rows], None]:
 
     def write(raw: memoryview, rows: Rows) -> None:
         if bytes(raw[:1]) != b"[":
-            raise json_error(
-                f"Type mismatch! JSON key input expected type Arraybut found type {_name_of(raw)}"
-            )
+            raise no_such_input(_SUCH.get(_name_of(raw), {}), input_type)
         for piece in _at_commas(raw[1:-1]):
             if any(sign in piece for sign in b'[{"'):
                 raise _wrong_type(memoryview(b"[%b" % piece), input_type)
@@ -319,9 +318,7 @@ def _at_commas(raw: memoryview) -> Iterator[bytes]:
 def _write_text(raw: memoryview, rows: Rows) -> None:
     """Write a text, unescaped. JSON's syntax has been checked, so quotes inside are escaped."""
     if bytes(raw[:1]) != b'"':
-        raise json_error(
-            f"Type mismatch! JSON key input expected type Stringbut found type {_name_of(raw)}"
-        )
+        raise no_such_input(_SUCH.get(_name_of(raw), {}), InputType.STRINGS)
     for piece in _between_characters(raw[1:-1]):
         rows.write(_text(b'"%b"' % piece).encode() if b"\\" in piece else piece)
 
@@ -357,9 +354,7 @@ def _is_between(before: bytes) -> bool:
 
 def _write_bytes(raw: memoryview, rows: Rows) -> None:
     if bytes(raw[:1]) != b'"':
-        raise json_error(
-            f"Type mismatch! JSON key input expected type Stringbut found type {_name_of(raw)}"
-        )
+        raise no_such_input(_SUCH.get(_name_of(raw), {}), InputType.BYTES)
     rows.write(_base64(raw))
 
 

@@ -70,6 +70,11 @@ def no_batch(value: Any, input_type: InputType) -> RequestError:
     return json_error(_no_list("input_batch", value, input_type))
 
 
+def no_such_input(value: Any, input_type: InputType) -> RequestError:
+    """Return the refusal of an input that is of another type than the application's."""
+    return json_error(_no_list("input", value, input_type))
+
+
 def _no_list(key: str, value: Any, input_type: InputType) -> str:
     is_list = bool(input_type.item_bytes) or key == "input_batch"
     # Clipper's text has no space before "but".

@@ -113,9 +113,14 @@ def test_a_long_body_has_the_rows_of_a_short_one(monkeypatch, input_type, piece_
     [
         (b'{"input":[1,"x"]}', InputType.DOUBLES, "type String is not of type double"),
         (b'{"input":[[1]]}', InputType.INTEGERS, "type Array is not of type int"),
-        (b'{"input":7}', InputType.DOUBLES, "expected type Arraybut found type Number"),
-        (b'{"input":null}', InputType.STRINGS, "expected type Stringbut found type Null"),
-        (b'{"input":[]}', InputType.BYTES, "expected type Stringbut found type Array"),
+        (
+            b'{"input":7}',
+            InputType.DOUBLES,
+            r"found type Number \(this application takes doubles: ",
+        ),
+        (b'{"input":{"a":1}}', InputType.DOUBLES, r'Object \(.* doubles: {"input": \[1.5, 2\]}\)'),
+        (b'{"input":null}', InputType.STRINGS, r"Null \(this application takes strings: "),
+        (b'{"input":[]}', InputType.BYTES, r"Array \(this application takes bytes: "),
         (b'{"input_batch":{}}', InputType.DOUBLES, "expected type Arraybut found type Object"),
         (b'{"input_batch":[[1],true]}', InputType.FLOATS, "type True is not of type float"),
         (b'{"input":[1e39]}', InputType.FLOATS, "out of the range of a float"),
