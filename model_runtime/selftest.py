@@ -16,7 +16,7 @@ from typing import Any, Final
 from model_runtime import failure, forks, inputs, protocol
 from model_runtime.examples import example_of, named, narrowed
 from model_runtime.failure import MODEL_ERRORS, ModelFault
-from model_runtime.loaders.base import LoadedModel, Predictor
+from model_runtime.loaders.base import CallPredictor, LoadedModel, Predictor
 from model_runtime.manifest import Manifest
 from model_runtime.outputs import OutputError
 from model_runtime.pictures import picture
@@ -41,6 +41,10 @@ _GUESSES: Final[dict[int, tuple[Any, ...]]] = {
 _EXAMPLE_HINT: Final = (
     "say what an input looks like: servd deploy … --example '{}' (or fix the function: "
     "it gets a list of inputs and returns a list of as many outputs)"
+)
+_TABLE_HINT: Final = (
+    "say what an input looks like: servd deploy … --example '{}' (or fix the function: "
+    "it gets one table with a row for each input and returns as many outputs)"
 )
 _EACH_HINT: Final = "say what an input looks like: servd deploy … --example '{}'"
 _OF_UNKNOWN: Final[tuple[Any, ...]] = (1.0, "some text", [1.0, 2.0], {})
@@ -140,7 +144,7 @@ def _guessed(tester: "_Tester", code: int, clock: Callable[[], float]) -> Report
     if code in (protocol.ANY, protocol.TENSORS):
         return tester.unproven()
     shown = _SHOWN_EXAMPLES.get(code, "[1, 2]" if code == protocol.INTEGERS else "[1.0, 2.0]")
-    raise tester.fault(_example_hint(shown, tester.signature))
+    raise tester.fault(tester.example_hint(shown))
 
 
 def _guesses(code: int, signature: Signature | None) -> tuple[Any, ...]:
@@ -160,20 +164,13 @@ def _of_fields(tester: "_Tester", signature: Signature) -> Report:
     unknown = [name for name, schema in fields.items() if not schema]
     if not unknown:
         value = example_of(signature)
-        return tester.final(value, _example_hint(json.dumps(value), signature))
+        return tester.final(value, tester.example_hint(json.dumps(value)))
     for guess in _OF_UNKNOWN:
         made = {name: {"const": guess} if name in unknown else fields[name] for name in fields}
         value = example_of(replace(signature, fields=made, value=None))
         if tester.passes(value):
             return tester.report(value)
     return tester.unproven()
-
-
-def _example_hint(shown: str, signature: Signature | None) -> str:
-    """Return what to do about a model that answers nothing that was made up."""
-    if signature is not None and signature.call == EACH:
-        return _EACH_HINT.format(shown)
-    return _EXAMPLE_HINT.format(shown)
 
 
 class _Tester:
@@ -192,6 +189,17 @@ class _Tester:
     def signature(self) -> Signature | None:
         """What the model says of its inputs."""
         return self._model.signature
+
+    def example_hint(self, shown: str) -> str:
+        """Return what to do about a model that answers nothing that was made up."""
+        if self.signature is not None and self.signature.call == EACH:
+            return _EACH_HINT.format(shown)
+        return (_TABLE_HINT if self._is_table else _EXAMPLE_HINT).format(shown)
+
+    @property
+    def _is_table(self) -> bool:
+        """Whether the model is called with one table, and not with a list of inputs."""
+        return self._model.input_type == "rows" and isinstance(self._model.predictor, CallPredictor)
 
     def final(self, value: Any, hint: str = "") -> Report:
         """Call with an input that must work."""
@@ -232,7 +240,7 @@ class _Tester:
             if (self._call_s or 0) < _MAX_REPEATED_S:
                 self._call(value, 1)
         except OutputError as error:
-            raise TestCallError(f"test call: {error}", hint=_output_hint(error)) from error
+            raise TestCallError(f"test call: {error}", hint=self._output_hint(error)) from error
         except TestCallError:
             raise
         except MODEL_ERRORS as raised:  # the task boundary: anything a model raises
@@ -275,6 +283,17 @@ class _Tester:
             known or hint,
         )
 
+    def _output_hint(self, error: OutputError) -> str:
+        """Return the example of a right function, where the model returned no right list."""
+        if "must return a list" not in str(error):
+            return ""
+        if self._is_table:
+            return (
+                "it gets one table with a row for each input, and going through that yields its "
+                "columns' names; for example: def predict(table): return list(table.sum(axis=1))"
+            )
+        return "for example: def predict(inputs): return [sum(x) for x in inputs]"
+
     def _advice(self, example: Any = None) -> str:
         """Return what helps a model that does not answer: another input type."""
         return self._type_hint([] if example is None else [example]) or self._model.hint
@@ -312,13 +331,6 @@ def _answers(predictor: Predictor, input_type: str, value: Any) -> bool:
         return False
     forks.leave_if_child()
     return True
-
-
-def _output_hint(error: OutputError) -> str:
-    """Return the example of a right function, where the model returned no right list."""
-    if "must return a list" in str(error):
-        return "for example: def predict(inputs): return [sum(x) for x in inputs]"
-    return ""
 
 
 def _ones(length: int, code: int) -> list[float] | list[int]:

@@ -44,11 +44,27 @@ def model_of(
     callee = overrides.with_columns(callee, manifest.example)
     if not is_open:
         callee = replace(callee, as_lists=manifest.as_lists)
+    _check_wanted(manifest, callee, name)
     try:
         check(callee.signature)
     except SignatureError as error:
         raise LoadError(f"'{name}': {error}") from error
     return _loaded(call, callee, manifest, info)
+
+
+def _check_wanted(manifest: Manifest, callee: Callee, name: str) -> None:
+    """Raise LoadError where the deployer wants of a function what it does not have."""
+    if manifest.output is not None:
+        raise LoadError(
+            f"--output {manifest.output} is for fitted classifiers, "
+            f"and '{name}' is a function or a method",
+            hint="leave --output out",
+        )
+    if manifest.concurrency is not None and not callee.signature.is_stream:
+        raise LoadError(
+            f"--concurrency is how many streams a replica serves at once: '{name}' does not yield",
+            hint="leave --concurrency out, or see --replicas",
+        )
 
 
 def _loaded(

@@ -194,6 +194,44 @@ def test_a_model_of_named_columns_answers_an_object(tmp_path):
     assert told.input == {"age": 1.0, "city of birth": "some text"}
 
 
+COLUMNS = {"properties": {"a": {"type": "number"}, "b": {"type": "number"}, "c": {"type": "null"}}}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(table): return [sum(x) for x in table]",
+        "def f(table): return [repr(x) for x in table]",
+    ],
+)
+def test_a_function_of_a_table_is_not_told_that_it_gets_a_list(tmp_path, source):
+    """Who goes through a table as through a list gets the columns' names, and is told so."""
+    pytest.importorskip("pandas")
+    schema = {"type": "object", "required": ["a", "b", "c"], **COLUMNS}
+    hint = fault(tmp_path, source, input_type="rows", schema=schema).hint
+    assert "one table with a row for each input" in hint
+    assert "a list of inputs" not in hint
+    assert "inputs]" not in hint
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"output": "both"},
+            "--output both is for fitted classifiers, and 'f' is a function",
+        ),
+        ({"output": "labels"}, "--output labels is for fitted classifiers"),
+        ({"concurrency": 3}, "--concurrency is how many streams .*: 'f' does not yield"),
+    ],
+)
+def test_what_a_function_does_not_have_is_not_silently_left_out(tmp_path, values, words):
+    """Who deploys a function with an option of other models is told, and not let down later."""
+    with pytest.raises(LoadError, match=words) as caught:
+        report(tmp_path, "def f(a: int, b: int): return a + b", input_type="auto", **values)
+    assert caught.value.hint.startswith("leave --")
+
+
 def test_without_pandas_a_model_of_a_table_says_what_is_missing(tmp_path, monkeypatch):
     """It cannot be loaded, and the hint helps."""
     monkeypatch.setitem(sys.modules, "pandas", None)
