@@ -102,9 +102,10 @@ def fields_of(given: Given, columns: Mapping[str, Column]) -> tuple[dict[str, Sc
         if name not in given.required and "default" not in fields[name]:
             if not _takes_null(fields[name]):
                 raise LoadError(
-                    f"the schema does not require {name!r}, and has no default for it, and the "
-                    "model does not take missing values there",
-                    hint=f"give {name!r} a default, or name it among those that are required",
+                    f"the schema does not require {name!r}, and has no default for it, and "
+                    "it cannot be null by both the schema and the model",
+                    hint=f"give {name!r} a default, let it be null where the model takes that, "
+                    "or name it among those that are required",
                 )
             fields[name] = {"default": None} | fields[name]
     for name, column in columns.items():

@@ -318,7 +318,7 @@ def test_what_is_not_required_needs_something_in_its_place(tmp_path):
     """A default, or that it may be missing."""
     schema = columns_of(**GIVEN) | {"required": ["plan", "note", "since", "age"]}
     told = fault(tmp_path, fitted.mixed()[0], schema=schema)
-    assert "does not require 'rooms', and has no default" in str(told)
+    assert "does not require 'rooms', and has no default for it, and it cannot be null" in str(told)
 
 
 def test_numbers_without_names_may_be_named(tmp_path):
