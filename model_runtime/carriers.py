@@ -237,7 +237,7 @@ class StreamListener:
         try:
             # Into one buffer: a fresh one of this size is mapped and unmapped for each message.
             size = peer.socket.recv_into(self._arrived, 0, socket.MSG_DONTWAIT)
-            messages = peer.feed(bytes(self._arrived[:size])) if size else None
+            messages = peer.feed(self._arrived[:size]) if size else None
         except BlockingIOError:
             return 0
         except (OSError, ProtocolError):
@@ -276,7 +276,7 @@ class StreamPeer:
         self.socket = accepted
         self.later: list[tuple[bytes, ...]] | None = None
         self.write: Callable[[Any], object] = accepted.sendall
-        self.feed: Callable[[bytes], list[list[bytes]]] = Assembler().feed
+        self.feed: Callable[[bytes | memoryview], list[list[bytes]]] = Assembler().feed
         self.is_gone = False
 
 

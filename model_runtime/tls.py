@@ -107,7 +107,7 @@ class Session:
         self._write = self._tls.write
         self.is_open = False
 
-    def take(self, arrived: bytes) -> bytes:
+    def take(self, arrived: bytes | memoryview) -> bytes:
         """Return what bytes from the other end say; none where a record is not whole yet.
 
         Afterwards `outgoing` may have something to be sent, also where this raises.

@@ -49,7 +49,7 @@ class TlsPeer(StreamPeer):
     def _encrypt(self, piece: bytes | memoryview) -> None:
         self.socket.sendall(self._session.wrap(piece))
 
-    def _greet(self, arrived: bytes) -> list[list[bytes]]:
+    def _greet(self, arrived: bytes | memoryview) -> list[list[bytes]]:
         """Take what comes until it is known who it is."""
         try:
             messages = self._decrypt(arrived)
@@ -61,7 +61,7 @@ class TlsPeer(StreamPeer):
             self._listener.on_known(self)
         return messages
 
-    def _decrypt(self, arrived: bytes) -> list[list[bytes]]:
+    def _decrypt(self, arrived: bytes | memoryview) -> list[list[bytes]]:
         try:
             said = self._session.take(arrived)
         finally:

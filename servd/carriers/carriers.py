@@ -20,7 +20,7 @@ from model_runtime.carriers import STREAM_SCHEME
 from model_runtime.framing import Assembler, prefix, prefix_of_sizes
 from model_runtime.protocol import ProtocolError
 from servd.carriers.curve import CurveKeys
-from servd.carriers.long_bytes import Mapping, view_of
+from servd.carriers.long_bytes import LONG_BYTES, Mapping, view_of
 from servd.carriers.processor_time import ProcessorTime
 from servd.clock import monotonic
 from servd.system.peers import unix_peer
@@ -57,7 +57,12 @@ OnFrames = Callable[[list[Any]], None]
 
 
 class Carrier(Protocol):
-    """One connection to one replica, whatever carries it."""
+    """One connection to one replica, whatever carries it.
+
+    What is longer than `joined_bytes` had better be sent by `send_long`.
+    """
+
+    joined_bytes: int
 
     def open(self) -> None:
         """Connect in the background: the replica may not listen yet."""
@@ -103,6 +108,9 @@ class StreamCarrier:
     is being sent, and `_sent` how much of its first piece has gone. While `_is_behind`, all waits.
     """
 
+    joined_bytes: int = 1 << 14
+    """To copy more takes longer than to tell the system where the pieces are."""
+
     def __init__(
         self, path: str, on_frames: OnFrames, on_reconnected: Callable[[], None] = lambda: None
     ) -> None:
@@ -112,7 +120,9 @@ class StreamCarrier:
         self._has_hung_up = False
         self._on_frames = on_frames
         self._socket: socket.socket | None = None
-        self._feed: Callable[[bytes], list[list[Any]]] = Assembler(new_piece=Mapping).feed
+        self._feed: Callable[[bytes | memoryview], list[list[Any]]] = Assembler(
+            new_piece=Mapping
+        ).feed
         self._arrived = memoryview(bytearray(_RECEIVE_BYTES))
         self._is_behind = True
         self._unsent: deque[tuple[Piece, ...]] = deque()
@@ -190,12 +200,14 @@ class StreamCarrier:
             asyncio.get_running_loop().add_writer(sock.fileno(), self._flush)
 
     def send_long(self, header: bytes, data: Sequence[Piece], lengths: bytes) -> None:
-        """Send a message whose data is in pieces, a turn of the loop for every so many bytes."""
+        """Send a message whose data is in pieces, a turn of the loop for every so many bytes.
+
+        The first of them now, where nothing waits before it.
+        """
         before = prefix_of_sizes(len(header), sum(map(len, data)), len(lengths)) + header
         self._keep((before, *data, lengths))
         if self._socket is not None and not self._is_behind:
-            self._is_behind = True
-            asyncio.get_running_loop().add_writer(self._socket.fileno(), self._flush)
+            self._flush()
 
     def _keep(self, message: tuple[Piece, ...]) -> None:
         if len(self._unsent) < MAX_UNSENT:
@@ -267,7 +279,7 @@ class StreamCarrier:
         try:
             # Into one buffer: a fresh one of this size is mapped and unmapped for each message.
             size = sock.recv_into(self._arrived)
-            messages = self._feed(bytes(self._arrived[:size])) if size else None
+            messages = self._feed(self._arrived[:size]) if size else None
         except BlockingIOError:
             return
         except (OSError, ProtocolError):
@@ -300,6 +312,9 @@ class ZmqCarrier:
     as after every receive; without that a reply that comes while a batch is being sent is never
     seen.
     """
+
+    joined_bytes: int = LONG_BYTES
+    """A frame lies in one piece: what is shorter is sent sooner when it is joined at once."""
 
     def __init__(
         self,

@@ -132,7 +132,7 @@ class TlsCarrier(StreamCarrier):
         super()._drop_unsent()
         self._plain.clear()
 
-    def _greet(self, arrived: bytes) -> list[list[Any]]:
+    def _greet(self, arrived: bytes | memoryview) -> list[list[Any]]:
         """Take what comes until the handshake is over; then send what has waited for that."""
         session = self._session
         messages = self._decrypt(arrived)
@@ -141,7 +141,7 @@ class TlsCarrier(StreamCarrier):
             self._begin()
         return messages
 
-    def _decrypt(self, arrived: bytes) -> list[list[Any]]:
+    def _decrypt(self, arrived: bytes | memoryview) -> list[list[Any]]:
         session = self._session
         assert session is not None  # noqa: S101  # it is there as long as the socket is read
         try:

@@ -160,6 +160,9 @@ class ReplicaConnection:
         self._next_id = batch_id = self._next_id + 1
         self.in_flight[batch_id] = batch
         header = [protocol.PREDICT, batch_id, type_code, len(batch.rows)]
+        if len(batch.rows[0]) > self._carrier.joined_bytes:
+            self._send_uncopied(header, batch)
+            return
         try:
             lengths, data = protocol.join_rows(batch.rows)
         except TypeError:
@@ -209,6 +212,16 @@ class ReplicaConnection:
         stream = self.streams.pop(header[1], None)
         if stream is not None and self.stream_handler is not None:
             self.stream_handler.on_end(stream, _failure(header[2:]) if len(header) > 2 else None)
+
+    def _send_uncopied(self, header: list[Any], batch: Batch) -> None:
+        """Send a batch of rows that take longer to join than to send as they are."""
+        rows = batch.rows
+        if set(map(type, rows)) != {bytes}:
+            self._send_unusual(header, batch)
+            return
+        lengths = protocol.lengths_of(rows)
+        batch.bytes_moved = sum(map(len, rows))
+        self._carrier.send_long(protocol.pack_header(header), rows, lengths)
 
     def _send_unusual(self, header: list[Any], batch: Batch) -> None:
         """Send a batch with an input that is not copied to be sent, or whose output may be raw."""
