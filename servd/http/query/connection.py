@@ -250,6 +250,7 @@ class QueryConnection(AnswerWriter):
         found = self._find(request)
         if isinstance(found, Endpoint):
             if request.long is not None:
+                self._learn_long(request, found)
                 encoding = request.encoding.decode("latin-1")
                 self._read_long(found, request.long, request.resource, encoding)
                 return
@@ -267,11 +268,19 @@ class QueryConnection(AnswerWriter):
 
     def _find(self, request: Request) -> Found:
         """Return the endpoint of a prediction, or an answer."""
+        if request.is_as_before and request.endpoint is not None:
+            return request.endpoint
         try:
             unpack_request(request, self._server.reader.held)
             return self._server.answer_slowly(request)
         except BodyError as error:
             return error_reply(error.status, "Bad request", str(error))
+
+    def _learn_long(self, request: Request, found: Endpoint) -> None:
+        """Have the next request with this head spared what finding its endpoint takes."""
+        is_plain = request.head and request.resource is None and not request.encoding
+        if is_plain and found.codec.is_lasting(found.head):
+            self._server.learn_long(request, found)
 
     def _read_long(
         self,
@@ -286,6 +295,8 @@ class QueryConnection(AnswerWriter):
         """
         server = self._server
         self._asked = endpoint
+        if resource is None and not encoding and body.is_short and self._ask_whole(endpoint, body):
+            return
         self._query = long = new_long(self, server.engine, endpoint, resource)
         if resource is None and not encoding:
             rows = as_it_is(endpoint, body, server.reader.held)
@@ -294,6 +305,18 @@ class QueryConnection(AnswerWriter):
                 return
         job = job_of(endpoint, resource, encoding, server.bounds)
         long.await_rows(server.reader.read(body, job, long.on_read))
+
+    def _ask_whole(self, endpoint: Endpoint, body: LongBody) -> bool:
+        """Ask for the input that a body in memory is, as for a short one; False if it is none."""
+        try:
+            rows = as_it_is(endpoint, body, self._server.reader.held)
+            if rows is not None:
+                (row,) = endpoint.renewed(rows)
+                self._predict_asked(endpoint, Asked(row, rows.version))
+        except Exception as error:  # noqa: BLE001 - the boundary of a request
+            self.on_error(error)
+            return True
+        return rows is not None
 
     def on_page(self, text: Any) -> None:
         """Answer with the text that was waited for."""

@@ -61,13 +61,13 @@ class LongBody:
 
     def __init__(self, held: "BytesHeld") -> None:
         self._held = held
-        self._gathered: list[bytes | bytearray] = []
+        self._gathered: list[bytes | bytearray | memoryview] = []
         self._gathered_bytes = 0
         self.descriptor = -1
         self.size = 0
 
-    def write(self, chunk: bytes | bytearray) -> None:
-        """Add what came.
+    def write(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Add what came, which does not change.
 
         Raises:
             BusyError: all long bodies together are too long.
@@ -83,7 +83,7 @@ class LongBody:
         else:
             self._write(chunk)
 
-    def _gather(self, chunk: bytes | bytearray) -> None:
+    def _gather(self, chunk: bytes | bytearray | memoryview) -> None:
         """Keep what came: the pieces as they are, unless they are many."""
         gathered = self._gathered
         if len(chunk) >= _KEPT_BYTES:
@@ -107,7 +107,7 @@ class LongBody:
         for piece in gathered:
             self._write(piece)
 
-    def _write(self, data: bytes | bytearray) -> None:
+    def _write(self, data: bytes | bytearray | memoryview) -> None:
         left = memoryview(data)
         while left:
             left = left[os.write(self.descriptor, left) :]

@@ -19,8 +19,9 @@ class RequestParser(asyncio.Protocol):
     """The request of one connection that is being parsed. The `on_` methods are httptools' names.
 
     `began` is the server's tick (a second) at which it began, None between requests. Of a body
-    whose length the head says, `_body_left` bytes are still to come. `_heads` are those of its
-    answer, unless that has an endpoint.
+    whose length the head says, `_body_left` bytes are still to come; a long one goes past the
+    parser (`_is_past`), which would copy it. `_heads` are those of its answer, unless that has an
+    endpoint.
     """
 
     __slots__ = (
@@ -31,6 +32,7 @@ class RequestParser(asyncio.Protocol):
         "_heads",
         "_host",
         "_is_old",
+        "_is_past",
         "_is_refused",
         "_parser",
         "_request",
@@ -53,6 +55,7 @@ class RequestParser(asyncio.Protocol):
         self._body_bytes = 0
         self._body_left = 0
         self._is_old = False
+        self._is_past = False
         self._is_refused = False
         self.is_reading_head = True
         self.began: int | None = None
@@ -147,6 +150,7 @@ class RequestParser(asyncio.Protocol):
             return
         request.method = self._parser.get_method()
         self._body_left = max(request.length, 0)
+        self._is_past = request.length > LONG_BODY_BYTES and not request.is_offering
         self._check_size(request.length)
         if request.is_expecting and self.transport is not None and not self._is_refused:
             self.transport.write(CONTINUE)
@@ -156,6 +160,7 @@ class RequestParser(asyncio.Protocol):
         if self._request is None:
             return
         self._head_bytes = 0
+        self._is_past = False
         self._body_bytes += len(chunk)
         if self._body_bytes > self._server.max_body_bytes:
             self._check_size(self._body_bytes)
@@ -167,7 +172,7 @@ class RequestParser(asyncio.Protocol):
             # Not a list of them: a client may send a byte at a time.
             self._body_rest += chunk
 
-    def _take_long(self, request: Request, chunk: bytes) -> None:
+    def _take_long(self, request: Request, chunk: bytes | memoryview) -> None:
         """Take a piece of a body that is not kept in this process's memory."""
         try:
             if request.long is None:
@@ -197,6 +202,12 @@ class RequestParser(asyncio.Protocol):
         request = self._request
         if request is not None and request.is_offering and self._parser.should_upgrade():
             return  # its body is still to come: see `_decline_upgrade`
+        self._end_message(request, self._parser)
+
+    def _end_message(
+        self, request: Request | None, parser: httptools.HttpRequestParser | None
+    ) -> None:
+        """Keep the request whose body has come; `parser` has read its head, if any has."""
         self._request = None
         self.is_reading_head = True
         self._head_bytes = 0
@@ -208,7 +219,8 @@ class RequestParser(asyncio.Protocol):
                 self._body_rest = bytearray()
             if request.long is not None and not self._end_long(request.long):
                 return
-            request.is_last = self._is_old or not self._parser.should_keep_alive()
+            if parser is not None:
+                request.is_last = self._is_old or not parser.should_keep_alive()
             self._whole = request
 
     def _check_size(self, size: int) -> None:

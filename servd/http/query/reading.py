@@ -262,7 +262,7 @@ class RequestReader(RequestParser):
         if self._body_left > 0:
             end = min(at + self._body_left, len(rest))
             self._body_left -= end - at
-            self._feed(at, end)
+            (self._pass if self._is_past else self._feed)(at, end)
             return True
         if self.began is None:
             while at < len(rest) and rest[at] in b"\r\n":
@@ -275,9 +275,10 @@ class RequestReader(RequestParser):
         if not is_whole:
             end = len(rest) - _begun_end(rest)
         elif self.began is None:
-            if self._read_known(rest[at:end], end):
+            head = rest[at:end]
+            if self._read_known(head, end) or self._begin_known(head, end):
                 return True
-            self._learning = rest[at:end]
+            self._learning = head
         return self._read_head(at, end) if self.is_reading_head else self._read_chunks(at, end)
 
     def _read_known(self, head: bytes, end: int) -> bool:
@@ -291,6 +292,47 @@ class RequestReader(RequestParser):
         self._is_plain = not (self.has_more or self._is_ended or server.is_draining)
         self.predict(endpoint, self._rest[end : self._at])
         return True
+
+    def _begin_known(self, head: bytes, end: int) -> bool:
+        """Begin a request with a long body whose head has been seen before; False if it is none."""
+        server = self._server
+        known = server.known_long.get(head)
+        if known is None or not known.is_as_before:
+            return False
+        self._at = end
+        self._request = known.again()
+        self.began = server.second
+        self._head_bytes = 0
+        self._body_left = known.length
+        self._is_past = True
+        self.is_reading_head = False
+        self._learning = None
+        return True
+
+    def _pass(self, at: int, end: int) -> None:
+        """Take a piece of a long body past the parser, and the request that it ends."""
+        self._at = end
+        request, rest = self._request, self._rest
+        try:
+            if request is not None:
+                is_all = end - at == len(rest)
+                self._take_long(request, rest if is_all else memoryview(rest)[at:end])
+            if self._body_left or self._is_refused:
+                return
+            if request is not None and request.endpoint is not None:
+                self._end_message(request, None)
+            else:
+                self._end_message(request, self._parser)
+                self._parser = httptools.HttpRequestParser(self)  # that one waits for the body
+        except Exception as error:  # noqa: BLE001 - the boundary of a request
+            self._fail(error)
+        self._take_whole()
+
+    def _fail(self, error: Exception) -> None:
+        """Answer for an exception amid a request, and read no more of its bytes."""
+        self._is_refused = True  # who knows where the parser is now
+        self.is_busy = True
+        self.on_fault(error)
 
     def _read_head(self, at: int, end: int) -> bool:
         self._head_bytes += end - at
@@ -318,11 +360,13 @@ class RequestReader(RequestParser):
             self._decline_upgrade()
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
-            self._is_refused = True  # who knows where the parser is now
-            self.is_busy = True
-            self.on_fault(cause if isinstance(cause, Exception) else error)
+            self._fail(cause if isinstance(cause, Exception) else error)
         except httptools.HttpParserError as error:
             self.refuse(400, f"not HTTP: {error}")
+        self._take_whole()
+
+    def _take_whole(self) -> None:
+        """Take the request that has come, if one has."""
         request, self._whole = self._whole, None
         if request is None or self._is_refused:
             return

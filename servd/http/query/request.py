@@ -3,6 +3,7 @@
 from servd.http.bounds import LONG_BODY_BYTES
 from servd.http.codecs.base import Resource
 from servd.http.query.bodies import BodyError, inflate_short
+from servd.http.query.endpoint import Endpoint
 from servd.http.query.long_bodies import BusyError, BytesHeld, LongBody
 from servd.http.wire import Heads
 
@@ -15,7 +16,7 @@ class Request:
     something unusual, None where none does. `head` is all of the head, to the byte, where the same
     head will mean the same again. `unless` are the tags of what the client has already. `heads` are
     those of its answers where these are not the usual ones: those for its origin. `resource` is
-    what it is for, where that is no prediction.
+    what it is for, where that is no prediction. `endpoint` is that of a head which is known.
     """
 
     __slots__ = (
@@ -23,6 +24,7 @@ class Request:
         "authorization",
         "body",
         "encoding",
+        "endpoint",
         "has_host",
         "has_origin",
         "head",
@@ -47,6 +49,7 @@ class Request:
         self.body = b""
         self.method = b""
         self.encoding = b""
+        self.endpoint: Endpoint | None = None
         self.accept = b""
         self.authorization = b""
         self.unless = b""
@@ -58,6 +61,26 @@ class Request:
         self.is_expecting = False
         self.is_last = False
         self.is_offering = False
+
+    @property
+    def is_as_before(self) -> bool:
+        """Whether its head is known, and its application takes what it took then."""
+        endpoint = self.endpoint
+        return (
+            endpoint is not None
+            and endpoint.route.is_open
+            and endpoint.inputs is endpoint.route.inputs
+        )
+
+    def again(self) -> "Request":
+        """Return a request with the same head, whose body is to come."""
+        request = Request()
+        request.url, request.method, request.length = self.url, self.method, self.length
+        request.accept, request.headers, request.unless = self.accept, self.headers, self.unless
+        request.heads, request.has_origin = self.heads, self.has_origin
+        request.authorization = self.authorization
+        request.endpoint = self.endpoint
+        return request
 
     def keep(self, name: bytes, value: bytes, wanted: dict[bytes, frozenset[bytes]]) -> None:
         """Keep a header, if a codec wants it and it says something unusual."""

@@ -54,7 +54,8 @@ class ServerState:
     """The engine, the endpoints, and what has been learnt of heads.
 
     `endpoints` are those of paths, `known_heads` those of heads that were seen before, to the byte,
-    with the length of the body: of both, whoever takes one asks whether its route `is_open`.
+    with the length of the body, `known_long` the requests of those before long bodies: of all,
+    whoever takes one asks whether its route `is_open`.
     `second` counts them. Where it `tells_errors`, callers read what a model has raised.
     `wanted_headers` are those that a codec asks for, with the values that change nothing to any;
     `wanted_lengths` those of their names. Probers are told whether it `is_ready`, and
@@ -75,6 +76,7 @@ class ServerState:
         self.is_ready = True
         self.why_unready = ""
         self.endpoints: dict[bytes, Endpoint] = {}
+        self.known_long: dict[bytes, Request] = {}
         self.known_heads: dict[bytes, tuple[Endpoint, int]] = {}
         self.max_body_bytes = config.max_body_bytes
         self.bounds = bounds_of(config)
@@ -115,6 +117,16 @@ class ServerState:
         if len(self.known_heads) >= MAX_KNOWN:
             self.known_heads.clear()
         self.known_heads[head] = (endpoint, length)
+
+    def learn_long(self, request: Request, endpoint: Endpoint) -> None:
+        """Keep the head of a plain prediction whose body is long."""
+        if self.token or len(request.head) > MAX_KNOWN_HEAD_BYTES:
+            return
+        if len(self.known_long) >= MAX_KNOWN:
+            self.known_long.clear()
+        known = request.again()
+        known.endpoint = endpoint
+        self.known_long[request.head] = known
 
     def answer_slowly(self, request: Request) -> Found:
         """Return the endpoint of a prediction, or an answer."""

@@ -56,3 +56,21 @@ def test_a_long_message_is_in_memory_once():
     finally:
         tracemalloc.stop()
     assert messages[-1] == [[b"h", bytes(size)]]
+
+
+@given(messages=st.lists(FRAMES, max_size=8), cuts=st.lists(st.integers(1, 200), min_size=1))
+def test_what_a_view_shows_may_change_afterwards(messages, cuts):
+    """All pieces come in one buffer, which the next one overwrites."""
+    stream = b"".join(prefix(*frames) + b"".join(frames) for frames in messages)
+    buffer = memoryview(bytearray(200))
+    for gathered in (0, 20, 1 << 15):
+        assembler = Assembler()
+        assembler._gathered_bytes = gathered
+        found, at, turn = [], 0, 0
+        while at < len(stream):
+            piece = stream[at : at + cuts[turn % len(cuts)]]
+            buffer[: len(piece)] = piece
+            found += assembler.feed(buffer[: len(piece)])
+            at, turn = at + len(piece), turn + 1
+            buffer[:] = bytes(200)
+        assert found == [[frame for frame in frames if frame] for frames in messages]

@@ -1,5 +1,6 @@
 """Files over real connections: bodies that are the input, forms, short ones and long ones."""
 
+import asyncio
 import base64
 import gzip
 import json
@@ -16,6 +17,7 @@ from servd.http.bounds import LONG_BODY_BYTES
 from servd.http.codecs.base import BesideError, Head, RequestError
 from servd.http.codecs.clipper import CLIPPER
 from servd.http.codecs.forms import MAX_PARTS_AT_ONCE
+from servd.http.query.parsing import RequestParser
 from tests.scripted_replica import ScriptedReplica
 from tests.serving import post, run, serving, until
 
@@ -395,3 +397,46 @@ def test_no_short_form_takes_long(head):
                 decode(body[:LONG_BODY_BYTES])
             took.append(time.thread_time() - began)
         assert min(took) < 0.005
+
+
+@pytest.mark.parametrize("cut", [None, 1, 70_000])
+def test_a_long_file_goes_past_the_parser_and_its_head_is_known(cut, monkeypatch):
+    """However it is cut, with what comes behind it, again and again on one connection."""
+    monkeypatch.setattr(RequestParser, "on_body", None)  # whoever calls it has parsed a body
+
+    async def check(served, _replica):
+        client = await served.client()
+        request = post("/app/predict", LONG, "Content-Type: image/jpeg")
+        last = post("/app/predict", LONG[:-1], "Content-Type: image/jpeg", "Connection: close")
+        client.send(request * 2)
+        for data in (request[:cut], request[len(request[:cut]) :] + last):
+            client.send(data)
+            await asyncio.sleep(0)
+        for content in (LONG, LONG, LONG, LONG[:-1]):
+            assert (await client.answer()).json["output"] == said(content)
+        assert await client.is_closed()
+        assert list(served.server.known_long) == [request[: -len(LONG)]]
+
+    with_files(check)
+
+
+def test_what_is_known_of_a_long_files_head_ends_with_what_it_was_known_of():
+    """With the application; and one that hangs up amid it gives its room back."""
+
+    async def check(served, _replica):
+        request = post("/app/predict", LONG, "Content-Type: image/jpeg")
+        assert (await served.send(request)).json["output"] == said(LONG)
+        client = await served.client()
+        client.send(request[:-1])
+        await until(lambda: served.server.reader.held.held)
+        await client.close()
+        await until(lambda: not served.server.reader.held.held)
+        client = await served.client()
+        client.send(request[:-1])
+        await until(lambda: served.server.reader.held.held)
+        served.engine._remove_route("app")
+        client.send(request[-1:])
+        assert (await client.answer()).status == 404
+        assert (await served.send(request)).status == 404
+
+    with_files(check)

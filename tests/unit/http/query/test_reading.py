@@ -49,6 +49,7 @@ class Collector(RequestReader):
             second=5,
             max_body_bytes=limit_bytes,
             known_heads={},
+            known_long={},
             heads=None,
             cors=Cors(()),
             engine=SimpleNamespace(clock=clock),
