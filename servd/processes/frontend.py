@@ -179,6 +179,7 @@ def main() -> int:
     sock = socket.socket(fileno=given.fd)
     frontend = Frontend(given.number, given.index, given.data_dir, sock)
     code = 1
+    lifecycle.keep_memory()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             code = runner.run(frontend.run(given.feed))
