@@ -1,19 +1,12 @@
 """`servd model`: models and their versions."""
 
-import json
-from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from model_runtime.signature import EACH, Signature, parse
-from servd.cli.output import Output
 from servd.cli.session import Session
 from servd.cli.verb import VerbGroup
 from servd.client.admin import query, segment
-from servd.schemas.faults import wanted
-
-_MAX_SHOWN: Final = 50
 
 
 @click.group("model", cls=VerbGroup)
@@ -29,13 +22,14 @@ def ls(session: Session) -> None:
     if output.is_json:
         output.document(models)
     elif models:
-        rows = [row for model in models for row in _rows(model)]
+        rows = [row for model in models for row in rows_of(model)]
         output.table(("MODEL", "VERSION", "CURRENT", "INPUT", "REPLICAS", "MAX BATCH"), rows)
     else:
         output.line("no models: servd deploy func.py:function    deploys one")
 
 
-def _rows(model: dict[str, Any]) -> list[tuple[str, ...]]:
+def rows_of(model: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return the rows of a model in a table: one a version."""
     return [
         (
             model["name"],
@@ -49,54 +43,14 @@ def _rows(model: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-@command.command("show", examples=("servd model show feature_sum", "servd model show iris --json"))
+@command.command(
+    "show",
+    examples=("servd model show feature_sum", "servd model show iris --json"),
+    body="servd.cli.model_body:show",
+)
 @click.argument("name")
-def show(session: Session, name: str) -> None:
+def show() -> None:
     """Show one model with its versions."""
-    model = session.client().get(f"/models/{segment(name)}")
-    output = session.output
-    if output.is_json:
-        output.document(model)
-        return
-    output.answer(f"{model['name']}  current version {model['current_version'] or '-'}")
-    rows = [row[1:] for row in _rows(model)]
-    if rows:
-        output.table(("VERSION", "CURRENT", "INPUT", "REPLICAS", "MAX BATCH"), rows)
-    for version in model["versions"]:
-        if version["is_current"] and version.get("signature"):
-            output.line("")
-            _show_signature(output, version["version"], parse(version["signature"]))
-
-
-def _show_signature(output: Output, version: str, signature: Signature) -> None:
-    """Write what a version takes and gives."""
-    called = "one at a time" if signature.call == EACH else "in batches"
-    output.line(f"version {version} takes {signature.input_type}, {called}")
-    if signature.fields:
-        _show_fields(output, signature)
-    elif signature.value:
-        output.line(f"an input: {wanted(signature.value)}")
-    if signature.output:
-        output.line(f"an output: {wanted(signature.output)}")
-    if signature.is_stream:
-        output.line("it yields items: a stream, or a list of them")
-    if signature.has_example:
-        output.line(f"for example: {json.dumps(signature.example, ensure_ascii=False)}")
-
-
-def _show_fields(output: Output, signature: Signature) -> None:
-    fields = signature.fields or {}
-    rows = [
-        (name, wanted(schema), _default(name, schema, signature))
-        for name, schema in islice(fields.items(), _MAX_SHOWN)
-    ]
-    output.table(("FIELD", "TYPE", "DEFAULT"), rows)
-    if len(fields) > _MAX_SHOWN:
-        output.line(f"… and {len(fields) - _MAX_SHOWN} more: --json shows all")
-
-
-def _default(name: str, schema: dict[str, Any], signature: Signature) -> str:
-    return "" if name in signature.required else json.dumps(schema.get("default"))
 
 
 @command.command("rm", examples=("servd model rm feature_sum", "servd model rm feature_sum:1"))

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -211,10 +212,12 @@ COLUMNS = {
 }
 
 
-@pytest.mark.parametrize("library", ["pandas", "polars"])
+LIBRARIES = [name for name in ("pandas", "polars") if find_spec(name) is not None]
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
 def test_a_function_of_tables_gets_one_for_a_batch(load, library):
     """Its columns are those of the schema, or of the example; the library is the annotation's."""
-    pytest.importorskip(library)
     model = load(f"of_{library}", file="of_frames.py", schema=COLUMNS)
     assert (model.input_type, model.signature.call) == ("rows", "batch")
     assert model.signature.required == ("a",)
