@@ -493,7 +493,7 @@ def test_rows_that_are_none_are_refused(tmp_path):
     model, _ = fitted.gradient()
     found, _ = loaded(tmp_path, model)
     for data in (b"{}", b"[1", b"1", b"[1],[2]"):
-        with pytest.raises(protocol.ProtocolError, match=r"JSON arrays|not JSON"):
+        with pytest.raises(protocol.ProtocolError, match="JSON"):
             found.predictor.predict(inputs.Batch(protocol.ROWS, b"", data, 1))
     with pytest.raises(ValueError, match="a row has 1 values, this model takes 3"):
         found.predictor.predict(inputs.Batch(protocol.ROWS, b"", b"[1]", 1))
