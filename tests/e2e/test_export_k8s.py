@@ -139,7 +139,8 @@ def test_the_standalone_shape(deployed, folder):
     (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "gcr.io/p/ml-serving:0.0.1"
     assert "kubectl port-forward service/feature-sum 5000:5000" in printed
-    assert "curl" not in printed  # nobody has said what the model takes
+    # What the model has answered at its deployment is asked.
+    assert """curl -d '{"input":[1.0]}' http://127.0.0.1:5000/feature_sum/predict""" in printed
 
 
 def test_a_daemon_that_is_down_is_not_needed(folder):
