@@ -20,7 +20,7 @@ from servd.http.query.answers import BatchAnswer, Several
 from servd.http.query.bodies import BodyError
 from servd.http.query.endpoint import Endpoint, is_stream, the_one
 from servd.http.query.event_stream import EventStream
-from servd.http.query.long_bodies import LongBody
+from servd.http.query.held_bodies import LongBody
 from servd.http.query.long_request import TURN_ROWS, LongBatch, as_it_is, job_of, new_long
 from servd.http.query.request import Request, long_of, unpack_request
 from servd.http.query.state import Found, PageReply, ServerState

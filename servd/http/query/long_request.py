@@ -19,7 +19,8 @@ from servd.http.codecs.base import BEGIN_BYTES, PREDICT, RequestError, Resource,
 from servd.http.query.answers import BatchAnswer, Client, Several
 from servd.http.query.body_reader import Job, Refused
 from servd.http.query.endpoint import Endpoint
-from servd.http.query.long_bodies import BytesHeld, LongBody, LongRows, Reading
+from servd.http.query.held_bodies import BytesHeld, LongBody, LongRows
+from servd.http.query.long_bodies import Reading
 from servd.http.wire import Reply
 
 KNOWN_LATE_S: Final = 0.4

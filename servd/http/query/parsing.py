@@ -7,7 +7,7 @@ from typing import Final
 import httptools
 
 from servd.http.bounds import LONG_BODY_BYTES
-from servd.http.query.long_bodies import BusyError, LongBody
+from servd.http.query.held_bodies import BusyError, LongBody
 from servd.http.query.request import Request, joined
 from servd.http.query.state import ServerState
 from servd.http.wire import CONTINUE, refused_version

@@ -4,7 +4,7 @@ from servd.http.bounds import LONG_BODY_BYTES
 from servd.http.codecs.base import Resource
 from servd.http.query.bodies import BodyError, inflate_short
 from servd.http.query.endpoint import Endpoint
-from servd.http.query.long_bodies import BusyError, BytesHeld, LongBody
+from servd.http.query.held_bodies import BusyError, BytesHeld, LongBody
 from servd.http.wire import Heads
 
 

@@ -24,7 +24,7 @@ from servd.http.codecs.base import NO_HEAD
 from servd.http.codecs.clipper import CLIPPER
 from servd.http.query.answers import BatchAnswer
 from servd.http.query.endpoint import Endpoint
-from servd.http.query.long_bodies import BytesHeld, LongBody
+from servd.http.query.held_bodies import BytesHeld, LongBody
 from servd.http.wire import Heads, Reply
 from tests.serving import run, serving, until
 
