@@ -8,7 +8,7 @@ from servd.cli.ps import slow_lines
 from servd.cli.session import Session
 from servd.cli.values import OBJECTIVE, default_remark
 from servd.cli.verb import VerbGroup, option
-from servd.client.admin import segment
+from servd.client.calls import segment
 
 
 @click.group("app", cls=VerbGroup)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from model_runtime import manifest
 from model_runtime.bundle import BundleFormatError, unpack
-from servd.client.admin import AdminClient, segment
+from servd.client.admin import AdminClient
+from servd.client.calls import segment
 from servd.datatypes import ModelVersion
 from servd.deploying.bundles import MAX_BYTES, verify
 from servd.errors import BundleError, DaemonNotRunningError

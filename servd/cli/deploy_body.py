@@ -1,31 +1,30 @@
 """What `servd deploy` does. Loaded when it is run: what bundles a model comes along."""
 
-import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import click
 
-from servd import names
 from servd.cli.deploy_progress import Progress
 from servd.cli.files import File, read_example
 from servd.cli.session import Session
-from servd.cli.spawn import start_daemon
 from servd.cli.values import default_remark
+from servd.client import deployment
 from servd.client.admin import AdminClient
+from servd.client.deployment import Naming
+from servd.client.spawn import start_daemon
 from servd.datatypes import InputType
-from servd.errors import DaemonNotRunningError, StartError, TargetError
-from servd.packing import bundling
-from servd.packing.bundling import BundleOptions, BundlePlan, choose_name
+from servd.errors import DaemonNotRunningError, InvalidValueError, StartError
+from servd.packing.bundling import BundleOptions
 from servd.packing.columns import schema_of_columns, schema_of_file
 from servd.packing.targets import parse_target
-from servd.registry.container_limits import check_limits
 
 _OF_FILES: Final = (
     *("method", "example", "skip_test", "include", "columns", "schema", "extra_columns", "output"),
     "concurrency",
 )
 """Options that say what is in a bundle."""
+_CONTAINER_FLAGS: Final = ("--image", "--memory", "--cpus", "--gpus")
 
 
 def deploy(session: Session, /, target: str | None, **flags: Any) -> None:
@@ -49,14 +48,12 @@ def _container_settings(flags: dict[str, Any]) -> dict[str, Any]:
     Raises:
         click.UsageError: they contradict each other.
     """
-    words = ("image", "memory_bytes", "cpus", "gpus")
-    given = {name: flags[name] for name in words if flags[name] is not None}
-    runtime = flags["runtime"] or ("docker" if flags["image"] else "process")
-    if given and runtime == "process":
-        flag = next(iter(given)).removesuffix("_bytes")
-        raise click.UsageError(f"--{flag} is for containers: --runtime docker")
-    check_limits(flags["memory_bytes"], flags["cpus"], flags["gpus"])
-    return {"runtime": runtime, **given}
+    try:
+        return deployment.container_settings(flags, flags["runtime"], _CONTAINER_FLAGS)
+    except InvalidValueError as error:
+        if not error.hint.startswith("runtime"):
+            raise
+        raise click.UsageError(f"{error.message}: --runtime docker") from error
 
 
 def _check_image_only(flags: dict[str, Any]) -> None:
@@ -76,9 +73,12 @@ def _check_image_only(flags: dict[str, Any]) -> None:
 
 def _image_request(flags: dict[str, Any]) -> dict[str, Any]:
     """Return what a deployment of an image alone asks for."""
-    app = None if flags["no_app"] else flags["app"] or flags["name"]
-    _check_names(flags["name"], app, flags["version"])
-    return {"model": flags["name"], "app": app, "input_type": _input_type(flags)}
+    return deployment.image_request(_naming(flags), flags["image"], flags["input_type"])
+
+
+def _naming(flags: dict[str, Any]) -> Naming:
+    app: str | Literal[False] | None = False if flags["no_app"] else flags["app"]
+    return Naming(name=flags["name"], app=app, version=flags["version"])
 
 
 def _input_type(flags: dict[str, Any]) -> str | None:
@@ -104,45 +104,24 @@ def _bundle_request(
         concurrency=flags["concurrency"],
         load_timeout_s=session.config.load_timeout_s,
     )
-    started = time.monotonic()
-    plan = bundling.plan_bundle(parse_target(target), options, Path.cwd())
-    for remark in plan.found.remarks:
-        progress.on_warning(remark)
-    name = _model_name(plan, flags["name"], progress)
-    app = None if flags["no_app"] else flags["app"] or name
-    _check_names(name, app, flags["version"])
-    planned = time.monotonic()
+    prepared = deployment.prepare(parse_target(target), _naming(flags), options, progress)
     client = _daemon(session, progress, may_start=not flags["no_start"])
-    sending = time.monotonic()
-    digest = _upload(client, plan)
-    # A daemon that had to be started is no part of the bundle's time.
     progress.example_file = example if isinstance(example, File) else None
-    progress.on_bundled(plan, digest, (time.monotonic() - sending + planned - started) * 1000)
-    request = {
-        "model": name,
-        "app": app,
-        "bundle": digest,
-        "source": str(plan.target.path),
-        "is_name_given": flags["name"] is not None,
-    }
-    return request, client
+    return deployment.send(client, prepared, progress), client
 
 
 def _deploy(
     client: AdminClient, request: dict[str, Any], progress: Progress, *, is_waiting: bool
 ) -> None:
-    if not is_waiting:
-        progress.on_accepted(client.post("/deployments?wait=false", request))
-        return
     try:
-        for event in client.events("/deployments", request):
-            progress.on_event(event)
+        deployment.follow(client, request, progress, is_waiting=is_waiting)
     except KeyboardInterrupt:
         progress.on_interrupt()
         raise
     finally:
         progress.settle()
-    progress.finish()
+    if is_waiting:
+        progress.finish()
 
 
 def _schema(columns: str | None, file: Path | None) -> dict[str, Any] | None:
@@ -159,28 +138,10 @@ def _deployment_settings(flags: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError("--app and --no-app contradict each other")
     if flags["batching"] != "aimd" and flags["max_batch"] > 0:
         raise click.UsageError("--batching is for a batch size that adapts, --max-batch N fixes it")
-    words = ("version", "max_batch", "batching", "replicas", "default_output", "slo_us")
+    words = ("max_batch", "batching", "replicas", "default_output", "slo_us")
     given = {name: flags[name] for name in words}
     given["batch_wait_us"] = round(flags["batch_wait_s"] * 1e6)
     return given | ({"is_cached": False} if flags["no_cache"] else {})
-
-
-def _model_name(plan: BundlePlan, given: str | None, progress: Progress) -> str:
-    if given is not None:
-        return given
-    name, why = choose_name(plan)
-    if why:
-        progress.on_note(f"the model is named {name}, as {why}")
-    return name
-
-
-def _check_names(name: str, app: str | None, version: str | None) -> None:
-    """Refuse names before anything is sent."""
-    names.check_model_name(name)
-    if app is not None:
-        names.check_application_name(app)
-    if version is not None:
-        names.check_version_name(version)
 
 
 def _daemon(session: Session, progress: Progress, *, may_start: bool) -> AdminClient:
@@ -203,21 +164,3 @@ def _daemon(session: Session, progress: Progress, *, may_start: bool) -> AdminCl
             progress.on_started(status)
         return session.client(config.load_timeout_s + config.test_timeout_s + 30.0)
     return client
-
-
-def _upload(client: AdminClient, plan: BundlePlan) -> str:
-    """Send the bundle if the daemon does not have it, and return its digest.
-
-    It is packed while it is sent: nothing of the model's size is written on this side.
-    """
-    try:
-        packed = bundling.packed(plan)
-        digest = packed.digest()
-        if not client.has(f"/bundles/{digest}"):
-            client.upload(f"/bundles/{digest}", packed.chunks(), packed.size)
-    except OSError as error:
-        where = (
-            f"{error.filename} cannot be read" if error.filename else "the bundle cannot be sent"
-        )
-        raise TargetError(f"{where}: {error.strerror or error}") from error
-    return digest

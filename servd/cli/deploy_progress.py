@@ -7,9 +7,9 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from servd.cli.files import BYTES, File
-from servd.cli.predict import Query, query_base
+from servd.cli.predict import Query
 from servd.cli.session import Session
-from servd.client.admin import ApiError
+from servd.client.admin import ApiError, query_base
 from servd.errors import ServdError
 from servd.logs.printable import in_json
 from servd.packing.bundling import BundlePlan

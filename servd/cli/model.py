@@ -6,7 +6,7 @@ import click
 
 from servd.cli.session import Session
 from servd.cli.verb import VerbGroup
-from servd.client.admin import query, segment
+from servd.client.calls import query, segment
 
 
 @click.group("model", cls=VerbGroup)

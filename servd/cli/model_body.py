@@ -8,7 +8,7 @@ from model_runtime.signature import EACH, Signature, parse
 from servd.cli.model import rows_of
 from servd.cli.output import Output
 from servd.cli.session import Session
-from servd.client.admin import segment
+from servd.client.calls import segment
 from servd.schemas.faults import wanted
 
 _MAX_SHOWN: Final = 50

@@ -12,8 +12,8 @@ import click
 from servd.cli.files import BYTES, File, is_from_file, read_input
 from servd.cli.session import Session
 from servd.cli.verb import verb
-from servd.client.admin import Address, parse_address, segment
-from servd.config import is_loopback
+from servd.client.admin import query_base
+from servd.client.calls import segment
 from servd.errors import ApplicationNotFoundError, ServdError
 from servd.quantities import longer_objective_s, shown_duration
 
@@ -70,18 +70,6 @@ def _takes_bytes(session: Session, app: str) -> bool:
     applications = session.client().get("/applications")
     types = {item["name"]: item["input_type"] for item in applications}
     return types.get(app) == BYTES
-
-
-def query_base(url: str, admin_url: str | None) -> str:
-    """Return where queries go: the daemon says, but of another machine's loopback is none here."""
-    address = parse_address(admin_url) if admin_url else Address()
-    parts = urlsplit(url)
-    if address.path is not None or is_loopback(address.host):
-        return url
-    if not is_loopback(parts.hostname or ""):
-        return url
-    host = f"[{address.host}]" if ":" in address.host else address.host
-    return f"{parts.scheme}://{host}:{parts.port}"
 
 
 @dataclass(frozen=True, slots=True)

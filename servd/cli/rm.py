@@ -4,7 +4,8 @@ import click
 
 from servd.cli.session import Session
 from servd.cli.verb import verb
-from servd.client.admin import AdminClient, segment
+from servd.client.admin import AdminClient
+from servd.client.calls import segment
 from servd.errors import ConflictError, NotFoundError, did_you_mean
 
 

@@ -4,7 +4,7 @@ import click
 
 from servd.cli.session import Session
 from servd.cli.verb import verb
-from servd.client.admin import segment
+from servd.client.calls import segment
 
 
 @verb("rollback", examples=("servd rollback feature_sum", "servd rollback feature_sum 1"))

@@ -5,7 +5,7 @@ import click
 from servd.cli.session import Session
 from servd.cli.values import COUNT
 from servd.cli.verb import verb
-from servd.client.admin import segment
+from servd.client.calls import segment
 from servd.quantities import counted
 
 

@@ -1,6 +1,5 @@
 """The daemon's settings as options of `servd start` and `servd run`; one list for both."""
 
-from collections.abc import Mapping
 from typing import Final
 
 import click
@@ -62,17 +61,3 @@ force_option: Final = click.option(
     help="Start on a registry that has lost changes, with what is there.",
 )
 """Decorates a verb with the option to start on a registry that has lost changes."""
-
-
-def as_arguments(settings: Mapping[str, object | None]) -> list[str]:
-    """Return the command line that gives these settings to another `servd`."""
-    arguments: list[str] = []
-    for name, value in settings.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            arguments.append(f"--{flag}" if value else f"--no-{flag}")
-        elif isinstance(value, tuple):
-            arguments.extend(word for each in value for word in (f"--{flag}", str(each)))
-        elif value is not None:
-            arguments.extend((f"--{flag}", str(value)))
-    return arguments

@@ -7,9 +7,9 @@ from typing import Any, Final
 from servd.cli.output import Output
 from servd.cli.session import Session
 from servd.cli.settings import daemon_settings, force_option
-from servd.cli.spawn import start_daemon
 from servd.cli.verb import verb
 from servd.client.admin import AdminClient, ApiError, parse_address
+from servd.client.spawn import start_daemon
 from servd.config import Config, asked_settings, differing, told
 from servd.errors import ConflictError, ServdError
 

@@ -1,5 +1,6 @@
-"""Talking to a daemon: its admin API, and the registry of one that runs or does not.
+"""Talking to a daemon: `servd.Client`, the calls of the admin API, queries, and the registry of a
+daemon that runs or does not.
 
-Called by the command line, which reaches the daemon through this package only. May import registry
-and system.
+Called by users' programs, by the command line, which reaches the daemon through this package only,
+and by what gives it other tools' names. May import packing, finding, registry and system.
 """

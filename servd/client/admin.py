@@ -12,15 +12,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
-from servd.config import Config
+from servd.client.calls import Call
+from servd.config import Config, is_loopback
 from servd.errors import ConfigError, DaemonNotRunningError, NotFoundError, ServdError
 from servd.system import peers
 from servd.system.identity import is_of, process_id
 
 API: Final = "/api/v1"
 NDJSON: Final = "application/x-ndjson"
+_WITH_BODY: Final = frozenset({"POST", "PUT"})
 
 
 class ApiError(ServdError):
@@ -72,6 +74,18 @@ def parse_address(text: str) -> Address:
             f"--admin: '{text}' is not an address", hint="for example http://127.0.0.1:1338"
         )
     return Address(host=host, port=port or 1338)
+
+
+def query_base(url: str, admin_url: str | None) -> str:
+    """Return where queries go: the daemon says, but of another machine's loopback is none here."""
+    address = parse_address(admin_url) if admin_url else Address()
+    parts = urlsplit(url)
+    if address.path is not None or is_loopback(address.host):
+        return url
+    if not is_loopback(parts.hostname or ""):
+        return url
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{parts.scheme}://{host}:{parts.port}"
 
 
 def find_daemon(config: Config, admin: str | None = None, timeout_s: float = 30.0) -> "AdminClient":
@@ -150,6 +164,11 @@ class AdminClient:
         self._fallback = fallback
         self._token = token
         self._timeout_s = timeout_s
+
+    def ask(self, call: Call) -> Any:
+        """Return the JSON answer of a call, or None where it has none."""
+        body = _encode(call.body) if call.method in _WITH_BODY else None
+        return self._call(call.method, call.path, body)
 
     def get(self, path: str) -> Any:
         """Return the JSON answer of a GET."""
@@ -266,17 +285,6 @@ class AdminClient:
         return http.client.HTTPConnection(
             self.address.host, self.address.port, timeout=self._timeout_s
         )
-
-
-def segment(name: str) -> str:
-    """Return a name as one segment of a path."""
-    return quote(name, safe="")
-
-
-def query(**values: object) -> str:
-    """Return "?a=b" of the values that are not None, or an empty text."""
-    given = {key: value for key, value in values.items() if value is not None}
-    return f"?{urlencode(given)}" if given else ""
 
 
 def _encode(body: object) -> bytes:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from servd.cli.predict import query_base
+from servd.client.admin import query_base
 from tests.fake_admin import STATUS, FakeAdmin
 
 APP = {"name": "sums", "input_type": "doubles", "linked_models": ["m"]}

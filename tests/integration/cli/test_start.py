@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from servd.cli import spawn
-from servd.cli.settings import as_arguments
-from servd.cli.stop import _wait_for_silence
+from servd.client import spawn
 from servd.client.admin import Address, AdminClient
+from servd.client.ending import wait_for_silence
+from servd.client.spawn import as_arguments
 from servd.config import Config, settings_of
 from servd.errors import StartError
 from tests.fake_admin import STATUS, FakeAdmin
@@ -133,10 +133,10 @@ def test_stop_over_tcp_waits_for_silence():
     """The process is another machine's."""
     fake = FakeAdmin()
     client = AdminClient(Address(host="127.0.0.1", port=fake.port))
-    assert not _wait_for_silence(client, 0.0)
+    assert not wait_for_silence(client, 0.0)
     fake.answers["GET /status"] = (503, "going down")
     fake.close()
-    assert _wait_for_silence(client, 5.0)
+    assert wait_for_silence(client, 5.0)
 
 
 def test_settings_become_arguments_of_run():

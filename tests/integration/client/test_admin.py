@@ -15,9 +15,8 @@ from servd.client.admin import (
     ApiError,
     find_daemon,
     parse_address,
-    query,
-    segment,
 )
+from servd.client.calls import query, segment
 from servd.config import Config
 from servd.errors import ConfigError, DaemonNotRunningError, NotFoundError, ServdError
 from servd.system.identity import folder_id, process_id

@@ -1,6 +1,6 @@
 """Brings the daemon up in the background and waits until it answers or says why it does not.
 
-Used by `servd start`, and by `servd deploy` where no daemon runs.
+Used by `servd start`, by `servd deploy` where no daemon runs, and by the clients.
 """
 
 import fcntl
@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from servd.cli.settings import as_arguments
 from servd.client.admin import find_daemon
 from servd.config import Config
 from servd.errors import DaemonNotRunningError, StartError
@@ -36,9 +35,15 @@ def running_daemon(config: Config) -> dict[str, Any] | None:
 
 
 def start_daemon(
-    config: Config, flags: Mapping[str, object | None], *, is_forced: bool = False
+    config: Config,
+    flags: Mapping[str, object | None],
+    *,
+    is_forced: bool = False,
+    environ: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """Return the status of the daemon and whether this call is what started it.
+
+    `environ` is what it gets in the place of this process's environment.
 
     Raises:
         StartError: it could not be started; the message says why.
@@ -49,7 +54,8 @@ def start_daemon(
         status = running_daemon(config)
         if status is not None:
             return status, False
-        process, ready = _spawn(config, flags, ("--force",) if is_forced else ())
+        more = ("--force",) if is_forced else ()
+        process, ready = _spawn(config, flags, more, os.environ if environ is None else environ)
         failure = _wait_until_ready(process, ready, config)
         status = running_daemon(config)
         if status is None:
@@ -57,6 +63,20 @@ def start_daemon(
                 "the daemon ended right after it was ready", hint=_log_hint(config)
             )
         return status, failure is None
+
+
+def as_arguments(settings: Mapping[str, object | None]) -> list[str]:
+    """Return the command line that gives these settings to another `servd`."""
+    arguments: list[str] = []
+    for name, value in settings.items():
+        flag = name.replace("_", "-")
+        if isinstance(value, bool):
+            arguments.append(f"--{flag}" if value else f"--no-{flag}")
+        elif isinstance(value, tuple):
+            arguments.extend(word for each in value for word in (f"--{flag}", str(each)))
+        elif value is not None:
+            arguments.extend((f"--{flag}", str(value)))
+    return arguments
 
 
 def _make_folder(folder: Path) -> None:
@@ -88,7 +108,10 @@ def _one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def _spawn(
-    config: Config, flags: Mapping[str, object | None], more: tuple[str, ...]
+    config: Config,
+    flags: Mapping[str, object | None],
+    more: tuple[str, ...],
+    environ: Mapping[str, str],
 ) -> tuple[subprocess.Popen[bytes], int]:
     given = {**flags, "data_dir": config.data_dir}
     try:
@@ -107,7 +130,7 @@ def _spawn(
                 stderr=log,
                 start_new_session=True,
                 pass_fds=(write_end,),
-                env={**os.environ, "SERVD_READY_FD": str(write_end)},
+                env={**environ, "SERVD_READY_FD": str(write_end)},
             )
         finally:
             os.close(write_end)

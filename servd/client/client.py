@@ -1,0 +1,410 @@
+"""`servd.Client`: what the command line can do, from Python. One call after the other.
+
+Called by users' programs, by servd.testing and by what is made of it for other tools' names.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from servd.client import calls, deployment, wanted
+from servd.client.admin import AdminClient, find_daemon, query_base
+from servd.client.calls import Call, LogsWanted
+from servd.client.connections import Connections
+from servd.client.deployment import Naming
+from servd.client.ending import GRACE_S, shut_down
+from servd.client.exchange import Answer, LostError, Request
+from servd.client.logs import log_lines
+from servd.client.objects import as_target
+from servd.client.queries import Queries, Send, Steps, Wait
+from servd.client.report import OnEvent, Report
+from servd.client.spawn import start_daemon
+from servd.client.values import (
+    Application,
+    Deployment,
+    Model,
+    Prediction,
+    Replica,
+    Status,
+    Version,
+    VersionName,
+)
+from servd.client.wanted import UNSET
+from servd.config import Config, load_config
+from servd.errors import ServdError, StartError
+
+T = TypeVar("T")
+
+_CHANGE_TIMEOUT_S = 300.0
+"""An older version's replicas may have to be launched before a change is in force."""
+
+
+class Client:
+    """A servd daemon and what it serves. Every method raises a subclass of `ServdError`.
+
+    The daemon is found as the command line finds it: `url` or SERVD_ADMIN names its admin API, else
+    it is the one on `data_dir`, SERVD_DATA_DIR or the usual folder. May be used by several threads.
+
+    Args:
+        url: the admin API, `http://host:1338` or `unix:/path`.
+        data_dir: the daemon's folder, where there is no url.
+        token: in the place of SERVD_TOKEN.
+        timeout_s: how long an answer is waited for; deployments have the daemon's own limits.
+        start: start the daemon where none runs, at the first call.
+        retries: how often a query is sent again that was lost before an answer came
+            (docs/python.md); 0: never.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        data_dir: str | Path | None = None,
+        token: str | None = None,
+        timeout_s: float = 30.0,
+        start: bool = False,
+        retries: int = 2,
+    ) -> None:
+        self._url = url
+        self._data_dir = data_dir
+        self._token = token
+        self.timeout_s = timeout_s
+        self._start = start
+        self._queries = Queries(retries)
+        self._connections: Connections | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is connected; the daemon goes on."""
+        if self._connections is not None:
+            self._connections.close()
+            self._connections = None
+
+    # --- the daemon ---
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings that are found here, of which a daemon would be started."""
+        folder = None if self._data_dir is None else str(self._data_dir)
+        return load_config({"data_dir": folder, "token": self._token}, os.environ, Path.cwd())
+
+    @property
+    def admin_url(self) -> str | None:
+        """Where the daemon was said to be, if it was."""
+        return self._url or (None if self._data_dir else os.environ.get("SERVD_ADMIN")) or None
+
+    @property
+    def admin(self) -> AdminClient:
+        """The admin API itself, for what has no method here."""
+        return self._admin(self.timeout_s)
+
+    def _admin(self, timeout_s: float) -> AdminClient:
+        if self._start:
+            self._start = False
+            self.start()
+        return find_daemon(self.config, self.admin_url, timeout_s)
+
+    def _ask(self, call: Call, kind: type[T], timeout_s: float | None = None) -> T:
+        answer = self._admin(timeout_s or self.timeout_s).ask(call)
+        try:
+            return msgspec.convert(answer, kind)
+        except msgspec.ValidationError as error:
+            raise ServdError(
+                f"the daemon's answer is not one that this servd knows: {error}",
+                hint="are both of the same version? servd status, servd --version",
+            ) from error
+
+    def status(self) -> Status:
+        """Return what the daemon is, and where it answers."""
+        return self._ask(calls.status(), Status)
+
+    def start(self, **settings: Any) -> Status:
+        """Start the daemon where none runs, with these settings (docs/operations.md).
+
+        Raises:
+            StartError: it could not be started; the message says why.
+        """
+        if self.admin_url:
+            return self.status()
+        try:
+            start_daemon(self.config, settings)
+        except StartError as error:
+            # The flags that the hint speaks of are those of `servd start`.
+            error.hint = error.hint.replace("--", "servd start --", 1)
+            raise
+        return self.status()
+
+    def stop(self, *, drain_s: float | None = None) -> None:
+        """Stop the daemon and its replicas; running queries get `drain_s`, None: its own time."""
+        admin = self.admin
+        pid = admin.ask(calls.status())["pid"]
+        limit_s = GRACE_S + (self.config.drain_s if drain_s is None else drain_s)
+        shut_down(admin, pid, drain_s, limit_s)
+        self.close()
+
+    # --- deploying ---
+
+    def deploy(  # noqa: D417, PLR0913 - the words of `servd deploy`
+        self,
+        target: Any = None,
+        *,
+        name: str | None = None,
+        version: str | int | None = None,
+        app: str | Literal[False] | None = None,
+        input_type: str | None = None,
+        columns: Any = None,
+        schema: Any = None,
+        example: Any = UNSET,
+        extra_columns: str | None = None,
+        output: str | None = None,
+        concurrency: int | None = None,
+        default: Any = None,
+        slo_ms: float | None = None,
+        cache: bool = True,
+        replicas: int | None = None,
+        max_batch: int | None = None,
+        batching: str = "aimd",
+        batch_wait_ms: float = 0,
+        method: str | None = None,
+        skip_test: bool = False,
+        include: Any = (),
+        runtime: str | None = None,
+        image: str | None = None,
+        memory: str | int | None = None,
+        cpus: float | None = None,
+        gpus: str | int | None = None,
+        labels: Any = (),
+        wait: bool = True,
+        on_event: OnEvent | None = None,
+    ) -> Deployment:
+        """Deploy a model and return when it is live.
+
+        Args:
+            target: "file.py:name", a path, a function, or a fitted model; None with `image`.
+            name: the model's; that of the object or the file where it is not given.
+            version: its version; the next whole number where it is not given.
+            app: the application's name, the model's where it is not given; False: none.
+            wait: False: return when it has been accepted.
+            on_event: called with each step as it comes.
+
+        The others are the options of `servd deploy` (docs/deploying.md, docs/python.md).
+
+        Raises:
+            TargetError: the target cannot be deployed; nothing was sent.
+            ApiError: it could not be loaded, or was refused; nothing was changed.
+        """
+        given = dict(locals())
+        report = Report(on_event)
+        settings = wanted.request_settings(given)
+        naming = Naming(name=name, app=app, version=None if version is None else str(version))
+        limits = self.config.load_timeout_s + self.config.test_timeout_s + 30.0
+        admin = self._admin(limits)
+        if target is None:
+            request = deployment.image_request(naming, image, given["input_type"])
+        else:
+            options = wanted.bundle_options(given, self.config.load_timeout_s)
+            with as_target(target, naming.name) as found:
+                prepared = deployment.prepare(found, naming, options, report)
+                request = deployment.send(admin, prepared, report)
+        deployment.follow(admin, request | settings, report, is_waiting=wait)
+        return report.result()
+
+    # --- applications ---
+
+    def apps(self) -> list[Application]:
+        """Return the applications."""
+        return self._ask(calls.applications(), list[Application])
+
+    def app(self, name: str) -> Application:
+        """Return one application."""
+        return self._ask(calls.application(name), Application)
+
+    def create_app(
+        self, name: str, *, input_type: str, default: Any = None, slo_ms: float | None = None
+    ) -> Application:
+        """Create an application: a name that answers queries, once a model is linked to it."""
+        call = calls.create_application(
+            name,
+            input_type=input_type,
+            default_output=wanted.default_output(default),
+            slo_us=wanted.slo_us(slo_ms if slo_ms is not None else 100.0) or 0,
+        )
+        return self._ask(call, Application)
+
+    def delete_app(self, name: str) -> None:
+        """Remove an application; its models stay."""
+        self.admin.ask(calls.delete_application(name))
+
+    def link(self, app: str, model: str) -> None:
+        """Have a model answer an application's queries."""
+        self.admin.ask(calls.link(app, model))
+
+    def unlink(self, app: str, model: str) -> None:
+        """Take a model away from an application."""
+        self.admin.ask(calls.unlink(app, model))
+
+    # --- models ---
+
+    def models(self) -> list[Model]:
+        """Return the models with their versions."""
+        return self._ask(calls.models(), list[Model])
+
+    def model(self, name: str) -> Model:
+        """Return one model with its versions."""
+        return self._ask(calls.model(name), Model)
+
+    def versions(self, name: str) -> list[Version]:
+        """Return the versions of a model, oldest first."""
+        return list(self.model(name).versions)
+
+    def set_version(self, name: str, version: str | int) -> VersionName:
+        """Make a version of a model the current one."""
+        return self._ask(calls.rollback(name, str(version)), VersionName, _CHANGE_TIMEOUT_S)
+
+    def rollback(self, name: str) -> VersionName:
+        """Make the version before the current one of a model current."""
+        return self._ask(calls.rollback(name), VersionName, _CHANGE_TIMEOUT_S)
+
+    def scale(self, name: str, replicas: int, version: str | int | None = None) -> Version:
+        """Set how many replicas a version of a model has; None: the current one."""
+        call = calls.scale(name, replicas, None if version is None else str(version))
+        return self._ask(call, Version, _CHANGE_TIMEOUT_S)
+
+    def delete_model(
+        self, name: str, version: str | int | None = None, *, force: bool = False
+    ) -> None:
+        """Remove a model or one version of it; `force`: also what answers queries."""
+        named = None if version is None else str(version)
+        self._admin(60.0).ask(calls.delete_model(name, named, is_forced=force))
+
+    def replicas(self) -> list[Replica]:
+        """Return the replicas: states, rates, latencies, memory."""
+        return self._ask(calls.replicas(), list[Replica])
+
+    def logs(
+        self,
+        name: str = "daemon",
+        *,
+        version: str | int | None = None,
+        replica: int | None = None,
+        lines: int = 100,
+        follow: bool = False,
+    ) -> Iterator[str]:
+        """Yield what a model's replicas have logged, an application's, or the "daemon" itself.
+
+        The last `lines` first; then what comes, where it is to `follow`.
+        """
+        which = LogsWanted(
+            lines=lines,
+            version=None if version is None else str(version),
+            replica=replica,
+            is_following=follow,
+        )
+        # Nothing may be logged for hours: following has no limit that counts.
+        yield from log_lines(self._admin(86400.0 if follow else self.timeout_s), name, which)
+
+    # --- queries ---
+
+    @property
+    def query_address(self) -> str:
+        """Where queries are answered, as "host:port"."""
+        return self._connected().address
+
+    def _connected(self) -> Connections:
+        if self._connections is None:
+            base = query_base(self.status().query_url, self.admin_url)
+            parts = urlsplit(base)
+            token = self.config.token
+            self._connections = Connections(parts.hostname or "localhost", parts.port or 80, token)
+        return self._connections
+
+    def predict(
+        self,
+        app: str,
+        input: Any,  # noqa: A002 - the query API's own word
+        *,
+        version: str | int | None = None,
+        timeout_s: float | None = None,
+    ) -> Prediction:
+        """Return an application's prediction for one input.
+
+        Raises:
+            QueryError: it was answered with an error (servd/client/failures.py has the classes).
+            ThrottledError: it was not sent, as the daemon is overloaded.
+            LostError, LateError: no answer came, or none in time.
+        """
+        return self._run(self._queries.predict(app, input, _named(version)), timeout_s)
+
+    def predict_batch(
+        self,
+        app: str,
+        inputs: Any,
+        *,
+        version: str | int | None = None,
+        timeout_s: float | None = None,
+    ) -> list[Prediction]:
+        """Return the predictions for several inputs, in their order.
+
+        Raises:
+            BatchFailedError: some have none; it has those of the others.
+            QueryError, ThrottledError, LostError, LateError: as of `predict`.
+        """
+        return self._run(self._queries.predict_batch(app, inputs, _named(version)), timeout_s)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the daemon's counters and latencies."""
+        request = Request("GET", "/metrics")
+        answer = self._run(self._queries.sending(request), None)
+        found: dict[str, Any] = msgspec.json.decode(answer.body)
+        return found
+
+    def _run(self, steps: Steps[T], timeout_s: float | None) -> T:
+        """Do what a query's steps say, and return what it comes to."""
+        limit_s = self.timeout_s if timeout_s is None else timeout_s
+        deadline_s = time.monotonic() + limit_s
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    came = self._do(step, deadline_s)
+                except ServdError as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(came)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    def _do(self, step: Send | Wait, deadline_s: float) -> Answer | None:
+        left_s = max(deadline_s - time.monotonic(), 1e-3)
+        if isinstance(step, Wait):
+            time.sleep(min(step.seconds, left_s))
+            return None
+        try:
+            return self._connected().exchange(step.request, left_s)
+        except LostError as error:
+            if not error.is_sent:
+                # A daemon that was started anew may answer at another port.
+                self.close()
+            raise
+
+
+def _named(version: str | int | None) -> str | None:
+    return None if version is None else str(version)

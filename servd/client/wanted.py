@@ -1,0 +1,132 @@
+"""What a caller of `deploy` gives, in the words of a bundle and of a deployment request.
+
+Used by the clients. Times are given in milliseconds, sizes as numbers or as in "2g".
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from servd.client.deployment import container_settings
+from servd.client.queries import plain
+from servd.datatypes import ADAPTIVE_BATCH, InputType
+from servd.errors import InvalidValueError
+from servd.packing.bundling import BundleOptions
+from servd.packing.columns import schema_of_columns, schema_of_file
+from servd.quantities import parse_size
+
+UNSET: Final[Any] = type("Unset", (), {"__repr__": lambda _self: "UNSET"})()
+"""Stands for an argument that was not given, where None is a value."""
+
+_OF_TYPES: Final = {int: "int", float: "float", bool: "bool", str: "str", bytes: "any"}
+
+
+def bundle_options(given: Mapping[str, Any], load_timeout_s: float) -> BundleOptions:
+    """Return what the arguments say of what is in a bundle.
+
+    Raises:
+        ServdError: one is wrong.
+    """
+    example = given["example"]
+    return BundleOptions(
+        input_type=_input_type(given["input_type"]),
+        method=given["method"],
+        example=None if example is UNSET else plain(example),
+        skip_test=given["skip_test"],
+        include=_texts(given["include"], "include"),
+        schema=_schema(given["columns"], given["schema"]),
+        extra=_one_of(given["extra_columns"], "extra_columns", ("refuse", "ignore")),
+        output=_one_of(given["output"], "output", ("labels", "proba", "both")),
+        concurrency=given["concurrency"],
+        load_timeout_s=load_timeout_s,
+    )
+
+
+def request_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a deployment request that says how a version is served.
+
+    Raises:
+        ServdError: an argument is wrong.
+    """
+    memory = given["memory"]
+    contained = {
+        "image": given["image"],
+        "memory_bytes": None if memory is None else _size(memory),
+        "cpus": given["cpus"],
+        "gpus": None if given["gpus"] is None else str(given["gpus"]),
+    }
+    shown = ("image", "memory", "cpus", "gpus")
+    settings = container_settings(contained, given["runtime"], shown) | {
+        "max_batch": given["max_batch"] or ADAPTIVE_BATCH,
+        "batching": given["batching"],
+        "batch_wait_us": round(given["batch_wait_ms"] * 1000),
+        "replicas": given["replicas"],
+        "default_output": default_output(given["default"]),
+        "slo_us": slo_us(given["slo_ms"]),
+        "labels": list(_texts(given["labels"], "labels")),
+        "is_cached": bool(given["cache"]),
+    }
+    if settings["is_cached"]:
+        del settings["is_cached"]
+    return settings
+
+
+def default_output(value: Any) -> str | None:
+    """Return a default output as it is registered: a text stays one, others are JSON."""
+    return value if value is None or isinstance(value, str) else json.dumps(plain(value))
+
+
+def slo_us(slo_ms: float | None) -> int | None:
+    """Return an objective in microseconds.
+
+    Raises:
+        InvalidValueError: it is none.
+    """
+    if slo_ms is None:
+        return None
+    if not slo_ms > 0:
+        raise InvalidValueError(f"slo_ms must be above zero, not {slo_ms:g}")
+    return max(1, round(slo_ms * 1000))
+
+
+def _size(given: str | int) -> int:
+    try:
+        return parse_size(given)
+    except ValueError as error:
+        raise InvalidValueError(f"memory: {error}") from error
+
+
+def _input_type(given: str | None) -> str | None:
+    return None if given is None else InputType.parse(given).value
+
+
+def _schema(columns: Any, schema: Any) -> dict[str, Any] | None:
+    if columns is not None and schema is not None:
+        raise InvalidValueError("columns and schema say the same: give one of them")
+    if columns is None:
+        return schema_of_file(Path(schema)) if isinstance(schema, (str, Path)) else schema
+    if isinstance(columns, str):
+        return schema_of_columns(columns)
+    if not isinstance(columns, Mapping):
+        raise InvalidValueError(
+            f"columns are a text such as 'age:int,city:str', or a dict, not {columns!r:.60}"
+        )
+    return schema_of_columns(",".join(f"{name}:{_word(of)}" for name, of in columns.items()))
+
+
+def _word(of: Any) -> str:
+    return _OF_TYPES.get(of, of.__name__) if isinstance(of, type) else str(of)
+
+
+def _texts(given: Any, what: str) -> tuple[str, ...]:
+    listed = (given,) if isinstance(given, (str, Path)) else given
+    if not isinstance(listed, Sequence):
+        raise InvalidValueError(f"{what} is a list of texts, not {given!r:.60}")
+    return tuple(map(str, listed))
+
+
+def _one_of(given: str | None, what: str, words: Sequence[str]) -> str | None:
+    if given is not None and given not in words:
+        raise InvalidValueError(f"{what} is one of {', '.join(words)}, not {given!r:.60}")
+    return given
