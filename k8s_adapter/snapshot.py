@@ -179,10 +179,13 @@ def _sorted_registry(registry: Mapping[str, Any]) -> dict[str, Any]:
 def _reduced_registry(
     registry: Mapping[str, Any], apps: set[str], models: set[str]
 ) -> dict[str, Any]:
+    default = registry.get("default_app")
+    rest = {key: value for key, value in registry.items() if key != "default_app"}
     return {
-        **registry,
+        **rest,
         "applications": [app for app in registry["applications"] if app["name"] in apps],
         "versions": [raw for raw in registry["versions"] if raw["model"] in models],
         "current": {m: version for m, version in registry["current"].items() if m in models},
         "links": {app: linked for app, linked in registry["links"].items() if app in apps},
+        **({"default_app": default} if default in apps else {}),
     }

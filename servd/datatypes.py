@@ -190,6 +190,7 @@ class RegistryState(msgspec.Struct, frozen=True):
 
     `current` maps a model to its current version, `links` an application to its linked models,
     `sources` a version to the path of the file that it was deployed from, where that is known.
+    `default_app` is the application that was chosen for paths without a name.
     """
 
     applications: dict[str, Application] = {}
@@ -197,6 +198,14 @@ class RegistryState(msgspec.Struct, frozen=True):
     current: dict[str, str] = {}
     links: dict[str, tuple[str, ...]] = {}
     sources: dict[VersionId, str] = {}
+    default_app: str | None = None
+
+    @property
+    def root_app(self) -> str | None:
+        """The application that paths without a name answer for: the default, or the only one."""
+        if self.default_app is None and len(self.applications) == 1:
+            return next(iter(self.applications))
+        return self.default_app
 
 
 class End(msgspec.Struct, frozen=True):

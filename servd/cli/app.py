@@ -1,6 +1,6 @@
 """`servd app`: applications."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -13,7 +13,7 @@ from servd.client.calls import segment
 
 @click.group("app", cls=VerbGroup)
 def command() -> None:
-    """Create, list, show, remove, link applications."""
+    """Create, list, show, remove, link applications; choose the default one."""
 
 
 @command.command(
@@ -113,6 +113,35 @@ def rm(session: Session, name: str) -> None:
     session.output.result(
         {"name": name, "removed": ["application"]}, f"removed the application {name}"
     )
+
+
+@command.command("default", examples=("servd app default iris", "servd app default --none"))
+@click.argument("name", required=False)
+@click.option("--none", "is_none", is_flag=True, help="Choose none: of several none answers there.")
+def default(session: Session, name: str | None, *, is_none: bool) -> None:
+    """Choose the application that paths without a name answer for, or say which it is.
+
+    POST /predict is one. Where none is chosen the only application answers there.
+    """
+    if name is not None and is_none:
+        raise click.UsageError("give a NAME or --none, not both")
+    client = session.client()
+    if name is None and not is_none:
+        found = client.get(_DEFAULT)
+    else:
+        found = client.put(_DEFAULT, {"name": name})
+    session.output.result(found, _default_text(found))
+
+
+_DEFAULT: Final = "/default-application"
+
+
+def _default_text(found: dict[str, Any]) -> str:
+    name, is_chosen = found["name"], found["is_chosen"]
+    if name is None:
+        return "no default application: servd app default NAME    chooses one"
+    why = "" if is_chosen else ", as it is the only one"
+    return f"{name} is the default application{why}: it answers POST /predict too"
 
 
 @command.command(

@@ -176,8 +176,8 @@ def _of_version(state: RegistryState, version_id: VersionId, kind: Kind) -> Chos
     version = find_bundled(state, version_id)
     linked = (name for name, models in state.links.items() if version.model in models)
     apps = [state.applications[name] for name in sorted(linked)]
-    # The one that is called like the model comes first.
-    apps.sort(key=lambda app: app.name != version.model)
+    # The default one comes first, as it answers at paths without a name, or that called like it.
+    apps.sort(key=lambda app: (app.name != state.default_app, app.name != version.model))
     fitting = tuple(app for app in apps if app.input_type is version.input_type)
     return Chosen(kind, version, fitting or (_application_of(version),))
 

@@ -165,6 +165,12 @@ class Deployer:
             await self._registry.remove_application(name)
             await self._settled()
 
+    async def set_default(self, name: str | None) -> None:
+        """Have paths without a name answer for an application, or for none but the only one."""
+        with audit.change(f"make {name or 'no application'} the default application"):
+            await self._registry.set_default(name)
+            await self._settled()
+
     async def link(self, app: str, model: str) -> None:
         """Link a model to an application."""
         with audit.change(f"link {model} to {app}"):

@@ -6,6 +6,7 @@ The query server's connections call `ask`; the composition root applies the regi
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Self
 
 import zmq
@@ -45,7 +46,8 @@ TIMER_GRAIN_S = 0.001
 class Engine:
     """The applications as routes, by name; the versions as dispatchers; the cache between them.
 
-    `changes` counts how often they may have become others.
+    `changes` counts how often they may have become others. `root` is the route of paths without
+    a name; `on_names` are told when it has become another one, or applications came or went.
     A stream breaks off when no item has come for `stream_idle_s`.
     """
 
@@ -58,6 +60,8 @@ class Engine:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self.by_name: dict[str, Route] = {}
         self.dispatchers: dict[VersionId, Dispatcher] = {}
+        self.root: Route | None = None
+        self.on_names: list[Callable[[], None]] = []
         self.changes = 0
         self._ticker: asyncio.TimerHandle | None = None
 
@@ -256,6 +260,7 @@ class Engine:
         A version that is gone gets no new query but answers those it has; `forget` ends it.
         """
         self.changes += 1
+        names = set(self.by_name)
         for version in state.versions.values():
             self.prepare(version)
         for name in self.by_name.keys() - state.applications.keys():
@@ -263,6 +268,11 @@ class Engine:
         for name in state.applications:
             self._apply_application(name, state)
         self._apply_objectives()
+        root = self.by_name.get(state.root_app or "")
+        if root is not self.root or names != self.by_name.keys():
+            self.root = root
+            for told in self.on_names:
+                told()
 
     def _apply_application(self, name: str, state: RegistryState) -> None:
         application = state.applications[name]

@@ -31,7 +31,13 @@ def hold_back(
         draft.hold_version(model)
     for name in wanted.links:
         draft.hold_link(name)
-    return RegistryState(wanted.applications, draft.versions, draft.current, draft.links)
+    return RegistryState(
+        wanted.applications,
+        draft.versions,
+        draft.current,
+        draft.links,
+        default_app=wanted.default_app,
+    )
 
 
 @dataclass(slots=True)

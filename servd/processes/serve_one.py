@@ -76,6 +76,7 @@ class OneModel:
             versions={version.id: version},
             current={version.model: version.version},
             links={app.name: (version.model,) for app in self.applications},
+            default_app=self.applications[0].name,
         )
 
 
@@ -148,8 +149,6 @@ class _Server:
         self._apply(engine, supervisor)
         server = QueryServer(engine, config)
         server.is_ready = False
-        first = f"/{self._one.applications[0].name}/predict".encode()
-        server.pages.aliases = {b"/predict": first, b"/predict/": first}
         await stack.enter_async_context(server)
         failure = await self._live(engine, server, supervisor, copier)
         if failure is not None:

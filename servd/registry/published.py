@@ -83,6 +83,8 @@ def _faults(published: Published) -> Iterator[str]:
             check_loose_application_name(name)
         except InvalidNameError as error:
             yield f"registry.applications: {error.message}"
+    if state.default_app is not None and state.default_app not in state.applications:
+        yield f"registry.default_app: there is no application '{state.default_app}'"
     for model, version in state.current.items():
         if VersionId(model, version) not in state.versions:
             yield f"registry.current: there is no version '{version}' of model '{model}'"

@@ -78,8 +78,17 @@ class Registry:
                 state,
                 applications=rules.without(state.applications, name),
                 links=rules.without(state.links, name),
+                default_app=None if state.default_app == name else state.default_app,
             )
             await self._commit([store.delete_application(name)], new)
+
+    async def set_default(self, name: str | None) -> None:
+        """Have paths without a name answer for an application; None: for none but the only one."""
+        async with self._lock:
+            if name is not None and name not in self.state.applications:
+                raise ApplicationNotFoundError(name, self.state.applications)
+            new = msgspec.structs.replace(self.state, default_app=name)
+            await self._commit([store.put_default(name)], new)
 
     async def add_version(self, version: ModelVersion) -> None:
         """Add a version of a model, which becomes current, and the model with its first version."""

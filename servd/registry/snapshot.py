@@ -6,12 +6,16 @@ from servd.datatypes import Application, ModelVersion, RegistryState, VersionId
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
-    """A `RegistryState` in JSON's terms, whose maps have texts as keys."""
+    """A `RegistryState` in JSON's terms, whose maps have texts as keys.
+
+    `default_app` is there where one was chosen.
+    """
 
     applications: list[Application] = []
     versions: list[ModelVersion] = []
     current: dict[str, str] = {}
     links: dict[str, list[str]] = {}
+    default_app: str | msgspec.UnsetType = msgspec.UNSET
 
 
 def pack_state(state: RegistryState) -> Registered:
@@ -21,6 +25,7 @@ def pack_state(state: RegistryState) -> Registered:
         versions=list(state.versions.values()),
         current=state.current,
         links={app: list(models) for app, models in state.links.items()},
+        default_app=state.default_app or msgspec.UNSET,
     )
 
 
@@ -31,6 +36,7 @@ def unpack_state(registered: Registered) -> RegistryState:
         versions={version.id: version for version in registered.versions},
         current=registered.current,
         links={app: tuple(models) for app, models in registered.links.items()},
+        default_app=registered.default_app or None,
     )
 
 

@@ -49,6 +49,11 @@ def delete_application(name: str) -> Change:
     return Change("delete_application", {"name": name})
 
 
+def put_default(name: str | None) -> Change:
+    """Return the change that makes an application the default one; None: there is none."""
+    return Change("delete_default", {}) if name is None else Change("put_default", {"name": name})
+
+
 def put_version(version: ModelVersion) -> Change:
     """Return the change that adds or replaces a model version."""
     row = msgspec.to_builtins(version)
@@ -387,4 +392,5 @@ def _read_state(connection: sqlite3.Connection) -> RegistryState:
         sources={
             VersionId(row["model"], row["version"]): row["path"] for row in rows("all_sources")
         },
+        default_app=next((row["name"] for row in rows("all_defaults")), None),
     )

@@ -77,6 +77,8 @@ class Api:
             "createApplication": self._create_application,
             "getApplication": self._get_application,
             "deleteApplication": self._delete_application,
+            "getDefault": self._get_default,
+            "setDefault": self._set_default,
             "link": self._link,
             "unlink": self._unlink,
             "listModels": self._list_models,
@@ -152,6 +154,18 @@ class Api:
     async def _delete_application(self, request: web.Request) -> web.Response:
         await self._deployer.remove_application(request.match_info["name"])
         return web.Response(status=204)
+
+    async def _get_default(self, _request: web.Request) -> web.Response:
+        return self._default()
+
+    async def _set_default(self, request: web.Request) -> web.Response:
+        given = await read_struct(request, models.DefaultRequest)
+        await self._deployer.set_default(given.name)
+        return self._default()
+
+    def _default(self) -> web.Response:
+        state = self._registry.state
+        return json_answer(models.DefaultView(state.root_app, state.default_app is not None))
 
     async def _link(self, request: web.Request) -> web.Response:
         app, model = request.match_info["name"], request.match_info["model"]

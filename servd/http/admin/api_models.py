@@ -61,7 +61,9 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):
-    """An application with its links and where it answers."""
+    """An application with its links and where it answers; also at paths without a name where it
+    `is_default`.
+    """
 
     name: str
     input_type: InputType
@@ -70,6 +72,7 @@ class ApplicationView(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     linked_models: tuple[str, ...]
     query_url: str
+    is_default: bool
 
 
 class ApplicationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +84,21 @@ class ApplicationRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     slo_us: int = DEFAULT_SLO_US
     policy: str = "default"
     linked_models: tuple[str, ...] = ()
+
+
+class DefaultRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The application that paths without a name are to answer for; null: none is chosen."""
+
+    name: str | None
+
+
+class DefaultView(msgspec.Struct, frozen=True):
+    """The application that paths without a name answer for: the one that `is_chosen`, or the only
+    one; null: there is none.
+    """
+
+    name: str | None
+    is_chosen: bool
 
 
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,6 +179,7 @@ def application_view(app: Application, state: RegistryState, config: Config) -> 
         policy=app.policy,
         linked_models=state.links.get(app.name, ()),
         query_url=f"{base_url(config.bind, config.query_port)}/{app.name}/predict",
+        is_default=state.root_app == app.name,
     )
 
 

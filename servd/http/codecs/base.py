@@ -83,8 +83,15 @@ NO_HEAD: Final = Head()
 """Of an ordinary request: a POST without a query whose headers change nothing."""
 
 
+ROOT: Final = ""
+"""The name in a path without one: it stands for the default application."""
+
+
 class Resource(NamedTuple):
-    """What a path stands for: an application, and what is wanted of it, by one of `methods`."""
+    """What a path stands for: an application, and what is wanted of it, by one of `methods`.
+
+    It is the default application where the name is `ROOT`.
+    """
 
     application: str
     verb: str = PREDICT
@@ -310,8 +317,7 @@ class Codec:
 
     def unknown(self, resource: Resource) -> Reply:
         """Return the answer where no application has the name."""
-        cause = f"No application with name '{resource.application}' exists"
-        return error_reply(404, "Unknown application", cause)
+        return error_reply(404, "Unknown application", unknown_cause(resource))
 
     def answer(self, resource: Resource, route: "Route", head: Head, body: bytes | None) -> Reply:
         """Return the answer at a place that is not for predictions.
@@ -335,6 +341,16 @@ STATUS: Final = {
     Miss.FAULT: 500,
 }
 """The HTTP status of an input that has neither an output nor a default output."""
+
+
+def unknown_cause(resource: Resource) -> str:
+    """Return the sentence that says that there is no such application."""
+    if resource.application == ROOT:
+        return (
+            "This path names no application, and there is no default one: "
+            "servd app default NAME    chooses it"
+        )
+    return f"No application with name '{resource.application}' exists"
 
 
 def cause_of(route: "Route", why: Why, row: bytes) -> str:

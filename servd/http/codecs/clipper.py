@@ -12,6 +12,7 @@ from servd.http.codecs.base import (
     COPIED_BYTES,
     FEEDBACK,
     PREDICT,
+    ROOT,
     STATUS,
     Codec,
     Decode,
@@ -68,8 +69,10 @@ class ClipperCodec(Codec):
     }
 
     def find(self, path: bytes) -> Resource | None:
-        """Return what /NAME/predict or /NAME/update stands for."""
-        name, _, verb = path.strip(b"/").partition(b"/")
+        """Return what /NAME/predict or /NAME/update stands for, or /predict or /update."""
+        name, slash, verb = path.strip(b"/").partition(b"/")
+        if not slash:
+            name, verb = ROOT.encode(), name
         found = _VERBS.get(verb)
         return None if found is None else Resource(name.decode(errors="replace"), found)
 

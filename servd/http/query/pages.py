@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from servd.http.bearer import carries
-from servd.http.codecs.base import NO_HEAD, PREDICT, Codec, Head, RequestError, Resource
+from servd.http.codecs.base import NO_HEAD, PREDICT, ROOT, Codec, Head, RequestError, Resource
 from servd.http.documents import page
 from servd.http.query.documents import BY_ACCEPT, Documents
 from servd.http.query.endpoint import Endpoint
@@ -22,14 +22,13 @@ _TOLD: Final = (*_GET, b"OPTIONS")
 
 
 class Pages:
-    """The answers of one server. `aliases` are other names of paths."""
+    """The answers of one server."""
 
     def __init__(self, state: ServerState, as_json: MetricsPage, as_text: MetricsPage) -> None:
         self._state = state
         self._as_json = as_json
         self._as_text = as_text
         self._documents = Documents(state)
-        self.aliases: dict[bytes, bytes] = {}
 
     def answer(self, request: Request) -> Found:
         """Return the endpoint of a prediction, or an answer.
@@ -47,13 +46,15 @@ class Pages:
             return _unauthorized(request)
         if path in (b"/", b"/metrics"):
             return self._answer_get(path, request)
-        return self._find(self.aliases.get(path, path), request)
+        return self._find(path, request)
 
     def _find(self, path: bytes, request: Request) -> Found:
         """Return what stands at a path of an application's, or that there is nothing."""
         for codec in self._state.codecs:
             resource = codec.find(path)
-            if resource is not None and request.method != b"CONNECT":
+            if resource is None or (resource.application == ROOT and self._is_named(path)):
+                continue
+            if request.method != b"CONNECT":
                 return self._answer_at(resource, codec, path, request)
         found = self._documents.find(path, request.unless)
         if found is not None:
@@ -61,6 +62,14 @@ class Pages:
         if request.method == b"OPTIONS":
             return _allowed((*_TOLD, b"POST"))
         return _nothing_at(path, request)
+
+    def _is_named(self, path: bytes) -> bool:
+        """Tell whether an application has the name that a path begins with: all below is its own.
+
+        New ones cannot have the names of what other formats have, those of old registries may.
+        """
+        name = path.strip(b"/").partition(b"/")[0]
+        return name.decode(errors="replace") in self._state.engine.by_name
 
     def _answer_health(self, path: bytes) -> Reply:
         """Answer a prober: alive as long as the loop turns; ready as the composition root says."""
@@ -85,7 +94,8 @@ class Pages:
     def _answer_at(
         self, resource: Resource, codec: Codec, path: bytes, request: Request
     ) -> Endpoint | Reply:
-        route = self._state.engine.by_name.get(resource.application)
+        engine = self._state.engine
+        route = engine.by_name.get(resource.application) if resource.application else engine.root
         if route is None:
             return codec.unknown(resource)
         methods = codec.methods(resource, route)

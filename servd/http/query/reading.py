@@ -105,6 +105,10 @@ class RequestReader(RequestParser):
 
     # --- reading ---
 
+    def forget_endpoint(self) -> None:
+        """Look up anew what the head of the next request comes to. Called by the server."""
+        self._endpoint = None
+
     def data_received(self, data: bytes) -> None:
         """Read what came. Called by the event loop.
 

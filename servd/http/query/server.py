@@ -93,12 +93,14 @@ class QueryServer(ServerState):
         self._server = await loop.create_server(
             lambda: QueryConnection(self), backlog=BACKLOG, **where
         )
+        self.engine.on_names.append(self.forget_endpoints)
         self.reader.nursery.warm_up()
         self._on_second()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         self.stop_accepting()
+        self.engine.on_names.remove(self.forget_endpoints)
         self.failed.flush()
         if self._timer is not None:
             self._timer.cancel()

@@ -128,6 +128,14 @@ class ServerState:
         known.endpoint = endpoint
         self.known_long[request.head] = known
 
+    def forget_endpoints(self) -> None:
+        """Look up anew what paths and heads come to: what is named, and by what, has changed."""
+        self.endpoints.clear()
+        self.known_heads.clear()
+        self.known_long.clear()
+        for connection in self.connections:
+            connection.forget_endpoint()
+
     def answer_slowly(self, request: Request) -> Found:
         """Return the endpoint of a prediction, or an answer."""
         raise NotImplementedError

@@ -12,6 +12,13 @@ ON CONFLICT (name) DO UPDATE SET
 -- name: delete_application
 DELETE FROM applications WHERE name = :name;
 
+-- name: put_default
+INSERT INTO default_application (place, name) VALUES (0, :name)
+ON CONFLICT (place) DO UPDATE SET name = excluded.name;
+
+-- name: delete_default
+DELETE FROM default_application;
+
 -- name: put_version
 INSERT INTO versions (
     model, version, input_type, labels, container_name, model_data_path,
@@ -62,6 +69,9 @@ DELETE FROM links WHERE application = :application AND model = :model;
 
 -- name: all_applications
 SELECT name, input_type, slo_us, default_output, policy FROM applications ORDER BY rowid;
+
+-- name: all_defaults
+SELECT name FROM default_application;
 
 -- name: all_versions
 SELECT

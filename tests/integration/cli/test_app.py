@@ -103,3 +103,18 @@ def test_rm_link_and_unlink_say_what_they_did(run, admin):
     unlinked = "unlinked; sums now has no model, and answers its default output or 503\n"
     assert run("app", "unlink", "sums", "m").stdout == unlinked
     assert json.loads(run("app", "link", "sums", "m", "--json").stdout)["app"] == "sums"
+
+
+def test_default_chooses_shows_and_takes_back(run, admin):
+    """What it says is what the daemon answers."""
+    chosen = {"name": "sums", "is_chosen": True}
+    admin.answers["PUT /default-application"] = (200, chosen)
+    told = "sums is the default application: it answers POST /predict too\n"
+    assert run("app", "default", "sums").output == told
+    assert admin.requests[-1][2] == {"name": "sums"}
+    admin.answers["GET /default-application"] = (200, chosen | {"is_chosen": False})
+    assert "sums is the default application, as it is the only one" in run("app", "default").output
+    admin.answers["PUT /default-application"] = (200, {"name": None, "is_chosen": False})
+    assert run("app", "default", "--none").output.startswith("no default application: ")
+    assert admin.requests[-1][2] == {"name": None}
+    assert run("app", "default", "sums", "--none").exit_code == 2

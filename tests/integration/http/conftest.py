@@ -49,6 +49,9 @@ class StandInDeployer:
     async def remove_application(self, name):
         await self._change(self.registry.remove_application(name))
 
+    async def set_default(self, name):
+        await self._change(self.registry.set_default(name))
+
     async def link(self, app, model):
         await self._change(self.registry.add_link(app, model))
 

@@ -37,14 +37,16 @@ _VERSIONS = st.builds(
     st.lists(_VERSIONS, max_size=4),
     st.dictionaries(_NAMES, _NAMES),
     st.dictionaries(_NAMES, st.lists(_NAMES, max_size=2).map(tuple)),
+    st.one_of(st.none(), _NAMES.filter(bool)),
 )
-def test_a_snapshot_comes_out_as_it_went_in(applications, versions, current, links):
+def test_a_snapshot_comes_out_as_it_went_in(applications, versions, current, links, default):
     """Any registry state survives the way over the feed, in one line."""
     state = RegistryState(
         applications={app.name: app for app in applications},
         versions={version.id: version for version in versions},
         current=current,
         links=links,
+        default_app=default,
     )
     seats = [feed.ReplicaSeat(model="a", version="x.y", address="ipc:///s", row_items=3)]
     sent = feed.Snapshot(7, pack_state(state), prepared=versions, replicas=seats)

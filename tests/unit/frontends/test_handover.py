@@ -1,5 +1,6 @@
 """What answers until a newly published version can."""
 
+import msgspec
 import pytest
 
 from servd.datatypes import Application, InputType, RegistryState, VersionId
@@ -25,6 +26,12 @@ BEFORE = _state(ONE, current={"m": "1"})
 def test_without_anything_before_the_wanted_holds():
     """Also while nothing of it can answer."""
     assert hold_back(BEFORE, RegistryState(), ()) == BEFORE
+
+
+def test_the_default_application_is_the_one_that_is_wanted():
+    """Whatever is held back."""
+    wanted = msgspec.structs.replace(_state(ONE, TWO, current={"m": "2"}), default_app="a")
+    assert hold_back(wanted, BEFORE, {ONE.id}).default_app == "a"
 
 
 def test_a_version_answers_until_the_next_one_can():

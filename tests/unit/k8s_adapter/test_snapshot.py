@@ -26,6 +26,7 @@ def test_a_daemons_state_is_read():
         versions={VersionId("sum", "2"): version},
         current={"sum": "2"},
         links={"app": ("sum",)},
+        default_app="app",
     )
     found = read_snapshot(
         msgspec.to_builtins(pack_state(state)),
@@ -37,6 +38,15 @@ def test_a_daemons_state_is_read():
     (only,) = found.deployable
     assert (only.key, only.max_batch, only.replicas, only.is_current) == ("sum:2", 8, 3, True)
     assert msgspec.convert(found.registry, Registered) == pack_state(state)
+
+
+def test_the_default_application_is_exported_where_it_is_among_those_chosen(registry):
+    """Paths without a name answer for it on the cluster too; never for one that is not there."""
+    names = [app["name"] for app in registry["applications"]]
+    found = read({**registry, "default_app": names[0]})
+    assert found.registry["default_app"] == names[0]
+    assert select(found, [names[0]]).registry["default_app"] == names[0]
+    assert "default_app" not in select(found, [names[1]]).registry
 
 
 def test_an_own_image_is_kept(snapshot: Snapshot):

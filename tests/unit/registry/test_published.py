@@ -75,6 +75,10 @@ def test_what_is_no_published_registry_is_refused(text):
 
 
 FAULTS = {
+    "default": (
+        lambda d: d["registry"].update(default_app="b"),
+        "registry.default_app: there is no application 'b'",
+    ),
     "reserved": (
         lambda d: d["registry"]["applications"][0].update(name="metrics"),
         "registry.applications: the application name 'metrics' is reserved",

@@ -56,6 +56,35 @@ async def refused(kind, change, message):
     assert caught.value.message == message
 
 
+def test_one_application_is_the_default_until_it_goes(run):
+    """Only one that exists is chosen, another in its place; where it is removed there is none."""
+
+    async def scenario(registry):
+        await registry.add_application(app("a"))
+        assert registry.state.root_app == "a"
+        await registry.add_application(app("b"))
+        assert registry.state.root_app is None
+        with pytest.raises(ApplicationNotFoundError, match="'c'"):
+            await registry.set_default("c")
+        for name in ("a", "b", "b"):
+            await registry.set_default(name)
+            assert registry.state.root_app == registry.state.default_app == name
+        await registry.remove_application("a")
+        assert registry.state.default_app == "b"
+        await registry.add_application(app("d"))
+        await registry.remove_application("b")
+        assert registry.state.default_app is None
+        assert registry.state.root_app == "d"
+        await registry.add_application(app("b"))
+        assert registry.state.root_app is None
+        await registry.set_default("d")
+        await registry.set_default(None)
+        assert registry.state.root_app is None
+        await registry.set_default("d")
+
+    assert run(scenario).default_app == "d"
+
+
 def test_applications_are_added_updated_and_removed(run):
     """An application exists once, can be put in its place, and goes with its links."""
 

@@ -82,7 +82,8 @@ def version_of(model, version, kind, replicas=1):
 
 def in_order(state: RegistryState):
     """Return a state so that the order of its things counts."""
-    return [list(getattr(state, field).items()) for field in RegistryState.__struct_fields__]
+    fields = (getattr(state, name) for name in RegistryState.__struct_fields__)
+    return [list(field.items()) if isinstance(field, dict) else field for field in fields]
 
 
 class Faults(RuleBasedStateMachine):
@@ -165,6 +166,11 @@ class Faults(RuleBasedStateMachine):
     def remove_application(self, name, fault):
         """Remove an application."""
         self.change(self.registry.remove_application(name), fault)
+
+    @rule(name=st.one_of(st.none(), NAMES), fault=faults)
+    def set_default(self, name, fault):
+        """Choose a default application, or none."""
+        self.change(self.registry.set_default(name), fault)
 
     @rule(model=MODELS, version=VERSIONS, kind=TYPES, fault=faults)
     def add_version(self, model, version, kind, fault):

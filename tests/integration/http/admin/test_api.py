@@ -76,6 +76,7 @@ def test_applications(scenario, tmp_path):
             "policy": "default",
             "linked_models": ["m"],
             "query_url": f"http://127.0.0.1:{parts.config.query_port}/a/predict",
+            "is_default": True,
         }
         assert await parts.call("GET", f"{API}/applications") == (200, [made])
         assert await parts.call("GET", f"{API}/applications/a") == (200, made)
@@ -88,6 +89,32 @@ def test_applications(scenario, tmp_path):
         assert (await parts.call("DELETE", f"{API}/applications/a"))[0] == 204
         status, answer = await parts.call("GET", f"{API}/applications/a")
         assert (status, answer["error"]["code"]) == (404, "application_not_found")
+
+    scenario(tmp_path, steps)
+
+
+def test_the_default_application(scenario, tmp_path):
+    """The only one is, until there are two; then the one that is chosen, which has to be there."""
+
+    async def steps(parts):
+        path = f"{API}/default-application"
+        assert await parts.call("GET", path) == (200, {"name": None, "is_chosen": False})
+        await parts.call("POST", f"{API}/applications", {"name": "a"})
+        assert await parts.call("GET", path) == (200, {"name": "a", "is_chosen": False})
+        await parts.call("POST", f"{API}/applications", {"name": "b"})
+        assert (await parts.call("GET", path))[1]["name"] is None
+        chosen = (200, {"name": "b", "is_chosen": True})
+        assert await parts.call("PUT", path, {"name": "b"}) == chosen
+        assert await parts.call("GET", path) == chosen
+        _, apps = await parts.call("GET", f"{API}/applications")
+        assert [(app["name"], app["is_default"]) for app in apps] == [("a", False), ("b", True)]
+        status, answer = await parts.call("PUT", path, {"name": "c"})
+        assert (status, answer["error"]["code"]) == (404, "application_not_found")
+        for wrong in ({}, {"name": 1}, {"name": "a", "more": 1}):
+            assert (await parts.call("PUT", path, wrong))[0] == 400
+        assert await parts.call("GET", path) == chosen
+        none = (200, {"name": None, "is_chosen": False})
+        assert await parts.call("PUT", path, {"name": None}) == none
 
     scenario(tmp_path, steps)
 

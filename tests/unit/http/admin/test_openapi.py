@@ -24,6 +24,7 @@ RIGHT = {
     "policy": "default",
     "linked_models": [],
     "query_url": "",
+    "is_default": True,
 }
 
 
