@@ -7,13 +7,13 @@ An input that fails does so by itself: the others are answered and not called ag
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from model_runtime import forks
+from model_runtime import forks, protocol
 from model_runtime.annotations.arguments import Arguments
 from model_runtime.failure import MODEL_ERRORS
 from model_runtime.inputs import Batch, View
 from model_runtime.outputs import OutputError, render
 from model_runtime.raw_outputs import RawOutput, render_wanted
-from model_runtime.refusals import Failed, InputError, PartlyFailedError
+from model_runtime.refusals import Failed, InputError, PartlyFailedError, UnfitRowsError
 
 if TYPE_CHECKING:
     from model_runtime.async_calls import AsyncCalls
@@ -44,9 +44,13 @@ class EachPredictor:
             PartlyFailedError: some of the inputs failed.
             Exception: the one input of the batch did; that is what it raised.
         """
+        try:
+            values = self._view(batch)
+        except UnfitRowsError as error:
+            raise apart(self.predict, batch, error) from error
         if self._loop is None:
-            return rendered([self._outcome(value) for value in self._view(batch)], batch)
-        made = [_tried(self._arguments, value) for value in self._view(batch)]
+            return rendered([self._outcome(value) for value in values], batch)
+        made = [_tried(self._arguments, value) for value in values]
         good = [each for each in made if type(each) is not Failed]
         answered = iter(self._loop.wait_for_each(self._call, good))
         forks.leave_if_child()
@@ -74,7 +78,10 @@ class ListPredictor:
 
     def predict(self, batch: Batch) -> Sequence[bytes | RawOutput]:
         """See EachPredictor: what cannot be made is a failure of that input alone."""
-        made = [_tried(self._make, value) for value in self._view(batch)]
+        try:
+            made = [_tried(self._make, value) for value in self._view(batch)]
+        except UnfitRowsError as error:
+            raise apart(self.predict, batch, error) from error
         good = [each for each in made if type(each) is not Failed]
         if len(good) == len(made):
             outputs = self._call(good)
@@ -83,6 +90,37 @@ class ListPredictor:
             return render(outputs, batch.count)
         answered = iter(render(self._call(good), len(good)) if good else ())
         raise _failure([each if type(each) is Failed else next(answered) for each in made])
+
+
+def apart(
+    predict: Callable[[Batch], Sequence[bytes | RawOutput]], batch: Batch, unfit: UnfitRowsError
+) -> BaseException:
+    """Return what is raised for a batch of which not all rows fit: the others are predicted.
+
+    Those that do not fit together are predicted each by itself.
+    """
+    if batch.count == 1:
+        return unfit.errors.get(0, unfit)
+    rows = protocol.split_rows(batch.lengths, batch.data, batch.count)
+    fit = [at for at in range(batch.count) if at not in unfit.errors]
+    outcomes: list[Any] = [unfit.errors.get(at) for at in range(batch.count)]
+    for group in filter(None, [fit] if unfit.errors else [[at] for at in fit]):
+        lengths, data = protocol.join_rows([rows[at] for at in group])
+        part = Batch(batch.input_type, lengths, data, len(group))
+        try:
+            outputs: Sequence[Any] = predict(part)
+        except PartlyFailedError as error:
+            outputs = error.outcomes
+        except MODEL_ERRORS as error:  # the boundary of an input
+            forks.leave_if_child()
+            if len(group) > 1:
+                return error
+            outputs = [Failed(error)]
+        for at, output in zip(group, outputs, strict=True):
+            outcomes[at] = output
+    return PartlyFailedError(
+        [Failed(each) if isinstance(each, InputError) else each for each in outcomes]
+    )
 
 
 def _tried(make: Callable[[Any], Any], value: Any) -> Any:

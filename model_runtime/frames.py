@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from model_runtime import rows
 from model_runtime.inputs import Batch, View
+from model_runtime.refusals import InputError, UnfitRowsError, one_of, unlike
 from model_runtime.signature import Schema, Signature
 
 PANDAS: Final = "pandas"
@@ -29,6 +30,8 @@ VALUE: Final = "value"
 """What comes, in the type that the library gives it."""
 
 NAN: Final = math.nan
+EXACT: Final = 1 << 53
+"""Up to here floats have each whole number."""
 _NONE: Final = type(None)
 _KINDS: Final[dict[str, frozenset[type]]] = {
     FLOAT: frozenset({float, int, _NONE}),
@@ -45,8 +48,18 @@ _WANTED: Final = {
     BOOL: "true or false",
     TEXT: "a text",
     DATE: "a date such as 2024-01-31 or 2024-01-31T08:30:00Z, of a year that pandas has",
-    CATEGORY: "one of the categories that the model knows",
 }
+_WORDS: Final = {
+    FLOAT: "float_type",
+    NUMERIC: "float_type",
+    INT: "int_type",
+    BOOL: "bool_type",
+    TEXT: "string_type",
+    DATE: "format",
+    CATEGORY: "enum",
+}
+_UNFIT: Final = (ValueError, TypeError, OverflowError, KeyError)
+"""What making a column raises where a value does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +150,17 @@ class _Pandas:
         }
 
     def __call__(self, columns: Mapping[str, tuple[Dtype, Sequence[Any]]], count: int) -> Any:
-        made = [
-            _made(name, dtype, values, self._makers[dtype.kind])
-            for name, (dtype, values) in columns.items()
-        ]
+        made = _made(columns, self._make)
         if self._labels is None:
             self._labels = self._pd.Index(list(columns))
         # Columns need not lie together: models that want them so copy them in any case.
         rows = self._pd.RangeIndex(count)
-        frame = self._pd.DataFrame(dict(enumerate(made)), index=rows, copy=False)
+        frame = self._pd.DataFrame(dict(enumerate(made.values())), index=rows, copy=False)
         frame.columns = self._labels  # an index of texts takes longer to make than the rest
         return frame
+
+    def _make(self, values: Sequence[Any], dtype: Dtype) -> Any:
+        return self._makers[dtype.kind](values, dtype)
 
     def _objects(self, values: Sequence[Any], missing: Any) -> Any:
         made = self._np.empty(len(values), object)
@@ -161,6 +174,7 @@ class _Pandas:
     def _integers(self, values: Sequence[Any], dtype: Dtype) -> Any:
         # As in a table that was read from a file: where something is missing they are floats.
         if None in values:
+            _check_exact(values)
             return self._floats(values, dtype)
         return self._np.array(values, self._np.int64)
 
@@ -188,7 +202,10 @@ class _Pandas:
 
     def _whatever(self, values: Sequence[Any], dtype: Dtype) -> Any:
         del dtype
-        return self._pd.Series(list(values))
+        made = self._pd.Series(list(values))
+        if made.dtype.kind == "f" and (made.abs() >= EXACT).any():
+            _check_exact(values)
+        return made
 
 
 class _Polars:
@@ -208,12 +225,7 @@ class _Polars:
 
     def __call__(self, columns: Mapping[str, tuple[Dtype, Sequence[Any]]], count: int) -> Any:
         del count
-        return self._pl.DataFrame(
-            {
-                name: _made(name, dtype, values, self._series)
-                for name, (dtype, values) in columns.items()
-            }
-        )
+        return self._pl.DataFrame(_made(columns, self._series))
 
     def _series(self, values: Sequence[Any], dtype: Dtype) -> Any:
         try:
@@ -227,7 +239,17 @@ class _Polars:
             return "", list(map(_naive, values)), self._pl.Datetime("us")
         if dtype.kind == CATEGORY:
             return "", values, self._pl.Enum(list(dtype.categories))
+        if dtype.kind == VALUE:
+            return "", values, self._type_of_any(values)
         return "", values, self._types.get(dtype.kind)
+
+    def _type_of_any(self, values: Sequence[Any]) -> Any:
+        """Return Object of values that polars would change to have them in one column."""
+        kinds = {*map(type, values)} - {_NONE}
+        if kinds == {int, float}:
+            _check_exact(values)
+            return None
+        return self._pl.Object if len(kinds) > 1 else None
 
 
 def _naive(text: str | None) -> datetime | None:
@@ -238,32 +260,55 @@ def _naive(text: str | None) -> datetime | None:
     return made if made.tzinfo is None else made.astimezone(UTC).replace(tzinfo=None)
 
 
-def _made(name: str, dtype: Dtype, values: Sequence[Any], make: MakeColumn) -> Any:
-    """Return a column of values.
+def _made(columns: Mapping[str, tuple[Dtype, Sequence[Any]]], make: MakeColumn) -> dict[str, Any]:
+    """Return each column, made of its values.
 
     Raises:
-        ValueError: one of them does not fit; the message names the column, the input and both.
+        UnfitRowsError: some of the values do not fit; each says its column, and what is wanted.
     """
-    allowed = _KINDS.get(dtype.kind)
-    if allowed is None or allowed.issuperset(map(type, values)):
+    made = {}
+    unfit = []
+    for name, (dtype, values) in columns.items():
         try:
-            return make(values, dtype)
-        except (ValueError, TypeError, OverflowError, KeyError) as error:
-            raise _fault(name, dtype, values, make) from error
-    raise _fault(name, dtype, values, make)
+            made[name] = _column(values, dtype, make)
+        except _UNFIT:
+            unfit.append(name)
+    if unfit:
+        raise UnfitRowsError(_errors({name: columns[name] for name in unfit}, make))
+    return made
 
 
-def _fault(name: str, dtype: Dtype, values: Sequence[Any], make: MakeColumn) -> ValueError:
-    """Return what is wrong with a column: the first of its values that does not fit."""
+def _column(values: Sequence[Any], dtype: Dtype, make: MakeColumn) -> Any:
+    allowed = _KINDS.get(dtype.kind)
+    if allowed is not None and not allowed.issuperset(map(type, values)):
+        raise TypeError(dtype.kind)
+    return make(values, dtype)
+
+
+def _errors(
+    columns: Mapping[str, tuple[Dtype, Sequence[Any]]], make: MakeColumn
+) -> dict[int, InputError]:
+    """Return what is wrong with each row that has values which do not fit, by themselves."""
+    faults: dict[int, list[dict[str, Any]]] = {}
+    for name, (dtype, values) in columns.items():
+        for at, value in enumerate(values):
+            try:
+                _column([value], dtype, make)
+            except _UNFIT:
+                faults.setdefault(at, []).extend(_unlike(name, dtype, value).faults)
+    return {at: InputError(each) for at, each in faults.items()}
+
+
+def _unlike(name: str, dtype: Dtype, value: Any) -> InputError:
     wanted = _WANTED.get(dtype.kind, "a value that a column can hold")
-    allowed = _KINDS.get(dtype.kind)
-    for at, value in enumerate(values):
-        is_fit = allowed is None or type(value) in allowed
-        try:
-            if is_fit:
-                make([value], dtype)
-                continue
-        except (ValueError, TypeError, OverflowError, KeyError):
-            pass
-        return ValueError(f"column {name!r}, input {at}: wanted {wanted}, found {value!r:.100}")
-    return ValueError(f"column {name!r}: its values cannot be together in one column")
+    if dtype.kind == CATEGORY:
+        wanted = one_of(dtype.categories)
+    is_number = type(value) is int and dtype.kind in (INT, FLOAT, NUMERIC)
+    word = "out_of_range" if is_number else _WORDS.get(dtype.kind, "value_error")
+    return unlike(wanted, value, word, (name,))
+
+
+def _check_exact(values: Sequence[Any]) -> None:
+    """Raise ValueError where values that are to be floats beside others are exact only as ints."""
+    if any(type(value) is int and not -EXACT <= value <= EXACT for value in values):
+        raise ValueError("a whole number is more than a float holds")

@@ -143,8 +143,13 @@ def _view_strings(batch: Batch) -> list[str]:
 
 def _view_any(batch: Batch) -> list[Any]:
     """Return each row as the JSON value it is."""
-    rows = protocol.split_rows(batch.lengths, batch.data, batch.count)
-    return [json.loads(row.decode()) for row in rows]
+    texts = protocol.split_rows(batch.lengths, batch.data, batch.count)
+    try:
+        return [json.loads(text.decode()) for text in texts]
+    except (json.JSONDecodeError, UnicodeError):
+        raise
+    except (ValueError, RecursionError):
+        return [json.loads(text) for text in rows.readable(texts)]
 
 
 def _tensors_view(shown: Callable[[tensors.Tensor], Any]) -> View:

@@ -1,16 +1,19 @@
 """Inputs that a model's own types refuse, and batches of which only some inputs failed.
 
-Raised where arguments are made (annotations/) and where the model is called (calling.py); told by
-the loop (docs/protocol.md).
+Raised where arguments are made (annotations/), where rows become tables (frames.py) and where the
+model is called (calling.py); told by the loop (docs/protocol.md).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Place = tuple[str | int, ...]
 
 MAX_FAULTS = 20
 _MAX_SHOWN = 60
+_MAX_LISTED = 8
+_TOGETHER = {"loc": [], "msg": "the rows cannot be in one table", "type": "value_error"}
 
 
 class InputError(ValueError):
@@ -27,6 +30,18 @@ class InputError(ValueError):
     def below(self, name: str | int) -> "InputError":
         """Return it as one of what holds this as its part of that name."""
         return InputError([{**each, "loc": [name, *each["loc"]]} for each in self.faults])
+
+
+class UnfitRowsError(InputError):
+    """Rows of a batch cannot be in what the model is called with.
+
+    `errors` has those that cannot by their places in the batch; where it is empty, each can by
+    itself, and they cannot be there together. `faults` are those of the first.
+    """
+
+    def __init__(self, errors: Mapping[int, InputError]) -> None:
+        self.errors = errors
+        super().__init__(errors[min(errors)].faults if errors else [_TOGETHER])
 
 
 def _told(fault: dict[str, Any]) -> str:
@@ -47,9 +62,9 @@ def fault(message: str, kind: str, place: Place = ()) -> InputError:
     return InputError([{"loc": [*place], "msg": message, "type": kind}])
 
 
-def unlike(wanted: str, found: Any, kind: str) -> InputError:
+def unlike(wanted: str, found: Any, kind: str, place: Place = ()) -> InputError:
     """Return the error of a value that is not what was wanted."""
-    return fault(f"wanted {wanted}, found {shown(found)}", kind)
+    return fault(f"wanted {wanted}, found {shown(found)}", kind, place)
 
 
 def at(make: Callable[[Any], Any], value: Any, place: str | int) -> Any:
@@ -74,6 +89,13 @@ def shown(value: Any) -> str:
     if isinstance(value, list):
         return f"an array of {len(value)}"
     return "an object" if isinstance(value, dict) else f"a {type(value).__name__}"
+
+
+def one_of(values: Sequence[Any]) -> str:
+    """Return which values there are to choose from, in words."""
+    some = ", ".join(json.dumps(value, ensure_ascii=False) for value in values[:_MAX_LISTED])
+    more = f", … ({len(values)} in all)" if len(values) > _MAX_LISTED else ""
+    return f"one of {some}{more}"
 
 
 class Failed:

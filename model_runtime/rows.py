@@ -5,10 +5,11 @@ models that take such rows (frames.py) and, for the test call's inputs, by input
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_runtime import protocol
+from model_runtime.refusals import UnfitRowsError, fault
 from model_runtime.signature import IGNORE, Signature
 
 
@@ -17,14 +18,38 @@ def parsed(lengths: bytes, data: bytes, count: int) -> list[list[Any]]:
 
     Raises:
         ProtocolError: the frames do not hold `count` rows that are JSON arrays.
+        UnfitRowsError: Python does not read what some of them hold.
     """
     split = protocol.split_rows(lengths, data, count)
     try:
         rows: list[list[Any]] = json.loads(b"[%b]" % b",".join(split))
-    except ValueError as error:
+    except (json.JSONDecodeError, UnicodeError) as error:
         raise protocol.ProtocolError(f"rows are no JSON: {error}") from error
+    except (ValueError, RecursionError):
+        rows = [*map(json.loads, readable(split))]
     if len(rows) != count or set(map(type, rows)) != {list}:
         raise protocol.ProtocolError(f"the data is not {count} JSON arrays")
+    return rows
+
+
+def readable(rows: Sequence[bytes]) -> Sequence[bytes]:
+    """Return JSON texts all of which Python reads.
+
+    Raises:
+        UnfitRowsError: it does not read some of them; none where it reads each by itself.
+    """
+    errors = {}
+    for at, row in enumerate(rows):
+        try:
+            json.loads(row.decode())
+        except json.JSONDecodeError:
+            raise
+        except RecursionError:
+            errors[at] = fault("it is nested too deeply", "recursion")
+        except ValueError as error:  # a number of thousands of digits
+            errors[at] = fault(f"it cannot be read: {error}", "value_error")
+    if errors:
+        raise UnfitRowsError(errors)
     return rows
 
 

@@ -68,7 +68,7 @@ class Lines:
     def output(self, query_id, output):
         return json.dumps(json.loads(bytes(output))).encode()
 
-    def missed(self, query_id, why, row):
+    def missed(self, index, query_id, why, row):
         return self.missing
 
     def frame(self, count):

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from model_runtime.calling import apart
 from model_runtime.failure import ModelFault
 from model_runtime.inputs import Batch, View, viewer
 from model_runtime.manifest import Manifest
 from model_runtime.outputs import render
 from model_runtime.raw_outputs import RawOutput, render_wanted
+from model_runtime.refusals import UnfitRowsError
 from model_runtime.signature import Signature
 
 
@@ -25,6 +27,7 @@ class Predictor(Protocol):
 
         Raises:
             OutputError: the model returned something else than one JSON-able output an input.
+            InputError, PartlyFailedError: not all inputs can be what it is called with.
             Exception: whatever the model raises.
         """
 
@@ -40,7 +43,11 @@ class CallPredictor:
 
     def predict(self, batch: Batch) -> Sequence[bytes | RawOutput]:
         """See Predictor."""
-        outputs = self._call(self._view(batch))
+        try:
+            inputs = self._view(batch)
+        except UnfitRowsError as error:
+            raise apart(self.predict, batch, error) from error
+        outputs = self._call(inputs)
         if batch.wanted:
             return render_wanted(outputs, batch.count, batch.wanted)
         return render(outputs, batch.count)

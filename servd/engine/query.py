@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from model_runtime.protocol import BAD_INPUT, BAD_OUTPUT, RAISED
-from model_runtime.refusals import shown_place
 from servd.carriers.long_bytes import TURN_BYTES
 from servd.datatypes import End
 from servd.logs import faults
@@ -90,22 +89,16 @@ class Raised(Because):
 
 
 class BadInput(Because):
-    """The model's own types refuse the input: `detail` says where and why, for programs."""
+    """The model's own types refuse the input: `faults` say where in it, and why."""
 
-    __slots__ = ("detail",)
+    __slots__ = ("faults",)
 
-    def __init__(self, reason: str, detail: list[dict[str, Any]]) -> None:
+    def __init__(self, reason: str, faults: Sequence[dict[str, Any]]) -> None:
         super().__init__(Miss.BAD_INPUT, reason)
-        self.detail = detail
+        self.faults = faults
 
 
 Why = Miss | Because
-
-
-def _of_input(fault: dict[str, Any]) -> dict[str, Any]:
-    """Return a fault of a replica's with its place in a request, which its text begins with."""
-    text = ": ".join(filter(None, (shown_place(fault["loc"]), fault["msg"])))
-    return {**fault, "loc": ["input", *fault["loc"]], "msg": text}
 
 
 class Failure(NamedTuple):
@@ -121,7 +114,7 @@ class Failure(NamedTuple):
     def as_miss(self, version: object) -> Why:
         """Return what the caller of the query is told."""
         if self.cause == BAD_INPUT:
-            return BadInput(self.reason, [_of_input(each) for each in self.faults])
+            return BadInput(self.reason, self.faults)
         return bad_output(self.reason) if self.cause == BAD_OUTPUT else Raised(version, self.reason)
 
 

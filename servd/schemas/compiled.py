@@ -22,6 +22,7 @@ from servd.schemas.faults import Faults, Loc, found, listed, place, wanted
 from servd.schemas.shapes import Shape, UnfitError, are_sayable, shape_of, struct_of
 
 KEPT: Final = 64
+_LONGEST_ROW: Final = 1 << 16
 
 _encode: Final = msgspec.json.Encoder().encode
 _NAN: Final = float("nan")
@@ -354,6 +355,26 @@ class Compiled:
     def example(self) -> Any:
         """An input that it takes."""
         return example_of(self.signature)
+
+
+def value_of_row(signature: Signature, row: Any) -> Any:
+    """Return the input that a short row has come from, with names where it has any, or UNSET."""
+    if not isinstance(row, bytes) or len(row) > _LONGEST_ROW:
+        return msgspec.UNSET
+    try:
+        if signature.input_type == InputType.STRINGS:
+            values = [row.decode()]
+        elif signature.input_type in (InputType.ROWS, InputType.ANY):
+            values = msgspec.json.decode(row)
+        else:
+            return msgspec.UNSET
+    except UNREADABLE:
+        return msgspec.UNSET
+    if signature.input_type == InputType.ANY or signature.fields is None:
+        return values if signature.input_type != InputType.STRINGS else values[0]
+    if signature.value is not None and len(values) == 1:
+        return values[0]
+    return dict(zip(signature.fields, values, strict=False))
 
 
 def _base64(input_type: InputType, schemas: Any) -> Any:

@@ -84,6 +84,7 @@ def test_wrong_inputs_of_a_table_name_the_column(idle_daemon, tmp_path):
         ({"plan": None}, "plan"),
         ({"since": "9999-01-01"}, "since"),
         ({"since": "2024-02-30"}, "since"),
+        ({"since": "2024-01-31T00:00:00+01:02:03"}, "since"),  # which only pandas does not read
         ({"age": "old"}, "age"),
         ({"age": (1 << 53) + 1}, "age"),
         ({"agee": 1}, "agee"),
@@ -92,5 +93,10 @@ def test_wrong_inputs_of_a_table_name_the_column(idle_daemon, tmp_path):
         assert status == 422, told
         assert told["detail"][0]["loc"][:2] == ["input", field]
         assert field in told["cause"]
+    bad = good | {"since": "2024-01-31T00:00:00+01:02:03"}
+    status, told = idle_daemon.query("/credit/predict", {"input_batch": [good, bad]})
+    one, other = told["batch_predictions"]
+    assert (status, one["output"]) == (200, model.predict(frame[:1])[0])
+    assert other["detail"][0]["loc"] == ["input_batch", 1, "since"]
     status, told = idle_daemon.query("/credit/predict", {"input": good})
     assert (status, told["output"]) == (200, model.predict(frame[:1])[0])

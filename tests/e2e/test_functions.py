@@ -3,6 +3,8 @@
 import base64
 import json
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,16 +91,23 @@ def test_what_a_function_s_own_types_refuse_is_the_caller_s_fault(daemon):
     deployed(daemon, "once.py:greet")
     status, refused = daemon.query("/price/predict", {"input": {"rooms": -1}})
     assert (status, refused["error"]) == (422, "Invalid input")
-    assert refused["cause"].startswith("rooms cannot be below 0. Example: ")
-    assert refused["detail"] == [
-        {"loc": ["input"], "msg": "rooms cannot be below 0", "type": "value_error"}
-    ]
+    words = "rooms cannot be below 0"
+    assert refused["cause"].startswith(f"input: {words}. Example: ")
+    stood = {"rooms": -1, "city": "Oslo"}
+    fault = {"msg": f"input: {words}", "type": "value_error", "input": stood}
+    assert refused["detail"] == [{"loc": ["input"]} | fault]
     batch = [{"rooms": 1}, {"rooms": -1}, {"rooms": 2, "city": ""}]
     status, found = daemon.query("/price/predict", {"input_batch": batch})
     assert status == 200
     one, wrong, two = found["batch_predictions"]
     assert (one["output"], two["output"]) == (104.0, 200.0)
-    assert wrong["error"] == "Invalid input"
+    assert (wrong["error"], wrong["detail"][0]["loc"]) == ("Invalid input", ["input_batch", 1])
+    assert wrong["cause"].startswith(f"input_batch[1]: {words}. Example: ")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{daemon.query_url}/price/predict?rooms=-1", timeout=10)
+    refused = json.loads(caught.value.read())
+    assert (caught.value.code, refused["detail"][0]["loc"]) == (422, ["query"])
+    assert refused["cause"].startswith(f"query: {words}. Example: ?rooms=")
     status, refused = daemon.query("/greet/predict", {"input": {"name": "Ada", "age": -1}})
     assert (status, refused["detail"][0]["loc"]) == (422, ["input", "age"])
 

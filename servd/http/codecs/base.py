@@ -167,8 +167,8 @@ class Gathering(Protocol):
     def output(self, query_id: int, output: bytes | LongBytes) -> Part:
         """Return what is said of an input's output."""
 
-    def missed(self, query_id: int, why: Why, row: bytes) -> Part:
-        """Return what is said of an input that has none."""
+    def missed(self, index: int, query_id: int, why: Why, row: bytes) -> Part:
+        """Return what is said of an input that has none; `index` is its place among them."""
 
     def frame(self, count: int) -> Frame:
         """Return what holds that many parts. Called last, also for none."""

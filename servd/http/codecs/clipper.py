@@ -38,12 +38,13 @@ from servd.http.codecs.clipper_inputs import (
 from servd.http.codecs.clipper_long import check_feedback, read
 from servd.http.codecs.clipper_long_signed import is_signed, read_signed
 from servd.http.codecs.clipper_operations import operations
-from servd.http.codecs.clipper_signed import example_of
+from servd.http.codecs.clipper_signed import refusal_by_model
 from servd.http.codecs.media import Kind, kind_of
 from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, too_many_rows
 from servd.http.documents.application import Described
 from servd.http.documents.openapi import Operations
 from servd.http.wire import Reply, error_body
+from servd.schemas.faults import Loc
 
 if TYPE_CHECKING:
     from servd.engine.route import NoSuchVersionError, Route
@@ -146,13 +147,13 @@ class ClipperCodec(Codec):
 
     def missed(self, route: "Route", query_id: int, why: Why, row: bytes, head: Head) -> Reply:
         """Return the default output with the reason, or an error object."""
-        del head
+        if isinstance(why, BadInput):
+            return Reply(*refused_object(query_id, route, why, row, _place_of(head)))
         return Reply(*miss_object(query_id, route, why, row))
 
     def gather(self, route: "Route", head: Head) -> "ClipperBatch":
         """Return how an input_batch is answered."""
-        del head
-        return ClipperBatch(route)
+        return ClipperBatch(route, head)
 
     def no_such_version(self, error: "NoSuchVersionError") -> RequestError:
         """Return how a query is refused that names a version which is not there."""
@@ -201,10 +202,11 @@ class ClipperBatch:
     An answer with at least one prediction or default is a 200; the rest say so themselves.
     """
 
-    __slots__ = ("_route", "_status")
+    __slots__ = ("_head", "_route", "_status")
 
-    def __init__(self, route: "Route") -> None:
+    def __init__(self, route: "Route", head: Head) -> None:
         self._route = route
+        self._head = head
         self._status = 0
 
     def output(self, query_id: int, output: bytes | LongBytes) -> Part:
@@ -214,9 +216,13 @@ class ClipperBatch:
             return _long_output(query_id, output)
         return _OUTPUT % (query_id, output)
 
-    def missed(self, query_id: int, why: Why, row: bytes) -> Part:
+    def missed(self, index: int, query_id: int, why: Why, row: bytes) -> Part:
         """Return one default, or one error object where there is no default."""
-        status, part = miss_object(query_id, self._route, why, row)
+        if isinstance(why, BadInput):
+            place = _place_of(self._head, "input_batch")
+            status, part = refused_object(query_id, self._route, why, row, (*place, index))
+        else:
+            status, part = miss_object(query_id, self._route, why, row)
         self._status = 200 if 200 in (status, self._status) else status
         return part
 
@@ -235,15 +241,9 @@ def miss_object(query_id: int, route: "Route", why: Why, row: bytes = b"") -> tu
     """Return the status and the object that say a query got no output.
 
     An application with a default output gives it, with the explanation; one without gives an error
-    whose status says the kind. An input that the model does not take is the caller's fault either
-    way.
+    whose status says the kind.
     """
     default = route.default
-    if isinstance(why, BadInput):
-        signature = route.inputs.signature
-        example = example_of(signature.example) if signature and signature.has_example else ""
-        cause = f"{why.value}.{example}"
-        return STATUS[why.kind], error_body("Invalid input", cause, query_id, why.detail)
     if default is None or why.kind in ALWAYS_ERRORS:
         text = error_body("Query processing error", cause_of(route, why, row), query_id)
         return STATUS[why.kind], text
@@ -252,6 +252,25 @@ def miss_object(query_id: int, route: "Route", why: Why, row: bytes = b"") -> tu
         default,
         why.json,
     )
+
+
+def refused_object(
+    query_id: int, route: "Route", why: BadInput, row: bytes, place: Loc
+) -> tuple[int, bytes]:
+    """Return the status and the object for an input that the model's own types do not take.
+
+    It is the caller's fault, whether the application has a default output or not. `place` is where
+    the input stood in the request.
+    """
+    error = refusal_by_model(why.faults or [{"msg": why.value}], route.inputs, row, place)
+    return error.status, error_body(error.error, error.cause, query_id, error.detail)
+
+
+def _place_of(head: Head, usual: str = "input") -> Loc:
+    """Return where the inputs of a request stand."""
+    if head.method != "POST":
+        return ("query",)
+    return ("form",) if kind_of(head) is Kind.FORM else (usual,)
 
 
 CLIPPER: Final = ClipperCodec()

@@ -11,10 +11,16 @@ from model_runtime.signature import Signature
 from servd.datatypes import Inputs, InputType
 from servd.http.codecs.base import Asked, Decode, RequestError
 from servd.http.codecs.clipper_bodies import DECODE
-from servd.http.codecs.clipper_signed import SignedBodies, has_say, refusal, version_of
+from servd.http.codecs.clipper_signed import (
+    SignedBodies,
+    has_say,
+    query_example,
+    refusal,
+    version_of,
+)
 from servd.schemas.compiled import compiled
 from servd.schemas.faults import Faults
-from servd.schemas.query import other_of, query_of, read_query
+from servd.schemas.query import other_of, read_query
 
 
 class _Versioned(msgspec.Struct):
@@ -111,9 +117,5 @@ def _by_query(inputs: Inputs, query: str) -> bytes | Asked:
     reads = compiled(signature)
     row = read_query(reads, query, _OTHERS, faults)
     if faults:
-        example = query_of(reads, reads.example)
-        raise refusal(faults, f" Example: ?{example}" if len(example) <= _LONGEST_QUERY else "")
+        raise refusal(faults, query_example(reads, reads.example))
     return row if version is None else Asked(row, version)
-
-
-_LONGEST_QUERY: Final = 400

@@ -4,13 +4,13 @@ Its refusals are ours: Clipper has neither names nor types of its inputs. A body
 not what is wanted is answered with 422 and all that is wrong with it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from model_runtime.signature import Signature
-from servd.datatypes import InputType
+from servd.datatypes import Inputs, InputType
 from servd.http.codecs.base import Asked, RequestError
 from servd.http.codecs.clipper_bodies import check_json
 from servd.http.codecs.json_faults import (
@@ -20,8 +20,9 @@ from servd.http.codecs.json_faults import (
     said_of_long,
 )
 from servd.http.codecs.misnamed import hint_of
-from servd.schemas.compiled import UNREADABLE, Compiled, compiled
-from servd.schemas.faults import Faults, InvalidInputError, found
+from servd.schemas.compiled import UNREADABLE, Compiled, compiled, value_of_row
+from servd.schemas.faults import Faults, InvalidInputError, Loc, found
+from servd.schemas.query import query_of
 
 _UNSET: Final = msgspec.UNSET
 _TOLD: Final = 3
@@ -158,6 +159,44 @@ def refusal(faults: Faults, shown: str) -> RequestError:
     more = f"; and {len(faults) - _TOLD} more" if len(faults) > _TOLD else ""
     end = "" if f"{told}{more}".endswith("?") else "."
     return RequestError(422, "Invalid input", f"{told}{more}{end}{shown}", invalid.detail)
+
+
+def refusal_by_model(
+    told: Iterable[Mapping[str, Any]], inputs: Inputs, row: bytes, at: Loc
+) -> RequestError:
+    """Return the refusal of an input by the model's own types, as if it were ours.
+
+    `told` are a replica's faults, `at` is where the input stood in the request.
+    """
+    signature = inputs.signature
+    value = _UNSET if signature is None else value_of_row(signature, row)
+    faults = Faults()
+    for each in told:
+        loc = tuple(each.get("loc", ()))
+        faults.add((*at, *loc), each["msg"], each.get("type", "value_error"), _within(value, loc))
+    shown = ""
+    if signature is not None and signature.has_example:
+        if at[0] == "query":
+            shown = query_example(compiled(signature), signature.example)
+        else:
+            shown = example_of(signature.example, is_batch=at[0] == "input_batch")
+    return refusal(faults, shown)
+
+
+def _within(value: Any, loc: Loc) -> Any:
+    """Return what stands at a place in a value, or what holds it where nothing stands there."""
+    for part in loc:
+        try:
+            value = value[part]
+        except (LookupError, TypeError):
+            break
+    return None if value is _UNSET else value
+
+
+def query_example(reads: Compiled, example: Any) -> str:
+    """Return the sentence that gives an example as a query string; none where it would be long."""
+    text = query_of(reads, example)
+    return f" Example: ?{text}" if len(text) <= _LONGEST_EXAMPLE else ""
 
 
 def example_of(example: Any, *, is_batch: bool = False) -> str:

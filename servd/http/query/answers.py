@@ -92,7 +92,8 @@ class BatchAnswer:
         query_id = self._first_id + query.index
         if miss.kind in OF_THE_MODEL:
             miss = self._client.note_failed(self._endpoint.route, miss, query_id)
-        self._keep(query.index, self._gathering.missed(query_id, miss, query.row))
+        part = self._gathering.missed(query.index, query_id, miss, query.row)
+        self._keep(query.index, part)
 
     def on_fault(self, error: Exception) -> None:
         """Give up on the whole request."""

@@ -16,6 +16,7 @@ from sklearn.svm import LinearSVC
 from model_runtime import inputs, loaders, manifest, protocol, selftest
 from model_runtime.loaders.base import LoadError
 from model_runtime.manifest import Manifest
+from model_runtime.refusals import InputError, PartlyFailedError
 from tests import fitted
 
 pd = pytest.importorskip("pandas")
@@ -469,23 +470,33 @@ def test_columns_named_by_numbers_are_a_list(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"age": "x"}, "column 'age', input 1: wanted a number, found 'x'"),
-        ({"rooms": 1.5}, "column 'rooms', input 1: wanted a whole number"),
-        ({"rooms": 1 << 70}, "column 'rooms', input 1: wanted a whole number of 64 bits"),
-        ({"since": "2024-02-30"}, "column 'since', input 1: wanted a date"),
-        ({"since": "999999-01-01"}, "column 'since', input 1: wanted a date"),
-        ({"note": 1}, "column 'note', input 1: wanted a text, found 1"),
+        ({"age": "x"}, ['age: wanted a number, found the text "x"']),
+        ({"rooms": 1.5}, ["rooms: wanted a whole number"]),
+        ({"rooms": 1 << 70}, ["rooms: wanted a whole number of 64 bits"]),
+        ({"age": 10**400}, ["age: wanted a number, found the number 1000"]),
+        ({"since": "2024-02-30"}, ["since: wanted a date"]),
+        ({"since": "999999-01-01"}, ["since: wanted a date"]),
+        ({"note": 1, "age": "x"}, ["age: wanted a number", "note: wanted a text, found the num"]),
     ],
 )
-def test_a_value_that_does_not_fit_is_told_with_its_place(tmp_path, change, words):
-    """Also where no daemon has looked at it before; the model goes on."""
+def test_a_value_that_does_not_fit_is_told_by_its_column(tmp_path, change, words):
+    """Also where no daemon has looked at it before; the other inputs of the batch are answered."""
     model, frame = fitted.mixed()
     found, _ = loaded(tmp_path, model)
-    first, second = fitted.as_inputs(frame[:2])
-    with pytest.raises(ValueError, match="column") as caught:
-        answers(found, [first, second | change])
-    assert str(caught.value).startswith(words)
-    assert answers(found, [first]) == model.predict(frame[:1]).tolist()
+    rows = fitted.as_inputs(frame[:3])
+    rows[1] |= change
+    with pytest.raises(PartlyFailedError) as caught:
+        answers(found, rows)
+    first, second, third = caught.value.outcomes
+    assert [json.loads(first), json.loads(third)] == model.predict(frame[:3:2]).tolist()
+    assert isinstance(second.error, InputError)
+    assert [each["loc"] for each in second.error.faults] == [
+        [word.partition(":")[0]] for word in words
+    ]
+    for word in words:
+        assert word in str(second.error)
+    with pytest.raises(InputError, match=words[0][:12]):
+        answers(found, [rows[1]])
 
 
 def test_rows_that_are_none_are_refused(tmp_path):

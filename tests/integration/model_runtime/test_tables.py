@@ -12,6 +12,7 @@ from model_runtime import protocol
 from model_runtime.frames import CATEGORY, PANDAS, POLARS, Dtype, frame_view
 from model_runtime.inputs import pack
 from model_runtime.outputs import OutputError, render
+from model_runtime.refusals import UnfitRowsError
 from model_runtime.signature import Signature
 
 pd = pytest.importorskip("pandas")
@@ -114,10 +115,72 @@ if HAS_POLARS:
         assert frame["since"].to_list() == [datetime(2024, 1, 31, 10, 30), None]  # noqa: DTZ001
         assert frame["plan"].to_list() == ["a", None]
         assert frame["known"].to_list() == [False, None]
-        with pytest.raises(
-            ValueError, match="column 'plan', input 0: wanted one of the categories"
-        ):
+        with pytest.raises(UnfitRowsError, match='plan: wanted one of "b", "a", found the text'):
             seen(POLARS, FULL | {"plan": "c"})
+
+
+BAD: dict[str, Any] = {
+    "number": [10**400, "x", True, [1]],
+    "maybe": ["x", {}],
+    "whole": [1 << 63, -(1 << 63) - 1, 1.5, "1", True],
+    "count": [1 << 70, "x"],
+    "flag": [1, "true"],
+    "known": [0, []],
+    "text": [1, ["x"]],
+    "note": [1.5, {"a": 1}],
+    "day": ["2024-02-30", "soon", 20240131],
+    "since": ["2024-01-31T25:00:00", "2024-01-31T00:00:00+99:99", 1],
+    "plan": ["c", 1, ["a"], {"a": 1}],
+}
+KINDS = [PANDAS, *[POLARS][: int(HAS_POLARS)]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("name", "value"), [(name, v) for name in BAD for v in BAD[name]])
+def test_a_cell_that_does_not_fit_is_told_of_its_row_alone(kind, name, value):
+    """In a batch of three, of which each column is made at once."""
+    with pytest.raises(UnfitRowsError) as caught:
+        seen(kind, FULL, FULL | {name: value}, FEW)
+    assert list(caught.value.errors) == [1]
+    (fault,) = caught.value.errors[1].faults
+    assert fault["loc"] == [name]
+    assert fault["msg"].startswith("wanted ")
+    assert ", found " in fault["msg"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_that_is_wrong_with_rows_is_told(kind):
+    """Of each of them, in all columns."""
+    with pytest.raises(UnfitRowsError) as caught:
+        seen(kind, FULL | {"whole": "x", "plan": "z"}, FULL, FULL | {"flag": 1, "plan": "z"})
+    told = {at: [each["loc"] for each in error.faults] for at, error in caught.value.errors.items()}
+    assert told == {0: [["whole"], ["plan"]], 2: [["flag"], ["plan"]]}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", [0.5, None])
+def test_rows_that_change_each_other_are_not_put_together(kind, value):
+    """Beside floats or what is missing whole numbers become floats, which do not hold them all."""
+    big = 2**53 + 1
+    if kind == PANDAS:
+        pairs = [({"any": big}, {"any": value}), ({"count": big}, {"count": None})]
+    else:
+        pairs = [({"any": big}, {"any": 0.5})]
+    for one, other in pairs:
+        with pytest.raises(UnfitRowsError) as caught:
+            seen(kind, FULL | one, FULL | other)
+        assert not caught.value.errors
+        (name,) = one
+        assert seen(kind, FULL | one)[name].to_list() == [big]
+
+
+if HAS_POLARS:
+
+    @pytest.mark.parametrize("values", [[1, "a"], [True, 2], [{"a": 1}, 3], [[1], "x"], [1.5, "x"]])
+    def test_polars_does_not_change_values_of_several_kinds(values):
+        """It would make texts of numbers, or nothing, to have one dtype."""
+        frame = seen(POLARS, *[FULL | {"any": value} for value in values])
+        assert frame["any"].to_list() == values
 
 
 def test_fields_that_hold_more_than_one_value_are_handed_on():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from model_runtime import inputs, loaders, manifest, selftest
+from model_runtime import inputs, loaders, manifest, protocol, selftest
 from model_runtime.annotations.kind import UnclearError
 from model_runtime.loaders.base import LoadError
 from model_runtime.manifest import AUTO, Manifest
@@ -123,6 +123,36 @@ def test_a_list_is_made_of_what_can_be_made(load):
     found = answers(load("prices"), [1, ""], [-1, ""], [2, ""])
     assert (found[0], str(found[1]), found[2]) == (100.0, "rooms cannot be below 0", 200.0)
     assert calls_of("once") == [2]
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+LONG = b"9" * 5000
+
+
+@pytest.mark.parametrize("bad", [DEEP, LONG], ids=["deep", "long"])
+@pytest.mark.parametrize(
+    ("name", "values", "row", "outputs"),
+    [
+        ("course", {"input_type": "any", "call": "each"}, b"[0,%b]", [{"tens": 1}, {"tens": 2}]),
+        ("course", {}, b"[0,%b]", [{"tens": 1}, {"tens": 2}]),
+        ("prices", {}, b'[%b,""]', [100.0, 200.0]),
+        ("doubled", {"input_type": "any"}, b"[%b]", [2.0, 4.0]),
+        ("acount", {"input_type": "any", "call": "each"}, b"%b", [[0], [0, 1]]),
+    ],
+)
+def test_an_input_that_python_does_not_read_fails_alone(load, name, values, row, outputs, bad):
+    """Nested deeper than it goes, or a number of more digits: JSON all the same."""
+    model = load(name, **values)
+    lengths, data = protocol.join_rows([row % each for each in (b"1", bad, b"2")])
+    batch = inputs.Batch(protocol.INPUT_TYPE_CODES[model.input_type], lengths, data, 3)
+    with pytest.raises(PartlyFailedError) as caught:
+        model.predictor.predict(batch)
+    first, second, third = caught.value.outcomes
+    assert [json.loads(first), json.loads(third)] == outputs
+    assert isinstance(second.error, InputError)
+    batch = inputs.Batch(batch.input_type, b"", row % bad, 1)
+    with pytest.raises(InputError, match=r"nested too deeply|cannot be read"):
+        model.predictor.predict(batch)
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,19 @@ import contextlib
 import json
 import struct
 import time
+from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from servd.datatypes import Application, InputType
-from servd.engine.query import Miss
+from model_runtime.signature import Signature
+from servd.datatypes import Application, Inputs, InputType
+from servd.engine.query import BadInput, Miss
 from servd.engine.route import NoSuchVersionError, Route
 from servd.http.codecs import clipper, clipper_bodies
-from servd.http.codecs.base import RequestError
+from servd.http.codecs.base import NO_HEAD, Head, RequestError
 from servd.http.codecs.clipper_bodies import DECODE
 from servd.http.codecs.json_faults import EXPLAINED_BYTES, said_of_long
 from servd.http.codecs.refusals import SCHEMA
@@ -416,6 +418,79 @@ def test_misses(why):
     status, body = clipper.miss_object(7, route_of(None), why)
     assert status >= 400
     assert json.loads(body)["cause"] == why.value
+
+
+PEOPLE = Signature(
+    input_type="rows",
+    fields={"age": {"type": "integer"}, "rooms": {"type": "array", "items": {"type": "number"}}},
+    required=("age", "rooms"),
+    has_example=True,
+    example={"age": 1, "rooms": [1.0]},
+)
+FORM = Head(headers={"content-type": "multipart/form-data; boundary=b"})
+GET = Head(query="age=7&rooms=x", method="GET")
+JSON_EXAMPLE = '{"input":{"age":1,"rooms":[1.0]}}'
+
+
+@pytest.mark.parametrize(
+    ("head", "index", "place", "text", "example"),
+    [
+        (NO_HEAD, None, ["input"], "", JSON_EXAMPLE),
+        (NO_HEAD, 0, ["input_batch", 0], "input_batch[0].", '{"input_batch":[{"age":1,'),
+        (NO_HEAD, 3, ["input_batch", 3], "input_batch[3].", '{"input_batch":[{"age":1,'),
+        (GET, None, ["query"], "", "?age=1&rooms=%5B1.0%5D"),
+        (FORM, None, ["form"], "", JSON_EXAMPLE),
+        (FORM, 2, ["form", 2], "form[2].", JSON_EXAMPLE),
+    ],
+)
+def test_what_the_model_s_own_types_refuse_is_told_as_what_the_daemon_refuses(
+    head, index, place, text, example
+):
+    """By its place in the request, whichever way the input has come."""
+    route = route_of(b"1")
+    route.inputs = Inputs(InputType.ROWS, PEOPLE)
+    faults = [
+        {"loc": ["rooms", 1], "msg": "wanted a number", "type": "float_type"},
+        {"loc": ["age"], "msg": "too old", "type": "value_error"},
+    ]
+    why = BadInput("rooms[1]: wanted a number; age: too old", faults)
+    row = b'[7,[1.0,"x"]]'
+    if index is None:
+        reply = clipper.CLIPPER.missed(route, 5, why, row, head)
+        status, body = reply.status, reply.body
+    else:
+        batch = clipper.CLIPPER.gather(route, head)
+        body = batch.missed(index, 5, why, row)
+        status = batch.frame(1).status
+    told = json.loads(body)
+    assert (status, told["error"], told["query_id"]) == (422, "Invalid input", 5)
+    assert told["detail"] == [
+        {
+            "loc": [*place, "rooms", 1],
+            "msg": f"{text}rooms[1]: wanted a number",
+            "type": "float_type",
+            "input": "x",
+        },
+        {"loc": [*place, "age"], "msg": f"{text}age: too old", "type": "value_error", "input": 7},
+    ]
+    words = "; ".join(each["msg"] for each in told["detail"])
+    assert told["cause"].startswith(f"{words}. Example: {example}")
+
+
+@pytest.mark.parametrize(
+    ("signature", "row"),
+    [(None, b"x"), (PEOPLE, b""), (PEOPLE, b"[]"), (replace(PEOPLE, input_type="doubles"), b"1")],
+)
+def test_a_refusal_by_the_model_of_which_little_is_known(signature, row):
+    """A replica may say no more than that; its row may be one of another version."""
+    route = route_of(None)
+    route.inputs = Inputs(InputType.ROWS, signature)
+    for faults in ([], [{"loc": ["x", 3], "msg": "no", "type": "t"}]):
+        reply = clipper.CLIPPER.missed(route, 5, BadInput("no", faults), row, NO_HEAD)
+        told = json.loads(reply.body)
+        assert reply.status == 422
+        assert told["detail"][0]["loc"] == ["input", *(["x", 3] if faults else [])]
+        assert ": no" in told["cause"]
 
 
 @pytest.mark.parametrize("word", [b"NaN", b"Infinity", b"-Infinity"])
