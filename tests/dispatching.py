@@ -3,7 +3,8 @@
 from model_runtime import protocol
 from servd.datatypes import Application, InputType, ModelVersion
 from servd.engine.engine import Engine
-from servd.engine.query import Failure, Miss, Query
+from servd.engine.failure import Failure
+from servd.engine.query import Miss, Query
 from servd.engine.route import Route
 from servd.engine.slot import MAX_IN_FLIGHT
 from servd.metrics.counters import Counters, Tally

@@ -14,11 +14,11 @@ from servd.clock import Clock
 from servd.datatypes import GONE, SILENT, End, ModelVersion
 from servd.engine.batching import new_controller
 from servd.engine.cache import Table, VersionCache
+from servd.engine.failure import Failure
 from servd.engine.line import BatchDelay, drop_answered, take_by_deadline
 from servd.engine.query import (
     AnswersInTurns,
     Batch,
-    Failure,
     Lane,
     Loading,
     Miss,

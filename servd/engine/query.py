@@ -7,12 +7,11 @@ import asyncio
 import enum
 import json
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 
-from model_runtime.protocol import BAD_INPUT, BAD_OUTPUT, RAISED
 from servd.carriers.long_bytes import TURN_BYTES
 from servd.datatypes import End
 from servd.logs import faults
@@ -99,23 +98,6 @@ class BadInput(Because):
 
 
 Why = Miss | Because
-
-
-class Failure(NamedTuple):
-    """What a replica says of an input, or a batch, that has no output (docs/protocol.md).
-
-    `cause` is a word of model_runtime/protocol.py, `faults` what is wrong with an input, by part.
-    """
-
-    reason: str
-    cause: str = RAISED
-    faults: Sequence[dict[str, Any]] = ()
-
-    def as_miss(self, version: object) -> Why:
-        """Return what the caller of the query is told."""
-        if self.cause == BAD_INPUT:
-            return BadInput(self.reason, self.faults)
-        return bad_output(self.reason) if self.cause == BAD_OUTPUT else Raised(version, self.reason)
 
 
 def bad_output(reason: str) -> Because:

@@ -19,7 +19,8 @@ from servd.carriers.long_bytes import LONG_BYTES, LongBytes, pieces_of, split_lo
 from servd.carriers.processor_time import ProcessorTime
 from servd.clock import Clock
 from servd.engine import raw
-from servd.engine.query import Batch, Failure
+from servd.engine.failure import Failure, failures_of
+from servd.engine.query import Batch
 from servd.engine.stream import Items, Stream
 from servd.logs import faults
 from servd.metrics.counters import Counters, Tally
@@ -211,7 +212,9 @@ class ReplicaConnection:
     def _on_end(self, header: list[Any]) -> None:
         stream = self.streams.pop(header[1], None)
         if stream is not None and self.stream_handler is not None:
-            self.stream_handler.on_end(stream, _failure(header[2:]) if len(header) > 2 else None)
+            self.stream_handler.on_end(
+                stream, Failure.told(header[2:]) if len(header) > 2 else None
+            )
 
     def _send_uncopied(self, header: list[Any], batch: Batch) -> None:
         """Send a batch of rows that take longer to join than to send as they are."""
@@ -344,7 +347,7 @@ class ReplicaConnection:
         batch = self.in_flight.pop(header[1], None)
         if batch is not None and self.handler is not None:
             self.counters.failures += 1
-            self._fail(self.handler, batch, _failure(header[2:]))
+            self._fail(self.handler, batch, Failure.told(header[2:]))
 
     def _on_partial(self, header: list[Any], frames: list[Any]) -> None:
         """Take a result of which some inputs failed by themselves."""
@@ -353,7 +356,7 @@ class ReplicaConnection:
         if batch is None or handler is None:
             return
         try:
-            failed = _failed(header[4], len(batch.queries))
+            failed = failures_of(header[4], len(batch.queries))
         except (protocol.ProtocolError, IndexError) as error:
             self._fail(handler, batch, Failure(str(error), protocol.BAD_OUTPUT))
             return
@@ -418,39 +421,3 @@ def connector(
         return ReplicaConnection(address, owner, carry(address, context, keys), clock)
 
     return connect
-
-
-_CAUSES = frozenset({protocol.RAISED, protocol.BAD_OUTPUT, protocol.BAD_INPUT})
-
-
-def _failure(said: list[Any]) -> Failure:
-    """Return what the last items of a FAILURE say; what is unknown is taken as left out."""
-    reason, cause, told = (*said, *("no reason given", "", ())[len(said) :])[:3]
-    cause = cause if isinstance(cause, str) and cause in _CAUSES else protocol.RAISED
-    listed = told if isinstance(told, list) else ()
-    known = [_fault(each) for each in listed if isinstance(each, dict)]
-    return Failure(str(reason), cause, known)
-
-
-def _fault(told: dict[Any, Any]) -> dict[str, Any]:
-    loc = told.get("loc")
-    steps = loc if isinstance(loc, list) else []
-    place = [each for each in steps if isinstance(each, int | str)]
-    return {"loc": place, "msg": str(told.get("msg")), "type": str(told.get("type"))}
-
-
-def _failed(told: Any, count: int) -> dict[int, Failure]:
-    """Return which places of a batch of `count` have failed, as a PARTIAL says.
-
-    Raises:
-        ProtocolError: it does not say so.
-    """
-    listed = told if isinstance(told, list) else []
-    failed = {
-        each[0]: _failure(each[1:])
-        for each in listed
-        if isinstance(each, list) and each and type(each[0]) is int and 0 <= each[0] < count
-    }
-    if not failed or len(failed) != len(listed):
-        raise protocol.ProtocolError("it does not say which inputs have failed")
-    return failed

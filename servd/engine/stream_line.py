@@ -10,7 +10,8 @@ from typing import Final
 from model_runtime.protocol import BYTES
 from servd.clock import Clock
 from servd.datatypes import End, VersionId
-from servd.engine.query import Because, Failure, Miss, Why, miss, prune
+from servd.engine.failure import Failure
+from servd.engine.query import Because, Miss, Why, miss, prune
 from servd.engine.rpc import ReplicaConnection
 from servd.engine.slot import Slot
 from servd.engine.stream import WINDOW_BYTES, Items, Stream, size_of

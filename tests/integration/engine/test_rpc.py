@@ -10,7 +10,8 @@ import pytest
 from model_runtime import protocol
 from servd.carriers.long_bytes import LONG_BYTES, LongBytes
 from servd.engine.batching import HEADROOM
-from servd.engine.query import Batch, Failure
+from servd.engine.failure import Failure
+from servd.engine.query import Batch
 from servd.engine.rpc import connector
 from tests.daemon import free_port
 from tests.scripted_replica import ScriptedReplica, doubles

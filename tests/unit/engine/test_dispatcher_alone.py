@@ -6,7 +6,8 @@ import json
 import pytest
 
 from servd.datatypes import End
-from servd.engine.query import Failure, Miss, Query
+from servd.engine.failure import Failure
+from servd.engine.query import Miss, Query
 from servd.engine.slot import SLACK, UNLIMITED
 from tests.dispatching import Carrier, World
 
