@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from model_runtime import failure, forks, inputs, protocol
@@ -30,6 +30,11 @@ _BUDGET_S: Final = 1.0
 _NUMBER: Final = re.compile(r"\d{1,6}")
 _MAX_SHOWN_INPUT: Final = 2048
 _MAX_REASONS: Final = 3
+_MAX_TRIED: Final = 8
+_MAX_TRIED_SIGNS: Final = 40
+_EXAMPLE: Final = "example"
+_SIGNATURE: Final = "signature"
+_GUESS: Final = "guess"
 _MAX_REPEATED_S: Final = 1.0
 """A model that takes longer is not asked the same once more."""
 _GUESSES: Final[dict[int, tuple[Any, ...]]] = {
@@ -63,8 +68,11 @@ class Report:
     `state` is `ok` (a call returned), `unproven` (the model raised on every guess, which proves
     nothing) or `skipped`. `input` is what it answered, as a JSON value of the query API, where it
     is short, `output` the same of what it returned; `varies`: asked the same twice it returned
-    something else. `call_ms` is the shortest call's time. `reasons` say what it raised, `hint` what
-    helps.
+    something else. `origin` is `example` (the deployer's), `signature` (made up by what the model
+    says that it takes) or `guess`. `call_ms` is the shortest call's time. `tried` is what it raised
+    on, cut short, `reasons` say what it raised, `hint` what helps. `more` says of what is told how
+    long it is: `input_bytes` of bytes and of what is not told itself, with their `media` where that
+    is known; `output_bytes` of an output that is not told; `is_stream` that it is an item.
     """
 
     state: str
@@ -73,21 +81,32 @@ class Report:
     has_output: bool = False
     output: Any = None
     varies: bool = False
+    origin: str = ""
     call_ms: float | None = None
+    tried: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     hint: str = ""
+    more: dict[str, Any] = field(default_factory=dict)
 
     def as_info(self) -> dict[str, Any]:
         """Return it as STATE's info carries it: without what there is none of."""
-        told = {"state": self.state, "call_ms": self.call_ms, "hint": self.hint}
-        info = {key: value for key, value in told.items() if value not in (None, "")}
+        told = {
+            "state": self.state,
+            "origin": self.origin,
+            "call_ms": self.call_ms,
+            "hint": self.hint,
+            "tried": list(self.tried),
+            "reasons": list(self.reasons),
+        }
+        info = {key: value for key, value in told.items() if value not in (None, "", [])}
+        info |= self.more
         if self.has_input:
             info["input"] = self.input
         if self.has_output:
             info["output"] = self.output
         if self.varies:
             info["varies"] = True
-        return info | ({"reasons": list(self.reasons)} if self.reasons else {})
+        return info
 
     def completed(self, signature: Signature) -> Signature:
         """Return a signature with what the model has answered as its example."""
@@ -122,7 +141,7 @@ def test_call(
     tester = _Tester(model, max_batch, clock)
     code = protocol.INPUT_TYPE_CODES[model.input_type]
     if manifest.example is not None:
-        return tester.final(named(manifest.example, model.signature))
+        return tester.final(named(manifest.example, model.signature), origin=_EXAMPLE)
     if code in protocol.STRUCT_FORMATS and model.row_items is not None:
         return tester.final(named(_ones(model.row_items, code), model.signature))
     if code == protocol.ROWS and model.signature is not None:
@@ -139,12 +158,12 @@ def _guessed(tester: "_Tester", code: int, clock: Callable[[], float]) -> Report
     probes = _numeric_probes(tester, code, clock) if is_numeric else None
     for value in probes or _guesses(code, tester.signature):
         if tester.passes(value):
-            return tester.report(value)
+            return tester.report(value, _GUESS)
     # Guesses prove nothing against a model of these: its input may be of any shape.
     if code in (protocol.ANY, protocol.TENSORS):
         return tester.unproven()
     shown = _SHOWN_EXAMPLES.get(code, "[1, 2]" if code == protocol.INTEGERS else "[1.0, 2.0]")
-    raise tester.fault(tester.example_hint(shown))
+    raise tester.fault(f"{tester.example_hint(shown)}; it raised on {tester.tried()}")
 
 
 def _guesses(code: int, signature: Signature | None) -> tuple[Any, ...]:
@@ -169,7 +188,7 @@ def _of_fields(tester: "_Tester", signature: Signature) -> Report:
         made = {name: {"const": guess} if name in unknown else fields[name] for name in fields}
         value = example_of(replace(signature, fields=made, value=None))
         if tester.passes(value):
-            return tester.report(value)
+            return tester.report(value, _GUESS)
     return tester.unproven()
 
 
@@ -183,6 +202,7 @@ class _Tester:
         self._call_s: float | None = None
         self._outputs: list[bytes] = []
         self._reasons: dict[str, None] = {}
+        self._tried: list[str] = []
         self.error: BaseException | None = None
 
     @property
@@ -201,18 +221,23 @@ class _Tester:
         """Whether the model is called with one table, and not with a list of inputs."""
         return self._model.input_type == "rows" and isinstance(self._model.predictor, CallPredictor)
 
-    def final(self, value: Any, hint: str = "") -> Report:
+    def final(self, value: Any, hint: str = "", origin: str = _SIGNATURE) -> Report:
         """Call with an input that must work."""
         if not self.passes(value):
             raise self.fault(hint, value)
-        return self.report(value)
+        return self.report(value, origin)
 
-    def report(self, value: Any) -> Report:
+    def report(self, value: Any, origin: str) -> Report:
         """Return the report of a call that returned."""
         shown = base64.b64encode(value).decode() if isinstance(value, bytes) else value
         is_short = len(json.dumps(shown)) <= _MAX_SHOWN_INPUT
         first = self._outputs[0] if self._outputs else b""
         has_output = 0 < len(first) <= _MAX_SHOWN_INPUT
+        more = self._input_size(shown, is_short=is_short)
+        if first and not has_output:
+            more["output_bytes"] = len(first)
+        if self.signature is not None and self.signature.is_stream:
+            more["is_stream"] = True
         return Report(
             state="ok",
             has_input=is_short,
@@ -220,13 +245,30 @@ class _Tester:
             has_output=has_output,
             output=json.loads(first) if has_output else None,
             varies=len(set(self._outputs)) > 1,
+            origin=origin,
+            more=more,
             call_ms=None if self._call_s is None else round(self._call_s * 1000, 1),
         )
+
+    def _input_size(self, shown: Any, *, is_short: bool) -> dict[str, Any]:
+        """Return how long an input is that is bytes, or too long to be told."""
+        if self._model.input_type == "bytes" and isinstance(shown, str):
+            schema = self.signature and self.signature.value
+            media = schema and schema.get("contentMediaType")
+            size = {"input_bytes": len(base64.b64decode(shown))}
+            return size | ({"media": media} if media else {})
+        return {} if is_short else {"input_bytes": len(json.dumps(shown))}
+
+    def tried(self) -> str:
+        """Return what it raised on, in words."""
+        more = f", … ({len(self._tried)} in all)" if len(self._tried) > _MAX_TRIED else ""
+        return ", ".join(self._tried[:_MAX_TRIED]) + more
 
     def unproven(self) -> Report:
         """Return the report where the model raised on every guess."""
         return Report(
             state="unproven",
+            tried=tuple(self._tried[:_MAX_TRIED]),
             reasons=tuple(list(self._reasons)[-_MAX_REASONS:]),
             hint=self._advice(),
         )
@@ -247,6 +289,7 @@ class _Tester:
             forks.leave_if_child()
             self.error = cause_of(raised)
             self._reasons[failure.message_of(self.error)] = None
+            self._tried.append(_cut(value))
             return False
         return True
 
@@ -331,6 +374,12 @@ def _answers(predictor: Predictor, input_type: str, value: Any) -> bool:
         return False
     forks.leave_if_child()
     return True
+
+
+def _cut(value: Any) -> str:
+    """Return an input that was tried as it is told among others."""
+    text = f"{len(value)} bytes" if isinstance(value, bytes) else json.dumps(value)
+    return text if len(text) <= _MAX_TRIED_SIGNS else f"{text[:_MAX_TRIED_SIGNS]}…"
 
 
 def _ones(length: int, code: int) -> list[float] | list[int]:

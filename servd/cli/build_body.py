@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import click
 
-from model_runtime import manifest
 from servd import names
 from servd.cli.additions import take_additions, tell_packages
 from servd.cli.bundle_source import BundleSource, frontend_base, model_base
@@ -62,7 +61,7 @@ def _build(session: Session, spec: ImageSpec, *, is_pushed: bool) -> None:
     finally:
         session.output.settle()
         client.close()
-    progress.finish(_example(spec))
+    progress.finish(spec.example())
 
 
 def _write_context(session: Session, spec: ImageSpec, folder: Path, *, is_forced: bool) -> None:
@@ -117,14 +116,6 @@ def _named(spec: ImageSpec, flags: dict[str, Any]) -> ImageSpec:
         return replace(spec, tag=image_name(spec.kind, version, registry), also=(lasting,))
     prefix = f"{checked_registry(registry)}/" if registry else ""
     return replace(spec, tag=checked_tag(f"{prefix}{tag.removeprefix(prefix)}"))
-
-
-def _example(spec: ImageSpec) -> Any:
-    """Return an input that the model has answered; None where none is known."""
-    signature = spec.version.signature if spec.version else None
-    if signature is not None and signature.has_example:
-        return signature.example
-    return manifest.read(spec.bundle_dir).example if spec.bundle_dir else None
 
 
 @dataclass(frozen=True, slots=True)

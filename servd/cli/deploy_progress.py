@@ -14,6 +14,7 @@ from servd.errors import ServdError
 from servd.logs.printable import in_json
 from servd.packing.bundling import BundlePlan
 from servd.quantities import longer_objective_s, shown_duration
+from servd.replicas.tested import tested
 
 _REACH_TIMEOUT_S: Final = 10.0
 _VARIES: Final = (
@@ -95,7 +96,9 @@ class Progress:
         test = event.get("test") or {}
         self._replicas.append(replica | ({"test": test} if test else {}))
         process = f", pid {event['pid']}" if event.get("pid") else ""
-        detail = f"replica {event.get('replica') or 0}{process}, {_tested(test)}"
+        # What several replicas have all been asked is said of the first.
+        said = "test call ok" if _is_same(test, self._test) else tested(test)
+        detail = f"replica {event.get('replica') or 0}{process}, {said}"
         self._output.step("loaded", detail, event.get("duration_ms"))
         if not self._test:
             self._test = test
@@ -226,16 +229,11 @@ def _name(told: dict[str, Any]) -> str:
     return f"{told['model']}:{told['version']}" if told.get("version") else str(told["model"])
 
 
-def _tested(test: dict[str, Any]) -> str:
-    """Return what is known of a replica's test call, in words."""
-    state = test.get("state")
-    if state == "ok":
-        return "test call ok"
-    if state == "unproven":
-        return "NOT tested: say what an input looks like with --example"
-    if state == "skipped":
-        return "not tested, as --skip-test says"
-    return "it does not say whether it was tested"
+def _is_same(test: dict[str, Any], first: dict[str, Any]) -> bool:
+    """Return whether a replica has answered what the first one has, which was told."""
+    if test.get("state") != "ok" or first.get("state") != "ok":
+        return False
+    return all(test.get(word) == first.get(word) for word in ("input", "input_bytes", "origin"))
 
 
 def _remarks(test: dict[str, Any]) -> list[str]:

@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from model_runtime import manifest
 from model_runtime.contract import REPLICA_PORT
 from servd.datatypes import Application, ModelVersion
 from servd.imaging.additions import NONE, Additions
@@ -50,6 +51,13 @@ class ImageSpec:
         """The one port that the image exposes."""
         ports = {"replica": REPLICA_PORT, "standalone": STANDALONE_PORT}
         return ports.get(self.kind, FRONTEND_PORT)
+
+    def example(self) -> Any:
+        """Return an input that the model has answered, or that its deployer gave; else None."""
+        signature = self.version.signature if self.version else None
+        if signature is not None and signature.has_example:
+            return signature.example
+        return manifest.read(self.bundle_dir).example if self.bundle_dir else None
 
 
 def default_base_image(python: str) -> str:

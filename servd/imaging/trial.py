@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any, Final
 from docker.errors import APIError
 from requests.exceptions import RequestException
 
-from model_runtime import manifest as manifests
 from model_runtime.contract import REPLICA_PORT
+from servd.datatypes import InputType
 from servd.errors import ImageError
 from servd.imaging.dockerfile import command_of
 from servd.imaging.failures import load_failure, trial_failure
 from servd.imaging.spec import ImageSpec
 from servd.replicas.announced import other_files
 from servd.replicas.launchers.container_options import LOCKS
+from servd.replicas.loading import selftest_of
+from servd.replicas.tested import tested
 from servd.system.docker_client import words_of
 
 if TYPE_CHECKING:
@@ -108,7 +110,9 @@ class Trial:
         state, info = _reported(output)
         if state == "ready":
             self._check_content(info)
-            return f"replica ready in {info.get('load_ms', 0)} ms, {_tested(info)}"
+            return (
+                f"replica ready in {info.get('load_ms', 0)} ms, {tested(selftest_of(info) or {})}"
+            )
         if state == "failed":
             raise load_failure(self._spec.tag, info.get("error") or {})
         said = f"state {state}" if state else output.strip()[-300:]
@@ -124,8 +128,9 @@ class Trial:
             )
 
     def _ask_http(self, container: "Container") -> str:
-        path, body = self._query()
-        port = str(self._spec.port)
+        name, value = self._query()
+        body = "" if value is None else json.dumps({"input": value})
+        path, port = f"/{name}/predict", str(self._spec.port)
         words = ["python3", "-c", _ASK_HTTP, port, str(self._wait_s), path, body]
         code, output = self._exec(container, words)
         if code != 0:
@@ -136,16 +141,22 @@ class Trial:
         if answer.get("default"):
             reason = answer.get("default_explanation")
             raise self._failure(container, code, f"the example got the default output: {reason}")
-        return f"{path} answered {json.dumps(answer.get('output'))[:60]}"
+        return f"{path} {tested(self._test(value, answer.get('output')))}"
 
-    def _query(self) -> tuple[str, str]:
-        """Return the path and body of the test call; nothing where no example is known."""
+    def _query(self) -> tuple[str, Any]:
+        """Return the application and the input of the test call; None where no input is known."""
         spec = self._spec
         if not spec.applications or spec.bundle_dir is None:
-            return "", ""
-        example = manifests.read(spec.bundle_dir).example
-        body = "" if example is None else json.dumps({"input": example})
-        return f"/{spec.applications[0].name}/predict", body
+            return "", None
+        return spec.applications[0].name, spec.example()
+
+    def _test(self, value: Any, output: Any) -> dict[str, Any]:
+        """Return what was answered as a replica tells its test call."""
+        test = {"state": "ok", "input": value, "output": output}
+        version = self._spec.version
+        if version is not None and version.input_type is InputType.BYTES:
+            test["input_bytes"] = len(value) * 3 // 4 - value[-2:].count("=")
+        return test
 
     def _exec(self, container: "Container", words: list[str]) -> tuple[int, str]:
         try:
@@ -171,13 +182,6 @@ class Trial:
         else:
             reason = f"it did not answer its test call ({said or f'status {code}'})"
         return trial_failure(self._spec.tag, reason, log)
-
-
-def _tested(info: dict[str, Any]) -> str:
-    """Return what a replica says of its test call, in words."""
-    test = info.get("test")
-    is_ok = isinstance(test, dict) and test.get("state") == "ok"
-    return "test call ok" if is_ok else "not tested"
 
 
 def _reported(output: str) -> tuple[str, dict[str, Any]]:

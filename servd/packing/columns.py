@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from model_runtime.signature import SignatureError, check_schema
 from servd.errors import TargetError, did_you_mean
+from servd.packing.references import resolved
 
 _TYPES: Final[dict[str, dict[str, Any]]] = {
     "int": {"type": "integer"},
@@ -82,7 +83,7 @@ def schema_of_file(path: Path) -> dict[str, Any]:
     if len(content) > _MAX_BYTES:
         raise TargetError(f"--schema {path} has {len(content)} bytes, more than {_MAX_BYTES}")
     try:
-        schema = json.loads(content)
+        schema = resolved(json.loads(content))
         check_schema(schema, "the input")
     except SignatureError as error:
         hint = "it is the JSON Schema of one input: docs/deploying.md"

@@ -85,7 +85,7 @@ def test_a_rebuild_is_a_cache_hit(engine, build, tmp_path):
     other, second = build(bundle=bundle, report=report)
     assert first == second
     assert report.cached[1] is True
-    assert all("replica ready in" in detail and "test call ok" in detail for detail in report.tried)
+    assert all("replica ready in" in detail and "tested with" in detail for detail in report.tried)
     assert not _trials(engine, one)
     assert not _trials(engine, other)
 
@@ -154,7 +154,8 @@ def test_the_example_is_the_test_call_of_a_standalone_image(build):
     """Its answer over HTTP is what the build tells."""
     report = Heard()
     build("standalone", report=report)
-    assert report.tried == ["/iris/predict answered 3.0"]
+    assert report.tried[0].startswith("/iris/predict tested with [")
+    assert report.tried[0].endswith(" -> 3.0")
 
 
 def test_a_model_that_does_not_load_is_no_image(engine, build, tmp_path):

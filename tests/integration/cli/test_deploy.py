@@ -79,7 +79,11 @@ def test_each_step_is_a_line_and_curl_comes_last(run, events, queries):
     ("test", "words"),
     [
         (TESTED, "test call ok"),
-        ({"state": "unproven"}, "NOT tested: say what an input looks like with --example"),
+        ({"state": "unproven"}, "NOT TESTED: say what an input looks like with --example"),
+        (
+            {"state": "unproven", "tried": ["[1.0, 2.0]", "{}"]},
+            "NOT TESTED: say what an input looks like with --example (it raised on [1.0, 2.0], {})",
+        ),
         ({"state": "skipped"}, "not tested, as --skip-test says"),
         (None, "it does not say whether it was tested"),
         ({"state": "of a later servd"}, "it does not say whether it was tested"),
@@ -92,6 +96,70 @@ def test_only_a_call_that_returned_is_called_a_test(run, events, queries, test, 
     assert f"loaded    replica 0, pid 41, {words}\n" in done.stdout
     assert ("curl" in done.stdout) == (test is TESTED)
     assert bool(queries.requests) == (test is TESTED)
+
+
+def answered(value, output, **more):
+    """Return what a replica says of a test call that returned."""
+    return {"state": "ok", "call_ms": 1.2, "input": value, "output": output, **more}
+
+
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [
+        (
+            answered({"age": 33, "city": "Oslo"}, 0.83),
+            'tested with {"age": 33, "city": "Oslo"} -> 0.83 in 1.2 ms',
+        ),
+        (
+            answered("text", {"label": "no"}, origin="example"),
+            'tested with "text" -> {"label": "no"} in 1.2 ms (the input of --example)',
+        ),
+        (
+            answered([1.0], 1, origin="guess"),
+            "tested with [1.0] -> 1 in 1.2 ms (a guessed input: --example gives another)",
+        ),
+        (
+            answered([1.0], None, origin="signature"),
+            "tested with [1.0] -> null in 1.2 ms (an input made up by what the model takes)",
+        ),
+        (answered("aGVsbG8=", "é", input_bytes=5), 'tested with 5 bytes -> "é" in 1.2 ms'),
+        (
+            answered("aGVsbG8=", 1, input_bytes=1024, media="image/png"),
+            "tested with a picture of 1,024 bytes -> 1 in 1.2 ms",
+        ),
+        (
+            {"state": "ok", "input_bytes": 70_000, "output_bytes": 5000},
+            "tested with 70,000 bytes -> 5,000 bytes of JSON",
+        ),
+        (
+            answered([1.0], "a", is_stream=True),
+            'tested with [1.0] -> "a", its first item, in 1.2 ms',
+        ),
+        (
+            answered(["x" * 200], ["y" * 200]),
+            f'tested with ["{"x" * 77}… -> ["{"y" * 77}… in 1.2 ms',
+        ),
+    ],
+)
+def test_a_test_call_says_what_was_tried_and_what_came(run, events, queries, test, words):
+    """On one line, whatever their length, and what was made up is told from what was given."""
+    events(LOADED | {"test": test}, live(queries))
+    assert f"loaded    replica 0, pid 41, {words}\n" in run("deploy", "func.py").stdout
+
+
+def test_what_all_replicas_were_asked_is_told_once(run, events, queries):
+    """One that was asked something else, or was not tested, is told by itself."""
+    test = answered([1.0], 2)
+    others = (test, {"state": "unproven"}, answered([2.0], 4))
+    lines = [LOADED | {"replica": at, "test": each} for at, each in enumerate(others, 1)]
+    events(LOADED | {"test": test}, *lines, live(queries))
+    shown = [line for line in run("deploy", "func.py").stdout.splitlines() if "loaded" in line]
+    assert [line.partition("pid 41, ")[2].partition(":")[0] for line in shown] == [
+        "tested with [1.0] -> 2 in 1.2 ms",
+        "test call ok",
+        "NOT TESTED",
+        "tested with [2.0] -> 4 in 1.2 ms",
+    ]
 
 
 def test_a_default_that_was_meant_to_be_json_is_told(run, events, queries):

@@ -91,6 +91,44 @@ def test_a_call_that_returned_is_reported_with_its_input(tmp_path, source, value
     assert 0 <= told["call_ms"] < 10_000
 
 
+@pytest.mark.parametrize(
+    ("source", "values", "told"),
+    [
+        ("def f(xs): return [sum(x) for x in xs]", {"example": [1, 2]}, {"origin": "example"}),
+        ("def f(xs): return [sum(x) for x in xs]", {}, {"origin": "guess"}),
+        (
+            "def f(a: int, b: str) -> int: return a",
+            {"input_type": "auto"},
+            {"origin": "signature", "input": {"a": 1, "b": "some text"}, "output": 1},
+        ),
+        (of_rows, {}, {"origin": "signature"}),
+        (
+            "def f(xs): return [len(x) for x in xs]",
+            {"input_type": "bytes", "example": "aGVsbG8="},
+            {"origin": "example", "input_bytes": 5},
+        ),
+        (
+            "def f(xs): return ['x' * 9999 for _ in xs]",
+            {"example": [0.5] * 1000},
+            {"origin": "example", "input_bytes": 5000, "output_bytes": 10_001},
+        ),
+    ],
+)
+def test_where_an_input_is_from_is_told(tmp_path, source, values, told):
+    """What was given is not what was guessed; what is too long to be told has a length."""
+    assert report(tmp_path, source, **values).as_info().items() >= told.items()
+
+
+def test_what_was_tried_in_vain_is_told(tmp_path):
+    """Whoever is to give an example sees which were no good."""
+    told = report(tmp_path, "def f(xs): raise KeyError", input_type="any").as_info()
+    assert told["tried"] == ["[1.0, 2.0, 3.0]", "1.0", '"test"', "{}", "[[1.0, 2.0]]", "null"]
+    (tmp_path / "numbers").mkdir()
+    hint = fault(tmp_path / "numbers", "def f(xs): raise KeyError").hint
+    assert "it raised on [1.0], [1.0, 1.0], [1.0, 1.0, 1.0]" in hint
+    assert len(hint) < 700
+
+
 @pytest.mark.parametrize("kind", ["KeyError", "TypeError"])
 def test_a_model_that_raised_on_every_guess_is_not_called_tested(tmp_path, kind):
     """It may well be right, for inputs of another shape; what it raised is told."""
