@@ -11,6 +11,7 @@ from typing import Any
 Place = tuple[str | int, ...]
 
 MAX_FAULTS = 20
+_MAX_TOLD = 3
 _MAX_SHOWN = 60
 _MAX_LISTED = 8
 _TOGETHER = {"loc": [], "msg": "the rows cannot be in one table", "type": "value_error"}
@@ -25,7 +26,9 @@ class InputError(ValueError):
 
     def __init__(self, faults: Sequence[dict[str, Any]]) -> None:
         self.faults = [*faults[:MAX_FAULTS]]
-        super().__init__("; ".join(map(_told, self.faults)))
+        told = "; ".join(map(_told, self.faults[:_MAX_TOLD]))
+        more = f"; and {len(self.faults) - _MAX_TOLD} more" if len(self.faults) > _MAX_TOLD else ""
+        super().__init__(told + more)
 
     def below(self, name: str | int) -> "InputError":
         """Return it as one of what holds this as its part of that name."""

@@ -30,6 +30,7 @@ _BUDGET_S: Final = 1.0
 _NUMBER: Final = re.compile(r"\d{1,6}")
 _MAX_SHOWN_INPUT: Final = 2048
 _MAX_REASONS: Final = 3
+_MAX_EXAMPLE_SIGNS: Final = 200
 _MAX_TRIED: Final = 8
 _MAX_TRIED_SIGNS: Final = 40
 _EXAMPLE: Final = "example"
@@ -212,6 +213,8 @@ class _Tester:
 
     def example_hint(self, shown: str) -> str:
         """Return what to do about a model that answers nothing that was made up."""
+        if len(shown) > _MAX_EXAMPLE_SIGNS:
+            shown = f"{shown[:_MAX_EXAMPLE_SIGNS]}…"
         if self.signature is not None and self.signature.call == EACH:
             return _EACH_HINT.format(shown)
         return (_TABLE_HINT if self._is_table else _EXAMPLE_HINT).format(shown)

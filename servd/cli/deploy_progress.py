@@ -14,7 +14,7 @@ from servd.errors import ServdError
 from servd.logs.printable import in_json
 from servd.packing.bundling import BundlePlan
 from servd.quantities import longer_objective_s, shown_duration
-from servd.replicas.tested import tested
+from servd.schemas.tested import tested
 
 _REACH_TIMEOUT_S: Final = 10.0
 _VARIES: Final = (

@@ -9,8 +9,10 @@ from servd.cli.model import rows_of
 from servd.cli.output import Output
 from servd.cli.session import Session
 from servd.client.calls import segment
+from servd.schemas.examples import brief
 from servd.schemas.faults import wanted
 
+_LONGEST_EXAMPLE: Final = 250
 _MAX_SHOWN: Final = 50
 
 
@@ -44,7 +46,7 @@ def _show_signature(output: Output, version: str, signature: Signature) -> None:
     if signature.is_stream:
         output.line("it yields items: a stream, or a list of them")
     if signature.has_example:
-        output.line(f"for example: {json.dumps(signature.example, ensure_ascii=False)}")
+        output.line(f"for example: {brief(signature.example, _LONGEST_EXAMPLE)}")
 
 
 def _show_fields(output: Output, signature: Signature) -> None:

@@ -21,7 +21,7 @@ from servd.imaging.spec import ImageSpec
 from servd.replicas.announced import other_files
 from servd.replicas.launchers.container_options import LOCKS
 from servd.replicas.loading import selftest_of
-from servd.replicas.tested import tested
+from servd.schemas.tested import tested
 from servd.system.docker_client import words_of
 
 if TYPE_CHECKING:

@@ -1,9 +1,13 @@
 """An input that an application would take, for whoever sent one that it does not."""
 
+import re
+from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
+
 from model_runtime.signature import Signature
-from servd.datatypes import InputType
+from servd.datatypes import Inputs, InputType
 from servd.schemas.checking import kinds_of
 
 _BY_TYPE: Final = {
@@ -26,6 +30,61 @@ def example_of(signature: Signature) -> Any:
     if signature.value:
         return of_schema(signature.value)
     return _BY_TYPE.get(InputType(signature.input_type), {})
+
+
+def of_inputs(inputs: Inputs) -> Any:
+    """Return an input that an application takes, by what is known of it."""
+    if inputs.signature is not None:
+        return example_of(inputs.signature)
+    return _BY_TYPE.get(inputs.input_type, {})
+
+
+def brief(value: Any, most: int) -> str:
+    """Return an example as JSON of about `most` characters; what is longer is no JSON any more.
+
+    Long texts are described or cut, members and items beyond these characters left out.
+    """
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= most else _brief(value, most)
+
+
+def _brief(value: Any, left: int) -> str:
+    if isinstance(value, str):
+        text = _described(value)
+    elif isinstance(value, dict):
+        named = ((f"{_brief(name[:_NAME], _NAME)}:", each) for name, each in value.items())
+        return f"{{{_members(named, left - 2)}}}"
+    elif isinstance(value, list):
+        return f"[{_members((('', each) for each in value), left - 2)}]"
+    else:
+        text = msgspec.json.encode(value).decode()
+    return text if len(text) <= max(left, _DESCRIBED) else "…"
+
+
+def _members(members: Iterator[tuple[str, Any]], left: int) -> str:
+    parts: list[str] = []
+    for name, value in members:
+        part = name + _brief(value, left - len(name))
+        left -= len(part) + 1
+        parts.append(part if left > 0 else "…")
+        if left <= 0:
+            break
+    return ",".join(parts)
+
+
+def _described(text: str) -> str:
+    """Return a text as JSON: in words where it is long, and a file, else its beginning."""
+    if len(text) <= _DESCRIBED:
+        return msgspec.json.encode(text).decode()
+    if len(text) % 4 == 0 and _BASE64.fullmatch(text):
+        size = len(text) // 4 * 3 - text[-2:].count("=")
+        return f'"<base64 of {size:,} bytes>"'
+    return msgspec.json.encode(f"{text[: _DESCRIBED - 5]}…").decode()
+
+
+_NAME: Final = 40
+_DESCRIBED: Final = 40
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 
 def of_schema(schema: Any) -> Any:

@@ -15,6 +15,9 @@ MAX_FAULTS: Final = 20
 _SHOWN: Final = 60
 _HINTS: Final = 6
 _LISTED: Final = 8
+_LISTED_SIGNS: Final = 100
+_LONGEST: Final = 250
+"""Signs of what is said of one fault."""
 _INPUT_BYTES: Final = 200
 
 Loc = tuple[str | int, ...]
@@ -69,7 +72,7 @@ class Faults(list[Fault]):
 
     def add(self, loc: Loc, what: str, kind: str, value: Any = None) -> None:
         """Add a fault; `what` goes on after the name of the place."""
-        self.append(Fault(loc, f"{place(loc)}: {what}", kind, value))
+        self.append(Fault(loc, cut(f"{place(loc)}: {what}", _LONGEST), kind, value))
 
     def unlike(self, loc: Loc, wanted: str, value: Any, kind: str) -> None:
         """Add that something else was wanted than what was found."""
@@ -138,11 +141,21 @@ def shown(value: Any) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
 
 
+def cut(text: str, most: int) -> str:
+    """Return a text of at most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def listed(names: Collection[str]) -> str:
     """Return some names, separated by commas."""
-    some = map(named, itertools.islice(names, _LISTED))
-    more = f", … ({len(names)} in all)" if len(names) > _LISTED else ""
-    return ", ".join(some) + more
+    return _some([named(name) for name in itertools.islice(names, _LISTED)], len(names))
+
+
+def _some(texts: list[str], count: int) -> str:
+    """Return as many of the first texts as are short together, and how many there are."""
+    signs = itertools.accumulate(len(text) + 2 for text in texts)
+    told = texts[: max(1, sum(sign <= _LISTED_SIGNS for sign in signs))]
+    return ", ".join(told) + (f", … ({count} in all)" if len(told) < count else "")
 
 
 def similar(name: str, names: Iterable[str]) -> str | None:
@@ -200,9 +213,8 @@ def wanted(schema: Any) -> str:
 
 
 def _one_of(values: list[Any]) -> str:
-    some = ", ".join(map(shown, values[:_LISTED]))
-    more = f", … ({len(values)} in all)" if len(values) > _LISTED else ""
-    return f"one of {some}{more}" if len(values) > 1 else some
+    some = _some([*map(shown, values[:_LISTED])], len(values))
+    return f"one of {some}" if len(values) > 1 else some
 
 
 def _of_kind(kind: str, schema: dict[str, Any]) -> str:
@@ -241,7 +253,7 @@ def _text(schema: dict[str, Any]) -> str:
     if high is not None:
         text += f"{' and' if low is not None else ' of'} at most {_characters(high)}"
     if "pattern" in schema:
-        text += f" that matches {schema['pattern']}"
+        text += f" that matches {cut(schema['pattern'], _SHOWN)}"
     return text
 
 
@@ -260,7 +272,7 @@ def _list(schema: dict[str, Any]) -> str:
     parts = schema.get("prefixItems")
     count = f" of {low}" if low is not None and low == high else ""
     if parts is not None and not count:
-        return f"a list of {len(parts)}: {', '.join(map(wanted, parts[:_LISTED]))}"
+        return f"a list of {len(parts)}: {_some([*map(wanted, parts[:_LISTED])], len(parts))}"
     if low is not None and not count:
         count = f" of at least {low}"
     if high is not None and low != high:

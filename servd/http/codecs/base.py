@@ -19,6 +19,7 @@ from servd.http.documents.application import Described
 from servd.http.documents.openapi import Operations
 from servd.http.wire import JSON, Reply, error_reply
 from servd.quantities import counted
+from servd.schemas.faults import cut
 
 if TYPE_CHECKING:
     from servd.engine.route import NoSuchVersionError, Route
@@ -36,6 +37,8 @@ COPIED_BYTES: Final = 1 << 16
 in another turn of the event loop."""
 
 BEGIN_BYTES: Final = 64
+SHOWN_NAME: Final = 80
+"""Signs of a name that a client gave, in what is said of it."""
 """Of a long body that a codec sees before anybody reads it."""
 
 Render = Callable[[tuple[int, bytes]], bytes]
@@ -201,6 +204,11 @@ class Codec:
         del takes
         return resource.methods
 
+    def methods_hint(self, resource: Resource, takes: Takes, url: str) -> str:
+        """Return what to do instead, for who asks by a method that a place at `url` lacks."""
+        del resource, takes, url
+        return ""
+
     def decoder(self, takes: Takes, head: Head) -> Decode:
         """Return how bodies become rows of an application, as long as its inputs are the same.
 
@@ -350,7 +358,7 @@ def unknown_cause(resource: Resource) -> str:
             "This path names no application, and there is no default one: "
             "servd app default NAME    chooses it"
         )
-    return f"No application with name '{resource.application}' exists"
+    return f"No application with name '{cut(resource.application, SHOWN_NAME)}' exists"
 
 
 def cause_of(route: "Route", why: Why, row: bytes) -> str:

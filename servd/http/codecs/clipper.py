@@ -1,6 +1,7 @@
 """Clipper's query format: the query API of Clipper 0.4, at /NAME/predict and /NAME/update."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -13,6 +14,7 @@ from servd.http.codecs.base import (
     FEEDBACK,
     PREDICT,
     ROOT,
+    SHOWN_NAME,
     STATUS,
     Codec,
     Decode,
@@ -44,12 +46,14 @@ from servd.http.codecs.refusals import SCHEMA, UPDATE_SCHEMA, too_many_rows
 from servd.http.documents.application import Described
 from servd.http.documents.openapi import Operations
 from servd.http.wire import Reply, error_body
-from servd.schemas.faults import Loc
+from servd.schemas.examples import brief, of_inputs
+from servd.schemas.faults import Loc, cut
 
 if TYPE_CHECKING:
     from servd.engine.route import NoSuchVersionError, Route
 
 _OUTPUT: Final = b'{"query_id":%d,"output":%b,"default":false}'
+_EXAMPLE_SIGNS: Final = 120
 _VERBS: Final = {b"predict": PREDICT, b"update": FEEDBACK}
 
 
@@ -110,6 +114,16 @@ class ClipperCodec(Codec):
         is_named = resource.verb == PREDICT and has_names(takes.inputs)
         return (b"GET", b"HEAD", b"POST") if is_named else resource.methods
 
+    def methods_hint(self, resource: Resource, takes: Takes, url: str) -> str:
+        """Say how to ask where inputs have no names, which a query string would need."""
+        if has_names(takes.inputs) or resource.verb != PREDICT:
+            return ""
+        body = quote(brief({"input": of_inputs(takes.inputs)}, _EXAMPLE_SIGNS))
+        return (
+            "the inputs of this application have no names, which a query string would give: "
+            f"send a POST, as by curl -d {body} {quote(url)}"
+        )
+
     def read_long(
         self, body: memoryview, wanted: Wanted, rows: Rows, on_json: Callable[[], object]
     ) -> Read:
@@ -157,7 +171,8 @@ class ClipperCodec(Codec):
 
     def no_such_version(self, error: "NoSuchVersionError") -> RequestError:
         """Return how a query is refused that names a version which is not there."""
-        cause = f"Requested version: {error.version} does not exist for model: {error.model}"
+        version = cut(error.version, SHOWN_NAME)
+        cause = f"Requested version: {version} does not exist for model: {error.model}"
         return RequestError(400, "Query processing error", cause)
 
     def too_many_rows(self, bounds: Bounds) -> RequestError:

@@ -15,6 +15,7 @@ import msgspec
 from servd.datatypes import Inputs, InputType
 from servd.http.bounds import Bounds
 from servd.http.codecs.base import (
+    SHOWN_NAME,
     Asked,
     Decode,
     Head,
@@ -28,7 +29,7 @@ from servd.http.codecs.forms import MAX_OTHERS, Form, Part, refused
 from servd.http.codecs.media import Kind, content_type, kind_of
 from servd.http.codecs.refusals import too_many_rows
 from servd.schemas.compiled import compiled
-from servd.schemas.faults import Faults
+from servd.schemas.faults import Faults, cut
 from servd.schemas.parts import Given, read_parts
 from servd.schemas.query import pairs_of
 
@@ -220,7 +221,7 @@ def _write_files(
     if not count:
         raise _refused("wanted a file, found none", "missing")
     if not _takes_bytes(inputs, version):
-        raise refused(f"version {version} does not take files as inputs")
+        raise refused(f"version {cut(version or '', SHOWN_NAME)} does not take files as inputs")
     return Read(count > 1, version)
 
 
@@ -255,7 +256,9 @@ def _write_named(
         version = text.decode(errors="replace").strip() or version
         signature = inputs.of(version)
     if signature is None or not signature.fields:
-        raise refused(f"version {version} takes inputs without names: send it JSON")
+        raise refused(
+            f"version {cut(version or '', SHOWN_NAME)} takes inputs without names: send it JSON"
+        )
     reads, faults = compiled(signature), Faults()
     pieces = read_parts(reads, given, _PLACE, faults)
     if faults:
@@ -269,4 +272,4 @@ def _write_named(
 def _refused(what: str, kind: str, name: str = "") -> RequestError:
     faults = Faults()
     faults.add((_PLACE, name) if name else (_PLACE,), what, kind)
-    return refusal(faults, " Example: curl -F file=@FILE")
+    return refusal(faults, lambda _: " Example: curl -F file=@FILE")

@@ -9,7 +9,7 @@ import msgspec
 
 from model_runtime.signature import Signature
 from servd.datatypes import Inputs, InputType
-from servd.http.codecs.base import Asked, Decode, RequestError
+from servd.http.codecs.base import SHOWN_NAME, Asked, Decode, RequestError
 from servd.http.codecs.clipper_bodies import DECODE
 from servd.http.codecs.clipper_signed import (
     SignedBodies,
@@ -19,7 +19,7 @@ from servd.http.codecs.clipper_signed import (
     version_of,
 )
 from servd.schemas.compiled import compiled
-from servd.schemas.faults import Faults
+from servd.schemas.faults import Faults, cut
 from servd.schemas.query import other_of, read_query
 
 
@@ -112,7 +112,9 @@ def _by_query(inputs: Inputs, query: str) -> bytes | Asked:
     signature = inputs.of(version)
     faults = Faults()
     if signature is None or not signature.fields:
-        cause = f"version {version} takes inputs without names: send it a POST"
+        cause = (
+            f"version {cut(version or '', SHOWN_NAME)} takes inputs without names: send it a POST"
+        )
         raise RequestError(400, "Query processing error", cause)
     reads = compiled(signature)
     row = read_query(reads, query, _OTHERS, faults)

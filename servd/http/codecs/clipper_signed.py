@@ -5,6 +5,7 @@ not what is wanted is answered with 422 and all that is wrong with it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate
 from typing import Any, Final
 
 import msgspec
@@ -21,12 +22,15 @@ from servd.http.codecs.json_faults import (
 )
 from servd.http.codecs.misnamed import hint_of
 from servd.schemas.compiled import UNREADABLE, Compiled, compiled, value_of_row
-from servd.schemas.faults import Faults, InvalidInputError, Loc, found
+from servd.schemas.examples import brief
+from servd.schemas.faults import Faults, InvalidInputError, Loc, cut, found
 from servd.schemas.query import query_of
 
 _UNSET: Final = msgspec.UNSET
 _TOLD: Final = 3
-_LONGEST_EXAMPLE: Final = 400
+_LONGEST_TOLD: Final = 250
+_LONGEST: Final = 300
+_SHORTEST_EXAMPLE: Final = 60
 _CONSTRAINTS: Final = frozenset(
     {
         *("enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
@@ -152,29 +156,33 @@ def is_batch(content: Any) -> bool:
     return isinstance(content, dict) and "input" not in content and "input_batch" in content
 
 
-def refusal(faults: Faults, shown: str) -> RequestError:
-    """Return the refusal of a request for what is wrong with its inputs; it ends with `shown`."""
-    invalid = InvalidInputError(faults)
-    told = "; ".join(fault.msg for fault in faults[:_TOLD])
-    more = f"; and {len(faults) - _TOLD} more" if len(faults) > _TOLD else ""
-    end = "" if f"{told}{more}".endswith("?") else "."
-    return RequestError(422, "Invalid input", f"{told}{more}{end}{shown}", invalid.detail)
+def refusal(faults: Faults, shown: Callable[[int], str]) -> RequestError:
+    """Return the refusal of a request for what is wrong with its inputs.
+
+    It ends with what `shown` makes in so many characters.
+    """
+    return RequestError(
+        422,
+        "Invalid input",
+        told([each.msg for each in faults], shown),
+        InvalidInputError(faults).detail,
+    )
 
 
 def refusal_by_model(
-    told: Iterable[Mapping[str, Any]], inputs: Inputs, row: bytes, at: Loc
+    said: Iterable[Mapping[str, Any]], inputs: Inputs, row: bytes, at: Loc
 ) -> RequestError:
     """Return the refusal of an input by the model's own types, as if it were ours.
 
-    `told` are a replica's faults, `at` is where the input stood in the request.
+    `said` are a replica's faults, `at` is where the input stood in the request.
     """
     signature = inputs.signature
     value = _UNSET if signature is None else value_of_row(signature, row)
     faults = Faults()
-    for each in told:
+    for each in said:
         loc = tuple(each.get("loc", ()))
         faults.add((*at, *loc), each["msg"], each.get("type", "value_error"), _within(value, loc))
-    shown = ""
+    shown: Callable[[int], str] = _nothing
     if signature is not None and signature.has_example:
         if at[0] == "query":
             shown = query_example(compiled(signature), signature.example)
@@ -193,17 +201,40 @@ def _within(value: Any, loc: Loc) -> Any:
     return None if value is _UNSET else value
 
 
-def query_example(reads: Compiled, example: Any) -> str:
-    """Return the sentence that gives an example as a query string; none where it would be long."""
+def _nothing(most: int) -> str:
+    """Give no example."""
+    del most
+    return ""
+
+
+def query_example(reads: Compiled, example: Any) -> Callable[[int], str]:
+    """Return what gives an example as a query string: its first parts, where it is long."""
     text = query_of(reads, example)
-    return f" Example: ?{text}" if len(text) <= _LONGEST_EXAMPLE else ""
+
+    def shown(most: int) -> str:
+        room = most - len(" Example: ?&…")
+        is_long = len(text) > room
+        return (
+            f" Example: ?{text[: text[:room].rfind('&') + 1]}…" if is_long else f" Example: ?{text}"
+        )
+
+    return shown
 
 
-def example_of(example: Any, *, is_batch: bool = False) -> str:
-    """Return the sentence that gives an example; none where that would be long."""
+def told(said: list[str], shown: Callable[[int], str]) -> str:
+    """Return the first of what is said, then an example, all of it within some 300 characters."""
+    signs = list(accumulate(len(each) + 2 for each in said[:_TOLD]))
+    count = max(1, sum(each <= _LONGEST_TOLD for each in signs))
+    text = "; ".join([cut(each, _LONGEST_TOLD) for each in said[:count]])
+    text += f"; and {len(said) - count} more" if len(said) > count else ""
+    text += "" if text.endswith("?") else "."
+    return text + shown(max(_LONGEST - len(text), _SHORTEST_EXAMPLE))
+
+
+def example_of(example: Any, *, is_batch: bool = False) -> Callable[[int], str]:
+    """Return what gives an example in a sentence of so many characters, cut where it is longer."""
     body = {"input_batch": [example]} if is_batch else {"input": example}
-    text = msgspec.json.encode(body).decode()
-    return f" Example: {text}" if len(text) <= _LONGEST_EXAMPLE else ""
+    return lambda most: f" Example: {brief(body, most - 10)}"
 
 
 def read_again(body: bytes, error: Exception, example: Any) -> Any:
@@ -221,4 +252,6 @@ def read_again(body: bytes, error: Exception, example: Any) -> Any:
         if why is None:
             return content
         fault = why
-    raise RequestError(400, "Json error", f"{fault.strip()}.{example_of(example)}") from error
+    raise RequestError(
+        400, "Json error", f"{fault.strip()}.{example_of(example)(_LONGEST)}"
+    ) from error

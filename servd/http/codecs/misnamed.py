@@ -44,8 +44,10 @@ def hint_of(content: dict[str, Any], names: list[str]) -> str:
 
 
 def _quoted(keys: list[str]) -> str:
-    return ", ".join(map(shown, keys[:_SHOWN])) + (", …" if len(keys) > _SHOWN else "")
+    some = (key if len(key) <= _NAME else f"{key[:_NAME]}…" for key in keys[:_SHOWN])
+    return ", ".join(map(shown, some)) + (", …" if len(keys) > _SHOWN else "")
 
 
 _SHOWN: Final = 5
+_NAME: Final = 30
 _LOOKED_AT: Final = 20

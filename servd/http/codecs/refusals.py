@@ -29,6 +29,7 @@ UPDATE_SCHEMA = (
 )
 
 
+_SHOWN: Final = 20
 OPEN: Final = (InputType.ANY, InputType.ROWS)
 """Types that Clipper does not have: of them nothing is said in its words."""
 
@@ -55,7 +56,7 @@ def no_input(keys: list[str], input_type: InputType) -> RequestError:
     hint = hint_of(dict.fromkeys(keys), [])
     if input_type in OPEN:
         return json_error(f"input: {hint}", input_type)
-    others = ", ".join(f'"{key[:40]}"' for key in keys[:5] if key != "version")
+    others = ", ".join(f'"{key[:_SHOWN]}"' for key in keys[:5] if key != "version")
     if not others:
         return json_error(_NO_INPUT)
     more = ", …" if len(keys) > 5 else ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from servd.http.bearer import carries
 from servd.http.codecs.base import NO_HEAD, PREDICT, ROOT, Codec, Head, RequestError, Resource
@@ -100,7 +100,8 @@ class Pages:
             return codec.unknown(resource)
         methods = codec.methods(resource, route)
         if request.method not in methods:
-            return _other_method(request, (*methods, b"OPTIONS"))
+            hint = codec.methods_hint(resource, route, _place(path, request))
+            return _other_method(request, (*methods, b"OPTIONS"), hint)
         is_ordinary = request.method == b"POST" and request.headers is None
         head = NO_HEAD
         if codec.wants_head or not is_ordinary or b"?" in request.url:
@@ -137,6 +138,12 @@ def _other_method(request: Request, methods: Sequence[bytes], more: str = "") ->
 
 def _allowed(methods: Sequence[bytes]) -> Reply:
     return Reply(204, b"", TEXT, b"Allow: %b\r\n" % b", ".join(methods))
+
+
+def _place(path: bytes, request: Request) -> str:
+    """Return the URL of a path, as the client calls the server."""
+    host = request.host or b"HOST:PORT"
+    return f"http://{host.decode('latin-1')}{quote(path)}"
 
 
 def _path(url: bytes) -> bytes:

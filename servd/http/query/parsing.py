@@ -94,9 +94,9 @@ class RequestParser(asyncio.Protocol):
             return
         name = name.lower()
         if name == b"host":
-            if request.has_host or value != self._host:
+            if request.host is not None or value != self._host:
                 self._take_host(request, value)
-            request.has_host = True
+            request.host = value
         elif name == b"content-length":
             request.length = int(value)
         else:
@@ -127,7 +127,7 @@ class RequestParser(asyncio.Protocol):
 
     def _take_host(self, request: Request, value: bytes) -> None:
         """Refuse what may be for one host or for another, to whoever reads it (RFC 9112 §3.2)."""
-        if request.has_host:
+        if request.host is not None:
             self.refuse(400, "the request has two Host headers")
         elif _NO_HOST.search(value):
             self.refuse(400, "the Host header does not name a host")

@@ -16,7 +16,8 @@ class Request:
     something unusual, None where none does. `head` is all of the head, to the byte, where the same
     head will mean the same again. `unless` are the tags of what the client has already. `heads` are
     those of its answers where these are not the usual ones: those for its origin. `resource` is
-    what it is for, where that is no prediction. `endpoint` is that of a head which is known.
+    what it is for, where that is no prediction. `endpoint` is that of a head which is known. `host`
+    is what the client calls the server, None as long as that is not read.
     """
 
     __slots__ = (
@@ -25,11 +26,11 @@ class Request:
         "body",
         "encoding",
         "endpoint",
-        "has_host",
         "has_origin",
         "head",
         "headers",
         "heads",
+        "host",
         "is_expecting",
         "is_last",
         "is_offering",
@@ -55,7 +56,7 @@ class Request:
         self.unless = b""
         self.length = -1
         self.long: LongBody | None = None
-        self.has_host = False
+        self.host: bytes | None = None
         self.has_origin = False
         self.heads: Heads | None = None
         self.is_expecting = False

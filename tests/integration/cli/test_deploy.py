@@ -137,7 +137,7 @@ def answered(value, output, **more):
         ),
         (
             answered(["x" * 200], ["y" * 200]),
-            f'tested with ["{"x" * 77}… -> ["{"y" * 77}… in 1.2 ms',
+            f'tested with ["{"x" * 35}…"] -> ["{"y" * 35}…"] in 1.2 ms',
         ),
     ],
 )

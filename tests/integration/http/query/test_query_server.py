@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import shlex
 import socket
 import struct
 import zlib
@@ -503,6 +504,25 @@ def test_methods_and_paths(method, path, status, allow):
         assert answer.headers.get("allow") == allow
         client.send(post("/app/predict", {"input": [1]}))
         assert (await client.answer()).json["output"] == 1.0
+
+    with_app(check)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_who_asks_for_inputs_without_names_by_get_is_told_how(method):
+    """A curl line, for the host that was asked, which the application answers."""
+
+    async def check(served, _replica):
+        client = await served.client()
+        client.send(f"{method} /app/predict?a=1 HTTP/1.1\r\nHost: models:80\r\n\r\n".encode())
+        cause = (await client.answer()).json["cause"]
+        assert cause.startswith(
+            "allowed here: POST, OPTIONS; the inputs of this application have no"
+        )
+        words = shlex.split(cause.partition("as by ")[2])
+        assert [*words[:2], words[3]] == ["curl", "-d", "http://models:80/app/predict"]
+        client.send(post("/app/predict", json.loads(words[2])))
+        assert (await client.answer()).status == 200
 
     with_app(check)
 

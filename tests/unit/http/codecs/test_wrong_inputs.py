@@ -4,6 +4,7 @@
 None of them is said in Clipper's words, which are riddles where inputs have names and types.
 """
 
+import base64
 import json
 from dataclasses import replace
 
@@ -273,6 +274,7 @@ def test_a_wrong_input_is_said_by_its_field(signature, body, loc, words):
     assert error.detail[0]["msg"] in error.cause
     assert 'Example: {"input' in error.cause
     assert not any(riddle in error.cause for riddle in RIDDLES)
+    assert len(error.cause) <= LONGEST
 
 
 def test_the_table_is_of_many():
@@ -299,6 +301,78 @@ def test_what_is_no_json_is_named(signature, body, words):
     assert words in error.cause
     assert "Example: " in error.cause
     assert not any(riddle in error.cause for riddle in RIDDLES)
+
+
+LONGEST = 330
+PHOTO = replace(PICTURE, has_example=True, example=base64.b64encode(bytes(range(256)) * 4).decode())
+FORM = replace(
+    PHOTO,
+    input_type="rows",
+    fields={
+        "picture": {"type": "string", "contentEncoding": "base64"},
+        "side": {"type": "integer"},
+    },
+    required=("picture", "side"),
+    value=None,
+    example={"picture": PHOTO.example, "side": 3},
+)
+WIDE = Signature(
+    input_type="rows",
+    fields={f"a column with a long name {at}": {"type": "number"} for at in range(1000)},
+    required=tuple(f"a column with a long name {at}" for at in range(1000)),
+    has_example=True,
+    example={f"a column with a long name {at}": 1.5 for at in range(1000)},
+)
+TEXT = Signature(
+    input_type="rows",
+    fields={
+        "text": {"enum": ["y" * 300 + str(at) for at in range(20)]},
+        "t" * 200: {"type": "array", "prefixItems": [{"const": "z" * 99}] * 20},
+    },
+    required=("text", "t" * 200),
+    has_example=True,
+    example={"text": "y" * 300 + "0", "t" * 200: ["z" * 99] * 20},
+)
+LONG = "w" * 5000
+
+
+@pytest.mark.parametrize(
+    "signature", [PHOTO, FORM, WIDE, TEXT], ids=["picture", "form", "wide", "text"]
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input": 5},
+        {"input": {"side": LONG}},
+        {"input_batch": [{"side": LONG, LONG: LONG}] * 30},
+        {"inputs": LONG, **{LONG + str(at): LONG for at in range(9)}},
+        {"input": {"text": LONG, "t" * 200: [LONG] * 20}},
+        {"input": "not base64"},
+        {"version": [LONG]},
+        [LONG],
+    ],
+    ids=lambda body: "".join(body)[:11],
+)
+def test_no_refusal_is_long(signature, body):
+    """Whatever came, and whatever the example is: a file in it is described."""
+    for error in (
+        refused(signature, json.dumps(body).encode()),
+        refused_long(signature, json.dumps(body).encode()),
+    ):
+        assert len(error.cause) <= LONGEST, error.cause
+        assert all(len(fault["msg"]) <= LONGEST for fault in error.detail or ())
+    assert PHOTO.example[:50] not in error.cause
+
+
+def test_a_picture_in_an_example_is_described():
+    """How long it is; what is short stands as it is."""
+    assert refused(PHOTO, b'{"input": 5}').cause.endswith(
+        ' Example: {"input":"<base64 of 1,024 bytes>"}'
+    )
+    assert refused(FORM, b'{"input": 5}').cause.endswith(
+        ' Example: {"input":{"picture":"<base64 of 1,024 bytes>","side":3}}'
+    )
+    assert refused(CREDIT, b'{"input": 5}').cause.endswith('"plan":"basic"}}')
 
 
 QUERIES = [

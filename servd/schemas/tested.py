@@ -6,6 +6,8 @@ Nothing is said that the replica has not (docs/protocol.md): one of an earlier s
 import json
 from typing import Any, Final
 
+from servd.schemas.examples import brief
+
 UNSAID: Final = "it does not say whether it was tested"
 _OK: Final = "test call ok"
 _SHOWN: Final = 80
@@ -29,7 +31,7 @@ def tested(test: dict[str, Any]) -> str:
 def cut(value: Any) -> str:
     """Return a JSON value as text that is short enough for a line among others."""
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    return text if len(text) <= _SHOWN else brief(value, _SHOWN)
 
 
 def _answered(test: dict[str, Any]) -> str:
