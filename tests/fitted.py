@@ -118,12 +118,17 @@ def xgboost() -> tuple[Any, Any]:
     return model.fit(frame, (LABELS == "yes").astype(int)), frame
 
 
+def boosting(name: str) -> Any:
+    """Return a library of boosted trees, where it can be loaded."""
+    try:
+        return pytest.importorskip(name)
+    except OSError as error:
+        pytest.skip(f"{name} cannot be loaded: {error}")
+
+
 def lightgbm() -> tuple[Any, Any]:
     """Return lightgbm's classifier on a table with categories."""
-    try:
-        library = pytest.importorskip("lightgbm")
-    except OSError as error:
-        pytest.skip(f"lightgbm cannot be loaded: {error}")
+    library = boosting("lightgbm")
     frame = table()[["age", "rooms", "plan"]]
     model = library.LGBMClassifier(n_estimators=4, verbose=-1, min_child_samples=2, n_jobs=1)
     return model.fit(frame, LABELS), frame

@@ -8,11 +8,13 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from model_runtime.frames import BOOL, CATEGORY, FLOAT, INT, TEXT, Dtype
+from model_runtime.frames import BOOL, CATEGORY, FLOAT, INT, NUMERIC, TEXT, Dtype
 from model_runtime.loaders.column import Column
 
 _XGBOOST_KINDS: Final = {"int": INT, "i": BOOL, "float": FLOAT, "q": FLOAT}
 _LIGHTGBM_CATEGORICAL: Final = re.compile(r"^\[categorical_feature: ([\d,]+)\]$", re.MULTILINE)
+_LIGHTGBM_RANGES: Final = re.compile(r"^feature_infos=(.*)$", re.MULTILINE)
+_MOST: Final = 1000
 _UNNAMED: Final = re.compile(r"Column_\d+|f\d+")
 
 
@@ -68,14 +70,47 @@ def _arrow_values(encoded: dict[str, Any]) -> list[Any]:
 
 
 def _lightgbm(booster: Any, names: Sequence[str]) -> dict[str, Column]:
-    found = {name: Column(Dtype(FLOAT), takes_missing=True) for name in names}
+    content = booster.model_to_string(num_iteration=1)
+    told = _LIGHTGBM_RANGES.search(content)
+    ranges = told[1].split() if told else []
+    # What goes from 0 to 1 may have been true and false.
+    kinds = [NUMERIC if each == "[0:1]" else FLOAT for each in ranges] or [FLOAT] * len(names)
+    found = {
+        name: Column(Dtype(kind), takes_missing=True)
+        for name, kind in zip(names, kinds, strict=False)
+    }
     known = booster.pandas_categorical or []
-    told = _LIGHTGBM_CATEGORICAL.search(booster.model_to_string(num_iteration=1)) if known else None
-    places = sorted(map(int, told[1].split(","))) if told else []
-    if len(places) == len(known):
-        for place, categories in zip(places, known, strict=True):
-            found[names[place]] = _category(tuple(categories))
+    told = _LIGHTGBM_CATEGORICAL.search(content)
+    named = set(map(int, told[1].split(","))) if told else set()
+    for place, categories in zip(_lightgbm_places(ranges, named, known), known, strict=False):
+        found[names[place]] = _category(tuple(categories))
     return found
+
+
+def _lightgbm_places(
+    ranges: Sequence[str], named: set[int], known: Sequence[Sequence[Any]]
+) -> list[int]:
+    """Return the places of the columns that have these categories, none where that is not clear.
+
+    Of ordered categories, which are not `named`, a model only says that their column's values go
+    from 0 to the last one.
+    """
+    fits = [
+        [at for at, each in enumerate(ranges) if at in named or each == f"[0:{len(values) - 1}]"]
+        for values in known
+    ]
+    ways = _rising(fits, named)
+    return ways[0] if len(ways) == 1 else []
+
+
+def _rising(fits: Sequence[Sequence[int]], needed: set[int]) -> list[list[int]]:
+    """Return up to two rising choices of one place each in which all that are needed are."""
+    ways: list[list[int]] = [[]]
+    for places in fits:
+        longer = ([*way, at] for way in ways for at in places if not way or at > way[-1])
+        # Whoever has left out a needed place will not come back to it.
+        ways = [way for way in longer if all(at in way for at in needed if at < way[-1])][:_MOST]
+    return [way for way in ways if needed <= set(way)][:2]
 
 
 def _category(known: tuple[Any, ...]) -> Column:

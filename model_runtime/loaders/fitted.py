@@ -113,7 +113,7 @@ def _of_columns(model: Any, manifest: Manifest, names: Sequence[str]) -> Learnt:
             "have names",
             hint="--columns 'age:float,city:str' gives them",
         )
-    columns, is_plain = _surveyed(model, names)
+    columns, is_plain = _surveyed(model, names, manifest.method)
     for name, column in example.items():
         if name in columns and columns[name].dtype in (None, Dtype(VALUE)):
             columns[name] = replace(columns[name], dtype=column.dtype)
@@ -156,7 +156,7 @@ def _number_fields(
     return given.fields
 
 
-def _surveyed(model: Any, names: Sequence[str]) -> tuple[dict[str, Column], bool]:
+def _surveyed(model: Any, names: Sequence[str], method: str) -> tuple[dict[str, Column], bool]:
     """Return what is known of each column, and whether all are numbers, and none may be missing.
 
     Of a table of such a model's all parts take the numbers alone: an array of them does as well.
@@ -170,6 +170,9 @@ def _surveyed(model: Any, names: Sequence[str]) -> tuple[dict[str, Column], bool
         name: replace(survey.columns.get(name, Column()), dtype=known.get(name, Dtype(VALUE)))
         for name in names
     }
+    own = {name for opaque in survey.opaque for name in opaque.names if name in columns}
+    for name in probing.null_in(own, columns, getattr(model, method, None)):
+        columns[name] = replace(columns[name], takes_missing=True)
     return columns, is_plain
 
 

@@ -4,14 +4,30 @@ What the part raises tells nothing, what it takes does: a part that takes a date
 number nor a text was fitted on dates.
 """
 
+import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, Final
 
 from model_runtime.failure import MODEL_ERRORS
-from model_runtime.frames import BOOL, CATEGORY, DATE, FLOAT, INT, TEXT, VALUE, Dtype
+from model_runtime.frames import (
+    BOOL,
+    CATEGORY,
+    DATE,
+    FLOAT,
+    INT,
+    NUMERIC,
+    TEXT,
+    VALUE,
+    Dtype,
+    frame_view,
+)
+from model_runtime.inputs import Batch
+from model_runtime.loaders.column import Column
 from model_runtime.loaders.survey import Opaque
+from model_runtime.protocol import INPUT_TYPE_CODES
+from model_runtime.signature import Signature
 
 _NUMBER: Final = 1.0
 _WORD: Final = "test"
@@ -89,8 +105,47 @@ def _takes(opaque: Opaque, kinds: Kinds, known: Mapping[str, Dtype]) -> bool:
     return True
 
 
+def null_in(names: Iterable[str], columns: Mapping[str, Column], call: Any) -> list[str]:
+    """Return those of some columns that a model answers to where they are null.
+
+    Such are asked that parts of its author's code get, which may fill in what is missing.
+    """
+    asked = sorted(name for name in names if not columns[name].takes_missing)[:_MAX_VARIED]
+    # One call tells of all, or that the model does not even take the values that are made up here.
+    if not asked or not _answers(call, columns, ()):
+        return []
+    if _answers(call, columns, asked):
+        return asked
+    return [name for name in asked if _answers(call, columns, (name,))]
+
+
+def _answers(call: Any, columns: Mapping[str, Column], nulls: Container[str]) -> bool:
+    """Tell whether a model has an answer to a table of one row with null in some columns."""
+    import pandas as pd  # noqa: PLC0415  (only where a model was fitted on a table)
+
+    dtypes = {name: column.dtype or Dtype(VALUE) for name, column in columns.items()}
+    row = [None if name in nulls else _typical(column) for name, column in columns.items()]
+    data = json.dumps(row).encode()
+    view = frame_view(
+        Signature(input_type="rows", fields={name: {} for name in dtypes}), dtypes=dtypes
+    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = call(view(Batch(INPUT_TYPE_CODES["rows"], b"", data, 1)))
+        dense = made.toarray() if hasattr(made, "toarray") else made
+        return not pd.DataFrame(dense).isna().to_numpy().any()
+    except MODEL_ERRORS:
+        return False
+
+
+def _typical(column: Column) -> Any:
+    """Return a value that a column takes."""
+    return column.enum[0] if column.enum else _sample(column.dtype or Dtype(VALUE))
+
+
 def _sample(dtype: Dtype) -> Any:
     """Return a value of a column whose dtype is known."""
     if dtype.kind == CATEGORY:
         return dtype.categories[0]
-    return {FLOAT: _NUMBER, INT: 1, BOOL: True, DATE: _DAY}.get(dtype.kind, _WORD)
+    return {FLOAT: _NUMBER, NUMERIC: _NUMBER, INT: 1, BOOL: True, DATE: _DAY}.get(dtype.kind, _WORD)

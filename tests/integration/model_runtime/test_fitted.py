@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -141,6 +142,23 @@ def test_boosters_know_their_columns(tmp_path, name, column, schema):
     assert found.signature.required == ()
 
 
+@pytest.mark.parametrize("others", [[], ["plan"]], ids=["alone", "beside others"])
+def test_lightgbm_does_not_name_the_columns_of_its_ordered_categories(tmp_path, others):
+    """They are found by how many there are, wherever they lie, and so are the answers."""
+    library = fitted.boosting("lightgbm")
+    frame = fitted.table()[["age", *others, "is_new", "rooms"]]
+    sizes = ["S", "M", "L", None, "M"] * 8
+    frame.insert(1, "size", pd.Categorical(sizes, ["S", "M", "L"], ordered=True))
+    model = library.LGBMClassifier(n_estimators=4, verbose=-1, min_child_samples=2, n_jobs=1)
+    model.fit(frame, fitted.LABELS)
+    found, report = loaded(tmp_path, model)
+    assert report.state == "ok", report.reason
+    assert found.signature.fields["size"]["enum"] == ["S", "M", "L", None]
+    assert all(len(found.signature.fields[name]["enum"]) == 4 for name in others)
+    assert found.signature.fields["is_new"]["type"] == ["number", "boolean", "null"]
+    assert answers(found, fitted.as_inputs(frame)) == model.predict(frame).tolist()
+
+
 @pytest.mark.parametrize(
     ("function", "kind"),
     [
@@ -205,6 +223,54 @@ def test_columns_are_followed_through_a_step_that_makes_others(tmp_path):
         "since": {"type": "string", "format": "date-time"},
     }
     assert answers(found, fitted.as_inputs(frame[:4])) == model.predict(frame[:4]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("function", "last", "is_taken"),
+    [
+        (lambda dates: dates.dt.year.fillna(0), LinearRegression(), True),
+        (lambda dates: dates.dt.year, LinearRegression(), False),
+        (lambda dates: dates.dt.year, HistGradientBoostingClassifier(), True),
+        (lambda dates: dates.dt.year.astype(int), LinearRegression(), False),
+    ],
+    ids=["filled in", "handed on and refused", "handed on and taken", "refused"],
+)
+def test_what_becomes_of_missing_values_in_own_code_is_tried(tmp_path, function, last, is_taken):
+    """Null is taken where the author's own function makes a value of it, or what follows does."""
+    frame = pd.DataFrame({"day": pd.date_range("2020-01-01", periods=40, freq="25D"), "n": 1.5})
+    trained = frame.assign(day=frame["day"].where(frame.index % 3 > 0)) if is_taken else frame
+    wrapped = FunctionTransformer(lambda x: np.asarray(function(x), float).reshape(-1, 1))
+    columns = ColumnTransformer([("own", wrapped, "day"), ("rest", StandardScaler(), ["n"])])
+    model = make_pipeline(columns, last).fit(trained, [0, 1] * 20)
+    found, _ = loaded(tmp_path, model)
+    assert ("null" in found.signature.fields["day"]["type"]) is is_taken
+    assert answers(found, fitted.as_inputs(trained)) == model.predict(trained).tolist()
+
+
+class Filled(BaseEstimator, TransformerMixin):
+    """Fills in what is missing, as people's own first steps do."""
+
+    def fit(self, x, y=None):
+        """Keep the names, as scikit-learn's own parts do."""
+        del y
+        self.feature_names_in_ = np.array(list(x.columns), dtype=object)
+        return self
+
+    def transform(self, x):
+        """Put a number in the place of nothing, in one of the columns."""
+        return x.assign(a=x["a"].fillna(-1.0))
+
+
+def test_a_first_step_that_fills_in_takes_null_in_what_it_fills_in_alone(tmp_path):
+    """What follows refuses what is missing, and gets none in that column."""
+    frame = pd.DataFrame({"a": [1.0, None, 3.0, 4.0], "b": [1.0, 5.0, 3.0, 4.0]})
+    model = make_pipeline(Filled(), LinearRegression()).fit(frame, [0, 1, 1, 0])
+    found, _ = loaded(tmp_path, model)
+    assert found.signature.fields == {
+        "a": {"type": ["number", "null"], "default": None},
+        "b": {"type": "number"},
+    }
+    assert answers(found, fitted.as_inputs(frame)) == model.predict(frame).tolist()
 
 
 def test_bools_among_numbers_are_taken(tmp_path):
