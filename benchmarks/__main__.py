@@ -39,6 +39,8 @@ from benchmarks.suite import WIDE, run_suite
 from benchmarks.workloads import WORKLOADS
 
 QUICK_CONNECTIONS = (1, 32, 256)
+USUAL = {"many": WIDE, "instructions": ("W1", "W4", "W6")}
+"""The workloads of a command that has not all."""
 
 
 def main() -> int:
@@ -63,7 +65,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="one short round: is every answer right?"
     )
-    parser.add_argument("--only", help="W1,W2,… (all; W1,W2 of many)")
+    parser.add_argument("--only", help="W1,W2,… (all; W1,W2 of many; W1,W4,W6 counted)")
     parser.add_argument("--rounds", type=int, help="rounds, interleaved (3)")
     parser.add_argument("--seconds", type=float, help="of each point (3)")
     parser.add_argument("--connections", default="1,32,256")
@@ -85,7 +87,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="where results go (WORK/results)")
     parser.add_argument("--python", type=Path, help="an environment for the baselines made before")
     options = parser.parse_args(arguments)
-    options.only = options.only or ",".join(WIDE if options.command == "many" else WORKLOADS)
+    options.only = options.only or ",".join(USUAL.get(options.command, WORKLOADS))
     unknown = set(options.only.split(",")) - set(WORKLOADS)
     if unknown:
         parser.error(f"no such workload: {', '.join(sorted(unknown))}")

@@ -57,7 +57,7 @@ def wait_for_info(path: Path, process: subprocess.Popen[bytes]) -> dict[str, Any
 
 
 def run_instructions(settings: Settings, before: Tree | None) -> str:
-    """Return and keep instructions a query: 3 and 784 numbers, at each number of connections.
+    """Return and keep instructions a query of each workload, at each number of connections.
 
     With `before`, another checkout, the same of it and the ratio.
     """
@@ -78,9 +78,9 @@ def run_instructions(settings: Settings, before: Tree | None) -> str:
 def count_all(settings: Settings, tree: Tree) -> dict[str, int]:
     """Return the instructions a query of one checkout's daemon by workload and connections."""
     figures = {}
-    with CountedDaemon(settings, tree=tree) as daemon:
-        for key in ("W1", "W4"):
-            workload = WORKLOADS[key]
+    for key in settings.workloads:
+        workload = WORKLOADS[key]
+        with CountedDaemon(settings, workload.cache, tree=tree) as daemon:
             daemon.deploy(workload, slo_ms=SLO_MS)
             run_load(daemon, workload, settings, Load(32, count=1_000))
             for connections in settings.connections:
