@@ -166,6 +166,31 @@ class Inputs(msgspec.Struct, frozen=True):
         return self.signature if version is None else self.versions.get(version, self.signature)
 
 
+ROUTE_METHODS = ("GET", "POST")
+"""What a rule may take: inputs in the query string, or in the body."""
+
+
+class RouteRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A path of its own at which an application answers, with bodies of the caller's shape.
+
+    `takes` is the key of a body under which the input is, `gives` that of an answer under which
+    the output is; None: the body, or the answer, is that itself. Where it `is_batch`, it is a list
+    of inputs, and of as many outputs.
+    """
+
+    method: str
+    path: str
+    app: str
+    takes: str | None = None
+    gives: str | None = None
+    is_batch: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is known by: one rule a method and path."""
+        return f"{self.method} {self.path}"
+
+
 _SERVING_FIELDS = (
     *("input_type", "max_batch", "batch_wait_us", "batching", "bundle", "image", "image_digest"),
 )
@@ -189,8 +214,9 @@ class RegistryState(msgspec.Struct, frozen=True):
     """Everything the registry knows at one instant; never changed in place.
 
     `current` maps a model to its current version, `links` an application to its linked models,
-    `sources` a version to the path of the file that it was deployed from, where that is known.
-    `default_app` is the application that was chosen for paths without a name.
+    `sources` a version to the path of the file that it was deployed from, where that is known,
+    `routes` the name of each rule to it. `default_app` is the application that was chosen for paths
+    without a name.
     """
 
     applications: dict[str, Application] = {}
@@ -198,6 +224,7 @@ class RegistryState(msgspec.Struct, frozen=True):
     current: dict[str, str] = {}
     links: dict[str, tuple[str, ...]] = {}
     sources: dict[VersionId, str] = {}
+    routes: dict[str, RouteRule] = {}
     default_app: str | None = None
 
     @property

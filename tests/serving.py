@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
+from msgspec.structs import replace
 
 from model_runtime import protocol
 from servd.config import Config
-from servd.datatypes import Application, InputType, ModelVersion, RegistryState, VersionId
+from servd.datatypes import (
+    Application,
+    InputType,
+    ModelVersion,
+    RegistryState,
+    RouteRule,
+    VersionId,
+)
 from servd.engine.dispatcher import Dispatcher
 from servd.engine.engine import Engine
 from servd.engine.rpc import ReplicaConnection, connector
@@ -157,9 +165,16 @@ class Serving:
             versions[made.id] = made
             current[model] = version
             links[application] = (model,)
-        self.state = RegistryState(apps, versions, current, links)
+        self.state = replace(
+            self.state, applications=apps, versions=versions, current=current, links=links
+        )
         self.engine.apply(self.state)
         return self.engine.dispatchers.get(VersionId(model or "", version))
+
+    def route(self, *rules: RouteRule) -> None:
+        """Have these further paths and no others."""
+        self.state = replace(self.state, routes={rule.name: rule for rule in rules})
+        self.engine.apply(self.state)
 
     async def attach(
         self, replica: ScriptedReplica, dispatcher: Dispatcher | None

@@ -6,7 +6,7 @@ supervisor are shown the registry's new state.
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -14,13 +14,13 @@ from weakref import WeakValueDictionary
 from servd.clock import wall_s
 from servd.config import Config
 from servd.datatypes import (
-    Application,
     DeployEvent,
     DeployRequest,
     ModelVersion,
     RegistryState,
     VersionId,
 )
+from servd.deploying.applications import Applications, at_once
 from servd.deploying.bundles import BundleStore
 from servd.deploying.plan import (
     Plan,
@@ -59,11 +59,7 @@ class QueryEngine(Dispatchers, Protocol):
         """Drop a version's dispatcher and what is cached of it."""
 
 
-async def at_once() -> None:
-    """Return: an engine in this process has applied a change when `apply` returns."""
-
-
-class Deployer:
+class Deployer(Applications):
     """Changes what exists. One change of a model at a time; others go on beside it.
 
     `settled` returns when whoever answers queries has applied what `engine.apply` was given.
@@ -79,8 +75,7 @@ class Deployer:
         *,
         settled: Callable[[], Awaitable[None]] = at_once,
     ) -> None:
-        self._registry = registry
-        self._settled = settled
+        super().__init__(registry, settled)
         self._supervisor = supervisor
         self._engine = engine
         self._bundles = bundles
@@ -151,37 +146,6 @@ class Deployer:
         await self._bundles.sweep(self._registry.bundles)
         known = set(self._registry.state.versions)
         await asyncio.to_thread(sweep_logs, self._logs_dir, known, wall_s())
-
-    async def register_application(self, app: Application, models: Sequence[str] = ()) -> None:
-        """Add an application and link models to it."""
-        linked = f" on {', '.join(models)}" if models else ""
-        with audit.change(f"create the application {app.name}{linked}"):
-            await self._registry.add_application(app, models)
-            await self._settled()
-
-    async def remove_application(self, name: str) -> None:
-        """Remove an application and its links."""
-        with audit.change(f"remove the application {name}"):
-            await self._registry.remove_application(name)
-            await self._settled()
-
-    async def set_default(self, name: str | None) -> None:
-        """Have paths without a name answer for an application, or for none but the only one."""
-        with audit.change(f"make {name or 'no application'} the default application"):
-            await self._registry.set_default(name)
-            await self._settled()
-
-    async def link(self, app: str, model: str) -> None:
-        """Link a model to an application."""
-        with audit.change(f"link {model} to {app}"):
-            await self._registry.add_link(app, model)
-            await self._settled()
-
-    async def unlink(self, app: str, model: str) -> None:
-        """Remove a link."""
-        with audit.change(f"unlink {model} from {app}"):
-            await self._registry.remove_link(app, model)
-            await self._settled()
 
     async def register_version(self, version: ModelVersion) -> None:
         """Register a version without running it, and make it current (Clipper's add_model)."""

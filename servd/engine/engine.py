@@ -17,6 +17,7 @@ from servd.datatypes import (
     Inputs,
     ModelVersion,
     RegistryState,
+    RouteRule,
     VersionId,
     is_another,
 )
@@ -47,7 +48,8 @@ class Engine:
     """The applications as routes, by name; the versions as dispatchers; the cache between them.
 
     `changes` counts how often they may have become others. `root` is the route of paths without
-    a name; `on_names` are told when it has become another one, or applications came or went.
+    a name, `rules` are the further paths of applications by name; `on_names` are told when one of
+    these has become another, or applications came or went.
     A stream breaks off when no item has come for `stream_idle_s`.
     """
 
@@ -63,6 +65,7 @@ class Engine:
         self.root: Route | None = None
         self.on_names: list[Callable[[], None]] = []
         self.changes = 0
+        self.rules: dict[str, RouteRule] = {}
         self._ticker: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -269,8 +272,9 @@ class Engine:
             self._apply_application(name, state)
         self._apply_objectives()
         root = self.by_name.get(state.root_app or "")
-        if root is not self.root or names != self.by_name.keys():
-            self.root = root
+        is_as_before = root is self.root and names == self.by_name.keys()
+        if not is_as_before or state.routes != self.rules:
+            self.root, self.rules = root, state.routes
             for told in self.on_names:
                 told()
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from servd import names
-from servd.datatypes import Application, ModelVersion, RegistryState, VersionId
+from servd.datatypes import Application, ModelVersion, RegistryState, RouteRule, VersionId
 from servd.errors import (
     ApplicationExistsError,
     ApplicationNotFoundError,
     InvalidValueError,
 )
 from servd.logs import faults
-from servd.registry import rules, store
+from servd.registry import routes, rules, store
 from servd.registry.store import Change, Store
 
 OnChange = Callable[[RegistryState, RegistryState], None]
@@ -58,6 +58,7 @@ class Registry:
         """Add an application and link models to it, of which there may be one; all or nothing."""
         async with self._lock:
             names.check_loose_application_name(app.name)
+            routes.check_not_routed(self.state, app.name)
             if app.name in self.state.applications:
                 raise ApplicationExistsError(app.name)
             changes = [store.put_application(app)]
@@ -69,7 +70,7 @@ class Registry:
             await self._commit(changes, new)
 
     async def remove_application(self, name: str) -> None:
-        """Remove an application and its links."""
+        """Remove an application, its links and its routes."""
         async with self._lock:
             state = self.state
             if name not in state.applications:
@@ -78,6 +79,7 @@ class Registry:
                 state,
                 applications=rules.without(state.applications, name),
                 links=rules.without(state.links, name),
+                routes=routes.without_routes(state.routes, name),
                 default_app=None if state.default_app == name else state.default_app,
             )
             await self._commit([store.delete_application(name)], new)
@@ -89,6 +91,22 @@ class Registry:
                 raise ApplicationNotFoundError(name, self.state.applications)
             new = msgspec.structs.replace(self.state, default_app=name)
             await self._commit([store.put_default(name)], new)
+
+    async def add_route(self, rule: RouteRule) -> None:
+        """Have an application answer at a further path; once more is no change."""
+        async with self._lock:
+            routes.check_route(self.state, rule)
+            if rule.name not in self.state.routes:
+                new = routes.with_route(self.state, rule)
+                await self._commit([store.put_route(rule)], new)
+
+    async def remove_route(self, method: str, path: str) -> None:
+        """Remove a route."""
+        async with self._lock:
+            rule = routes.find_route(self.state, method, path)
+            kept = rules.without(self.state.routes, rule.name)
+            new = msgspec.structs.replace(self.state, routes=kept)
+            await self._commit([store.delete_route(rule)], new)
 
     async def add_version(self, version: ModelVersion) -> None:
         """Add a version of a model, which becomes current, and the model with its first version."""

@@ -35,6 +35,7 @@ from servd.names import (
     check_version_name,
 )
 from servd.registry import store
+from servd.registry.routes import check_not_routed
 from servd.registry.store import Change
 
 _Key = TypeVar("_Key")
@@ -109,6 +110,7 @@ def check_new_names(state: RegistryState, version: ModelVersion, app: Applicatio
         check_slo(app.slo_us)
         if app.name not in state.applications:
             check_application_name(app.name)
+            check_not_routed(state, app.name)
 
 
 def check_max_batch(max_batch: int) -> None:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from servd.datatypes import Application, ModelVersion, RegistryState, VersionId
+from servd.datatypes import Application, ModelVersion, RegistryState, RouteRule, VersionId
 
 
 class Registered(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +16,7 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     current: dict[str, str] = {}
     links: dict[str, list[str]] = {}
     default_app: str | msgspec.UnsetType = msgspec.UNSET
+    routes: list[RouteRule] | msgspec.UnsetType = msgspec.UNSET
 
 
 def pack_state(state: RegistryState) -> Registered:
@@ -26,6 +27,7 @@ def pack_state(state: RegistryState) -> Registered:
         current=state.current,
         links={app: list(models) for app, models in state.links.items()},
         default_app=state.default_app or msgspec.UNSET,
+        routes=list(state.routes.values()) or msgspec.UNSET,
     )
 
 
@@ -37,6 +39,7 @@ def unpack_state(registered: Registered) -> RegistryState:
         current=registered.current,
         links={app: tuple(models) for app, models in registered.links.items()},
         default_app=registered.default_app or None,
+        routes={rule.name: rule for rule in registered.routes or ()},
     )
 
 

@@ -19,7 +19,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from servd.clock import wall_s
-from servd.datatypes import Application, ModelVersion, RegistryState, VersionId
+from servd.datatypes import Application, ModelVersion, RegistryState, RouteRule, VersionId
 from servd.errors import StoreError
 from servd.logs.log import log
 from servd.registry.witness import Tally, Witness
@@ -86,6 +86,16 @@ def put_link(application: str, model: str) -> Change:
 def delete_link(application: str, model: str) -> Change:
     """Return the change that removes a link."""
     return Change("delete_link", {"application": application, "model": model})
+
+
+def put_route(rule: RouteRule) -> Change:
+    """Return the change that adds a route."""
+    return Change("put_route", msgspec.to_builtins(rule))
+
+
+def delete_route(rule: RouteRule) -> Change:
+    """Return the change that removes a route."""
+    return Change("delete_route", {"method": rule.method, "path": rule.path})
 
 
 class Store:
@@ -373,6 +383,10 @@ def _read_version(row: dict[str, Any]) -> ModelVersion:
     return msgspec.convert(row, ModelVersion)
 
 
+def _read_route(row: dict[str, Any]) -> RouteRule:
+    return msgspec.convert({**row, "is_batch": bool(row["is_batch"])}, RouteRule)
+
+
 def _read_state(connection: sqlite3.Connection) -> RegistryState:
     def rows(statement: str) -> Iterable[dict[str, Any]]:
         cursor = connection.execute(_statements()[statement])
@@ -393,4 +407,5 @@ def _read_state(connection: sqlite3.Connection) -> RegistryState:
             VersionId(row["model"], row["version"]): row["path"] for row in rows("all_sources")
         },
         default_app=next((row["name"] for row in rows("all_defaults")), None),
+        routes={rule.name: rule for rule in map(_read_route, rows("all_routes"))},
     )

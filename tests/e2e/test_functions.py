@@ -122,6 +122,22 @@ def test_a_coroutine_function_answers_a_batch_at_once(daemon):
     assert [each["output"] for each in found] == [0, 1, 2, 3, 4]
 
 
+def test_the_course_s_path_is_a_route(daemon):
+    """The guide's own curl line, at the root; the route is listed, kept, and removed."""
+    assert daemon.cli("deploy", "course.py", "--name", "sums", cwd=MODELS).returncode == 0
+    added = daemon.cli("route", "add", "GET /predict", "sums", "--out", "output", "--json")
+    assert added.returncode == 0, added.stderr
+    url = json.loads(added.stdout)["query_url"] + "?feature_1=1&feature_2=2"
+    done = subprocess.run(["curl", "-s", url], capture_output=True, check=True, timeout=30)
+    assert json.loads(done.stdout) == {"output": {"sum": 3}}
+    assert "GET /predict" in daemon.cli("route", "ls").stdout
+    assert daemon.cli("route", "add", "/predict", "sums").returncode == 2
+    assert daemon.cli("route", "rm", "GET /predict").returncode == 0
+    gone = daemon.cli("route", "rm", "GET /predict")
+    assert gone.returncode == 4
+    assert "there are no routes" in gone.stderr
+
+
 def test_a_function_of_pictures_gets_pictures(daemon):
     """They are decoded where the function is; what is none is said to be none."""
     pytest.importorskip("PIL", reason="the replicas of this Python have no PIL")

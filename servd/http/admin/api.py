@@ -22,6 +22,7 @@ from servd.datatypes import (
     DeployRequest,
     InputType,
     ReplicaStatus,
+    RouteRule,
     VersionId,
 )
 from servd.deploying.bundles import BundleStore
@@ -81,6 +82,9 @@ class Api:
             "setDefault": self._set_default,
             "link": self._link,
             "unlink": self._unlink,
+            "listRoutes": self._list_routes,
+            "addRoute": self._add_route,
+            "deleteRoute": self._delete_route,
             "listModels": self._list_models,
             "getModel": self._get_model,
             "deleteModel": self._delete_model,
@@ -175,6 +179,22 @@ class Api:
 
     async def _unlink(self, request: web.Request) -> web.Response:
         await self._deployer.unlink(request.match_info["name"], request.match_info["model"])
+        return web.Response(status=204)
+
+    async def _list_routes(self, _request: web.Request) -> web.Response:
+        config, rules_of_paths = self._services.config, self._registry.state.routes.values()
+        return json_answer([models.route_view(rule, config) for rule in rules_of_paths])
+
+    async def _add_route(self, request: web.Request) -> web.Response:
+        given = await read_struct(request, models.RouteRequest)
+        path = given.path.rstrip("/") if len(given.path) > 1 else given.path
+        rule = RouteRule(**msgspec.structs.asdict(given) | {"path": path})
+        await self._deployer.add_route(rule)
+        return json_answer(models.route_view(rule, self._services.config), 201)
+
+    async def _delete_route(self, request: web.Request) -> web.Response:
+        query = request.query
+        await self._deployer.remove_route(query.get("method", ""), query.get("path", ""))
         return web.Response(status=204)
 
     async def _list_models(self, _request: web.Request) -> web.Response:

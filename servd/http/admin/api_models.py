@@ -13,6 +13,7 @@ from servd.datatypes import (
     RegistryState,
     ReplicaState,
     ReplicaStatus,
+    RouteRule,
     VersionId,
 )
 from servd.deploying.plan import DEFAULT_SLO_US
@@ -101,6 +102,29 @@ class DefaultView(msgspec.Struct, frozen=True):
     is_chosen: bool
 
 
+class RouteView(msgspec.Struct, frozen=True, kw_only=True):
+    """A further path at which an application answers; see `RouteRule`."""
+
+    method: str
+    path: str
+    app: str
+    takes: str | None
+    gives: str | None
+    is_batch: bool
+    query_url: str
+
+
+class RouteRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A route to make: `takes` and `gives` are keys of bodies, null: a body is the value itself."""
+
+    method: str
+    path: str
+    app: str
+    takes: str | None = None
+    gives: str | None = None
+    is_batch: bool = False
+
+
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a model. `replicas` are wanted, `ready` are there. `source` is the file that it
     was deployed from, where that is known, `signature` what it says of its inputs and outputs.
@@ -181,6 +205,12 @@ def application_view(app: Application, state: RegistryState, config: Config) -> 
         query_url=f"{base_url(config.bind, config.query_port)}/{app.name}/predict",
         is_default=state.root_app == app.name,
     )
+
+
+def route_view(rule: RouteRule, config: Config) -> RouteView:
+    """Return a route as the API shows it."""
+    url = f"{base_url(config.bind, config.query_port)}{rule.path}"
+    return RouteView(**msgspec.structs.asdict(rule), query_url=url)
 
 
 def version_view(

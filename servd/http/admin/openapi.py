@@ -23,6 +23,8 @@ from servd.http.admin.api_models import (
     ProblemAnswer,
     ReplicasRequest,
     RollbackRequest,
+    RouteRequest,
+    RouteView,
     ShutdownRequest,
     StatusView,
     VersionName,
@@ -69,6 +71,10 @@ _LOG_PARAMETERS: Final = (
 _FORCE: Final = Parameter(
     "force", "boolean", "Also what answers an application, which then has none."
 )
+_ROUTE_PARAMETERS: Final = (
+    Parameter("method", "string", "Its method."),
+    Parameter("path", "string", "Its path."),
+)
 _APP, _MODEL = "/applications/{name}", "/models/{name}"
 _VERSION = f"{_MODEL}/versions/{{version}}"
 
@@ -107,6 +113,20 @@ CALLS: Final = (
     ),
     Call("link", "PUT", f"{_APP}/links/{{model}}", "Link a model, if it is not.", None, 204),
     Call("unlink", "DELETE", f"{_APP}/links/{{model}}", "Remove a link.", None, 204),
+    Call("listRoutes", "GET", "/routes", "Further paths of applications.", list[RouteView]),
+    Call(
+        "addRoute",
+        "POST",
+        "/routes",
+        "Have an application answer at a further path.",
+        RouteView,
+        201,
+        RouteRequest,
+    ),
+    Call(
+        "deleteRoute", "DELETE", "/routes", "Remove a route.", None, 204,
+        parameters=_ROUTE_PARAMETERS,
+    ),
     Call("listModels", "GET", "/models", "All models with their versions.", list[ModelView]),
     Call("getModel", "GET", _MODEL, "One model.", ModelView),
     Call(

@@ -181,9 +181,10 @@ class Codec:
     """One wire format. Without state; whatever changes from request to request is in the `Head`.
 
     `spelled` says where it is found, as "package.module:NAME": long bodies are read by a process
-    beside. Of `headers`, by name in lower case, it says which values change nothing: a request
-    with none but those is ordinary, and is answered by its URL alone. Others, those with a query
-    string and those by another method have a `Head`, and all have one where it `wants_head`.
+    beside; one with settings has them there, as "package.module:make:SETTINGS". Of `headers`, by
+    name in lower case, it says which values change nothing: a request with none but those is
+    ordinary, and is answered by its URL alone. Others, those with a query string and those by
+    another method have a `Head`, and all have one where it `wants_head`.
     `begins` are how bodies begin that hold one input for certain: such are refused unread while
     queries are shed.
     """

@@ -275,12 +275,7 @@ def _description(application: Described) -> str:
 
 
 def _get(application: Described, signature: Signature) -> dict[str, Any]:
-    example = example_of(application)
-    known = by_names(signature, example)
-    fields = [
-        _parameter(name, schema, known.get(name), is_required=name in signature.required)
-        for name, schema in (signature.fields or {}).items()
-    ]
+    fields = parameters_of(application, signature)
     return {
         "operationId": _named(application, "predict.get"),
         "summary": f"Ask {application.name} about one input, by the names of its fields",
@@ -288,6 +283,15 @@ def _get(application: Described, signature: Signature) -> dict[str, Any]:
         "parameters": [*_version_parameter(application, signature), *fields],
         "responses": _answers(application, is_batch=False),
     }
+
+
+def parameters_of(application: Described, signature: Signature) -> list[dict[str, Any]]:
+    """Return the fields of an input as query parameters."""
+    known = by_names(signature, example_of(application))
+    return [
+        _parameter(name, schema, known.get(name), is_required=name in signature.required)
+        for name, schema in (signature.fields or {}).items()
+    ]
 
 
 def _parameter(name: str, schema: Any, example: Any, *, is_required: bool) -> dict[str, Any]:

@@ -282,7 +282,9 @@ def _refused(error: RequestError) -> Refused:
 
 def _codec(spelled: str) -> Codec:
     module, _, name = spelled.partition(":")
-    codec: Codec = getattr(import_module(module), name)
+    name, _, settings = name.partition(":")
+    found = getattr(import_module(module), name)
+    codec: Codec = found(settings) if settings else found
     return codec
 
 

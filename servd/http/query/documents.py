@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from servd.engine.route import Route
 from servd.http.codecs.base import Codec
+from servd.http.codecs.routed import codec_of
 from servd.http.documents import page
 from servd.http.documents.application import Described
 from servd.http.documents.openapi import Operations, document
@@ -204,10 +205,16 @@ class Documents:
         state = self._state
         return document(
             map(self._described, routes),
-            lambda application, is_short: operations(state.codecs, application, is_short=is_short),
+            lambda application, is_short: operations(
+                [*state.codecs, *self._routed(application.name)], application, is_short=is_short
+            ),
             is_guarded=bool(state.token),
             is_whole=is_whole,
         )
+
+    def _routed(self, name: str) -> list[Codec]:
+        rules = self._state.engine.rules.values()
+        return [codec_of(rule) for rule in rules if rule.app == name]
 
     def _described(self, route: Route) -> Described:
         state = self._state

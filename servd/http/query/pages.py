@@ -4,8 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
+from servd.datatypes import ROUTE_METHODS, RouteRule
+from servd.engine.route import Route
 from servd.http.bearer import carries
 from servd.http.codecs.base import NO_HEAD, PREDICT, ROOT, Codec, Head, RequestError, Resource
+from servd.http.codecs.routed import codec_of
 from servd.http.documents import page
 from servd.http.query.documents import BY_ACCEPT, Documents
 from servd.http.query.endpoint import Endpoint
@@ -50,6 +53,11 @@ class Pages:
 
     def _find(self, path: bytes, request: Request) -> Found:
         """Return what stands at a path of an application's, or that there is nothing."""
+        rules = self._rules_at(path) if self._state.engine.rules else {}
+        rule = rules.get(b"GET" if request.method == b"HEAD" else request.method)
+        if rule is not None:
+            route = self._state.engine.by_name[rule.app]
+            return self._bind(Resource(rule.app), route, codec_of(rule), path, request)
         for codec in self._state.codecs:
             resource = codec.find(path)
             if resource is None or (resource.application == ROOT and self._is_named(path)):
@@ -59,9 +67,19 @@ class Pages:
         found = self._documents.find(path, request.unless)
         if found is not None:
             return found if request.method in _GET else _other_method(request, _TOLD, _PREDICTIONS)
+        if rules:
+            methods = (*rules, b"HEAD") if b"GET" in rules else tuple(rules)
+            return _other_method(request, (*methods, b"OPTIONS"))
         if request.method == b"OPTIONS":
             return _allowed((*_TOLD, b"POST"))
         return _nothing_at(path, request)
+
+    def _rules_at(self, path: bytes) -> dict[bytes, RouteRule]:
+        """Return the rules of a path by their methods."""
+        text = (path.rstrip(b"/") or b"/").decode(errors="replace")
+        named = self._state.engine.rules
+        found = {method: named.get(f"{method} {text}") for method in ROUTE_METHODS}
+        return {method.encode(): rule for method, rule in found.items() if rule is not None}
 
     def _is_named(self, path: bytes) -> bool:
         """Tell whether an application has the name that a path begins with: all below is its own.
@@ -102,6 +120,12 @@ class Pages:
         if request.method not in methods:
             hint = codec.methods_hint(resource, route, _place(path, request))
             return _other_method(request, (*methods, b"OPTIONS"), hint)
+        return self._bind(resource, route, codec, path, request)
+
+    def _bind(
+        self, resource: Resource, route: Route, codec: Codec, path: bytes, request: Request
+    ) -> Endpoint | Reply:
+        """Return what a request comes to whose method is taken."""
         is_ordinary = request.method == b"POST" and request.headers is None
         head = NO_HEAD
         if codec.wants_head or not is_ordinary or b"?" in request.url:

@@ -97,3 +97,13 @@ UPDATE registry SET changes = max(changes, :changes) + 1;
 
 -- name: tally
 SELECT identity, changes FROM registry;
+
+-- name: put_route
+INSERT INTO routes (method, path, app, takes, gives, is_batch)
+VALUES (:method, :path, :app, :takes, :gives, :is_batch);
+
+-- name: delete_route
+DELETE FROM routes WHERE method = :method AND path = :path;
+
+-- name: all_routes
+SELECT method, path, app, takes, gives, is_batch FROM routes ORDER BY rowid;

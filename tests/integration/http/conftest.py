@@ -52,6 +52,12 @@ class StandInDeployer:
     async def set_default(self, name):
         await self._change(self.registry.set_default(name))
 
+    async def add_route(self, rule):
+        await self._change(self.registry.add_route(rule))
+
+    async def remove_route(self, method, path):
+        await self._change(self.registry.remove_route(method, path))
+
     async def link(self, app, model):
         await self._change(self.registry.add_link(app, model))
 

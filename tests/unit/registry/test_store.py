@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from model_runtime.signature import Signature
-from servd.datatypes import Application, Batching, InputType, ModelVersion, RegistryState, VersionId
+from servd.datatypes import (
+    Application,
+    Batching,
+    InputType,
+    ModelVersion,
+    RegistryState,
+    RouteRule,
+    VersionId,
+)
 from servd.errors import StoreError
 from servd.registry import store
 from servd.registry.store import Store
@@ -34,11 +42,13 @@ VERSION = ModelVersion(
     signature=Signature(input_type="doubles", value={"type": "array", "minItems": 4}),
     is_cached=False,
 )
+ROUTE = RouteRule(method="POST", path="/score", app="a", takes="X", gives="s", is_batch=True)
 EVERYTHING = [
     store.put_application(APP),
     store.put_version(VERSION),
     store.put_current(VERSION.id),
     store.put_link("a", "m"),
+    store.put_route(ROUTE),
 ]
 
 
@@ -60,18 +70,19 @@ def test_a_new_file_is_an_empty_registry(tmp_path):
 
 
 def test_what_was_written_is_read_back(tmp_path):
-    """Every field of an application, a version, a pointer and a link comes back."""
+    """Every field of an application, a version, a pointer, a link and a route comes back."""
     asyncio.run(write(tmp_path / "r.db", EVERYTHING))
     assert asyncio.run(load(tmp_path / "r.db")) == RegistryState(
         applications={"a": APP},
         versions={VERSION.id: VERSION},
         current={"m": "1"},
         links={"a": ("m",)},
+        routes={"POST /score": ROUTE},
     )
 
 
 def test_removals_take_what_hangs_on_them(tmp_path):
-    """An application goes with its links, a version with the pointer to it."""
+    """An application goes with its links and routes, a version with the pointer to it."""
     removals = [store.delete_application("a"), store.delete_version(VersionId("m", "1"))]
     asyncio.run(write(tmp_path / "r.db", EVERYTHING + removals))
     assert asyncio.run(load(tmp_path / "r.db")) == RegistryState()

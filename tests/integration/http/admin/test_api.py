@@ -119,6 +119,31 @@ def test_the_default_application(scenario, tmp_path):
     scenario(tmp_path, steps)
 
 
+def test_routes(scenario, tmp_path):
+    """A further path is made, listed, made once more, refused to others, and removed."""
+
+    async def steps(parts):
+        await parts.call("POST", f"{API}/applications", {"name": "a"})
+        wanted = {"method": "POST", "path": "/score/", "app": "a", "takes": "X", "gives": "score"}
+        shown = wanted | {"path": "/score", "is_batch": False}
+        shown["query_url"] = f"http://127.0.0.1:{parts.config.query_port}/score"
+        assert await parts.call("POST", f"{API}/routes", wanted) == (201, shown)
+        assert await parts.call("POST", f"{API}/routes", wanted) == (201, shown)
+        assert await parts.call("GET", f"{API}/routes") == (200, [shown])
+        status, answer = await parts.call("POST", f"{API}/routes", wanted | {"gives": None})
+        assert (status, answer["error"]["code"]) == (409, "conflict")
+        status, answer = await parts.call("POST", f"{API}/applications", {"name": "score"})
+        assert (status, answer["error"]["code"]) == (409, "conflict")
+        where = f"{API}/routes?method=POST&path=/score"
+        assert (await parts.call("DELETE", where))[0] == 204
+        assert (await parts.call("DELETE", where))[0] == 404
+        assert (await parts.call("POST", f"{API}/routes", wanted))[0] == 201
+        assert (await parts.call("DELETE", f"{API}/applications/a"))[0] == 204
+        assert await parts.call("GET", f"{API}/routes") == (200, [])
+
+    scenario(tmp_path, steps)
+
+
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
