@@ -14,7 +14,7 @@ import msgspec
 from model_runtime.signature import IGNORE, Signature
 from servd.carriers.long_bytes import LongBytes, Piece, pieces_of
 from servd.datatypes import Inputs, InputType, RouteRule
-from servd.engine.query import Why
+from servd.engine.query import BadInput, Why
 from servd.http.bounds import Bounds
 from servd.http.codecs.base import (
     COPIED_BYTES,
@@ -31,7 +31,7 @@ from servd.http.codecs.base import (
     Takes,
     Wanted,
 )
-from servd.http.codecs.clipper import CLIPPER, miss_object
+from servd.http.codecs.clipper import CLIPPER, miss_object, refused_object
 from servd.http.codecs.clipper_bodies import check_json
 from servd.http.codecs.clipper_files import file_decoder, read_file
 from servd.http.codecs.clipper_inputs import by_inputs, query_decoder
@@ -45,7 +45,7 @@ from servd.http.documents.openapi import Operations
 from servd.http.documents.schemas import by_type
 from servd.http.wire import Reply
 from servd.schemas.compiled import compiled
-from servd.schemas.faults import found, shown
+from servd.schemas.faults import Loc, found, shown
 
 if TYPE_CHECKING:
     from servd.engine.route import NoSuchVersionError, Route
@@ -70,6 +70,13 @@ class RoutedCodec(Codec):
         # The query's id, which comes first, has no place in such an answer: nothing of it is told.
         form = b"%.0a" + gives.replace(b"%", b"%%") + b"%b" + self._closing
         self._render: Render = form.__mod__
+
+    @property
+    def place(self) -> Loc:
+        """Where in a request the input is, or the list of inputs."""
+        if self.rule.method == "GET":
+            return ("query",)
+        return ("body",) if self.rule.takes is None else ("body", self.rule.takes)
 
     # --- requests ---
 
@@ -206,16 +213,16 @@ class RoutedCodec(Codec):
     def missed(self, route: "Route", query_id: int, why: Why, row: bytes, head: Head) -> Reply:
         """Return the default output, said to be one in a header, or an error object."""
         del head
-        status, text = miss_object(query_id, route, why, row)
+        status, text = _miss(route, query_id, why, row, self.place)
         if status != 200:  # OK: there is a default
-            return Reply(status, _renamed_text(text, self))
+            return Reply(status, text)
         body = self._opening + (route.default or b"null") + self._closing
         return Reply(200, body, extra=b"Servd-Default: %b\r\n" % why.json[1:-1])
 
     def gather(self, route: "Route", head: Head) -> "RoutedBatch":
         """Return how several inputs are answered: in a list."""
         del head
-        return RoutedBatch(route, self._opening, self._closing)
+        return RoutedBatch(route, self.place, self._opening, self._closing)
 
     def refused(self, error: RequestError) -> Reply:
         """Return the answer for a request that is refused."""
@@ -236,10 +243,11 @@ class RoutedBatch:
     What has neither is an object that says why, and the answer has its status.
     """
 
-    __slots__ = ("_closing", "_opening", "_route", "_status")
+    __slots__ = ("_closing", "_opening", "_place", "_route", "_status")
 
-    def __init__(self, route: "Route", opening: bytes, closing: bytes) -> None:
+    def __init__(self, route: "Route", place: Loc, opening: bytes, closing: bytes) -> None:
         self._route = route
+        self._place = place
         self._opening = opening
         self._closing = closing
         self._status = 200
@@ -251,9 +259,10 @@ class RoutedBatch:
             return output
         return list(pieces_of((output,)))
 
-    def missed(self, query_id: int, why: Why, row: bytes) -> Part:
+    def missed(self, index: int, query_id: int, why: Why, row: bytes) -> Part:
         """Return one default, or one error object where there is no default."""
-        status, text = miss_object(query_id, self._route, why, row)
+        place = (*self._place, index) if self._place[0] == "body" else self._place
+        status, text = _miss(self._route, query_id, why, row, place)
         if status == 200:  # OK: there is a default
             return self._route.default or b"null"
         self._status = max(self._status, status)
@@ -318,14 +327,11 @@ def _renamed(loc: list[Any], key: str | None) -> list[Any]:
     return ["body", *([] if key is None else [key]), *place[1:]]
 
 
-def _renamed_text(text: bytes, codec: RoutedCodec) -> bytes:
-    """Return an error object with its example and its places in the terms of a rule."""
-    body = msgspec.json.decode(text)
-    told = codec._told(  # noqa: SLF001  # of this file
-        RequestError(0, "", body["cause"], body.get("detail"))
-    )
-    changed = {"cause": told.cause} | ({} if told.detail is None else {"detail": told.detail})
-    return msgspec.json.encode(body | changed)
+def _miss(route: "Route", query_id: int, why: Why, row: bytes, place: Loc) -> tuple[int, bytes]:
+    """Return the status and the object that say an input got no output; it stood at `place`."""
+    if isinstance(why, BadInput):
+        return refused_object(query_id, route, why, row, place)
+    return miss_object(query_id, route, why, row)
 
 
 def _as_json(wanted: Wanted) -> Wanted:

@@ -85,17 +85,17 @@ def test_a_get_has_the_fields_in_its_query_string():
 
     async def check(served, _replica):
         for _ in range(2):
-            got = await served.send(get("/predict?a=3"))
+            got = await served.send(get("/plus?a=3"))
             assert got.pair == (200, {"output": [[3, 0]]})
-        head = await served.send(get("/predict?a=3").replace(b"GET", b"HEAD"), has_body=False)
+        head = await served.send(get("/plus?a=3").replace(b"GET", b"HEAD"), has_body=False)
         assert (head.status, head.headers["content-length"]) == (200, str(len(got.body)))
-        wrong = await served.send(get("/predict?a=abc"))
+        wrong = await served.send(get("/plus?a=abc"))
         assert wrong.status == 422
         assert wrong.json["detail"][0]["loc"] == ["query", "a"]
-        other = await served.post("/predict", {})
+        other = await served.post("/plus", {})
         assert (other.status, other.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
 
-    route = rule(method="GET", path="/predict", gives="output", is_batch=True)
+    route = rule(method="GET", path="/plus", gives="output", is_batch=True)
     with_routes(check, route, answer=bytes, signature=ADD, input_type="rows")
 
 
