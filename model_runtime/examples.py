@@ -7,7 +7,7 @@ import base64
 from typing import Any, Final
 
 from model_runtime.pictures import picture
-from model_runtime.signature import Schema, Signature
+from model_runtime.signature import EACH, Schema, Signature
 
 _MAX_DEPTH: Final = 16
 _TEXTS: Final = {
@@ -15,6 +15,12 @@ _TEXTS: Final = {
     "date": "2024-01-31",
     "time": "12:00:00",
     "email": "someone@example.com",
+    "decimal": "1.5",
+    "duration": "PT1S",
+    "uri": "https://example.com/",
+    "ipv4": "192.0.2.1",
+    "ipvanyaddress": "192.0.2.1",
+    "ipv6": "2001:db8::1",
     "uuid": "123e4567-e89b-12d3-a456-426614174000",
 }
 
@@ -22,7 +28,14 @@ _TEXTS: Final = {
 def example_of(signature: Signature) -> Any:
     """Return an input as the query API takes it: an object where it has fields."""
     if signature.fields is not None and signature.value is None:
-        return {name: value_of(schema) for name, schema in signature.fields.items()}
+        # Of an argument of any type its default is what is sure to be taken.
+        is_each = signature.call == EACH
+        return {
+            name: schema["default"]
+            if is_each and schema.keys() == {"default"}
+            else value_of(schema)
+            for name, schema in signature.fields.items()
+        }
     return value_of(signature.value if signature.value is not None else {})
 
 
@@ -54,7 +67,8 @@ def value_of(schema: Any, depth: int = 0) -> Any:
     if named:
         return named[0]
     if schema.get("anyOf"):
-        return value_of(schema["anyOf"][0], depth + 1)
+        ways = [way for way in schema["anyOf"] if not _is_cut(way)]
+        return value_of((ways or schema["anyOf"])[0], depth + 1)
     kinds = schema.get("type", "number")
     kind = (kinds[0] if kinds else "number") if isinstance(kinds, list) else kinds
     if kind == "array":
@@ -65,8 +79,15 @@ def value_of(schema: Any, depth: int = 0) -> Any:
     return _scalar(kind, schema)
 
 
+def _is_cut(schema: Any) -> bool:
+    """Tell whether a schema is of something inside of itself: it has its name, and says no more."""
+    return isinstance(schema, dict) and "title" in schema and schema.keys() <= {"title", "default"}
+
+
 def _named(schema: Schema) -> list[Any]:
     """Return the values that a schema names itself."""
+    if _is_cut(schema) and "default" in schema:
+        return [schema["default"]]
     said = [schema[key] for key in ("const", "default") if schema.get(key) is not None]
     return [*said, *schema.get("examples", ()), *schema.get("enum", ())]
 
@@ -77,6 +98,8 @@ def _array(schema: Schema, depth: int) -> list[Any]:
     if schema.get("items", True) is False:
         return made
     item = schema.get("items", {})
+    if _is_cut(item):
+        wanted = schema.get("minItems", 0)
     return made + [value_of(item, depth + 1) for _ in range(wanted - len(made))]
 
 

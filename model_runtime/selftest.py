@@ -184,7 +184,7 @@ def _of_fields(tester: "_Tester", signature: Signature) -> Report:
     unknown = [name for name, schema in fields.items() if not schema]
     if not unknown:
         value = example_of(signature)
-        return tester.final(value, tester.example_hint(json.dumps(value)))
+        return tester.final(value, tester.example_hint(json.dumps(value, ensure_ascii=False)))
     for guess in _OF_UNKNOWN:
         made = {name: {"const": guess} if name in unknown else fields[name] for name in fields}
         value = example_of(replace(signature, fields=made, value=None))
@@ -352,7 +352,7 @@ class _Tester:
             predictor = self._model.retyped(name)
             for value in examples or _other_guesses(name, self._model.row_items):
                 if _answers(predictor, name, value):
-                    shown = json.dumps(value)
+                    shown = json.dumps(value, ensure_ascii=False)
                     return (
                         f"it answers {name}: deploy it with --input-type {name} (it answered "
                         f"{shown if len(shown) < 80 else 'that example'})"
@@ -381,7 +381,9 @@ def _answers(predictor: Predictor, input_type: str, value: Any) -> bool:
 
 def _cut(value: Any) -> str:
     """Return an input that was tried as it is told among others."""
-    text = f"{len(value)} bytes" if isinstance(value, bytes) else json.dumps(value)
+    text = (
+        f"{len(value)} bytes" if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False)
+    )
     return text if len(text) <= _MAX_TRIED_SIGNS else f"{text[:_MAX_TRIED_SIGNS]}…"
 
 

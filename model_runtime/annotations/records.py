@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Final
 
-from model_runtime.annotations import schemas
+from model_runtime.annotations import dates, schemas
 from model_runtime.annotations.kind import MISSING, Field, Kind, Record, UnclearError
 from model_runtime.refusals import InputError, at, fault, unlike
 from model_runtime.signature import IGNORE, REFUSE, Schema
@@ -147,7 +147,10 @@ def _typed_dict(cls: Any, of: Of) -> Record:
     hints = hints_of(cls)
     parts = []
     for name, annotation in hints.items():
-        is_dropped = name not in cls.__required_keys__
+        # Of annotations that are texts the class itself does not see what they say.
+        said = getattr(typing.get_origin(annotation), "_name", "")
+        is_needed = name in cls.__required_keys__ and said != "NotRequired"
+        is_dropped = not (is_needed or said == "Required")
         default = Default(None, is_dropped=True) if is_dropped else Default(MISSING)
         parts.append(_Part(_field(name, annotation, default, of, cls), name))
     return _read_record(cls, parts, dict)
@@ -323,7 +326,7 @@ def _pydantic(cls: Any, of: Of) -> Record:
 def _msgspec(cls: Any, of: Of) -> Record:
     del of
     msgspec: Any = sys.modules["msgspec"]  # the model's, as its class is
-    schema = schemas.flat(msgspec.json.schema(cls))
+    schema = schemas.flat(dates.dated(msgspec, cls))
     extra = REFUSE if cls.__struct_config__.forbid_unknown_fields else None
 
     def convert(value: Any) -> Any:

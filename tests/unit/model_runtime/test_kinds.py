@@ -204,6 +204,29 @@ def test_arrays_have_their_dtype():
     assert type(Reader().kind(np.int16)(3)) is np.int16
 
 
+class Texts(t.TypedDict, total=False):
+    """A TypedDict as modules have it that begin with `from __future__ import annotations`."""
+
+    depth: "t.Required[int]"
+    name: "str"
+
+
+class Needed(t.TypedDict):
+    """The same the other way round."""
+
+    depth: "int"
+    name: "t.NotRequired[str]"
+
+
+@pytest.mark.parametrize("cls", [Texts, Needed])
+def test_what_a_typed_dict_needs_is_known_of_annotations_that_are_texts(cls):
+    """Python itself does not see Required in them: the name would be missing in the function."""
+    kind = Reader().kind(cls)
+    assert kind({"depth": 1}) == {"depth": 1}
+    with pytest.raises(InputError, match=r"depth: .*missing"):
+        kind({"name": "a"})
+
+
 def test_schemas_of_pydantic_have_no_references_left():
     """A class inside itself is told once, and any value deeper down."""
 
