@@ -20,7 +20,7 @@ OUTPUTS: Final = ("labels", "proba", "both")
 """What of a classifier is answered."""
 MAX_CONCURRENCY: Final = 1000
 """Streams of a replica at once: a plain generator takes a thread each."""
-_KINDS: Final = {"python": ("function", "class"), "pickle": ("pickle",)}
+_KINDS: Final = {"python": ("function", "class"), "pickle": ("pickle", "function", "class")}
 _MAX_BYTES: Final = 1 << 20
 
 
@@ -31,8 +31,9 @@ class Manifest:
     `file`, `sys_path`, `cwd` and `folders` are relative to the bundle's `files/`; `cwd` is the
     folder in which the model runs, for what it opens by a relative name, `folders` are made, as a
     bundle has files only and a model may go to, list or write to a folder without any. `object` is
-    the name in the file (None for a pickle). `example` is one input as a JSON value. `python` and
-    `packages` are the versions the model was made with. `schema` is the JSON Schema of an input,
+    the name in the file, or of the function or class that is pickled (None for a fitted model).
+    `example` is one input as a JSON value. `python` and `packages` are the versions the model was
+    made with. `schema` is the JSON Schema of an input,
     `extra` what becomes of fields that it does not name (signature.py), `output` which of `OUTPUTS`
     is answered, `concurrency` how many streams a replica serves at once, each None where the
     deployer did not say. `call` is how a function is called (signature.py) whose input type is

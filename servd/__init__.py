@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from servd.client.client import Client as Client
     from servd.client.local import local as local
+    from servd.errors import ServdError as ServdError
 
 __version__ = "0.1.0"
 
-_FROM = {"Client": "servd.client.client", "local": "servd.client.local"}
+_FROM = {
+    "Client": "servd.client.client",
+    "local": "servd.client.local",
+    "ServdError": "servd.errors",
+}
 """Imported when they are used first: the command line and replicas start without them."""
 
 

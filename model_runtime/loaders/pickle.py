@@ -3,6 +3,7 @@
 import inspect
 import mmap
 import pickle
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from model_runtime.loaders import functions
 from model_runtime.loaders.answers import answering
 from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
 from model_runtime.loaders.fitted import ROWS, Learnt, learn
-from model_runtime.loaders.python import callables_of, function_call
+from model_runtime.loaders.python import callables_of, class_call, function_call
 from model_runtime.loaders.survey import names_of
 from model_runtime.manifest import AUTO, Manifest
 
@@ -23,6 +24,8 @@ _COMPRESSED: Final = (b"\x78", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00", b"
 """First bytes of zlib, gzip, bzip2, xz, lzma and lz4: what joblib can have compressed with."""
 _JOBLIB_ARRAY: Final = b"NumpyArrayWrapper"
 """joblib puts raw arrays between a pickle's opcodes, each announced by this class."""
+_BY_VALUE: Final = b"cloudpickle"
+"""What reads functions and classes that are in the file with their code."""
 _OTHER_FORMATS: Final = {
     b"PK": "a zip archive (skops, Keras and PyTorch files are)",
     b"\x89HDF": "an HDF5 file (older Keras models are)",
@@ -47,7 +50,10 @@ _METHODS: Final = (
 
 def load(manifest: Manifest, files: Path) -> LoadedModel:
     """Return the model that a pickle of the bundle holds; see `loaders.load`."""
+    _check_python(manifest, files / manifest.file)
     model = read(files / manifest.file)
+    if manifest.kind != "pickle":
+        return _of_code(model, manifest)
     call = call_of(model, manifest.method, manifest.file)
     if inspect.isroutine(call) and call is model:
         return functions.model_of(call, manifest, {"object": type(model).__name__})
@@ -71,6 +77,32 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
         retyped=retyped,
         hint=_TABLE_HINT if manifest.input_type != AUTO and names_of(model) else "",
     )
+
+
+def _check_python(manifest: Manifest, path: Path) -> None:
+    """Refuse code that another Python has compiled, before it is read: it could end this process.
+
+    Raises:
+        LoadError: the file has such code.
+    """
+    made_by = ".".join(manifest.python.split(".")[:2])
+    here = "{}.{}".format(*sys.version_info[:2])
+    if made_by in ("", here) or not (manifest.kind != "pickle" or _holds(path, _BY_VALUE)):
+        return
+    raise LoadError(
+        f"{manifest.object or manifest.file} was written by Python {made_by}, and replicas here "
+        f"are run by Python {here}, which cannot run what the other has compiled",
+        hint=f"deploy it from Python {here}, or start the daemon with Python {made_by}: "
+        f"python{made_by} -m servd start",
+    )
+
+
+def _of_code(target: Any, manifest: Manifest) -> LoadedModel:
+    """Return the model that a function or a class is that was pickled with its code."""
+    name = manifest.object or manifest.file
+    is_class = manifest.kind == "class"
+    call = class_call(target, manifest.method, name) if is_class else function_call(target, name)
+    return functions.model_of(call, manifest, {"object": name}, is_method=is_class)
 
 
 def _seen(model: Any, manifest: Manifest) -> tuple[Learnt, View]:
@@ -124,13 +156,13 @@ def _unpickle(file: Any, name: str) -> Any:
 def _is_joblib(path: Path) -> bool:
     """Tell whether only joblib reads a file: it is compressed, or has arrays between opcodes."""
     with path.open("rb") as file:
-        return file.read(8).startswith(_COMPRESSED) or _has_joblib_arrays(path)
+        return file.read(8).startswith(_COMPRESSED) or _holds(path, _JOBLIB_ARRAY)
 
 
-def _has_joblib_arrays(path: Path) -> bool:
-    """Tell whether a file was written by joblib with arrays in it."""
+def _holds(path: Path, words: bytes) -> bool:
+    """Tell whether a file has some bytes in it."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(_JOBLIB_ARRAY) >= 0
+        return content.find(words) >= 0
 
 
 def call_of(model: Any, method: str, name: str) -> Callable[[Any], Any]:

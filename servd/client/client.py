@@ -220,7 +220,7 @@ class Client:
             request = deployment.image_request(naming, image, given["input_type"])
         else:
             options = wanted.bundle_options(given, self.config.load_timeout_s)
-            with as_target(target, naming.name) as found:
+            with as_target(target, name, method) as found:
                 prepared = deployment.prepare(found, naming, options, report)
                 request = deployment.send(admin, prepared, report)
         deployment.follow(admin, request | settings, report, is_waiting=wait)

@@ -24,6 +24,7 @@ from servd.finding.installed import RUNTIME, is_environment, is_installed, is_le
 from servd.finding.layout import Layout, plan_layout
 from servd.finding.loading import Heard, Load, load
 from servd.finding.modules import ModuleFinder, Modules
+from servd.finding.reading import Reading
 
 _LEVELS: Final = 2
 _MARKERS: Final = ("pyproject.toml", "setup.cfg", "setup.py", "requirements.txt", ".git")
@@ -41,10 +42,14 @@ class Place:
 
 
 class Needs:
-    """Finds what one file needs. `file` is absolute, under the name by which it was asked for."""
+    """Finds what one file needs. `file` is absolute, under the name by which it was asked for.
 
-    def __init__(self, file: Path, place: Place) -> None:
+    `content` is what to load in its place, where it is not there itself.
+    """
+
+    def __init__(self, file: Path, place: Place, content: Path | None = None) -> None:
         self._file = file
+        self._content = content or file
         self._place = place
         self.root = _project_root(file)
         self.area = _area(self.root, place.cwd)
@@ -78,7 +83,7 @@ class Needs:
         """Return how to load the target."""
         first, last = self.modules.search
         return Load(
-            file=self._file,
+            file=self._content,
             cwd=self._place.cwd,
             area=self.area,
             object=object_,
@@ -94,6 +99,18 @@ class Needs:
         self._read |= readings.keys()
         self.data.add_resources()
         self.data.add_listed_in()
+
+    def add_running(self, loaded: Mapping[str, Path]) -> None:
+        """Take along what a running program has imported of the user's, by name and file."""
+        for name, path in sorted(loaded.items()):
+            if self._is_own(name, path):
+                self._own.add(name.partition(".")[0])
+                self.modules.add_loaded(name, path)
+
+    def add_texts(self, texts: Iterable[str]) -> None:
+        """Take along the files that are called as some texts of the code are."""
+        there = [text for text in texts if any(_is_file(base / text) for base in self._bases)]
+        self.data.add_named({self._file: Reading(files=there)})
 
     def _learn(self, heard: Heard, cwd: Path) -> None:
         """Take along what a run has imported and opened."""
@@ -188,6 +205,13 @@ class Needs:
         others = [owners for top, owners in told.items() if top not in self._own]
         pins = {name: version for owners in others for name, version in owners.items()}
         return pins | versions_of(self.modules.found.installed - told.keys() - self._own)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file() and path.suffix != ".py"
+    except (OSError, ValueError):  # a text that is no name
+        return False
 
 
 def versions_of(modules: Iterable[str]) -> dict[str, str]:

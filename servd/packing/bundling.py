@@ -20,6 +20,7 @@ from servd.finding.data import files_below, leads_back
 from servd.finding.hints import failure_hint
 from servd.finding.needs import Place
 from servd.packing.archive import Packed
+from servd.packing.made import find_made
 from servd.packing.targets import PICKLE_ENDINGS, Found, Target, find, packages_of_pickle
 from servd.quantities import counted, shown_bytes
 
@@ -60,7 +61,13 @@ class BundlePlan:
     def contents(self) -> list[dict[str, Any]]:
         """The names of its files in the bundle, and their bytes, for programs."""
         name_of = self.found.layout.name_of
-        return [{"name": name_of(path), "bytes": _size(path)} for path in self.files]
+        return [
+            {"name": name_of(path), "bytes": _size(self.source_of(path))} for path in self.files
+        ]
+
+    def source_of(self, path: Path) -> Path:
+        """Return where the content of one of its files lies."""
+        return self.target.content if path == self.target.path else path
 
     def failure_hint(self, message: str, cwd: Path) -> str:
         """Return what to do about a failed load, where what it lacks lies in the project."""
@@ -92,7 +99,7 @@ def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan
     """
     included = _included(options.include, (cwd, target.path.parent))
     place = Place(cwd=cwd, included=included)
-    found = find(target, options.load_timeout_s, place, options.method or "predict")
+    found = _find(target, options, place)
     if options.method and found.kind == "function":
         raise TargetError("--method is for classes and pickled models, not for functions")
     data = [path for path in found.files if path != target.path]
@@ -104,6 +111,13 @@ def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan
     return BundlePlan(target, found, manifest, found.files)
 
 
+def _find(target: Target, options: BundleOptions, place: Place) -> Found:
+    made = target.made
+    if made is not None and made.kind != "pickle":
+        return find_made(target, made, place)
+    return find(target, options.load_timeout_s, place, options.method or "predict")
+
+
 def _packages_of_pickles(paths: Iterable[Path]) -> dict[str, str]:
     pickles = (path for path in sorted(paths) if path.suffix in PICKLE_ENDINGS)
     return {name: pin for path in pickles for name, pin in packages_of_pickle(path).items()}
@@ -113,7 +127,7 @@ def _manifest(
     target: Target, found: Found, options: BundleOptions, packages: dict[str, str]
 ) -> Manifest:
     return Manifest(
-        loader="pickle" if found.kind == "pickle" else "python",
+        loader=found.loader,
         file=found.layout.name_of(target.path),
         kind=found.kind,
         object=found.object,
@@ -170,7 +184,7 @@ def build(plan: BundlePlan, folder: Path) -> str:
         for path in plan.files:
             copy = folder / FILES_NAME / plan.found.layout.name_of(path)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            shutil.copyfile(plan.source_of(path), copy)
         manifests.write(plan.manifest, folder)
         return digest_of(folder)
     except OSError as error:
@@ -184,7 +198,10 @@ def packed(plan: BundlePlan) -> Packed:
         TargetError: a file cannot be read.
     """
     try:
-        files = [(f"{FILES_NAME}/{plan.found.layout.name_of(path)}", path) for path in plan.files]
+        files = [
+            (f"{FILES_NAME}/{plan.found.layout.name_of(path)}", plan.source_of(path))
+            for path in plan.files
+        ]
         return Packed.of([*files, (MANIFEST_NAME, manifests.encode(plan.manifest))])
     except OSError as error:
         raise TargetError(f"{error.filename} cannot be read: {error.strerror}") from error

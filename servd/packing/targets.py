@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from model_runtime import signature
+from model_runtime.annotations.callables import Callee
 from model_runtime.contract import distribution
 from model_runtime.signature import Signature
 from servd.errors import TargetError, did_you_mean
@@ -21,17 +22,44 @@ from servd.packing.pickle_scan import PickleScan, scan
 PICKLE_ENDINGS: Final = (".pkl", ".pickle", ".joblib")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """An object of a running program, written for its deployment.
+
+    `content` is the file that holds it. `kind` is what it counts as (model_runtime/manifest.py),
+    `callee` how it is called, where it says so. `modules` are what it names, `loaded` where the
+    program has them from; `texts` may be names of files that it opens.
+    """
+
+    content: Path
+    kind: str
+    name: str
+    modules: tuple[str, ...]
+    loaded: dict[str, Path]
+    texts: tuple[str, ...] = ()
+    callee: Callee | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A file, and the name of an object in it where one was given."""
+    """A file, and the name of an object in it where one was given.
+
+    Of an object of a running program (`made`) the path is only where its file would be.
+    """
 
     path: Path
     object: str | None
+    made: Made | None = None
 
     @property
     def is_pickle(self) -> bool:
         """Whether it is a pickled model."""
         return self.path.suffix in PICKLE_ENDINGS
+
+    @property
+    def content(self) -> Path:
+        """The file that holds it."""
+        return self.path if self.made is None else self.made.content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +76,7 @@ class Found:
     layout: Layout
     files: tuple[Path, ...]
     kind: str
+    loader: str = "python"
     object: str | None
     sys_path: tuple[str, ...] = (".",)
     cwd: str = "."
@@ -109,7 +138,7 @@ def find(
     """
     place = place or Place(cwd=Path.cwd())
     if target.is_pickle:
-        return _find_pickle(target.path, place, timeout_s)
+        return _find_pickle(target, place, timeout_s)
     needs = Needs(target.path, place)
     needs.modules.add_target()
     for path in sorted(place.included):
@@ -174,9 +203,12 @@ def _checked(found: dict[str, Any], path: Path, needs: Needs, place: Place) -> d
     raise TargetError(message, hint=hint, traceback=traceback)
 
 
-def _find_pickle(path: Path, place: Place, timeout_s: float) -> Found:
-    scanned = scan(path)
-    needs = Needs(path, place)
+def _find_pickle(target: Target, place: Place, timeout_s: float) -> Found:
+    path = target.path
+    scanned = scan(target.content)
+    needs = Needs(path, place, target.content)
+    if target.made is not None:
+        needs.add_running(target.made.loaded)
     named = (*scanned.modules, *scanned.guesses)
     local = {name.partition(".")[0] for name in named if needs.modules.add_module(name)}
     needed = [name for name in _frameworks(scanned) if name not in local]
@@ -196,6 +228,7 @@ def _find_pickle(path: Path, place: Place, timeout_s: float) -> Found:
         layout=layout,
         files=tuple(sorted(needs.files())),
         kind="pickle",
+        loader="pickle",
         object=None,
         sys_path=needs.sys_path(layout) or (layout.name_of(path.parent),),
         cwd=needs.cwd(layout),

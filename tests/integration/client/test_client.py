@@ -2,15 +2,7 @@
 
 import pytest
 
-import servd
 from servd.client.failures import InvalidInputError, UnknownApplicationError
-
-
-@pytest.fixture(scope="module")
-def client():
-    """Yield a client of a daemon of its own."""
-    with servd.local() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
