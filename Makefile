@@ -27,6 +27,9 @@ quickstart: $(STAMP) ## start a daemon, deploy an example, query it
 TOLD := --durations=12 --durations-min=4
 WORKERS := -n 3 --dist worksteal $(TOLD)
 
+# Where this is set, as images of containers have it, each process compiles what it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Of examples that Hypothesis makes up; without it, tests/unit/conftest.py is content with fewer.
 export TEST_EXAMPLES := all
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,11 @@ from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 
 # A shell's background has SIGINT ignored, and processes inherit that, those of tests too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Hundreds of processes start here. Each would compile every module that it imports anew where the
+# environment asks for no byte code, as images of containers do.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 __all__ = [
     "pytest_make_collect_report",
