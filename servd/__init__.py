@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from servd.client.async_client import AsyncClient as AsyncClient
     from servd.client.client import Client as Client
     from servd.client.local import local as local
     from servd.errors import ServdError as ServdError
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _FROM = {
+    "AsyncClient": "servd.client.async_client",
     "Client": "servd.client.client",
-    "local": "servd.client.local",
     "ServdError": "servd.errors",
+    "local": "servd.client.local",
 }
 """Imported when they are used first: the command line and replicas start without them."""
 

@@ -141,10 +141,17 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._address.path))
-        # In /tmp anybody may have made it while no daemon ran, to be told the token.
-        _, uid = peers.unix_peer(self.sock)
-        if self._address.owner not in (None, uid) and not peers.may_act(uid):
-            raise PermissionError(f"{self._address} is answered by user {uid}")
+        check_peer(self.sock, self._address)
+
+
+def check_peer(connected: socket.socket, address: Address) -> None:
+    """Raise PermissionError where a unix socket is answered by somebody who may not.
+
+    In /tmp anybody may have made it while no daemon ran, to be told the token.
+    """
+    _, uid = peers.unix_peer(connected)
+    if address.owner not in (None, uid) and not peers.may_act(uid):
+        raise PermissionError(f"{address} is answered by user {uid}")
 
 
 class AdminClient:
@@ -162,8 +169,13 @@ class AdminClient:
     ) -> None:
         self.address = address
         self._fallback = fallback
-        self._token = token
+        self.token = token
         self._timeout_s = timeout_s
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where it answers, and where else, should that be gone."""
+        return [self.address, *([self._fallback] if self._fallback else [])]
 
     def ask(self, call: Call) -> Any:
         """Return the JSON answer of a call, or None where it has none."""
@@ -234,15 +246,15 @@ class AdminClient:
         self, method: str, path: str, body: bytes | Iterable[bytes] | None, headers: dict[str, str]
     ) -> Iterator[http.client.HTTPResponse]:
         connection = self._connected()
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
         try:
             with suppress(BrokenPipeError, ConnectionResetError):
                 # A daemon that refuses a long body answers before it has read it all.
                 connection.request(method, API + path, body, headers)
             response = connection.getresponse()
             if response.status >= 400:
-                raise self._error(response.status, response.read())
+                raise self.error_of(response.status, response.read())
             yield response
         except TimeoutError as error:
             raise ServdError(
@@ -256,12 +268,13 @@ class AdminClient:
         finally:
             connection.close()
 
-    def _error(self, status: int, content: bytes) -> ApiError:
+    def error_of(self, status: int, content: bytes) -> ApiError:
+        """Return the error that an answer is."""
         error = _api_error(status, content)
         if error.status == 401:
             error.hint = (
                 "SERVD_TOKEN is not the daemon's token"
-                if self._token
+                if self.token
                 else "set SERVD_TOKEN to the daemon's token"
             )
         return error

@@ -4,49 +4,43 @@ Called by users' programs, by servd.testing and by what is made of it for other 
 """
 
 import os
-import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
-
-import msgspec
 
 from servd.client import calls, deployment, wanted
-from servd.client.admin import AdminClient, find_daemon, query_base
+from servd.client.admin import AdminClient, find_daemon
 from servd.client.calls import Call, LogsWanted
-from servd.client.connections import Connections
 from servd.client.deployment import Naming
 from servd.client.ending import GRACE_S, shut_down
-from servd.client.exchange import Answer, LostError, Request
 from servd.client.logs import log_lines
 from servd.client.objects import as_target
-from servd.client.queries import Queries, Send, Steps, Wait
+from servd.client.querying import Querying, named
 from servd.client.report import OnEvent, Report
 from servd.client.spawn import start_daemon
 from servd.client.values import (
     Application,
     Deployment,
     Model,
-    Prediction,
     Replica,
     Status,
     Version,
     VersionName,
+    value_of,
 )
 from servd.client.wanted import UNSET
 from servd.config import Config, load_config
-from servd.errors import ServdError, StartError
+from servd.errors import StartError
 
 T = TypeVar("T")
 
-_CHANGE_TIMEOUT_S = 300.0
+CHANGE_TIMEOUT_S = 300.0
 """An older version's replicas may have to be launched before a change is in force."""
 
 
-class Client:
+class Client(Querying):
     """A servd daemon and what it serves. Every method raises a subclass of `ServdError`.
 
     The daemon is found as the command line finds it: `url` or SERVD_ADMIN names its admin API, else
@@ -72,13 +66,11 @@ class Client:
         start: bool = False,
         retries: int = 2,
     ) -> None:
+        super().__init__(timeout_s, retries)
         self._url = url
         self._data_dir = data_dir
         self._token = token
-        self.timeout_s = timeout_s
         self._start = start
-        self._queries = Queries(retries)
-        self._connections: Connections | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -90,12 +82,6 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def close(self) -> None:
-        """Close what is connected; the daemon goes on."""
-        if self._connections is not None:
-            self._connections.close()
-            self._connections = None
 
     # --- the daemon ---
 
@@ -122,14 +108,7 @@ class Client:
         return find_daemon(self.config, self.admin_url, timeout_s)
 
     def _ask(self, call: Call, kind: type[T], timeout_s: float | None = None) -> T:
-        answer = self._admin(timeout_s or self.timeout_s).ask(call)
-        try:
-            return msgspec.convert(answer, kind)
-        except msgspec.ValidationError as error:
-            raise ServdError(
-                f"the daemon's answer is not one that this servd knows: {error}",
-                hint="are both of the same version? servd status, servd --version",
-            ) from error
+        return value_of(self._admin(timeout_s or self.timeout_s).ask(call), kind)
 
     def status(self) -> Status:
         """Return what the daemon is, and where it answers."""
@@ -210,21 +189,31 @@ class Client:
             TargetError: the target cannot be deployed; nothing was sent.
             ApiError: it could not be loaded, or was refused; nothing was changed.
         """
-        given = dict(locals())
+        given = {name: value for name, value in locals().items() if name != "self"}
         report = Report(on_event)
+        admin, request = self.begin(given, report)
+        deployment.follow(admin, request, report, is_waiting=wait)
+        return report.result()
+
+    def begin(self, given: dict[str, Any], report: Report) -> tuple[AdminClient, dict[str, Any]]:
+        """Send what is to be deployed, of the arguments of `deploy`; return what asks for it.
+
+        Called by `deploy`, and by the asynchronous client in a thread.
+        """
+        version = named(given["version"])
+        naming = Naming(name=given["name"], app=given["app"], version=version)
         settings = wanted.request_settings(given)
-        naming = Naming(name=name, app=app, version=None if version is None else str(version))
-        limits = self.config.load_timeout_s + self.config.test_timeout_s + 30.0
-        admin = self._admin(limits)
+        config, target = self.config, given["target"]
+        # Loading and testing are the daemon's to limit; this is what a broken connection may cost.
+        admin = self._admin(config.load_timeout_s + config.test_timeout_s + 30.0)
         if target is None:
-            request = deployment.image_request(naming, image, given["input_type"])
+            request = deployment.image_request(naming, given["image"], given["input_type"])
         else:
-            options = wanted.bundle_options(given, self.config.load_timeout_s)
-            with as_target(target, name, method) as found:
+            options = wanted.bundle_options(given, config.load_timeout_s)
+            with as_target(target, naming.name, options.method) as found:
                 prepared = deployment.prepare(found, naming, options, report)
                 request = deployment.send(admin, prepared, report)
-        deployment.follow(admin, request | settings, report, is_waiting=wait)
-        return report.result()
+        return admin, request | settings
 
     # --- applications ---
 
@@ -240,12 +229,7 @@ class Client:
         self, name: str, *, input_type: str, default: Any = None, slo_ms: float | None = None
     ) -> Application:
         """Create an application: a name that answers queries, once a model is linked to it."""
-        call = calls.create_application(
-            name,
-            input_type=input_type,
-            default_output=wanted.default_output(default),
-            slo_us=wanted.slo_us(slo_ms if slo_ms is not None else 100.0) or 0,
-        )
+        call = wanted.new_application(name, input_type, default, slo_ms)
         return self._ask(call, Application)
 
     def delete_app(self, name: str) -> None:
@@ -276,23 +260,23 @@ class Client:
 
     def set_version(self, name: str, version: str | int) -> VersionName:
         """Make a version of a model the current one."""
-        return self._ask(calls.rollback(name, str(version)), VersionName, _CHANGE_TIMEOUT_S)
+        return self._ask(calls.rollback(name, str(version)), VersionName, CHANGE_TIMEOUT_S)
 
     def rollback(self, name: str) -> VersionName:
         """Make the version before the current one of a model current."""
-        return self._ask(calls.rollback(name), VersionName, _CHANGE_TIMEOUT_S)
+        return self._ask(calls.rollback(name), VersionName, CHANGE_TIMEOUT_S)
 
     def scale(self, name: str, replicas: int, version: str | int | None = None) -> Version:
         """Set how many replicas a version of a model has; None: the current one."""
-        call = calls.scale(name, replicas, None if version is None else str(version))
-        return self._ask(call, Version, _CHANGE_TIMEOUT_S)
+        call = calls.scale(name, replicas, named(version))
+        return self._ask(call, Version, CHANGE_TIMEOUT_S)
 
     def delete_model(
         self, name: str, version: str | int | None = None, *, force: bool = False
     ) -> None:
         """Remove a model or one version of it; `force`: also what answers queries."""
-        named = None if version is None else str(version)
-        self._admin(60.0).ask(calls.delete_model(name, named, is_forced=force))
+        call = calls.delete_model(name, named(version), is_forced=force)
+        self._admin(60.0).ask(call)
 
     def replicas(self) -> list[Replica]:
         """Return the replicas: states, rates, latencies, memory."""
@@ -313,98 +297,9 @@ class Client:
         """
         which = LogsWanted(
             lines=lines,
-            version=None if version is None else str(version),
+            version=named(version),
             replica=replica,
             is_following=follow,
         )
         # Nothing may be logged for hours: following has no limit that counts.
         yield from log_lines(self._admin(86400.0 if follow else self.timeout_s), name, which)
-
-    # --- queries ---
-
-    @property
-    def query_address(self) -> str:
-        """Where queries are answered, as "host:port"."""
-        return self._connected().address
-
-    def _connected(self) -> Connections:
-        if self._connections is None:
-            base = query_base(self.status().query_url, self.admin_url)
-            parts = urlsplit(base)
-            token = self.config.token
-            self._connections = Connections(parts.hostname or "localhost", parts.port or 80, token)
-        return self._connections
-
-    def predict(
-        self,
-        app: str,
-        input: Any,  # noqa: A002 - the query API's own word
-        *,
-        version: str | int | None = None,
-        timeout_s: float | None = None,
-    ) -> Prediction:
-        """Return an application's prediction for one input.
-
-        Raises:
-            QueryError: it was answered with an error (servd/client/failures.py has the classes).
-            ThrottledError: it was not sent, as the daemon is overloaded.
-            LostError, LateError: no answer came, or none in time.
-        """
-        return self._run(self._queries.predict(app, input, _named(version)), timeout_s)
-
-    def predict_batch(
-        self,
-        app: str,
-        inputs: Any,
-        *,
-        version: str | int | None = None,
-        timeout_s: float | None = None,
-    ) -> list[Prediction]:
-        """Return the predictions for several inputs, in their order.
-
-        Raises:
-            BatchFailedError: some have none; it has those of the others.
-            QueryError, ThrottledError, LostError, LateError: as of `predict`.
-        """
-        return self._run(self._queries.predict_batch(app, inputs, _named(version)), timeout_s)
-
-    def metrics(self) -> dict[str, Any]:
-        """Return the daemon's counters and latencies."""
-        request = Request("GET", "/metrics")
-        answer = self._run(self._queries.sending(request), None)
-        found: dict[str, Any] = msgspec.json.decode(answer.body)
-        return found
-
-    def _run(self, steps: Steps[T], timeout_s: float | None) -> T:
-        """Do what a query's steps say, and return what it comes to."""
-        limit_s = self.timeout_s if timeout_s is None else timeout_s
-        deadline_s = time.monotonic() + limit_s
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    came = self._do(step, deadline_s)
-                except ServdError as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(came)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    def _do(self, step: Send | Wait, deadline_s: float) -> Answer | None:
-        left_s = max(deadline_s - time.monotonic(), 1e-3)
-        if isinstance(step, Wait):
-            time.sleep(min(step.seconds, left_s))
-            return None
-        try:
-            return self._connected().exchange(step.request, left_s)
-        except LostError as error:
-            if not error.is_sent:
-                # A daemon that was started anew may answer at another port.
-                self.close()
-            raise
-
-
-def _named(version: str | int | None) -> str | None:
-    return None if version is None else str(version)

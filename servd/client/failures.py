@@ -70,8 +70,8 @@ class ThrottledError(ServdError):
 
     def __init__(self, app: str, requests: int, accepts: int) -> None:
         super().__init__(
-            f"not sent: of the last {requests} queries to {app} the daemon had no room for "
-            f"{requests - accepts}",
+            f"not sent: {requests - accepts} of the last {requests} queries to {app} were refused, "
+            "as the daemon has no room for so many",
             hint="send fewer, or give it more replicas: servd scale MODEL N",
         )
         self.app = app

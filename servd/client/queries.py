@@ -33,7 +33,7 @@ from servd.client.values import Prediction
 from servd.errors import InvalidValueError
 
 EVENTS: Final = "text/event-stream"
-_OCTETS: Final = "application/octet-stream"
+UNAVAILABLE: Final = 503
 _FIRST_WAIT_S: Final = 0.05
 _HIT: Final = "hit"
 
@@ -112,8 +112,10 @@ class Queries:
 
     def note(self, throttle: Throttle, answer: Answer) -> None:
         """Count an answer."""
-        if answer.status != 503 or not isinstance(error_of("", answer), OverloadedError):
-            throttle.on_accepted()
+        is_refusal = answer.status == UNAVAILABLE and isinstance(
+            error_of("", answer), OverloadedError
+        )
+        throttle.on_answer(is_accepted=not is_refusal)
 
     def sending(self, request: Request) -> Steps[Answer]:
         """Send a request until there is an answer, of whatever status."""

@@ -22,6 +22,7 @@ class Throttle:
     """The counts of one application. `is_refused` before each query, `on_answer` after those sent.
 
     What the daemon had no room for counts as refused; any other answer, also an error, as accepted.
+    A query counts once it is answered: of many that begin at once none is held against the others.
     """
 
     def __init__(
@@ -35,17 +36,23 @@ class Throttle:
         self.accepts = 0
 
     def is_refused(self) -> bool:
-        """Count a query that is wanted; tell whether it is not to be sent."""
+        """Tell whether a query is not to be sent; one that is not counts."""
+        step = self._step()
+        surplus = self.requests - K * self.accepts
+        if surplus <= 0 or self._chance() >= surplus / (self.requests + 1):
+            return False
+        step[1] += 1
+        self.requests += 1
+        return True
+
+    def on_answer(self, *, is_accepted: bool) -> None:
+        """Count a query that was answered."""
         step = self._step()
         step[1] += 1
         self.requests += 1
-        surplus = self.requests - 1 - K * self.accepts
-        return surplus > 0 and self._chance() < surplus / self.requests
-
-    def on_accepted(self) -> None:
-        """Count a query that the daemon did not refuse."""
-        self._step()[2] += 1
-        self.accepts += 1
+        if is_accepted:
+            step[2] += 1
+            self.accepts += 1
 
     def _step(self) -> list[float]:
         now_s = self._clock()

@@ -3,9 +3,13 @@
 Fields that a later daemon adds are left out; those that an older one lacks have their defaults.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
+
+from servd.errors import ServdError
+
+T = TypeVar("T")
 
 Json = Any
 """A value that JSON can say."""
@@ -160,3 +164,18 @@ class Deployment(Value, frozen=True):
     signature: dict[str, Any] | None = None
     replicas: tuple[LoadedReplica, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+def value_of(answer: Any, kind: type[T]) -> T:
+    """Return the value that an answer of the admin API is.
+
+    Raises:
+        ServdError: it is none such.
+    """
+    try:
+        return msgspec.convert(answer, kind)
+    except msgspec.ValidationError as error:
+        raise ServdError(
+            f"the daemon's answer is not one that this servd knows: {error}",
+            hint="are both of the same version? servd status, servd --version",
+        ) from error

@@ -6,10 +6,12 @@ Used by the clients. Times are given in milliseconds, sizes as numbers or as in 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypedDict
 
+from servd.client.calls import Call, create_application
 from servd.client.deployment import container_settings
 from servd.client.queries import plain
+from servd.client.report import OnEvent
 from servd.datatypes import ADAPTIVE_BATCH, InputType
 from servd.errors import InvalidValueError
 from servd.packing.bundling import BundleOptions
@@ -19,7 +21,41 @@ from servd.quantities import parse_size
 UNSET: Final[Any] = type("Unset", (), {"__repr__": lambda _self: "UNSET"})()
 """Stands for an argument that was not given, where None is a value."""
 
+_USUAL_SLO_MS: Final = 100.0
 _OF_TYPES: Final = {int: "int", float: "float", bool: "bool", str: "str", bytes: "any"}
+
+
+class DeployOptions(TypedDict, total=False):
+    """The options of `Client.deploy`, for who hands them on."""
+
+    name: str | None
+    version: str | int | None
+    app: str | Literal[False] | None
+    input_type: str | None
+    columns: Any
+    schema: Any
+    example: Any
+    extra_columns: str | None
+    output: str | None
+    concurrency: int | None
+    default: Any
+    slo_ms: float | None
+    cache: bool
+    replicas: int | None
+    max_batch: int | None
+    batching: str
+    batch_wait_ms: float
+    method: str | None
+    skip_test: bool
+    include: Any
+    runtime: str | None
+    image: str | None
+    memory: str | int | None
+    cpus: float | None
+    gpus: str | int | None
+    labels: Any
+    wait: bool
+    on_event: OnEvent | None
 
 
 def bundle_options(given: Mapping[str, Any], load_timeout_s: float) -> BundleOptions:
@@ -70,6 +106,20 @@ def request_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if settings["is_cached"]:
         del settings["is_cached"]
     return settings
+
+
+def new_application(name: str, input_type: str, default: Any, slo_ms: float | None) -> Call:
+    """Return the call that makes an application; without an objective it gets 100 ms.
+
+    Raises:
+        InvalidValueError: the objective is none.
+    """
+    return create_application(
+        name,
+        input_type=input_type,
+        default_output=default_output(default),
+        slo_us=slo_us(_USUAL_SLO_MS if slo_ms is None else slo_ms) or 0,
+    )
 
 
 def default_output(value: Any) -> str | None:
