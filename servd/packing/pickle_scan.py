@@ -46,6 +46,9 @@ _VERSION: Final = re.compile(
     rb"_sklearn_version" + _MEMO + rb"(?:\x8c(.)|X(.)\x00\x00\x00)([\w.+]+)", re.DOTALL
 )
 _FEATURES: Final = re.compile(rb"n_features_in_" + _MEMO + rb"(?:K(.)|M(..)|J(....))", re.DOTALL)
+_COLUMNS: Final = "feature_names_in_"
+_OWN_TABLES: Final = frozenset({"xgboost", "lightgbm"})
+"""They keep the names of columns in a format of their own."""
 _NAME: Final = rb"[A-Za-z_][\w.]{0,200}"
 _MODULES: Final = re.compile(
     # GLOBAL, and two texts before a STACK_GLOBAL, as pickletools describes them
@@ -59,7 +62,7 @@ _MODULES: Final = re.compile(
 class PickleScan:
     """What was found. `modules` are dotted names, `frameworks` their first parts; both without
     those of the standard library. `guesses` are modules that are named in what could not be read,
-    perhaps by chance.
+    perhaps by chance. `has_columns` tells whether a model was fitted on a table, as far as is seen.
     """
 
     protocol: int
@@ -70,6 +73,7 @@ class PickleScan:
     sklearn_version: str | None
     row_items: int | None
     is_python2: bool
+    has_columns: bool = False
 
     @property
     def frameworks(self) -> tuple[str, ...]:
@@ -116,6 +120,7 @@ def _scan(name: str, file: BinaryIO) -> PickleScan:
         sklearn_version=said.sklearn_version,
         row_items=said.row_items,
         is_python2=machine.is_python2,
+        has_columns=said.has_columns or not _OWN_TABLES.isdisjoint(tops),
     )
 
 
@@ -244,6 +249,7 @@ class _Said:
     guesses: list[str] = field(default_factory=list)
     sklearn_version: str | None = None
     row_items: int | None = None
+    has_columns: bool = False
 
     def on_global(self, found: Global) -> None:
         """Hear of a class or function."""
@@ -256,6 +262,7 @@ class _Said:
             self.sklearn_version = self.sklearn_version or value
         elif key == "n_features_in_" and type(value) is int:
             self.row_items = self.row_items or value
+        self.has_columns |= key == _COLUMNS
 
     def search(self, content: bytes) -> None:
         """Find in the bytes what the opcodes did not reach."""
@@ -268,3 +275,4 @@ class _Said:
         features = _FEATURES.search(content)
         if self.row_items is None and features:
             self.row_items = int.from_bytes(next(filter(None, features.groups())), "little")
+        self.has_columns |= _COLUMNS.encode() in content

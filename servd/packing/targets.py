@@ -254,10 +254,14 @@ def packages_of_pickle(path: Path) -> dict[str, str]:
 
 
 def _frameworks(scanned: PickleScan) -> list[str]:
-    """Return the top-level modules that a pickle needs; of guesses only what is installed."""
+    """Return the top-level modules that a pickle needs; of guesses only what is installed.
+
+    A model that was fitted on a table gets tables, and names nothing of what makes them.
+    """
     guessed = dict.fromkeys(name.partition(".")[0] for name in scanned.guesses)
     known = [name for name in guessed if name not in scanned.frameworks and is_installed(name)]
-    return [*scanned.frameworks, *known]
+    tables = ["pandas"] if scanned.has_columns and is_installed("pandas") else []
+    return list(dict.fromkeys([*scanned.frameworks, *known, *tables]))
 
 
 def _check_installed(path: Path, modules: list[str], needs: Needs, place: Place) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sklearn.dummy import DummyClassifier
+from sklearn.tree import DecisionTreeClassifier
 
 from model_runtime.bundle import digest_of
 from model_runtime.manifest import Manifest
@@ -69,6 +70,18 @@ def test_the_packages_of_included_pickles_are_in_the_manifest(project, tmp_path_
     manifest = json.loads((folder / "model.json").read_text())
     assert manifest["packages"]["scikit-learn"] == version("scikit-learn")
     assert "scikit-learn" not in planned("func.py:Model").manifest.packages
+
+
+@pytest.mark.parametrize("is_table", [True, False], ids=["a table", "an array"])
+def test_what_makes_tables_is_a_package_of_a_model_that_was_fitted_on_one(project, is_table):
+    """The model names columns and no library: an image without one could not call it."""
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [2.0, 3.0]})
+    model = DecisionTreeClassifier().fit(frame if is_table else frame.to_numpy(), [0, 1])
+    (project / "model.pkl").write_bytes(pickle.dumps(model))
+    packages = planned("model.pkl").manifest.packages
+    assert packages.get("pandas") == (version("pandas") if is_table else None)
+    assert packages["scikit-learn"] == version("scikit-learn")
 
 
 def test_the_same_files_have_the_same_digest(project, tmp_path_factory):

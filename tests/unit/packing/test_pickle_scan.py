@@ -228,6 +228,23 @@ def test_a_number_of_features_of_any_length_is_found(tmp_path, count):
     assert scan(path).row_items == count
 
 
+@pytest.mark.parametrize("name", ["feature_names_in_", "n_features_in_"])
+def test_a_model_of_named_columns_is_known(tmp_path, name):
+    """Wherever the names are told: in what is run, and in what is only searched."""
+    path = tmp_path / "m.pkl"
+    content = pickle.dumps({name: np.array(["a", "b"], object)}, 2)
+    for written in (content, b"\x80\x02cfirst\nModel\n\xff" + content):
+        path.write_bytes(written)
+        assert scan(path).has_columns is (name == "feature_names_in_")
+
+
+def test_a_booster_may_have_named_columns(tmp_path):
+    """Whether it does is told in a format of the library's own."""
+    path = tmp_path / "m.pkl"
+    path.write_bytes(b"\x80\x02clightgbm.sklearn\nLGBMClassifier\n.")
+    assert scan(path).has_columns
+
+
 def test_of_what_is_said_twice_the_first_counts(tmp_path, model):
     """A pipeline's first step takes the inputs, whatever the later ones take."""
     path = tmp_path / "m.pkl"
