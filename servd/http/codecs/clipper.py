@@ -31,7 +31,7 @@ from servd.http.codecs.base import (
     cause_of,
 )
 from servd.http.codecs.clipper_bodies import check_json
-from servd.http.codecs.clipper_files import as_it_is, file_decoder, read_file
+from servd.http.codecs.clipper_files import as_it_is, file_decoder, is_scanned, read_file
 from servd.http.codecs.clipper_inputs import (
     by_inputs,
     has_names,
@@ -108,6 +108,10 @@ class ClipperCodec(Codec):
     def as_it_is(self, takes: Takes, head: Head, begin: bytes) -> Read | None:
         """Return what a long body asks for that is the input itself."""
         return as_it_is(takes.inputs, head, begin)
+
+    def is_scanned(self, takes: Takes, head: Head, begin: bytes) -> bool:
+        """Return whether long bodies that begin so are forms, whose parts are only looked for."""
+        return is_scanned(takes.inputs, head, begin)
 
     def methods(self, resource: Resource, takes: Takes) -> tuple[bytes, ...]:
         """Return the methods of a place: inputs with names can be given by GET too."""

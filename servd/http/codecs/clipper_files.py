@@ -13,10 +13,11 @@ from typing import Final
 import msgspec
 
 from servd.datatypes import Inputs, InputType
-from servd.http.bounds import Bounds
+from servd.http.bounds import LONG_BODY_BYTES, Bounds
 from servd.http.codecs.base import (
     SHOWN_NAME,
     Asked,
+    BesideError,
     Decode,
     Head,
     Read,
@@ -30,7 +31,7 @@ from servd.http.codecs.media import Kind, content_type, kind_of
 from servd.http.codecs.refusals import too_many_rows
 from servd.schemas.compiled import compiled
 from servd.schemas.faults import Faults, cut
-from servd.schemas.parts import Given, read_parts
+from servd.schemas.parts import Given, is_of_bytes, read_parts
 from servd.schemas.query import pairs_of
 
 _VERSION: Final = "version"
@@ -104,6 +105,12 @@ def as_it_is(inputs: Inputs, head: Head, begin: bytes) -> Read | None:
         return None
     version = _version_of(head)
     return Read(False, version) if _takes_bytes(inputs, version) else None
+
+
+def is_scanned(inputs: Inputs, head: Head, begin: bytes) -> bool:
+    """Return whether a long body that begins so is a form, and no JSON under the type of one."""
+    is_open = kind_of(head) is Kind.FORM and not _OBJECT.match(begin)
+    return is_open and is_form(inputs, head, begin)
 
 
 def is_raw(inputs: Inputs, version: str | None, body: bytes | memoryview) -> bool:
@@ -191,11 +198,17 @@ def read_form(
     form = Form(body, content_type(head), most)
     if _takes_bytes(inputs, version):
         return _write_files(form, inputs, version, rows, bounds)
+    signature = inputs.of(version)
+    fields = {} if signature is None else signature.fields or {}
     given: dict[str, list[Given]] = {}
+    texts = 0
     for part in form:
         content = bytearray()
         for piece in form.pieces():
             content += piece
+        texts += 0 if part.is_file and is_of_bytes(fields.get(part.name)) else len(content)
+        if bounds is None and texts > LONG_BODY_BYTES:
+            raise BesideError
         given.setdefault(part.name, []).append(Given(content, part.is_file, part.charset))
     return _write_named(given, inputs, version, rows)
 

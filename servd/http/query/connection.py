@@ -15,7 +15,7 @@ from servd.engine.dispatcher import Dispatcher
 from servd.engine.query import OF_THE_MODEL, Miss, Query, Why
 from servd.engine.route import NoSuchVersionError, Route
 from servd.engine.stream import Stream
-from servd.http.codecs.base import Asked, BesideError, Codec, RequestError, Resource
+from servd.http.codecs.base import BEGIN_BYTES, Asked, BesideError, Codec, RequestError, Resource
 from servd.http.query.answers import BatchAnswer, Several
 from servd.http.query.bodies import BodyError
 from servd.http.query.endpoint import Endpoint, is_stream, the_one
@@ -307,16 +307,29 @@ class QueryConnection(AnswerWriter):
         long.await_rows(server.reader.read(body, job, long.on_read))
 
     def _ask_whole(self, endpoint: Endpoint, body: LongBody) -> bool:
-        """Ask for the input that a body in memory is, as for a short one; False if it is none."""
+        """Ask for the input that a body in memory is, as for a short one; False if it is none.
+
+        So it is of one that is scanned only, unless that is too much work after all.
+        """
         try:
             rows = as_it_is(endpoint, body, self._server.reader.held)
             if rows is not None:
                 (row,) = endpoint.renewed(rows)
                 self._predict_asked(endpoint, Asked(row, rows.version))
+                return True
+            begin = body.begin(BEGIN_BYTES)
+            if not endpoint.codec.is_scanned(endpoint.route, endpoint.head, begin):
+                return False
+            is_as_before = endpoint.inputs is endpoint.route.inputs
+            found = (endpoint.decode if is_as_before else endpoint.learn_inputs())(body.whole())
+            body.close()
+            self._predict_asked(endpoint, found if isinstance(found, Asked) else Asked(found))
+        except BesideError:
+            return False
         except Exception as error:  # noqa: BLE001 - the boundary of a request
+            body.close()
             self.on_error(error)
-            return True
-        return rows is not None
+        return True
 
     def on_page(self, text: Any) -> None:
         """Answer with the text that was waited for."""

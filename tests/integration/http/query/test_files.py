@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 
 from model_runtime.signature import Signature
+from servd.carriers.long_bytes import LONG_BYTES
 from servd.datatypes import Inputs, InputType
 from servd.http.bounds import LONG_BODY_BYTES
 from servd.http.codecs.base import BesideError, Head, RequestError
@@ -211,6 +212,39 @@ def test_the_files_of_a_form_are_inputs(content, signature):
     with_files(check, signature=signature)
 
 
+@pytest.mark.parametrize(
+    ("signature", "parts", "is_beside"),
+    [
+        (None, [("file", LONG, "cat.jpg")], False),
+        (ONE, [("image", LONG, "cat.jpg"), ("version", "1")], False),
+        (None, [("a", LONG, "a"), ("b", LONG, "b")], False),
+        (PICTURE, [("image", LONG, "cat.jpg"), ("note", "é" * 10_000)], False),
+        (PICTURE, [("image", JPEG, "cat.jpg"), ("note", "é" * LONG_BODY_BYTES)], True),
+        (PICTURE, [("image", LONG)], True),
+        (None, [(f"f{number}", LONG[:10_000], "x") for number in range(20)], True),
+        (None, [("file", LONG * 8, "cat.jpg")], True),
+    ],
+    ids=["file", "named", "batch", "fields", "text", "base64", "many", "longest"],
+)
+def test_a_long_form_of_files_is_not_read_by_another_process(signature, parts, is_beside):
+    """Its parts are only looked for; one with much that is to be read is, with the same answer."""
+
+    async def check(served, _replica):
+        body = form(*parts)
+        assert len(body) > LONG_BODY_BYTES
+        answers = [await served.post("/app/predict", body, FORM) for _ in range(2)]
+        assert [answer.status for answer in answers] == [200, 200], answers[0].body
+        assert (served.server.reader.quick._process is None) != is_beside or len(body) > 4 << 20
+        outputs = [each["output"] for each in answers[0].json.get("batch_predictions", ())]
+        if signature is PICTURE:
+            assert answers[0].json["output"][0] == base64.b64encode(parts[0][1]).decode()
+        else:
+            given = [said(content) for _, content, *filename in parts if filename]
+            assert (outputs or [answers[0].json["output"]]) == given
+
+    with_files(check, signature=signature, answer=bytes if signature is PICTURE else digest)
+
+
 def test_a_form_of_many_files_is_read_beside():
     """It is short, and still more work than the event loop has time for."""
 
@@ -372,6 +406,10 @@ EVIL = [
     HEADER + b"\r\n\r\n" + b"\r\n-" * 40_000,
     HEADER + b"\r\n\r\n" + b"\r\n--x1" * 20_000,
     HEADER + b"\r\n\r\n" + b"\r" * 120_000,
+    HEADER + b"\r\n\r\n" + b"\r\n-" * 400_000,
+    HEADER + b"\r\n\r\n" + b"\r\n--x0" * 200_000,
+    HEADER + b"\r\n\r\n" + b"-" * LONG_BYTES,
+    HEADER + b"\r\n\r\n" + b"\r\n" * 500_000,
     b"\r" * 120_000,
     b"a:b\r\n" * 20_000,
 ]
@@ -385,17 +423,21 @@ class Takes:
 
 
 @pytest.mark.parametrize("head", EVIL)
-def test_no_short_form_takes_long(head):
+def test_no_form_in_memory_takes_long(head):
     """The event loop has 5 ms for one; what looks like more work is read beside."""
     begin = b"--x1\r\n"
-    bodies = [(begin + head + b"\r\n\r\n1\r\n") * count for count in (1, 16, 60)]
+    bodies = [
+        (begin + head + b"\r\n\r\n1\r\n") * count
+        for count in (1, 16, 60, 9000)
+        if count * len(head) < 4 * LONG_BYTES
+    ]
     decode = CLIPPER.decoder(Takes(), Head(headers={"content-type": FORM.partition(": ")[2]}))
     for body in bodies:
         took = []
         for _ in range(5):
             began = time.thread_time()
             with suppress(RequestError, BesideError):
-                decode(body[:LONG_BODY_BYTES])
+                decode(body[:LONG_BYTES])
             took.append(time.thread_time() - began)
         assert min(took) < 0.005
 
