@@ -38,7 +38,8 @@ def _answered(test: dict[str, Any]) -> str:
     given, came = _input(test), _output(test)
     if not (given and came):
         return _OK
-    took = f" in {test['call_ms']:g} ms" if isinstance(test.get("call_ms"), int | float) else ""
+    took_ms = test.get("call_ms")
+    took = f" in {took_ms or 'under 0.1'} ms" if isinstance(took_ms, int | float) else ""
     origin = _ORIGINS.get(str(test.get("origin")))
     return f"tested with {given} -> {came}{took}{f' ({origin})' if origin else ''}"
 

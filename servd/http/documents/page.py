@@ -20,6 +20,7 @@ from model_runtime.signature import Schema
 from servd.datatypes import InputType
 from servd.http.documents.application import Described
 from servd.http.documents.schemas import as_text, by_names, example_of, input_schema, output_schema
+from servd.schemas.parts import is_of_bytes
 
 HTML: Final = b"text/html; charset=utf-8"
 
@@ -101,7 +102,8 @@ def index_page(names: Sequence[str], models: Sequence[str], *, is_guarded: bool)
         for name, model in islice(zip(names, models, strict=True), MAX_ROWS)
     )
     more = f"<p>… and {len(names) - MAX_ROWS} more.</p>" if len(names) > MAX_ROWS else ""
-    table = f"<table><tr><th>Application</th><th>Model</th></tr>{rows}</table>"
+    heads = "<tr><th>Application</th><th>Model</th></tr>"
+    table = f'<div class="wide"><table>{heads}{rows}</table></div>'
     none = "<p>There is no application yet: <code>servd deploy FILE</code> makes one.</p>"
     token = '<p class="faint">Queries and documents need the token.</p>' if is_guarded else ""
     links = '<a href="/openapi.json">OpenAPI</a> · <a href="/metrics">metrics</a>'
@@ -193,7 +195,7 @@ def type_of(schema: Schema) -> str:
     words = [kinds] if isinstance(kinds, str) else [str(kind) for kind in kinds]
     if not words and "anyOf" in schema:
         words = [type_of(each) for each in schema["anyOf"] if isinstance(each, dict)]
-    words = words or ["any"]
+    words = ["file"] if is_of_bytes(schema) else words or ["any"]
     if isinstance(schema.get("items"), dict) and "array" in words:
         words[words.index("array")] = f"array of {type_of(schema['items'])}"
     if "format" in schema:
@@ -250,7 +252,10 @@ def _form(application: Described, example: Any) -> str:
             _entry(name, schema, known.get(name), is_required=name in signature.required)
             for name, schema in named.items()
         )
-        entries, native = f'<div class="fields">{each}</div>', f' method="get" action="{path}"'
+        # What has files is sent as a form; the rest are parts of a query string.
+        has_files = any(map(is_of_bytes, named.values()))
+        how = 'method="post" enctype="multipart/form-data"' if has_files else 'method="get"'
+        entries, native = f'<div class="fields">{each}</div>', f' {how} action="{path}"'
     token = (
         '<label>Token <input data-part="token" type="password" autocomplete="off"></label>'
         if application.is_guarded
@@ -291,6 +296,8 @@ def _entry(name: str, schema: Any, example: Any, *, is_required: bool) -> str:
     kinds = [kinds] if isinstance(kinds, str) else list(kinds)
     attributes = f'name="{escape(name)}" data-part="field"' + " required" * is_required
     shown = f"{escape(name)} <small>{escape(type_of(schema))}</small>"
+    if is_of_bytes(schema):
+        return f'<label>{shown}<input type="file" {attributes} data-kind="file"></label>'
     values = schema.get("enum") or ([True, False] if kinds == ["boolean"] else [])
     if values:
         return f"<label>{shown}{_select(values, example, attributes, is_required)}</label>"

@@ -34,12 +34,27 @@
     return;
   }
 
+  const mark = (faults) => {
+    for (const old of form.querySelectorAll(".wrong")) old.remove();
+    for (const entry of form.querySelectorAll("[data-part=field]")) {
+      const own = faults.filter((fault) => fault.loc && fault.loc[1] === entry.name);
+      if (!own.length) { entry.removeAttribute("aria-invalid"); continue; }
+      const said = document.createElement("small");
+      said.className = "wrong";
+      said.textContent = own.map((fault) => fault.msg).join("; ");
+      entry.setAttribute("aria-invalid", "true");
+      entry.after(said);
+    }
+    const first = form.querySelector("[aria-invalid]");
+    if (first) first.focus();
+  };
   const value = (entry) => {
     const kind = entry.dataset.kind, text = entry.value;
+    if (kind === "file") return entry.files.length ? base64(entry.files[0]) : undefined;
     if (kind === "text") return text;
     if (text.trim() === "") return undefined;
     try { return JSON.parse(text); } catch (why) {
-      if (kind === "loose") return text;
+      if (entry.dataset.part === "field") return text; // the server says what is wanted there
       entry.focus();
       throw new Error(`${entry.name || "The input"} is not JSON: ${why.message}`);
     }
@@ -56,7 +71,7 @@
     if (whole) return value(whole);
     const named = {};
     for (const entry of form.querySelectorAll("[data-part=field]")) {
-      const given = entry.dataset.kind === "text" && entry.value === "" && !entry.required ? undefined : value(entry);
+      const given = entry.dataset.kind === "text" && entry.value === "" && !entry.required ? undefined : await value(entry);
       if (given !== undefined) named[entry.name] = given;
     }
     return named;
@@ -84,6 +99,7 @@
   };
 
   const send = async (asStream) => {
+    mark([]);
     const body = JSON.stringify({ input: await input() }), began = performance.now();
     const answer = await fetch(form.dataset.path, {
       method: "POST", body,
@@ -91,6 +107,7 @@
     });
     if (asStream && answer.ok && (answer.headers.get("Content-Type") || "").startsWith("text/event-stream")) return stream(answer, began);
     const text = await answer.text(), took = performance.now() - began;
+    try { mark(JSON.parse(text).detail || []); } catch { /* it says nothing of fields */ }
     tell(`${answer.status} ${answer.statusText} in ${took.toFixed(1)} ms`, pretty(text), !answer.ok);
     return undefined;
   };

@@ -144,6 +144,18 @@ def test_the_form_is_of_the_kind_of_input(name, part):
     assert re.search(rf'data-part="{part}"', page_of(application).decode())
 
 
+@pytest.mark.parametrize("kind", ["bytes", "rows"])
+def test_a_field_that_is_a_file_is_chosen_as_one(kind):
+    """Also without JavaScript: the form is sent as forms of files are."""
+    file = {"type": "string", "contentEncoding": "base64", "contentMediaType": "image/*"}
+    signature = Signature(input_type=kind, fields={"img": file}, required=("img",), call="each")
+    page = read(page_of(described("picture", signature)))
+    (entry,) = page.of("input")
+    assert (entry["type"], entry["name"], "required" in entry) == ("file", "img", True)
+    (form,) = page.of("form")
+    assert (form["method"], form["enctype"]) == ("post", "multipart/form-data")
+
+
 def test_the_page_of_all_has_links():
     """Each application is one link away."""
     (page,) = index_page(["a", "b"], ["m", ""], is_guarded=False)
