@@ -7,7 +7,7 @@ import base64
 from typing import Any, Final
 
 from model_runtime.pictures import picture
-from model_runtime.signature import EACH, Schema, Signature
+from model_runtime.signature import EACH, UNUSED, Schema, Signature
 
 _MAX_DEPTH: Final = 16
 _TEXTS: Final = {
@@ -35,6 +35,7 @@ def example_of(signature: Signature) -> Any:
             if is_each and schema.keys() == {"default"}
             else value_of(schema)
             for name, schema in signature.fields.items()
+            if is_each or schema != UNUSED
         }
     return value_of(signature.value if signature.value is not None else {})
 

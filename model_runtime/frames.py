@@ -99,21 +99,27 @@ def frame_view(
     """Return the view of batches of rows as one DataFrame, whose columns the fields name.
 
     `dtypes` are those that are known better than from the fields' schemas; where they name all
-    fields, the columns have their order.
+    fields, the columns have their order, and those that are no fields hold nothing.
 
     Raises:
         ImportError: the library is not installed here.
     """
     fields = signature.fields or {}
     known = {name: dtype_of(schema) for name, schema in fields.items()} | dict(dtypes or {})
-    order = list(dtypes) if dtypes and len(dtypes) == len(fields) else list(fields)
+    order = list(dtypes) if dtypes and dtypes.keys() >= fields.keys() else list(fields)
     place = {name: at for at, name in enumerate(fields)}
+    is_whole = len(order) == len(fields)
     make: Maker = _Polars() if kind == POLARS else _Pandas()
 
     def view(batch: Batch) -> Any:
         values = rows.parsed(batch.lengths, batch.data, batch.count)
         columns = _columns(values, len(fields))
-        return make({name: (known[name], columns[place[name]]) for name in order}, batch.count)
+        if not is_whole:
+            nothing = (None,) * batch.count
+            columns = [*columns, nothing]
+        return make(
+            {name: (known[name], columns[place.get(name, -1)]) for name in order}, batch.count
+        )
 
     return view
 

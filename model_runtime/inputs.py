@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from model_runtime import protocol, rows, tensors
+from model_runtime.refusals import shown
 from model_runtime.signature import Signature
 
 NUMERIC: Final = protocol.STRUCT_FORMATS
@@ -224,7 +225,21 @@ def _pack_named(value: Any, code: int, signature: Signature | None) -> bytes:
     if signature is not None and signature.fields is not None and isinstance(value, dict):
         value = rows.values_of(value, signature)
         value = value if code in NUMERIC else value[0]
+    if signature is not None and code in NUMERIC and isinstance(value, list):
+        _check_count(value, signature)
     return _pack_row(value, code)
+
+
+def _check_count(value: list[Any], signature: Signature) -> None:
+    """Raise ValueError where a list of numbers is not as long as the model takes it."""
+    schema = signature.value or {}
+    names = rows.in_brackets(signature.fields)
+    low, high = schema.get("minItems", 0), schema.get("maxItems", len(value))
+    if signature.fields:
+        low = high = len(signature.fields)
+    if not low <= len(value) <= high:
+        wanted = f"{low}" if low == high else f"{low} to {high}"
+        raise ValueError(f"an input of this model has {wanted} numbers{names}, not {len(value)}")
 
 
 def _pack_row(value: Any, code: int) -> bytes:
@@ -245,15 +260,21 @@ def _pack_row(value: Any, code: int) -> bytes:
         except binascii.Error as error:
             raise ValueError(f"bytes are given as base64 text: {error}") from error
     wanted = "a text" if code == protocol.STRINGS else "base64 text"
-    raise ValueError(f"an input of this model is {wanted}, not {type(value).__name__}")
+    raise ValueError(f"an input of this model is {wanted}, not {shown(value)}")
 
 
 def _pack_numbers(value: Any, code: int) -> bytes:
     """Return the bytes of one list of numbers."""
     wanted = "whole numbers" if code == protocol.INTEGERS else "numbers"
     kinds = (int,) if code == protocol.INTEGERS else (int, float)
-    if not isinstance(value, list) or not all(type(item) in kinds for item in value):
-        raise ValueError(f"an input of this model is a list of {wanted}")
+    if not isinstance(value, list):
+        raise ValueError(  # noqa: TRY004  (callers tell values apart from types in no way)
+            f"an input of this model is a list of {wanted}, not {shown(value)}"
+        )
+    for at, item in enumerate(value):
+        if type(item) not in kinds:
+            found = f"its item {at} is {shown(item)}"
+            raise ValueError(f"an input of this model is a list of {wanted}, and {found}")
     try:
         return struct.pack(f"<{len(value)}{NUMERIC[code]}", *value)
     except (struct.error, OverflowError) as error:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model_runtime import protocol
-from model_runtime.refusals import UnfitRowsError, fault
+from model_runtime.refusals import UnfitRowsError, fault, shown
 from model_runtime.signature import IGNORE, Signature
 
 
@@ -75,8 +75,7 @@ def values_of(value: Any, signature: Signature) -> list[Any]:
         return [value]
     if not isinstance(value, list):
         raise ValueError(  # noqa: TRY004  (callers tell values apart from types in no way)
-            f"an input of this model is an object with {_listing(fields)}, "
-            f"not {type(value).__name__}"
+            f"an input of this model is an object with {_listing(fields)}, not {shown(value)}"
         )
     if len(value) != len(fields):
         raise ValueError(
@@ -97,6 +96,11 @@ def _in_order(value: Mapping[str, Any], signature: Signature) -> list[Any]:
     return [
         value[name] if name in value else schema.get("default") for name, schema in fields.items()
     ]
+
+
+def in_brackets(names: Mapping[str, Any] | None) -> str:
+    """Return names as they stand behind what has them; nothing where there are none."""
+    return f" ({_listing(names)})" if names else ""
 
 
 def _listing(names: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from model_runtime import failure, forks, inputs, protocol
-from model_runtime.examples import example_of, named, narrowed
+from model_runtime.examples import example_of, named, narrowed, value_of
 from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.loaders.base import CallPredictor, LoadedModel, Predictor
 from model_runtime.manifest import Manifest
@@ -144,7 +144,9 @@ def test_call(
     if manifest.example is not None:
         return tester.final(named(manifest.example, model.signature), origin=_EXAMPLE)
     if code in protocol.STRUCT_FORMATS and model.row_items is not None:
-        return tester.final(named(_ones(model.row_items, code), model.signature))
+        if model.signature is not None and model.signature.fields:
+            return tester.final(_by_fields(model.signature))
+        return tester.final(_ones(model.row_items, code))
     if code == protocol.ROWS and model.signature is not None:
         return _of_fields(tester, model.signature)
     return _guessed(tester, code, clock)
@@ -301,7 +303,7 @@ class _Tester:
         try:
             batch = inputs.pack([value] * copies, self._model.input_type, self._model.signature)
         except ValueError as error:
-            hint = self._type_hint([value])
+            hint = self._type_hint([value]) or self._given_hint()
             raise TestCallError(f"the example does not fit: {error}", hint=hint) from error
         began_s = self._clock()
         outputs = self._model.predictor.predict(batch)
@@ -317,7 +319,7 @@ class _Tester:
         error = self.error or RuntimeError("no input was tried")
         if isinstance(error, InputError):
             message = f"test call: the model does not take the input that was tried: {error}"
-            return TestCallError(message, hint=hint)
+            return TestCallError(message, hint=hint or self._given_hint())
         where = self._model.bundle_dir
         known = failure.hint_for(error, where)
         is_elsewhere = isinstance(error, (ImportError, OSError, MemoryError, SystemExit))
@@ -328,6 +330,14 @@ class _Tester:
             failure.traceback_of(error, where),
             known or hint,
         )
+
+    def _given_hint(self) -> str:
+        """Return an example like the one that would fit, in place of one that was given."""
+        signature = self.signature
+        if signature is None or (signature.fields is None and not signature.value):
+            return ""
+        shown = json.dumps(example_of(signature))
+        return f"such as: --example '{shown}'" if len(shown) <= _MAX_SHOWN_INPUT else ""
 
     def _output_hint(self, error: OutputError) -> str:
         """Return the example of a right function, where the model returned no right list."""
@@ -390,6 +400,11 @@ def _cut(value: Any) -> str:
 def _ones(length: int, code: int) -> list[float] | list[int]:
     """Return an input of that many ones."""
     return [1] * length if code == protocol.INTEGERS else [1.0] * length
+
+
+def _by_fields(signature: Signature) -> dict[str, Any]:
+    """Return an input of numbers as their fields are."""
+    return {name: value_of(schema) for name, schema in (signature.fields or {}).items()}
 
 
 def _numeric_probes(

@@ -39,6 +39,9 @@ KEYWORDS: Final = frozenset(
 
 Schema = dict[str, Any]
 
+UNUSED: Final[Schema] = {"default": None}
+"""The schema of a column that a model leaves out: nothing is known of it, and it need not come."""
+
 
 class SignatureError(ValueError):
     """A signature, or a schema in it, that is none; the message says what is wrong with it."""

@@ -26,13 +26,15 @@ class Column:
 
     `dtype` is None where nothing is known of its type. `enum` are the only values that are taken,
     None where others are too. `takes_missing`: it does, does not (False), or hands it on (None).
-    `is_used` is False of a column that the model leaves out.
+    `is_used` is False of a column that the model leaves out. `samples` are values like those that
+    it was fitted on, where these are not in `enum`.
     """
 
     dtype: Dtype | None = None
     enum: tuple[Any, ...] | None = None
     takes_missing: bool | None = False
     is_used: bool = True
+    samples: tuple[Any, ...] = ()
 
     def schema(self) -> Schema:
         """Return the JSON Schema of a value of it; what may be missing is null by default."""
@@ -48,6 +50,8 @@ class Column:
             schema = {}
         if self.enum is not None:
             schema["enum"] = list(self.enum)
+        elif self.samples:
+            schema["examples"] = list(self.samples)
         return nullable(schema) if self.takes_missing else schema
 
 
@@ -89,4 +93,5 @@ def _known_of(one: Column, other: Column) -> Column:
     if one.dtype is None or other.dtype is None:
         return other if one.dtype is None else one
     better = max(one, other, key=lambda each: _KNOWS.get(each.dtype.kind, 2) if each.dtype else 0)
-    return replace(better, enum=one.enum or other.enum)
+    samples = better.samples or one.samples or other.samples
+    return replace(better, enum=one.enum or other.enum, samples=samples)

@@ -118,7 +118,8 @@ def _of_columns(model: Any, manifest: Manifest, names: Sequence[str]) -> Learnt:
         if name in columns and columns[name].dtype in (None, Dtype(VALUE)):
             columns[name] = replace(columns[name], dtype=column.dtype)
     if is_plain and manifest.input_type == AUTO and (given is None or _are_numbers(given, names)):
-        return Learnt(_of_numbers(DOUBLES, len(names), _number_fields(model, given, names)))
+        fields = _number_fields(model, given, names)
+        return Learnt(_of_numbers(DOUBLES, len(names), _exemplified(fields, columns)))
     learnt = _of_table(names, columns)
     return learnt if given is None else _overridden(learnt, columns, given)
 
@@ -126,11 +127,28 @@ def _of_columns(model: Any, manifest: Manifest, names: Sequence[str]) -> Learnt:
 def _overridden(learnt: Learnt, columns: dict[str, Column], given: Given) -> Learnt:
     """Return what is learnt with what is given in place of it."""
     fields, required = fields_of(given, columns)
-    dtypes = {name: dtype_by(fields[name], columns[name]) for name in learnt.dtypes}
+    dtypes = {
+        name: dtype_by(fields[name], columns[name]) if name in fields else dtype
+        for name, dtype in learnt.dtypes.items()
+    }
     signature = replace(
         learnt.signature, fields=fields, required=tuple(required), extra=given.extra
     )
     return Learnt(_checked(signature), dtypes)
+
+
+def _exemplified(
+    fields: dict[str, Schema] | None, columns: dict[str, Column]
+) -> dict[str, Schema] | None:
+    """Return the fields of numbers with values like those that the model was fitted on."""
+    if fields is None:
+        return None
+    return {
+        name: {"examples": list(columns[name].samples)} | schema
+        if columns[name].samples
+        else schema
+        for name, schema in fields.items()
+    }
 
 
 def _number_fields(
@@ -146,7 +164,14 @@ def _number_fields(
     if names:
         numbers = {name: Column(Dtype(FLOAT)) for name in names}
         fields = fields_of(given, numbers)[0]
-        return {name: fields[name] for name in names}
+        if list(fields) != list(names):
+            raise LoadError(
+                f"the schema names columns in the order {_listed(list(fields))}, and the model was "
+                f"fitted on numbers in the order {_listed(names)}",
+                hint="leave --input-type out for a table, in which the order is yours, or give the "
+                "model's order",
+            )
+        return fields
     items = items_of(model)
     if items is not None and items != len(given.fields):
         raise LoadError(
@@ -154,6 +179,10 @@ def _number_fields(
             f"the model was fitted on {items}"
         )
     return given.fields
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
 
 
 def _surveyed(model: Any, names: Sequence[str], method: str) -> tuple[dict[str, Column], bool]:

@@ -90,6 +90,9 @@ def columns_of_example(example: Any) -> dict[str, Column]:
 def fields_of(given: Given, columns: Mapping[str, Column]) -> tuple[dict[str, Schema], list[str]]:
     """Return the fields, with what is learnt of them, and which of these are required.
 
+    Columns that the model leaves out and the deployer has not named are none: an input as an array
+    has what is named, in that order.
+
     Raises:
         LoadError: the model does not have these columns.
     """
@@ -108,8 +111,6 @@ def fields_of(given: Given, columns: Mapping[str, Column]) -> tuple[dict[str, Sc
                     "or name it among those that are required",
                 )
             fields[name] = {"default": None} | fields[name]
-    for name, column in columns.items():
-        fields.setdefault(name, column.schema())
     return fields, [name for name, schema in fields.items() if "default" not in schema]
 
 

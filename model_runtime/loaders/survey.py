@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from model_runtime.failure import MODEL_ERRORS
 from model_runtime.frames import BOOL, CATEGORY, FLOAT, INT, NUMERIC, TEXT, Dtype
-from model_runtime.loaders import boosters
+from model_runtime.loaders import boosters, wholes
 from model_runtime.loaders.column import Column, both, in_turn
 
 _MAX_ENUM: Final = 2000
@@ -133,6 +133,8 @@ class Survey:
             if told is None:
                 mine = takes_missing(part)
                 told = _numbers(names, self._follows if mine is None else mine)
+                for name in wholes.fitted_on(part, names):
+                    told[name] = replace(told[name], samples=(1,))
             elif type(part).__name__ in _GRADIENT:
                 self.is_plain = False
             self._add_all(told)
@@ -280,7 +282,8 @@ def _encoded(part: Any) -> Iterator[Column]:
         if dtype is not None and dtype.kind == INT and missing:
             dtype = Dtype(FLOAT)
         enum = kept if refuses and len(kept) <= _MAX_ENUM else None
-        yield Column(dtype, enum, takes_missing=bool(missing) or not refuses)
+        takes = bool(missing) or not refuses
+        yield Column(dtype, enum, takes_missing=takes, samples=kept[:1])
 
 
 def _imputed(part: Any) -> Iterator[Column]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from model_runtime.signature import Signature
+from model_runtime.signature import UNUSED, Signature
 from servd.datatypes import Inputs, InputType
 from servd.schemas.checking import kinds_of
 
@@ -26,7 +26,9 @@ def example_of(signature: Signature) -> Any:
     if signature.has_example:
         return signature.example
     if signature.fields is not None:
-        return {name: of_schema(schema) for name, schema in signature.fields.items()}
+        return {
+            name: of_schema(schema) for name, schema in signature.fields.items() if schema != UNUSED
+        }
     if signature.value:
         return of_schema(signature.value)
     return _BY_TYPE.get(InputType(signature.input_type), {})

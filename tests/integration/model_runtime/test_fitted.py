@@ -7,17 +7,28 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    OneHotEncoder,
+    StandardScaler,
+)
 from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 
 from model_runtime import inputs, loaders, manifest, protocol, selftest
 from model_runtime.loaders.base import LoadError
 from model_runtime.manifest import Manifest
 from model_runtime.refusals import InputError, PartlyFailedError
+from model_runtime.signature import UNUSED
 from tests import fitted
 
 pd = pytest.importorskip("pandas")
@@ -56,7 +67,9 @@ def test_a_model_of_a_table_answers_as_itself(tmp_path, name):
     model, frame = getattr(fitted, name)()
     found, report = loaded(tmp_path, model, method="predict")
     assert report.state == "ok"
-    assert set(report.input) == set(found.signature.fields) == set(frame.columns)
+    used = [name for name, schema in found.signature.fields.items() if schema != UNUSED]
+    assert list(report.input) == used
+    assert set(found.signature.fields) == set(frame.columns)
     few = frame.iloc[:7]
     wanted = model.predict(few).tolist()
     assert answers(found, fitted.as_inputs(few)) == wanted
@@ -379,6 +392,123 @@ def test_a_schema_that_contradicts_the_model_is_refused(tmp_path, change, words,
     told = fault(tmp_path, fitted.mixed()[0], schema=columns_of(**named))
     assert words in str(told)
     assert hint in told.hint
+
+
+def test_arrays_have_the_columns_that_were_given_in_that_order(tmp_path):
+    """A column that the model leaves out is none of an input where nobody has named it."""
+    model, frame = fitted.mixed()
+    given = columns_of(
+        note={"type": "string"},
+        since={"type": "string"},
+        rooms={"type": "integer"},
+        age={"type": ["number", "null"]},
+        plan={"type": "string"},
+        income={"type": ["number", "null"]},
+        city={"type": ["string", "null"]},
+    )
+    found, report = loaded(tmp_path, model, schema=given)
+    names = list(given["properties"])
+    assert list(found.signature.fields) == list(report.input) == names
+    wanted = model.predict(frame[:4]).tolist()
+    named = [{name: row[name] for name in names} for row in fitted.as_inputs(frame[:4])]
+    assert answers(found, named) == wanted
+    assert answers(found, [list(row.values()) for row in named]) == wanted
+    with pytest.raises(ValueError, match="there is no 'id'"):
+        answers(found, [named[0] | {"id": 1}])
+
+
+def test_numbers_by_their_places_have_the_model_s_order(tmp_path):
+    """Of a list of numbers the order cannot be another one: it is no table."""
+    model, _ = fitted.numbers()
+    given = columns_of(**{name: {"type": "number"} for name in ("id", "rooms", "income")})
+    told = fault(tmp_path, model, schema=given, input_type="doubles")
+    assert "in the order id, rooms, income" in told.message
+    assert "in the order income, rooms, id" in told.message
+    found, report = loaded(tmp_path / "table", model, schema=given)
+    assert list(report.input) == ["id", "rooms", "income"]
+    assert answers(found, [[1, 2, 3.5]]) == answers(found, [{"id": 1, "rooms": 2, "income": 3.5}])
+
+
+def test_the_example_is_of_what_the_model_uses_and_has_learnt(tmp_path):
+    """Not of columns that it drops; of categories one that it has seen, though it takes others."""
+    frame = fitted.table()
+    columns = ColumnTransformer(
+        [("c", OneHotEncoder(handle_unknown="ignore"), ["city", "rooms"]),
+         ("s", StandardScaler(), ["income"])]
+    )  # fmt: skip
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, fitted.LABELS)
+    found, report = loaded(tmp_path, model)
+    assert report.input == {"city": "Bergen", "rooms": 1, "income": 1.0}
+    assert found.signature.fields["city"]["examples"] == ["Bergen"]
+    assert set(found.signature.fields) == set(frame.columns)
+    assert answers(found, fitted.as_inputs(frame[:4])) == model.predict(frame[:4]).tolist()
+    unseen = fitted.as_inputs(frame[:1])[0] | {"city": "Rome"}
+    assert answers(found, [unseen]) == model.predict(frame[:1].assign(city="Rome")).tolist()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        StandardScaler(),
+        MinMaxScaler(),
+        RandomForestClassifier(n_estimators=4, random_state=1),
+        DecisionTreeClassifier(random_state=1),
+        GradientBoostingClassifier(n_estimators=2, random_state=1),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_the_example_of_whole_numbers_is_whole(tmp_path, part):
+    """As far as a fitted part tells of what it has seen; as a number it may be any."""
+    frame = fitted.table()[["rooms", "id", "income"]].assign(wanted=[3, 1, 4, 1, 5] * 8)
+    model = part if hasattr(part, "predict") else make_pipeline(part, LogisticRegression())
+    found, report = loaded(tmp_path, model.fit(frame, frame["wanted"] > 2))
+    assert json.dumps(report.input["wanted"]) == "1"
+    assert {json.dumps(report.input[name]) for name in ("rooms", "id")} <= {"1", "1.0"}
+    assert json.dumps(report.input["income"]) == "1.0"
+    assert found.signature.fields["wanted"]["type"] == "number"
+    assert answers(found, [frame.iloc[3].tolist()]) == model.predict(frame[3:4]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "example", "words"),
+    [
+        ("numbers", [1.0], "an input of this model has 3 numbers (income, rooms, id), not 1"),
+        (
+            "numbers",
+            [1, 2, 3, 4],
+            "an input of this model has 3 numbers (income, rooms, id), not 4",
+        ),
+        ("numbers", [1, "x", 3], 'a list of numbers, and its item 1 is the text "x"'),
+        ("numbers", {"income": 1, "rooms": "x", "id": 2}, 'and its item 1 is the text "x"'),
+        ("numbers", {"income": 1, "rooms": 2}, "the input lacks 'id'"),
+        ("numbers", "x", 'a list of numbers, not the text "x"'),
+        ("numbers", 3, "a list of numbers, not the number 3"),
+        ("mixed", [1, 2], "has 9 values (age, income, city, rooms, plan, is_new, since, note, id)"),
+        ("mixed", 7, "an object with age, income, city"),
+        ("text", ["x"], "an input of this model is a text, not an array of 1"),
+        (
+            "gradient",
+            {"age": "x", "income": 1, "plan": "z"},
+            "age: wanted a number, found the text",
+        ),
+    ],
+)
+def test_an_example_that_does_not_fit_is_told_in_one_sentence(tmp_path, name, example, words):
+    """What is wanted, what was given, and one that fits; nothing of scikit-learn's."""
+    model, _ = getattr(fitted, name)()
+    with pytest.raises(selftest.TestCallError) as caught:
+        loaded(tmp_path, model, example=example)
+    assert words in caught.value.message
+    assert not caught.value.traceback
+    assert "--example '" in caught.value.hint or "--input-type" in caught.value.hint
+
+
+def test_an_example_of_numbers_without_names_is_counted_too(tmp_path):
+    """As many as the model was fitted on."""
+    model = LinearRegression().fit(np.eye(3), [0, 1, 2])
+    with pytest.raises(selftest.TestCallError, match="has 3 numbers, not 2") as caught:
+        loaded(tmp_path, model, example=[1.0, 2.0])
+    assert caught.value.hint == "such as: --example '[1.0, 1.0, 1.0]'"
 
 
 def test_what_is_not_required_needs_something_in_its_place(tmp_path):
