@@ -26,6 +26,8 @@ BOOL: Final = "bool"
 TEXT: Final = "text"
 DATE: Final = "date"
 CATEGORY: Final = "category"
+LABEL: Final = "label"
+"""Of texts, whole numbers or bools, each as it comes: categories that are not known."""
 VALUE: Final = "value"
 """What comes, in the type that the library gives it."""
 
@@ -40,6 +42,7 @@ _KINDS: Final[dict[str, frozenset[type]]] = {
     BOOL: frozenset({bool, _NONE}),
     TEXT: frozenset({str, _NONE}),
     DATE: frozenset({str, _NONE}),
+    LABEL: frozenset({str, int, bool}),
 }
 _WANTED: Final = {
     FLOAT: "a number",
@@ -47,6 +50,7 @@ _WANTED: Final = {
     INT: "a whole number of 64 bits",
     BOOL: "true or false",
     TEXT: "a text",
+    LABEL: "a text, a whole number, true or false",
     DATE: "a date such as 2024-01-31 or 2024-01-31T08:30:00Z, of a year that pandas has",
 }
 _WORDS: Final = {
@@ -56,6 +60,7 @@ _WORDS: Final = {
     BOOL: "bool_type",
     TEXT: "string_type",
     DATE: "format",
+    LABEL: "union",
     CATEGORY: "enum",
 }
 _UNFIT: Final = (ValueError, TypeError, OverflowError, KeyError)
@@ -152,6 +157,7 @@ class _Pandas:
             TEXT: self._texts,
             DATE: self._dates,
             CATEGORY: self._categories,
+            LABEL: lambda values, dtype: self._objects(values, dtype.missing),
             VALUE: self._whatever,
         }
 
@@ -245,7 +251,7 @@ class _Polars:
             return "", list(map(_naive, values)), self._pl.Datetime("us")
         if dtype.kind == CATEGORY:
             return "", values, self._pl.Enum(list(dtype.categories))
-        if dtype.kind == VALUE:
+        if dtype.kind in (VALUE, LABEL):
             return "", values, self._type_of_any(values)
         return "", values, self._types.get(dtype.kind)
 

@@ -134,6 +134,27 @@ def lightgbm() -> tuple[Any, Any]:
     return model.fit(frame, LABELS), frame
 
 
+def catboost() -> tuple[Any, Any]:
+    """Return catboost's classifier of three classes on a table with categories of each kind."""
+    library = pytest.importorskip("catboost", reason="catboost is not installed: it is large")
+    frame = table()[["age", "rooms", "is_new", "plan", "note"]].astype({"plan": str})
+    kinds = ["rooms", "plan", "note"]
+    model = library.CatBoostClassifier(
+        iterations=4, verbose=0, cat_features=kinds, thread_count=1, allow_writing_files=False
+    )
+    return model.fit(frame, ["no", "yes", "maybe", "no"] * (COUNT // 4)), frame
+
+
+def catboost_regression() -> tuple[Any, Any]:
+    """Return catboost's regressor on numbers alone."""
+    library = pytest.importorskip("catboost", reason="catboost is not installed: it is large")
+    frame = table()[["age", "rooms"]]
+    model = library.CatBoostRegressor(
+        iterations=4, verbose=0, thread_count=1, allow_writing_files=False
+    )
+    return model.fit(frame, frame["rooms"] * 1.5), frame
+
+
 def text() -> tuple[Any, Any]:
     """Return a pipeline on texts."""
     notes = table()["note"]

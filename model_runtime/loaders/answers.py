@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from model_runtime.failure import MODEL_ERRORS
 from model_runtime.loaders.base import LoadError
+from model_runtime.loaders.boosters import is_catboost
 from model_runtime.manifest import Manifest
 from model_runtime.outputs import render
 from model_runtime.signature import Schema
@@ -29,6 +30,8 @@ def answering(model: Any, call: Call, manifest: Manifest) -> tuple[Call, Schema]
         LoadError: what of a classifier's answers is wanted is not to be had.
     """
     known = _classes_of(model)
+    if known is not None and is_catboost(_last_of(model)) and manifest.method == _PREDICT:
+        call = _flat(call)
     if manifest.output is None:
         return call, _schema_of(model, manifest.method, known)
     if known is None:
@@ -39,7 +42,7 @@ def answering(model: Any, call: Call, manifest: Manifest) -> tuple[Call, Schema]
         )
     _check_method(manifest)
     if manifest.output == "labels":
-        return model.predict, _schema_of(model, _PREDICT, known)
+        return _labels(model), _schema_of(model, _PREDICT, known)
     if not callable(getattr(model, _PROBA, None)):
         raise LoadError(
             f"--output {manifest.output} needs {_PROBA}, which {type(model).__name__} has not",
@@ -120,9 +123,33 @@ def _name(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def _last_of(model: Any) -> Any:
+    """Return the model that answers in a pipeline, or in a search around one."""
+    inner = getattr(model, "best_estimator_", model)
+    steps = getattr(inner, "steps", None)
+    return steps[-1][1] if isinstance(steps, list) and steps else inner
+
+
+def _labels(model: Any) -> Call:
+    call: Call = model.predict
+    return _flat(call) if is_catboost(_last_of(model)) else call
+
+
+def _flat(call: Call) -> Call:
+    """Return a call for catboost's labels, which of several classes are a table of one column."""
+
+    def flat(inputs: Any) -> Any:
+        labels = call(inputs)
+        return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
+
+    return flat
+
+
 def _both(model: Any, named: _Named) -> Call:
+    predict = _labels(model)
+
     def call(inputs: Any) -> list[Any]:
-        labels = model.predict(inputs).tolist()
+        labels = predict(inputs).tolist()
         probabilities = named.told(model.predict_proba(inputs))
         return [
             {"label": label, "probabilities": told}

@@ -1,6 +1,6 @@
-"""What xgboost's and lightgbm's models know of the table that they were fitted on.
+"""What xgboost's, lightgbm's and catboost's models know of the table that they were fitted on.
 
-Used by survey.py. Neither is imported here: their models are asked.
+Used by survey.py. None is imported here: their models are asked.
 """
 
 import json
@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from model_runtime.frames import BOOL, CATEGORY, FLOAT, INT, NUMERIC, TEXT, Dtype
+from model_runtime.frames import BOOL, CATEGORY, FLOAT, INT, LABEL, NUMERIC, TEXT, VALUE, Dtype
 from model_runtime.loaders.column import Column
 
 _XGBOOST_KINDS: Final = {"int": INT, "i": BOOL, "float": FLOAT, "q": FLOAT}
@@ -25,7 +25,23 @@ def columns_of(model: Any, names: Sequence[str]) -> dict[str, Column] | None:
         return _xgboost(model.get_booster(), names)
     if library == "lightgbm" and hasattr(model, "booster_"):
         return _lightgbm(model.booster_, names)
+    if is_catboost(model):
+        return _catboost(model, names)
     return None
+
+
+def is_catboost(model: Any) -> bool:
+    """Tell whether a model is one of catboost's."""
+    return type(model).__module__.partition(".")[0] == "catboost" and hasattr(model, "tree_count_")
+
+
+def names_of(model: Any) -> list[str]:
+    """Return the names of the columns of one of catboost's models, which keeps them by itself.
+
+    Those of a table without names are their places.
+    """
+    names = list(model.feature_names_ or ()) if is_catboost(model) else []
+    return [] if names == [str(at) for at in range(len(names))] else names
 
 
 def are_made_up(names: Sequence[str]) -> bool:
@@ -111,6 +127,20 @@ def _rising(fits: Sequence[Sequence[int]], needed: set[int]) -> list[list[int]]:
         # Whoever has left out a needed place will not come back to it.
         ways = [way for way in longer if all(at in way for at in needed if at < way[-1])][:_MOST]
     return [way for way in ways if needed <= set(way)][:2]
+
+
+def _catboost(model: Any, names: Sequence[str]) -> dict[str, Column]:
+    """Return the columns by their kinds; of categories it has kept hashes, and takes any."""
+    takes_missing = model.get_all_params().get("nan_mode") != "Forbidden"
+    found = {name: Column(Dtype(NUMERIC), takes_missing=takes_missing) for name in names}
+    kinds = (
+        (model.get_cat_feature_indices(), LABEL),
+        (model.get_text_feature_indices(), TEXT),
+        (model.get_embedding_feature_indices(), VALUE),
+    )
+    for places, kind in kinds:
+        found |= {names[place]: Column(Dtype(kind)) for place in places}
+    return found
 
 
 def _category(known: tuple[Any, ...]) -> Column:

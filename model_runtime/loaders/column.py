@@ -4,7 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from model_runtime.frames import BOOL, CATEGORY, DATE, FLOAT, INT, NUMERIC, TEXT, VALUE, Dtype
+from model_runtime.frames import (
+    BOOL,
+    CATEGORY,
+    DATE,
+    FLOAT,
+    INT,
+    LABEL,
+    NUMERIC,
+    TEXT,
+    VALUE,
+    Dtype,
+)
 from model_runtime.signature import Schema
 
 _TYPES: Final[dict[str, Any]] = {
@@ -14,6 +25,7 @@ _TYPES: Final[dict[str, Any]] = {
     BOOL: "boolean",
     TEXT: "string",
     DATE: "string",
+    LABEL: ["string", "integer", "boolean"],
 }
 _KNOWS: Final = {NUMERIC: 0, FLOAT: 1}
 """Who reads numbers knows less of a column than who has its values."""

@@ -1,7 +1,7 @@
 """The signature of a fitted model: what it learnt of its inputs in fit. Used by pickle.py.
 
 scikit-learn's models keep the names of the columns that they were fitted on, and their parts what
-they need to know of each column's values; xgboost's and lightgbm's keep both.
+they need to know of each column's values; xgboost's, lightgbm's and catboost's keep both.
 """
 
 import operator
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, SupportsIndex
 
 from model_runtime.failure import MODEL_ERRORS
-from model_runtime.frames import CATEGORY, FLOAT, INT, TEXT, VALUE, Dtype, dtype_of
+from model_runtime.frames import CATEGORY, FLOAT, INT, LABEL, TEXT, VALUE, Dtype, dtype_of
 from model_runtime.loaders import boosters, probing
 from model_runtime.loaders.base import LoadError
 from model_runtime.loaders.column import Column
@@ -224,6 +224,8 @@ def _field_names(names: Sequence[str]) -> dict[str, Schema] | None:
 
 def items_of(model: Any) -> int | None:
     """Return how many values an input has, where the model says so."""
+    if boosters.is_catboost(model):
+        return len(model.feature_names_)  # the number itself is not in its pickles
     items = getattr(model, "n_features_in_", None)
     # numpy's whole numbers are not ints, but are as good.
     return operator.index(items) if isinstance(items, SupportsIndex) else None
@@ -250,7 +252,7 @@ def _placed(model: Any) -> list[str]:
     names = [f"x{at}" for at in range(items)] if 0 < items <= MAX_FIELDS else []
     survey = _survey(model, names)
     kinds = {each.dtype.kind for each in survey.columns.values() if each.dtype is not None}
-    return names if kinds & {TEXT, CATEGORY} else []
+    return names if kinds & {TEXT, CATEGORY, LABEL} else []
 
 
 def _of_numbers(input_type: str, items: int | None, fields: dict[str, Schema] | None) -> Signature:

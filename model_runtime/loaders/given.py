@@ -15,6 +15,7 @@ from model_runtime.frames import (
     DATE,
     FLOAT,
     INT,
+    LABEL,
     NUMERIC,
     TEXT,
     VALUE,
@@ -33,6 +34,7 @@ _HELD: Final = {
     BOOL: frozenset({"boolean"}),
     TEXT: frozenset({"string"}),
     DATE: frozenset({"string"}),
+    LABEL: frozenset({"string", "integer", "boolean"}),
 }
 _SAID: Final = {
     FLOAT: "numbers",
@@ -42,6 +44,7 @@ _SAID: Final = {
     TEXT: "texts",
     DATE: "dates",
     CATEGORY: "categories",
+    LABEL: "categories",
 }
 _TYPE_OF: Final = {bool: "boolean", int: "number", float: "number", str: "string"}
 

@@ -29,7 +29,7 @@ _SCALERS: Final = frozenset(
 """These pass on what is missing, and have as many columns as they got."""
 _TABLE_PARTS: Final = frozenset({"ColumnTransformer", "FunctionTransformer", *_ENCODERS})
 """Parts that may see more of a table than the numbers in it."""
-_BOOSTERS: Final = ("lightgbm", "xgboost")
+_BOOSTERS: Final = ("catboost", "lightgbm", "xgboost")
 _GRADIENT: Final = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
 
 Taking = bool | None
@@ -178,7 +178,14 @@ def _of_gradient(part: Any) -> Iterator[Column]:
 def names_of(part: Any) -> list[str]:
     """Return the names of the columns that a part was fitted on; none where it knows none."""
     try:
-        return [str(name) for name in getattr(part, "feature_names_in_", ())]
+        names = getattr(part, "feature_names_in_", None)
+        if names is None:
+            # A pipeline or a search has those of what gets its table, unless that is catboost's.
+            inner = getattr(part, "best_estimator_", None)
+            steps = getattr(part, "steps", None)
+            first = steps[0][1] if isinstance(steps, list) and steps else inner
+            return boosters.names_of(part) if first is None else names_of(first)
+        return [str(name) for name in names]
     except MODEL_ERRORS:  # a property of the part's own, which may raise anything
         return []
 

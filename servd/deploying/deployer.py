@@ -7,6 +7,7 @@ supervisor are shown the registry's new state.
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -29,6 +30,7 @@ from servd.deploying.plan import (
     check_replicas,
     chosen_objective,
     find_runnable,
+    learnt,
     plan_deploy,
     previous_version,
     settle,
@@ -324,10 +326,19 @@ class Deployer(Applications):
         if count and count >= found.replicas:
             # The same number too: replicas that had failed for good are launched again.
             await self._supervisor.ensure(found, count, fail_fast=True)
+            await self._learn(found.id)
         await self._registry.set_replicas(found.model, found.version, count)
         await self._settled()
         if count < found.replicas:
             await self._supervisor.scale(found.id, count)
+
+    async def _learn(self, version_id: VersionId) -> None:
+        """Keep what a loaded version says of its inputs, where an older servd has deployed it."""
+        found = self._registry.state.versions[version_id]
+        told = learnt(found, self._supervisor.signature(version_id))
+        if told is not None and told.signature is not None:
+            await self._registry.set_signature(version_id, told.signature)
+            await self._settled()
 
     async def _deploy_known(self, plan: Plan) -> DeployEvent:
         app, version = plan.app, plan.version
@@ -342,7 +353,8 @@ class Deployer(Applications):
                 await self._settled()
         known = f"already deployed as {version.id}: the same files and options"
         message = self._not_current(version.id) or known
-        return self._last_event("unchanged", plan, "; ".join([message, *changed]))
+        now = replace(plan, version=self._registry.state.versions[version.id])
+        return self._last_event("unchanged", now, "; ".join([message, *changed]))
 
     def _last_event(self, event: str, plan: Plan, message: str | None) -> DeployEvent:
         app = plan.app.name if plan.app else None
@@ -400,6 +412,7 @@ class Deployer(Applications):
                 return
             try:
                 await self._supervisor.ensure(version, version.replicas, fail_fast=False)
+                await self._learn(version_id)
             except ServdError as error:
                 log.error("%s is not brought up: %s", version_id, error.message)
 

@@ -129,6 +129,18 @@ def settle(
     return settled
 
 
+def learnt(version: ModelVersion, signature: Signature | None) -> ModelVersion | None:
+    """Return a version with what a replica of it says, where it was deployed before any did.
+
+    None where nothing is to be learnt, or where it says that it takes inputs of another type.
+    """
+    if version.signature is not None or signature is None:
+        return None
+    if signature.input_type != version.input_type:
+        return None
+    return msgspec.structs.replace(version, signature=_without_lies(signature))
+
+
 def unsaid(version_id: VersionId) -> InvalidValueError:
     """Return the error for a loaded version of which nobody says what it takes."""
     return InvalidValueError(

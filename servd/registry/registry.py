@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from model_runtime.signature import Signature
 from servd import names
 from servd.datatypes import Application, ModelVersion, RegistryState, RouteRule, VersionId
 from servd.errors import (
@@ -185,6 +186,15 @@ class Registry:
                 raise InvalidValueError(f"{replicas} is not a number of replicas")
             found = rules.find_version(self.state, VersionId(model, version))
             changed = msgspec.structs.replace(found, replicas=replicas)
+            await self._commit(
+                [store.put_version(changed)], rules.with_version(self.state, changed)
+            )
+
+    async def set_signature(self, version_id: VersionId, signature: Signature) -> None:
+        """Keep what a version that was deployed before any had one says of its inputs."""
+        async with self._lock:
+            found = rules.find_version(self.state, version_id)
+            changed = msgspec.structs.replace(found, signature=signature)
             await self._commit(
                 [store.put_version(changed)], rules.with_version(self.state, changed)
             )

@@ -1,5 +1,6 @@
 """What a replica learns from a fitted model, and that it answers as the model itself does."""
 
+import importlib.util
 import json
 from typing import Any
 
@@ -36,6 +37,8 @@ pd = pytest.importorskip("pandas")
 TABLES = ("mixed", "searched", "calibrated", "gradient", "xgboost", "lightgbm")
 NUMBERS = ("numbers", "regression", "forest")
 TEXTS = ("text", "counted_text")
+HAS_CATBOOST = importlib.util.find_spec("catboost") is not None
+"""It is tried where it is there: the environment of tests has it not, as it takes 270 MB."""
 
 
 def loaded(tmp_path, model: Any, **values: Any):
@@ -170,6 +173,61 @@ def test_lightgbm_does_not_name_the_columns_of_its_ordered_categories(tmp_path, 
     assert all(len(found.signature.fields[name]["enum"]) == 4 for name in others)
     assert found.signature.fields["is_new"]["type"] == ["number", "boolean", "null"]
     assert answers(found, fitted.as_inputs(frame)) == model.predict(frame).tolist()
+
+
+if HAS_CATBOOST:
+
+    @pytest.mark.parametrize("name", ["catboost", "catboost_regression"])
+    def test_catboost_answers_as_itself(tmp_path, name):
+        """Its labels of several classes are one for each input, and no lists of one."""
+        model, frame = getattr(fitted, name)()
+        found, report = loaded(tmp_path, model)
+        assert (found.input_type, report.state) == ("rows", "ok")
+        wanted = model.predict(frame[:5]).reshape(-1).tolist()
+        assert answers(found, fitted.as_inputs(frame[:5])) == wanted
+        found, _ = loaded(tmp_path / "steps", make_pipeline(model))
+        assert answers(found, fitted.as_inputs(frame[:5])) == wanted
+
+    def test_what_catboost_knows_of_its_columns(tmp_path):
+        """Of categories it has hashes, and takes any; numbers may be missing."""
+        model, frame = fitted.catboost()
+        found, _ = loaded(tmp_path, model, output="both")
+        label = {"type": ["string", "integer", "boolean"]}
+        number = {"type": ["number", "boolean", "null"], "default": None}
+        assert found.signature.fields == {
+            "age": number,
+            "rooms": label,
+            "is_new": number,
+            "plan": label,
+            "note": label,
+        }
+        assert found.signature.required == ("rooms", "plan", "note")
+        told = answers(found, fitted.as_inputs(frame[:2]))
+        assert [each["label"] for each in told] == model.predict(frame[:2]).reshape(-1).tolist()
+        assert [[*each["probabilities"].values()] for each in told] == model.predict_proba(
+            frame[:2]
+        ).tolist()
+        rows = fitted.as_inputs(frame[:2])
+        with pytest.raises(PartlyFailedError) as caught:
+            answers(found, [rows[0], rows[1] | {"plan": None}])
+        assert "plan: wanted a text, a whole number" in str(caught.value.outcomes[1].error)
+
+    def test_catboost_without_names_of_columns(tmp_path):
+        """Numbers are a list of them; with categories among them columns are named by place."""
+        library = pytest.importorskip("catboost")
+        frame = fitted.table()[["rooms", "note"]].astype(object)
+        kinds = {"iterations": 3, "verbose": 0, "allow_writing_files": False, "thread_count": 1}
+        table = fitted.numbers()[1].to_numpy()
+        numbers = library.CatBoostRegressor(**kinds).fit(table, table[:, 0])
+        found, _ = loaded(tmp_path, numbers)
+        assert (found.input_type, found.row_items) == ("doubles", 3)
+        assert answers(found, table[:3].tolist()) == numbers.predict(table[:3]).tolist()
+        model = library.CatBoostClassifier(cat_features=[0, 1], **kinds)
+        model.fit(frame.to_numpy(), fitted.LABELS)
+        found, _ = loaded(tmp_path / "named", model)
+        assert list(found.signature.fields) == ["x0", "x1"]
+        wanted = model.predict(frame[:4].to_numpy()).tolist()
+        assert answers(found, frame[:4].to_numpy().tolist()) == wanted
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,42 @@ def test_what_a_replica_says_of_its_inputs_is_kept(tmp_path):
     play(tmp_path, story)
 
 
+@pytest.mark.parametrize("said", ["again", "restored", "scaled"])
+def test_what_an_older_servd_has_deployed_gets_its_signature(tmp_path, said):
+    """As soon as a replica says it: deployed again unchanged, restarted, or with more replicas."""
+
+    async def story(d):
+        await d.deploy(d.one, app="a", input_type="strings")
+        m1 = VersionId("m", "1")
+        assert d.registry.state.versions[m1].signature is None
+        await d.supervisor.scale(m1, 0)
+        d.stage.said = {"signature": STRINGS}
+        if said == "again":
+            last = await d.deploy(d.one, app="a", input_type="strings")
+            assert (last.event, last.signature) == ("unchanged", STRINGS)
+        elif said == "restored":
+            await d.deployer.restore(lambda: None)
+        else:
+            await d.deployer.scale("m", None, 2)
+        await d.registry.load()
+        assert d.registry.state.versions[m1].signature.as_json() == STRINGS
+
+    play(tmp_path, story)
+
+
+def test_a_signature_of_another_type_is_not_taken_for_an_older_version(tmp_path):
+    """Its application's callers send what it has taken until now."""
+
+    async def story(d):
+        await d.deploy(d.one, app="a", input_type="strings")
+        await d.supervisor.scale(VersionId("m", "1"), 0)
+        d.stage.said = {"signature": ROWS}
+        await d.deploy(d.one, app="a", input_type="strings")
+        assert d.registry.state.versions[VersionId("m", "1")].signature is None
+
+    play(tmp_path, story)
+
+
 def test_a_version_may_not_take_something_else_than_its_application(tmp_path):
     """That shows when it has loaded; nothing is changed then, and nothing is left."""
 
