@@ -96,7 +96,7 @@ def test_equal_inputs_in_each_form_are_the_same_row():
         ({}, "the input lacks 'number'"),
         (FULL | {"more": 1}, "there is no 'more'"),
         ([1, 2], r"has 12 values \(number, maybe, .*\), not 2"),
-        (3, "an object with number, maybe, .*, not int"),
+        (3, "an object with number, maybe, .*, not the number 3"),
     ],
 )
 def test_an_example_that_is_no_input_is_refused(value, words):
