@@ -2,7 +2,8 @@
 
 import click
 
-from servd.cli.values import BATCH_SIZE, DURATION, FILE, OBJECTIVE, POSITIVE, SIZE
+from servd.cli.bundle_flags import of_files, of_inputs
+from servd.cli.values import BATCH_SIZE, DURATION, OBJECTIVE, POSITIVE, SIZE
 from servd.cli.verb import option, verb
 
 
@@ -19,27 +20,7 @@ from servd.cli.verb import option, verb
 @click.option("--version", help="Its version.  [default: the next whole number]")
 @click.option("--app", help="The application's name.  [default: the model's]")
 @click.option("--no-app", is_flag=True, help="Make no application.")
-@option("--input-type", "TYPE", "rows, integers, floats, doubles, strings, bytes, any.")
-@option("--columns", "LIST", "What an input has, as in 'age:int,city:str,income:float?'.")
-@option("--schema", "FILE", "The same as the JSON Schema of one input.", type=FILE)
-@option(
-    "--extra-columns",
-    "HOW",
-    "Columns that the model does not know: refuse, ignore.  [default: refuse]",
-    type=click.Choice(["refuse", "ignore"]),
-)
-@option(
-    "--output",
-    "WHAT",
-    "Of a classifier: labels, proba, both.  [default: labels]",
-    type=click.Choice(["labels", "proba", "both"]),
-)
-@option(
-    "--concurrency",
-    "N",
-    "Of a model that yields: streams at once of a replica.  [default: 256]",
-    type=POSITIVE,
-)
+@of_inputs
 @option("--default", "OUTPUT", "Answer where none comes in time.", name="default_output")
 @option(
     "--slo",
@@ -72,10 +53,7 @@ from servd.cli.verb import option, verb
     type=DURATION,
     default="0s",
 )
-@click.option("--method", help="Method of the class or model.  [default: predict]")
-@option("--example", "JSON|@FILE", "One input, for the test call.")
-@click.option("--skip-test", is_flag=True, help="Do not make the test call.")
-@option("--include", "GLOB", "Further files; may be repeated.", multiple=True)
+@of_files
 @option(
     "--runtime",
     "HOW",

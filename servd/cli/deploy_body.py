@@ -1,22 +1,19 @@
 """What `servd deploy` does. Loaded when it is run: what bundles a model comes along."""
 
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import click
 
+from servd.cli.bundle_options import bundle_options
 from servd.cli.deploy_progress import Progress
-from servd.cli.files import File, read_example
+from servd.cli.files import File
 from servd.cli.session import Session
 from servd.cli.values import default_remark
 from servd.client import deployment
 from servd.client.admin import AdminClient
 from servd.client.deployment import Naming
 from servd.client.spawn import start_daemon
-from servd.datatypes import InputType
 from servd.errors import DaemonNotRunningError, InvalidValueError, StartError
-from servd.packing.bundling import BundleOptions
-from servd.packing.columns import schema_of_columns, schema_of_file
 from servd.packing.targets import parse_target
 
 _OF_FILES: Final = (
@@ -81,29 +78,11 @@ def _naming(flags: dict[str, Any]) -> Naming:
     return Naming(name=flags["name"], app=app, version=flags["version"])
 
 
-def _input_type(flags: dict[str, Any]) -> str | None:
-    given = flags["input_type"]
-    return None if given is None else InputType.parse(given).value
-
-
 def _bundle_request(
     session: Session, target: str, flags: dict[str, Any], progress: Progress
 ) -> tuple[dict[str, Any], AdminClient]:
     """Bundle and upload a target; return what its deployment asks for, and of which daemon."""
-    input_type = _input_type(flags)
-    example = read_example(flags["example"], input_type)
-    options = BundleOptions(
-        input_type=input_type,
-        method=flags["method"],
-        example=example.base64 if isinstance(example, File) else example,
-        skip_test=flags["skip_test"],
-        include=flags["include"],
-        schema=_schema(flags["columns"], flags["schema"]),
-        extra=flags["extra_columns"],
-        output=flags["output"],
-        concurrency=flags["concurrency"],
-        load_timeout_s=session.config.load_timeout_s,
-    )
+    options, example = bundle_options(flags, session.config.load_timeout_s)
     prepared = deployment.prepare(parse_target(target), _naming(flags), options, progress)
     client = _daemon(session, progress, may_start=not flags["no_start"])
     progress.example_file = example if isinstance(example, File) else None
@@ -122,14 +101,6 @@ def _deploy(
         progress.settle()
     if is_waiting:
         progress.finish()
-
-
-def _schema(columns: str | None, file: Path | None) -> dict[str, Any] | None:
-    if columns is not None and file is not None:
-        raise click.UsageError("--columns and --schema say the same: give one of them")
-    if columns is not None:
-        return schema_of_columns(columns)
-    return None if file is None else schema_of_file(file)
 
 
 def _deployment_settings(flags: dict[str, Any]) -> dict[str, Any]:

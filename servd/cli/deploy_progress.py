@@ -104,7 +104,7 @@ class Progress:
             self._test = test
             if test.get("varies") and self._is_cached:
                 self.on_warning(_VARIES)
-            for text in [*_remarks(test), *self._lacked(test.get("reasons") or [])]:
+            for text in [*remarks_of(test), *self._lacked(test.get("reasons") or [])]:
                 self.on_warning(text)
 
     def _lacked(self, reasons: list[str]) -> list[str]:
@@ -236,7 +236,7 @@ def _is_same(test: dict[str, Any], first: dict[str, Any]) -> bool:
     return all(test.get(word) == first.get(word) for word in ("input", "input_bytes", "origin"))
 
 
-def _remarks(test: dict[str, Any]) -> list[str]:
+def remarks_of(test: dict[str, Any]) -> list[str]:
     """Return why a model is not tested, and what would help."""
     reasons = test.get("reasons") or []
     texts = [f"the model raised on every input that was guessed: {'; '.join(reasons)}"]

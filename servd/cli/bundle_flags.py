@@ -1,0 +1,41 @@
+"""The options that say what is in a bundle. Used by `servd deploy` and `servd test`."""
+
+from typing import Final
+
+import click
+
+from servd.cli.values import FILE, POSITIVE
+from servd.cli.verb import option, together
+
+of_inputs: Final = together(
+    option("--input-type", "TYPE", "rows, integers, floats, doubles, strings, bytes, any."),
+    option("--columns", "LIST", "What an input has, as in 'age:int,city:str,income:float?'."),
+    option("--schema", "FILE", "The same as the JSON Schema of one input.", type=FILE),
+    option(
+        "--extra-columns",
+        "HOW",
+        "Columns that the model does not know: refuse, ignore.  [default: refuse]",
+        type=click.Choice(["refuse", "ignore"]),
+    ),
+    option(
+        "--output",
+        "WHAT",
+        "Of a classifier: labels, proba, both.  [default: labels]",
+        type=click.Choice(["labels", "proba", "both"]),
+    ),
+    option(
+        "--concurrency",
+        "N",
+        "Of a model that yields: streams at once of a replica.  [default: 256]",
+        type=POSITIVE,
+    ),
+)
+"""Decorates a verb with what is said of inputs and outputs."""
+
+of_files: Final = together(
+    click.option("--method", help="Method of the class or model.  [default: predict]"),
+    option("--example", "JSON|@FILE", "One input, for the test call."),
+    click.option("--skip-test", is_flag=True, help="Do not make the test call."),
+    option("--include", "GLOB", "Further files; may be repeated.", multiple=True),
+)
+"""Decorates a verb with what is said of files and of the test call."""
