@@ -46,11 +46,12 @@ def tried(opaque: Opaque, known: Mapping[str, Dtype]) -> dict[str, Dtype]:
     if base is None:
         return {}
     found = {}
+    frame = _frame(opaque, base, known)
     for name in open_names[:_MAX_VARIED]:
         taken = frozenset(
             kind
             for kind in _SAMPLES
-            if kind == base[name] or _takes(opaque, base | {name: kind}, known)
+            if kind == base[name] or _takes(opaque, _varied(frame, name, kind))
         )
         found[name] = _dtype(taken)
     return found
@@ -64,7 +65,7 @@ def _base(opaque: Opaque, names: Sequence[str], known: Mapping[str, Dtype]) -> K
         ]
     else:
         together = [dict.fromkeys(names, kind) for kind in _SAMPLES]
-    return next((kinds for kinds in together if _takes(opaque, kinds, known)), None)
+    return next((kinds for kinds in together if _takes(opaque, _frame(opaque, kinds, known))), None)
 
 
 def _dtype(taken: frozenset[str]) -> Dtype:
@@ -80,22 +81,41 @@ def _dtype(taken: frozenset[str]) -> Dtype:
     return Dtype(FLOAT)
 
 
-def _takes(opaque: Opaque, kinds: Kinds, known: Mapping[str, Dtype]) -> bool:
-    """Tell whether a part transforms a table of one row whose columns are of these kinds."""
+def _made_of(kind: str) -> Any:
+    """Return a column of one row that is a sample of a kind."""
     import pandas as pd  # noqa: PLC0415  (only where a model was fitted on a table)
 
-    samples: dict[str, Callable[[], Any]] = {
+    made: dict[str, Callable[[], Any]] = {
         "number": lambda: [_NUMBER],
         "date": lambda: pd.to_datetime([_DAY]),
         "word": lambda: [_WORD],
         "day": lambda: [_DAY],
     }
-    columns = {
-        name: samples[kinds[name]]() if name in kinds else [_sample(known[name])]
-        for name in opaque.names
-    }
+    return made[kind]()
+
+
+def _frame(opaque: Opaque, kinds: Kinds, known: Mapping[str, Dtype]) -> Any:
+    """Return a table of one row with a part's columns, which are of these kinds."""
+    import pandas as pd  # noqa: PLC0415  (as above)
+
+    return pd.DataFrame(
+        {
+            name: _made_of(kinds[name]) if name in kinds else [_sample(known[name])]
+            for name in opaque.names
+        }
+    )
+
+
+def _varied(frame: Any, name: str, kind: str) -> Any:
+    """Return a copy with another column: to make a table of thousands anew takes a while."""
+    varied = frame.copy()
+    varied[name] = _made_of(kind)
+    return varied
+
+
+def _takes(opaque: Opaque, frame: Any) -> bool:
+    """Tell whether a part transforms a table."""
     try:
-        frame = pd.DataFrame(columns)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             call = getattr(opaque.part, "transform", None) or opaque.part.predict
