@@ -2,7 +2,8 @@
 
 Measuring costs a process about as much as its start does, and most tests start processes that run
 what others have run: hundreds of them a model's discovery alone. It makes Python run at half its
-speed, so the examples that Hypothesis makes up, hundreds that run the same lines, are not measured.
+speed, so the examples that Hypothesis makes up, hundreds that run the same lines, are not measured,
+nor are tests that are marked slow: others have run what they repeat.
 Called by pytest, as conftest.py takes it in.
 """
 
@@ -31,11 +32,16 @@ _TOLD = "COVERAGE_PROCESS_CONFIG"
 """By this variable coverage.py measures in a process that inherits it."""
 
 
+def _is_slow(item: pytest.Item) -> bool:
+    return item.get_closest_marker("slow") is not None
+
+
 @contextmanager
 def _paused(item: pytest.Item) -> Iterator[None]:
-    """Measure nothing in this process meanwhile, where the test has examples made up."""
+    """Measure nothing in this process meanwhile, where the test runs the same lines many times."""
     measured = coverage.Coverage.current()
-    if measured is None or not getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+    has_examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+    if measured is None or not (has_examples or _is_slow(item)):
         yield
         return
     measured.stop()
@@ -48,7 +54,8 @@ def _paused(item: pytest.Item) -> Iterator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
     """Hide the variable from the processes of the other tests."""
-    told = None if item.nodeid.startswith(MEASURED) else os.environ.pop(_TOLD, None)
+    is_measured = item.nodeid.startswith(MEASURED) and not _is_slow(item)
+    told = None if is_measured else os.environ.pop(_TOLD, None)
     try:
         with _paused(item):
             return (yield)
