@@ -23,6 +23,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# What runs pytest in a folder of its own has pyproject.toml's options not: this plugin would take
+# twice as long to be imported as all else.
+os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} -p no:schemathesis"
+
 __all__ = [
     "pytest_make_collect_report",
     "pytest_runtest_makereport",

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 import uvloop
 import zmq
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-if os.environ.get("TEST_EXAMPLES") != "all":
-    # Who runs these after each change wants to know soon; `make test`, as CI, tries all.
-    settings.register_profile("few", max_examples=25)
-    settings.load_profile("few")
+# Who runs these after each change wants to know soon; `make test`, as CI, tries all. That examples
+# are slow to make says that others work on the machine, and no more.
+settings.register_profile("all", suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("few", settings.get_profile("all"), max_examples=25)
+settings.load_profile("all" if os.environ.get("TEST_EXAMPLES") == "all" else "few")
 
 EVENTS = {
     *("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.exec", "os.system"),

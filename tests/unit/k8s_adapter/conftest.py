@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from kubernetes_validate import utils
 
-from k8s_adapter import render
+from k8s_adapter import check, render
 from k8s_adapter.identity import Object
 from tests.export_state import objects, registry, secured, snapshot
 
@@ -36,7 +36,11 @@ def _once(write: Callable[[Object], str]) -> Callable[[Object], str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _texts() -> Iterator[None]:
-    """Keep what is written: most tests change one object of thirty, and YAML takes its time."""
+    """Keep what is written and read: most tests change one object of thirty, and YAML is slow.
+
+    A check changes nothing of what it reads.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(render, "to_yaml", _once(render.to_yaml))
+        patch.setattr(check, "_parse", functools.cache(check._parse))
         yield

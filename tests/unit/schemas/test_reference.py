@@ -267,7 +267,11 @@ def outcome(function, *args):
         return error.status, error.detail
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=4 * settings.default.max_examples // 5,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(cases())
 def test_what_is_taken_is_what_the_schema_takes(case):
     """By the short path and the long one, alone and in a batch, with the same row and faults."""
@@ -289,7 +293,11 @@ def test_what_is_taken_is_what_the_schema_takes(case):
     assert outcome(long, signature, batch) == (several.rows if taken else several)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=4 * settings.default.max_examples // 5,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(cases())
 def test_what_is_read_fast_is_read_slowly_too(case):
     """And is the same row: msgspec's types take no more than the checks, and nothing else."""
@@ -305,7 +313,11 @@ def test_what_is_read_fast_is_read_slowly_too(case):
     assert not faults
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=settings.default.max_examples // 2,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(signatures(), st.data())
 def test_columns_are_the_rows_of_objects(signature, data):
     """Whatever the columns hold: the same rows, or the same places that are wrong."""
@@ -321,7 +333,11 @@ def test_columns_are_the_rows_of_objects(signature, data):
     assert one == other
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=3 * settings.default.max_examples // 5,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(SCHEMAS)
 def test_an_example_is_an_input(schema):
     """What is made of a schema is what the schema takes, where it takes anything of the kind."""

@@ -364,7 +364,11 @@ NUMBERS = {
 }
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.data_too_large])
+@settings(
+    deadline=None,
+    max_examples=3 * settings.default.max_examples // 5,
+    suppress_health_check=[HealthCheck.data_too_large],
+)
 @given(st.data(), st.sampled_from(list(NUMBERS)), st.sampled_from(SIZES_BYTES), st.booleans())
 def test_bodies_of_any_size(data, input_type, size_bytes, is_spaced):
     """Each numeric type at each size: the row is what json and struct make of the body."""
