@@ -58,6 +58,9 @@ def _copy_all(bundle: Path, place: Path) -> None:
     for size, path in sorted(_files(bundle)):
         copy = place / path.relative_to(bundle)
         copy.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".py" and not sys.dont_write_bytecode:
+            # Python would make it as the model is imported, by the user's mask.
+            (copy.parent / "__pycache__").mkdir(exist_ok=True)
         if size <= MAX_FILE_BYTES and size <= left:
             left -= size
             shutil.copyfile(path, copy)
