@@ -14,6 +14,9 @@ from servd.errors import UnknownInputTypeError
 ADAPTIVE_BATCH = -1
 """`max_batch` of a version whose batch size adapts to the latency objective (Clipper's -1)."""
 
+NO_CONTAINER = "NO_CONTAINER"
+"""The image of a version that has none, as Clipper's clients know it."""
+
 
 PROCESS = "process"
 DOCKER = "docker"
@@ -117,7 +120,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     input_type: InputType
     labels: tuple[str, ...] = ()
-    container_name: str = "NO_CONTAINER"
+    container_name: str = NO_CONTAINER
     model_data_path: str = "DEPRECATED"
     max_batch: int = ADAPTIVE_BATCH
     batch_wait_us: int = 0
@@ -303,6 +306,7 @@ class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     None: as many as there are of what is there already, else one. The limits are of each container.
     `source` is the path of the deployed file. Where the model's name was taken from it
     (`is_name_given` false), a model of that name that came from another file is not replaced.
+    `container_name` is what Clipper's clients know the version's image by.
     """
 
     model: str
@@ -325,6 +329,7 @@ class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     source: str | None = None
     is_name_given: bool = True
     is_cached: bool = True
+    container_name: str | None = None
 
 
 class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

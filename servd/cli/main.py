@@ -51,6 +51,7 @@ _VERBS: Final = {
     "model": ("servd.cli.model", "List, show, remove models."),
     "export-k8s": ("servd.cli.export_k8s", "Write what is deployed for a Kubernetes cluster."),
     "diff-k8s": ("servd.cli.diff_k8s", "Show what has changed since the last export."),
+    "clipper-shim": ("servd.cli.clipper_shim", "Write a clipper_admin for scripts as they are."),
     "version": ("servd.cli.version", "Show the version of servd."),
 }
 

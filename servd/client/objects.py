@@ -52,7 +52,7 @@ def _written(target: Any, content: Path, name: str | None, method: str) -> Targe
     """Write an object and return what it is as a target."""
     kind = _kind(target, method)
     own = name_of(target)
-    place = _folder_of(target)
+    place = folder_of(target)
     shown = f"'{own}'" if kind == _FUNCTION else own
     callee = _callee(target, own, kind, method)
     with content.open("wb", buffering=_BUFFER_BYTES) as file:
@@ -65,7 +65,7 @@ def _written(target: Any, content: Path, name: str | None, method: str) -> Targe
         kind=kind,
         name=own,
         modules=tuple(sorted(needed.modules - {"__main__", own_module_of(target)})),
-        loaded=_loaded(needed),
+        loaded=loaded_files(needed),
         texts=tuple(sorted(needed.texts)),
         callee=callee,
     )
@@ -167,7 +167,7 @@ def _resolved(target: Any) -> Any:
     return copy
 
 
-def _folder_of(target: Any) -> Path:
+def folder_of(target: Any) -> Path:
     """Return where the file of an object's code lies; of what was typed in, where the user is."""
     module = sys.modules.get(own_module_of(target))
     file = getattr(module, "__file__", None)
@@ -183,7 +183,7 @@ def _unused(folder: Path, name: str) -> Path:
     return folder / f"{clean}.object.pkl" if path.exists() else path
 
 
-def _loaded(needed: Needed) -> dict[str, Path]:
+def loaded_files(needed: Needed) -> dict[str, Path]:
     """Return the files of the user's modules that are needed, as this program has them."""
     found = {}
     for name in needed.modules:

@@ -15,6 +15,7 @@ from model_runtime.signature import Signature
 from servd.clock import wall_s
 from servd.datatypes import (
     DOCKER,
+    NO_CONTAINER,
     Application,
     DeployRequest,
     InputType,
@@ -294,6 +295,7 @@ def _version(
         input_type=InputType.parse(str(input_type)),
         replicas=1 if request.replicas is None else request.replicas,
         created_s=wall_s(),
+        container_name=request.container_name or NO_CONTAINER,
         image_digest=image_digest,
         **{name: getattr(request, name) for name in _SAME},
     )

@@ -1,9 +1,6 @@
-"""The unmodified clipper_admin client (0.4.1) against a daemon."""
+"""The unmodified clipper_admin client (0.4.1) against a daemon, and servd.clipper in its place."""
 
 import pytest
-
-clipper_admin = pytest.importorskip("clipper_admin", reason="needs clipper_admin 0.4.1")
-ClipperException = clipper_admin.ClipperException
 
 
 class ServdContainerManager:
@@ -26,17 +23,19 @@ class ServdContainerManager:
         return f"127.0.0.1:{self._daemon.query_port}"
 
 
-@pytest.fixture
-def connection(daemon):
-    """Return a connected client."""
-    client = clipper_admin.ClipperConnection(ServdContainerManager(daemon))
+@pytest.fixture(params=["clipper_admin", "servd.clipper"])
+def connection(request, daemon):
+    """Return a connected client of either package."""
+    package = pytest.importorskip(request.param, reason="needs clipper_admin 0.4.1")
+    client = package.ClipperConnection(ServdContainerManager(daemon))
     client.connect()
     return client
 
 
 def refusal(call, *arguments):
     """Return the text with which a call is refused."""
-    with pytest.raises(ClipperException) as caught:
+    package = __import__(type(call.__self__).__module__.rpartition(".")[0], fromlist=["any"])
+    with pytest.raises(package.ClipperException) as caught:
         call(*arguments)
     return caught.value.msg
 

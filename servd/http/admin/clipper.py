@@ -11,6 +11,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from servd.datatypes import (
+    NO_CONTAINER,
     Application,
     InputType,
     ModelVersion,
@@ -229,7 +230,7 @@ class ClipperApi:
             "model_version": version.version,
             "input_type": version.input_type,
             "labels": version.labels,
-            "container_name": version.container_name,
+            "container_name": _container_name(version),
             "model_data_path": version.model_data_path,
             "is_current_version": self._state.current.get(version.model) == version.version,
         }
@@ -243,6 +244,15 @@ class ClipperApi:
             "model_replica_id": replica.replica,
             "input_type": "" if version is None else version.input_type,
         }
+
+
+def _container_name(version: ModelVersion) -> str:
+    """Return what stands for a version's image: Clipper's clients change the number of replicas
+    only of one that has any.
+    """
+    if version.container_name != NO_CONTAINER or not version.is_runnable:
+        return version.container_name
+    return version.image or str(version.id)
 
 
 def _handler(shape: Body, call: _Call) -> Callable[[web.Request], Awaitable[web.Response]]:
