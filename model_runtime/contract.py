@@ -15,6 +15,9 @@ REPLICA_PORT: Final = 7000
 HEALTH_PORT: Final = 7001
 """Where it answers probers."""
 
+WEB_PORT: Final = 7002
+"""Where a replica in a container that is a web application answers its requests."""
+
 EXIT_LOAD_FAILED: Final = 3
 """The status of a replica whose model could not be loaded; it has told why before."""
 

@@ -25,6 +25,8 @@ from model_runtime.annotations import callables, records
 from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.loaders import pickle as pickle_loader
 from model_runtime.loaders import python as loader
+from model_runtime.web import kinds
+from model_runtime.web import targets as web_targets
 
 _OWN_PACKAGE: Final = (__package__ or "model_runtime").partition(".")[0]
 IN_REPLICAS: Final = frozenset({"msgpack", "zmq"})
@@ -38,12 +40,12 @@ def discover(
 ) -> tuple[dict[str, Any], ModuleType | None]:
     """Return what the CLI needs to know of a Python file and of one object in it, and its module.
 
-    Without `name`: `functions` and `classes` that the file defines. With it: `kind` (function or
-    class) and how it, or the class' `method`, is called: `signature`, `as_lists`, and `is_told`:
-    whether it says so itself. Both: `modules` (name to file of what was imported), `packages`
-    (versions), `before` (top-level modules that are there before the file's), `python`. A failure
-    gives `error` (message, traceback, hint; `missing`, a module's name, or `is_file`: a file was
-    not found) and, where the file could be loaded, `names`.
+    Without `name`: `functions`, `classes` and `web` applications that the file defines. With it:
+    `kind` (function, class, asgi or wsgi) and how it, or the class' `method`, is called:
+    `signature`, `as_lists`, and `is_told`: whether it says so itself. Both: `modules` (name to file
+    of what was imported), `packages` (versions), `before` (top-level modules that are there before
+    the file's), `python`. A failure gives `error` (message, traceback, hint; `missing`, a module's
+    name, or `is_file`: a file was not found) and, where the file could be loaded, `names`.
     """
     before = set(sys.modules)
     try:
@@ -54,7 +56,9 @@ def discover(
         found = _listed(module) if name is None else _object(module, name, file.name, method)
     except ModelFault as error:
         return {"error": _described(error), "names": loader.public_names(module)}, module
-    return found | surroundings(before), module
+    around = surroundings(before)
+    around["packages"] |= packages_of(set(found.pop("runs_with", ())))
+    return found | around, module
 
 
 def _described(error: BaseException) -> dict[str, Any]:
@@ -71,6 +75,7 @@ def _listed(module: ModuleType) -> dict[str, Any]:
     found = {name: getattr(module, name) for name in names}
     classes = [name for name, value in found.items() if isinstance(value, type)]
     return {
+        "web": kinds.named(vars(module)),
         "functions": [name for name in names if name not in classes],
         "classes": [name for name in classes if not _is_data(found[name])],
     }
@@ -85,6 +90,8 @@ def _is_data(cls: type) -> bool:
 def _object(module: ModuleType, name: str, file: str, method: str) -> dict[str, Any]:
     """Return the kind of an object, and how it is called."""
     target = loader.find(module, name, file)
+    if kinds.kind_of(target) is not None:
+        return web_targets.told(target)
     has_method = callable(getattr(target, method, None))
     is_class = isinstance(target, type) or (has_method and not inspect.isroutine(target))
     if not is_class:
@@ -275,6 +282,7 @@ def _parser() -> argparse.ArgumentParser:
 def _load_python(given: argparse.Namespace, teller: _Teller) -> None:
     before = set(sys.modules)
     found, module = discover(given.file, given.object, given.method)
+    teller.tell({"listed": found.pop("folders", [])})
     teller.tell(found)
     if module is None or found.get("kind") != "class" or not given.load_for:
         return

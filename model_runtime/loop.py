@@ -24,7 +24,7 @@ from model_runtime.failure import MODEL_ERRORS, as_json, message_of
 from model_runtime.health import HealthServer
 from model_runtime.inputs import Batch
 from model_runtime.loaders import load
-from model_runtime.loaders.base import LoadedModel, Streaming
+from model_runtime.loaders.base import LoadedModel, LoadedWeb, Streaming
 from model_runtime.outputs import OutputError
 from model_runtime.raw_outputs import RawOutput
 from model_runtime.refusals import Failed, InputError, PartlyFailedError
@@ -97,6 +97,7 @@ class Replica:
         self._logged: set[str] = set()
         self._logged_until_s = 0.0
         self._streams: Streams | None = None
+        self._began_s = time.monotonic()
 
     def run(self) -> int:
         """Serve until told to stop; return the exit status."""
@@ -109,8 +110,10 @@ class Replica:
         }
         socket = ReplicaSocket(self._options.listen, info, self._options.keys)
         with socket, self._probed(socket):
-            model = self._prepare(socket)
-            if model is None:
+            model = self._load(socket)
+            if isinstance(model, LoadedWeb):
+                return self._serve_web(socket, model)
+            if model is None or not self._test(socket, model):
                 self._report(socket)
                 return EXIT_LOAD_FAILED
             if self._streams is not None:
@@ -126,9 +129,8 @@ class Replica:
             return nullcontext()
         return HealthServer(self._options.health, socket.health, self._options.predict_timeout_s)
 
-    def _prepare(self, socket: ReplicaSocket) -> LoadedModel | None:
-        """Load the model and call it once; None where that failed, with the reason in `info`."""
-        began_s = time.monotonic()
+    def _load(self, socket: ReplicaSocket) -> LoadedModel | LoadedWeb | None:
+        """Load the model; None where that failed, with the reason in `info`."""
         place = self._options.bundle
         try:
             with socket.lent():
@@ -136,10 +138,20 @@ class Replica:
                 place = workspace.make(self._options.bundle, self._options.work)
                 model = load(place)
                 bundle = content.digest()
-            socket.info |= {"input_type": model.input_type, "row_items": model.row_items}
-            socket.info["bundle"] = bundle
-            socket.announce(protocol.TESTING)
-            tested = model
+        except MODEL_ERRORS as error:
+            self._note_failure(socket, error, place)
+            return None
+        row_items = model.row_items if isinstance(model, LoadedModel) else None
+        socket.info |= {"input_type": model.input_type, "row_items": row_items}
+        socket.info["bundle"] = bundle
+        return model
+
+    def _test(self, socket: ReplicaSocket, model: LoadedModel) -> bool:
+        """Call the model once; False where that failed, with the reason in `info`."""
+        place = model.bundle_dir or self._options.bundle
+        socket.announce(protocol.TESTING)
+        tested = model
+        try:
             if model.streaming is not None:
                 tested = replace(model, predictor=model.streaming.first)
                 socket.info["streams"] = model.streaming.places
@@ -148,17 +160,34 @@ class Replica:
             if model.signature is not None:
                 socket.info["signature"] = report.completed(model.signature).as_json()
         except MODEL_ERRORS as error:
-            socket.info["error"] = as_json(error, place)
-            traceback.print_exc()
-            return None
+            self._note_failure(socket, error, place)
+            return False
         self._on_idle()
         if model.streaming is not None:
             # Before anybody hears that it is ready, and asks for one.
             self._streams = self._new_streams(socket, model.streaming)
         socket.info["test"] = report.as_info()
-        socket.info["load_ms"] = round((time.monotonic() - began_s) * 1000)
+        socket.info["load_ms"] = round((time.monotonic() - self._began_s) * 1000)
         socket.announce(protocol.READY)
-        return model
+        return True
+
+    def _note_failure(self, socket: ReplicaSocket, error: BaseException, place: Path) -> None:
+        socket.info["error"] = as_json(error, place)
+        traceback.print_exception(error)
+
+    def _serve_web(self, socket: ReplicaSocket, model: LoadedWeb) -> int:
+        """Run a web application until told to stop; return the exit status."""
+        from model_runtime.web import serving  # noqa: PLC0415  (few are web applications)
+
+        life = serving.Life(self._is_stopping, lambda: self._is_orphan(socket), self._on_idle)
+        app = serving.WebApp(model.app, model.kind, model.places)
+        print("the application starts", flush=True)  # noqa: T201  # said last, where it hangs
+        failure = serving.serve(app, self._options.listen, socket, life)
+        if failure is None:
+            return 0
+        self._note_failure(socket, failure, model.bundle_dir or self._options.bundle)
+        self._report(socket)
+        return EXIT_LOAD_FAILED
 
     def _report(self, socket: ReplicaSocket) -> None:
         socket.announce(protocol.FAILED)

@@ -20,7 +20,14 @@ OUTPUTS: Final = ("labels", "proba", "both")
 """What of a classifier is answered."""
 MAX_CONCURRENCY: Final = 1000
 """Streams of a replica at once: a plain generator takes a thread each."""
-_KINDS: Final = {"python": ("function", "class"), "pickle": ("pickle", "function", "class")}
+ASGI: Final = "asgi"
+WSGI: Final = "wsgi"
+WEB_KINDS: Final = (ASGI, WSGI)
+"""The kinds of web applications, which are not called but run."""
+_KINDS: Final = {
+    "python": ("function", "class", *WEB_KINDS),
+    "pickle": ("pickle", "function", "class"),
+}
 _MAX_BYTES: Final = 1 << 20
 
 

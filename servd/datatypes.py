@@ -114,6 +114,8 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     `replicas` is the desired number. `batch_wait_us` is the paper's delayed batching, `batching`
     counts where `max_batch` adapts. `signature` is what a replica of it has said of its inputs and
     outputs, None where none has. What it answers `is_cached`, unless the deployer says otherwise.
+    Where it is a web application, `web` is of which kind (model_runtime/web/kinds.py): it has
+    requests passed on to it as they come, and no inputs.
     """
 
     model: str
@@ -136,6 +138,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     gpus: str | None = None
     signature: Signature | None = None
     is_cached: bool = True
+    web: str | None = None
 
     @property
     def is_runnable(self) -> bool:
@@ -339,7 +342,8 @@ class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     unchanged or error, which carries `error`, the problem object of docs (code, message, hint,
     traceback).
     loaded carries `test`, what the replica says of its test call (docs/protocol.md, STATE); live
-    and unchanged carry the objective of the application in `slo_ms`, and live has the `signature`.
+    and unchanged carry the objective of the application in `slo_ms`, and live has the `signature`;
+    of a web application they have its kind in `web`, and no objective.
     pulling, with the image in `message`, comes before starting, which knows the version, where the
     image is not here.
     """
@@ -355,5 +359,6 @@ class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     slo_ms: float | None = None
     test: dict[str, Any] | None = None
     signature: dict[str, Any] | None = None
+    web: str | None = None
     message: str | None = None
     error: dict[str, Any] | None = None

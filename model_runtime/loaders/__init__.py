@@ -9,12 +9,12 @@ from pathlib import Path
 
 from model_runtime import manifest as manifests
 from model_runtime.bundle import FILES_NAME
-from model_runtime.loaders.base import LoadedModel
+from model_runtime.loaders.base import LoadedModel, LoadedWeb
 from model_runtime.manifest import Manifest
 
 
-def load(bundle_dir: Path) -> LoadedModel:
-    """Return the model of a bundle, after its folders are put first on `sys.path`.
+def load(bundle_dir: Path) -> LoadedModel | LoadedWeb:
+    """Return the model of a bundle, or its web application, its folders put first on `sys.path`.
 
     From here on the process runs in the bundle's folder: what the model opens by a relative name
     lies there as it did where it was deployed from.
@@ -33,7 +33,7 @@ def load(bundle_dir: Path) -> LoadedModel:
     return replace(model, bundle_dir=bundle_dir)
 
 
-def _loader(name: str) -> Callable[[Manifest, Path], LoadedModel]:
+def _loader(name: str) -> Callable[[Manifest, Path], LoadedModel | LoadedWeb]:
     """Return what loads a kind of models; the other is not imported."""
     if name == "pickle":
         from model_runtime.loaders import pickle  # noqa: PLC0415  (it takes its time)

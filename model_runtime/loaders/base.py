@@ -96,6 +96,21 @@ class LoadedModel:
     streaming: Streaming | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedWeb:
+    """What `load` gives the loop where a bundle is a web application, of a kind of web/kinds.py.
+
+    It has no inputs and is not called: it is run. `places` is how many requests it has at once,
+    None where the deployer did not say.
+    """
+
+    app: Any
+    kind: str
+    places: int | None = None
+    input_type: str = "any"
+    bundle_dir: Path | None = None
+
+
 def called(
     call: Callable[[Any], Any],
     manifest: Manifest,

@@ -11,15 +11,18 @@ from types import ModuleType
 from typing import Any
 
 from model_runtime.loaders import functions
-from model_runtime.loaders.base import LoadedModel, LoadError
+from model_runtime.loaders.base import LoadedModel, LoadedWeb, LoadError
 from model_runtime.local_modules import package_folder
-from model_runtime.manifest import Manifest
+from model_runtime.manifest import WEB_KINDS, Manifest
+from model_runtime.web.kinds import kind_of
 
 
-def load(manifest: Manifest, files: Path) -> LoadedModel:
+def load(manifest: Manifest, files: Path) -> LoadedModel | LoadedWeb:
     """Return the model that a file of the bundle defines; see `loaders.load`."""
-    module = import_file(files / manifest.file)
     name = manifest.object or ""
+    if manifest.kind in WEB_KINDS:
+        return _web(manifest, files, name)
+    module = import_file(files / manifest.file)
     target = find(module, name, manifest.file)
     if manifest.kind == "class":
         call = class_call(target, manifest.method, name)
@@ -27,6 +30,16 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
         call = function_call(target, name)
     is_method = manifest.kind == "class"
     return functions.model_of(call, manifest, {"object": name}, is_method=is_method)
+
+
+def _web(manifest: Manifest, files: Path, name: str) -> LoadedWeb:
+    from model_runtime.web.serving import configure_logs  # noqa: PLC0415  (few are web applications)
+
+    configure_logs()
+    app = find(import_file(files / manifest.file), name, manifest.file)
+    if kind_of(app) != manifest.kind:
+        raise LoadError(f"'{name}' is no {manifest.kind.upper()} application in a replica")
+    return LoadedWeb(app, manifest.kind, manifest.concurrency)
 
 
 def import_file(path: Path) -> ModuleType:

@@ -121,7 +121,9 @@ class Progress:
         if event.get("message"):
             self.on_note(event["message"])
         is_slow = self._warn_if_slow(event)
-        if app and event.get("query_url") and not is_slow:
+        if event.get("web") and event.get("query_url"):
+            self._curl = f"curl {event['query_url']}"
+        elif app and event.get("query_url") and not is_slow:
             self._find_curl(event)
         if self._curl:
             self._output.line(f"  {self._curl}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 from weakref import WeakValueDictionary
 
+from model_runtime.manifest import WEB_KINDS
 from servd.clock import wall_s
 from servd.config import Config
 from servd.datatypes import (
@@ -25,9 +26,11 @@ from servd.deploying.applications import Applications, at_once
 from servd.deploying.bundles import BundleStore
 from servd.deploying.plan import (
     Plan,
+    as_web,
     changes_beside,
     check_container,
     check_replicas,
+    check_web,
     chosen_objective,
     find_runnable,
     learnt,
@@ -281,7 +284,10 @@ class Deployer(Applications):
     async def _declared_type(self, request: DeployRequest, image: ImageFacts | None) -> str | None:
         """Return the input type that what is deployed says it takes."""
         if request.bundle is not None:
-            return (await self._bundles.manifest(request.bundle)).input_type
+            manifest = await self._bundles.manifest(request.bundle)
+            if manifest.kind in WEB_KINDS:
+                check_web(request, manifest.kind)
+            return manifest.input_type
         if image is None or request.input_type is not None:
             return request.input_type
         return image.input_type
@@ -293,6 +299,7 @@ class Deployer(Applications):
             signature = self._supervisor.signature(version.id)
             call_ms = None if request.slo_us is not None else self._supervisor.call_ms(version.id)
             plan = settle(self._registry.state, plan, signature, call_ms)
+            plan = as_web(plan, self._supervisor.web(version.id))
             await self._registry.commit_deploy(plan.version, plan.app, request.source)
         finally:
             # Not by the exception: a deployment that is cancelled while it is written is live.
@@ -359,14 +366,17 @@ class Deployer(Applications):
     def _last_event(self, event: str, plan: Plan, message: str | None) -> DeployEvent:
         app = plan.app.name if plan.app else None
         base = base_url(self._config.bind, self._config.query_port)
-        signature = plan.version.signature
+        signature, web = plan.version.signature, plan.version.web
         return DeployEvent(
             event=event,
             model=plan.version.model,
             version=plan.version.version,
             app=app,
-            query_url=f"{base}/{app}/predict" if app else None,
-            slo_ms=self._registry.state.applications[app].slo_us / 1000 if app else None,
+            query_url=f"{base}/{app}/{'' if web else 'predict'}" if app else None,
+            slo_ms=None
+            if app is None or web
+            else self._registry.state.applications[app].slo_us / 1000,
+            web=web,
             message=message,
             signature=None if signature is None else signature.as_json(),
         )

@@ -14,9 +14,11 @@ from model_runtime.manifest import AUTO
 from model_runtime.signature import Signature
 from servd.clock import wall_s
 from servd.datatypes import (
+    ADAPTIVE_BATCH,
     DOCKER,
     NO_CONTAINER,
     Application,
+    Batching,
     DeployRequest,
     InputType,
     ModelVersion,
@@ -140,6 +142,33 @@ def learnt(version: ModelVersion, signature: Signature | None) -> ModelVersion |
     if signature.input_type != version.input_type:
         return None
     return msgspec.structs.replace(version, signature=_without_lies(signature))
+
+
+def as_web(plan: Plan, web: str | None) -> Plan:
+    """Return the plan with what the loaded version says of the kind of web application it is."""
+    return replace(plan, version=msgspec.structs.replace(plan.version, web=web))
+
+
+def check_web(request: DeployRequest, kind: str) -> None:
+    """Refuse settings of queries for a web application, which is not sent any.
+
+    Raises:
+        InvalidValueError: it names the option.
+    """
+    given = {
+        "--slo": request.slo_us is not None,
+        "--default": request.default_output is not None,
+        "--max-batch": request.max_batch != ADAPTIVE_BATCH,
+        "--batching": request.batching is not Batching.AIMD,
+        "--batch-wait": request.batch_wait_us != 0,
+        "--input-type": request.input_type not in (None, InputType.ANY),
+    }
+    for name in (name for name, is_given in given.items() if is_given):
+        raise InvalidValueError(
+            f"{name} is for models, and {request.model} is a web application ({kind.upper()})",
+            hint=f"leave {name} out: its requests are passed on as they come, within the limits "
+            "that docs/web-applications.md names",
+        )
 
 
 def unsaid(version_id: VersionId) -> InvalidValueError:

@@ -49,10 +49,10 @@ class Dispatcher:
 
     `slots` are the replicas that get new batches; while there are none it is not `is_live`, and
     queries are told of its `absence`. Nor is it ever where its model yields items: `streams` has
-    its queries then. `bodies` are the known answers by body; None while not live
-    or if none are known. `queued` counts queries not sent yet; from `admit_limit` on, more could
-    not be answered in time. `turn` is what the event loop is reading. `row_bytes` is the length
-    that a row must have, if known.
+    its queries then; nor where it is a web application, which has none. `bodies` are the known
+    answers by body; None while not live or if none are known. `queued` counts queries not sent
+    yet; from `admit_limit` on, more could not be answered in time. `turn` is what the event loop is
+    reading. `row_bytes` is the length that a row must have, if known.
     """
 
     def __init__(self, version: ModelVersion, cache: VersionCache | None, clock: Clock) -> None:
@@ -89,6 +89,7 @@ class Dispatcher:
         for slot in self.slots[:1]:
             self._learn_row_bytes(slot.connection)
         self._learn_kind()
+        self._set_live()
 
     def _learn_kind(self) -> None:
         """Have a line for streams where the version is known to yield items."""
@@ -394,7 +395,7 @@ class Dispatcher:
             self._set_live()
 
     def _set_live(self) -> None:
-        self.is_live = bool(self.slots) and self.streams is None
+        self.is_live = bool(self.slots) and self.streams is None and self.version.web is None
         bodies = None if self.cache is None or not self.is_live else self.cache.bodies
         self.bodies = bodies or None  # most have none: one look less
 

@@ -49,7 +49,8 @@ class Engine:
 
     `changes` counts how often they may have become others. `root` is the route of paths without
     a name, `rules` are the further paths of applications by name; `on_names` are told when one of
-    these has become another, or applications came or went.
+    these has become another, or applications came or went. `web` has those that are web
+    applications by their names in URLs, `web_default` the one that has what nothing else has.
     A stream breaks off when no item has come for `stream_idle_s`.
     """
 
@@ -66,6 +67,8 @@ class Engine:
         self.on_names: list[Callable[[], None]] = []
         self.changes = 0
         self.rules: dict[str, RouteRule] = {}
+        self.web: dict[bytes, Route] = {}
+        self.web_default: Route | None = None
         self._ticker: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -270,6 +273,7 @@ class Engine:
             self._remove_route(name)
         for name in state.applications:
             self._apply_application(name, state)
+        self._apply_web(state)
         self._apply_objectives()
         root = self.by_name.get(state.root_app or "")
         is_as_before = root is self.root and names == self.by_name.keys()
@@ -278,11 +282,23 @@ class Engine:
             for told in self.on_names:
                 told()
 
+    def _apply_web(self, state: RegistryState) -> None:
+        web = {name: route for name, route in self.by_name.items() if route.is_web}
+        self.web = {name.encode(): route for name, route in web.items()}
+        self.web_default = web.get(state.root_app or "")
+
     def _apply_application(self, name: str, state: RegistryState) -> None:
         application = state.applications[name]
         route = self.by_name.get(name)
         default = default_json(application.default_output)
-        if route is not None and route.input_type is not application.input_type:
+        linked = state.links.get(name, ())
+        model = linked[0] if linked else None
+        current = state.current.get(model or "")
+        version = state.versions.get(VersionId(model or "", current or ""))
+        is_web = version is not None and version.web is not None
+        if route is not None and (
+            route.input_type is not application.input_type or route.is_web is not is_web
+        ):
             # Another application of that name: what is bound to the old one must not serve it.
             self._remove_route(name)
             route = None
@@ -290,14 +306,12 @@ class Engine:
             route = self.by_name[name] = Route(application, default)
         else:
             route.update(application, default)
-        linked = state.links.get(name, ())
-        model = linked[0] if linked else None
+        route.is_web = is_web
         versions = {
             version_id.version: self.dispatchers[version_id]
             for version_id in state.versions
             if version_id.model == model
         }
-        current = state.current.get(model or "")
         route.serve(model, versions, current)
         route.take(inputs_of(application, versions, current))
 

@@ -47,7 +47,8 @@ class Route(Lane):
     """An application as the query path sees it, and the lane of its queries.
 
     `current` is the current version's dispatcher, or None; `dispatcher` the one that answers every
-    query that names no version, None where a `selection` decides. `inputs` is what bodies are
+    query that names no version, None where a `selection` decides. Where it `is_web` there are no
+    queries: whatever comes below its name is passed on to a replica. `inputs` is what bodies are
     decoded by; it is another object where it has changed. While the event loop is behind by
     more than `patience_s`, queries are shed: refused before they are read. `body_hits` and `shed`
     are what the query path only counts up; `fold` adds them to the counters.
@@ -61,6 +62,7 @@ class Route(Lane):
         "input_type",
         "inputs",
         "is_open",
+        "is_web",
         "model",
         "name",
         "patience_s",
@@ -74,6 +76,7 @@ class Route(Lane):
         self.body_hits = 0
         self.shed = 0
         self.is_open = True
+        self.is_web = False
         self.current: Dispatcher | None = None
         self.dispatcher: Dispatcher | None = None
         self.selection: Selection | None = None

@@ -28,6 +28,9 @@ from servd.quantities import counted
 
 logger = logging.getLogger(__name__)
 
+NO_HOST = "tcp://:"
+"""Of an address that is on the same host as another."""
+
 
 class ReplicaOwner(Protocol):
     """Who is told what the replica says of itself: a replica's life, or a link of a front end."""
@@ -83,7 +86,8 @@ class ReplicaConnection:
     of the last message. Batches that came back are noted in `tally`. `row_items` is how many
     numbers an input must have, where the replica says so; `spoken` is the version of the protocol
     that it says it speaks, 0 until it does. `streams` are those that it has not ended, by number,
-    of at most `places`. `carry` makes what its messages go by.
+    of at most `places`. `carry` makes what its messages go by. `http` is where a web application
+    answers requests, and `exchanges` are those that it has not answered.
     """
 
     def __init__(self, address: str, owner: ReplicaOwner, carry: Carry, clock: Clock) -> None:
@@ -94,6 +98,8 @@ class ReplicaConnection:
         self.streams: dict[int, Stream] = {}
         self.stream_handler: StreamHandler | None = None
         self.places = 0
+        self.http: str | None = None
+        self.exchanges: set[object] = set()
         self.handler: BatchHandler | None = None
         self.last_heard_s = clock()
         self.row_items: int | None = None
@@ -111,8 +117,10 @@ class ReplicaConnection:
         return self._counters
 
     def unanswered(self) -> Collection[object]:
-        """Return what names the batches and the streams that it has not answered."""
-        return [*self.in_flight, *self.streams] if self.streams else self.in_flight
+        """Return what names the batches, streams and requests that it has not answered."""
+        if self.streams or self.exchanges:
+            return [*self.in_flight, *self.streams, *self.exchanges]
+        return self.in_flight
 
     def owed(self) -> Iterator[Any]:
         """Return what names those that it should long have answered, the oldest first.
@@ -397,6 +405,7 @@ class ReplicaConnection:
         items = info.get("row_items")
         self.row_items = items if isinstance(items, int) else None
         self._on_places(info.get("streams"))
+        self._on_http(info.get("http"))
         if self._life is None and self.address.startswith(FILE_SCHEME):
             # ZeroMQ does not tell whose process is at the other end of a file, as a stream does.
             self._life = ProcessorTime(info.get("pid"))
@@ -409,6 +418,16 @@ class ReplicaConnection:
         before, self.places = self.places, places if isinstance(places, int) else 0
         if self.places != before and self.stream_handler is not None:
             self.stream_handler.on_places(self)
+
+    def _on_http(self, address: Any) -> None:
+        """Take where a web application answers: of a host, at which the replica itself does."""
+        if isinstance(address, str) and self.http is None:
+            host = self.address.rpartition(":")[0]
+            self.http = (
+                f"{host}:{address.removeprefix(NO_HOST)}"
+                if address.startswith(NO_HOST)
+                else address
+            )
 
 
 def connector(

@@ -41,7 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 class ReplicaSeat(msgspec.Struct, frozen=True, kw_only=True):
     """A replica in rotation; while `is_draining` it gets nothing new and answers what it has.
 
-    `spoken` is the version of the replica protocol that it speaks, 0 where that is not known.
+    `spoken` is the version of the replica protocol that it speaks, 0 where that is not known;
+    `http` is where a web application answers.
     """
 
     model: str
@@ -49,6 +50,7 @@ class ReplicaSeat(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     row_items: int | None = None
     spoken: int = 0
+    http: str | None = None
     is_draining: bool = False
 
     @property

@@ -45,6 +45,7 @@ def open_link(engine: Engine, seat: ReplicaSeat, curve_dir: Path | None = None) 
     link = SeatLink(engine.dispatcher(seat.version_id), seat.address)
     connection = connector(engine.context, engine.clock, curve_dir)(seat.address, link)
     connection.spoken = seat.spoken
+    connection.http = seat.http
     link.open(connection)
     connection.row_items = seat.row_items
     link.attach()

@@ -140,6 +140,7 @@ class Rotation:
                 address=address,
                 row_items=watched.row_items,
                 spoken=watched.spoken,
+                http=watched.http,
                 is_draining=watched.is_draining,
             )
             for address, watched in self.members.items()

@@ -13,7 +13,7 @@ from model_runtime.annotations.callables import Callee
 from model_runtime.annotations.kind import UnclearError
 from model_runtime.annotations.overrides import settled, with_columns, without_columns
 from model_runtime.bundle import FILES_NAME, MANIFEST_NAME, BundleFormatError, digest_of
-from model_runtime.manifest import Manifest
+from model_runtime.manifest import ASGI, WEB_KINDS, Manifest
 from servd import names
 from servd.errors import TargetError
 from servd.finding.data import files_below, leads_back
@@ -24,7 +24,12 @@ from servd.packing.made import find_made
 from servd.packing.targets import PICKLE_ENDINGS, Found, Target, find, packages_of_pickle
 from servd.quantities import counted, shown_bytes
 
-_USUAL_TYPES: Final = {"pickle": manifests.AUTO, "function": "doubles", "class": "doubles"}
+_USUAL_TYPES: Final = {
+    "pickle": manifests.AUTO,
+    "function": "doubles",
+    "class": "doubles",
+    **dict.fromkeys(WEB_KINDS, "any"),
+}
 """What a model takes of which neither its deployer nor its code says anything."""
 _RESERVED: Final = names.RESERVED_APPLICATIONS | names.RESERVED_MODELS
 
@@ -102,6 +107,8 @@ def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan
     found = _find(target, options, place)
     if options.method and found.kind == "function":
         raise TargetError("--method is for classes and pickled models, not for functions")
+    if found.kind in WEB_KINDS:
+        _check_web(target, found, options)
     data = [path for path in found.files if path != target.path]
     packages = _packages_of_pickles(data) | found.packages
     try:
@@ -116,6 +123,31 @@ def _find(target: Target, options: BundleOptions, place: Place) -> Found:
     if made is not None and made.kind != "pickle":
         return find_made(target, made, place)
     return find(target, options.load_timeout_s, place, options.method or "predict")
+
+
+def _check_web(target: Target, found: Found, options: BundleOptions) -> None:
+    """Refuse what says something of inputs, which a web application has none of.
+
+    Raises:
+        TargetError: it names the option.
+    """
+    given = {
+        "input-type": options.input_type,
+        "method": options.method,
+        "example": options.example,
+        "columns": options.schema,
+        "extra-columns": options.extra,
+        "output": options.output,
+        # Of an ASGI application it has its own.
+        "concurrency": options.concurrency if found.kind == ASGI else None,
+    }
+    for name, value in given.items():
+        if value is not None:
+            what = f"{target.path.name}:{found.object} is a web application ({found.kind.upper()})"
+            raise TargetError(
+                f"--{name} is for models, and {what}",
+                hint=f"leave --{name} out: it is sent its requests as they come",
+            )
 
 
 def _packages_of_pickles(paths: Iterable[Path]) -> dict[str, str]:

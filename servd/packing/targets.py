@@ -12,6 +12,7 @@ from model_runtime import signature
 from model_runtime.annotations.callables import Callee
 from model_runtime.contract import distribution
 from model_runtime.signature import Signature
+from model_runtime.web import kinds
 from servd.errors import TargetError, did_you_mean
 from servd.finding.hints import module_hint, target_hint
 from servd.finding.installed import is_installed
@@ -169,16 +170,23 @@ def find(
 
 
 def _only_object(needs: Needs, path: Path, place: Place, timeout_s: float) -> str:
-    """Return the one function or class that a file defines."""
+    """Return the one function or class that a file defines, or its web application.
+
+    Whatever else there is in the file of one: functions answer its requests.
+    """
     found = _checked(needs.load(needs.what(), timeout_s).found or {}, path, needs, place)
-    names = [*found["functions"], *found["classes"]]
+    applications: list[str] = found.get("web") or []
+    if applications and (len(applications) == 1 or kinds.is_usual(applications[0])):
+        return applications[0]
+    names = applications or [*found["functions"], *found["classes"]]
     if len(names) == 1:
         return str(names[0])
     if not names:
         raise TargetError(f"{path.name} defines no public function and no class")
     commands = ", ".join(f"{path.name}:{name}" for name in names)
+    what = "web applications" if applications else "functions and classes"
     raise TargetError(
-        f"{path.name} defines {len(names)} functions and classes: {', '.join(names)}",
+        f"{path.name} defines {len(names)} {what}: {', '.join(names)}",
         hint=f"say which one to deploy: {commands}",
     )
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, Self
 import psutil
 
 from model_runtime.attention import Attention
+from model_runtime.manifest import WEB_KINDS
 from model_runtime.signature import Signature
 from servd.clock import Clock
 from servd.config import Config
@@ -178,6 +179,11 @@ class Supervisor:
     def signature(self, version_id: VersionId) -> Signature | None:
         """Return what a replica of a version has said of its inputs and outputs, if one has."""
         return next(filter(None, map(signature_of, self._said(version_id))), None)
+
+    def web(self, version_id: VersionId) -> str | None:
+        """Return of which kind of web application a version's replicas say that they are."""
+        said = (info.get("web") for info in self._said(version_id))
+        return next((str(kind) for kind in said if kind in WEB_KINDS), None)
 
     def call_ms(self, version_id: VersionId) -> float | None:
         """Return how long one call took when the version was tested, where that is known."""

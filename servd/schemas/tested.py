@@ -25,6 +25,8 @@ def tested(test: dict[str, Any]) -> str:
         return _answered(test)
     if state == "unproven":
         return f"NOT TESTED: say what an input looks like with --example{_tried(test)}"
+    if state == "started":
+        return "serving"
     return "not tested, as --skip-test says" if state == "skipped" else UNSAID
 
 

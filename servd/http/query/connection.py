@@ -24,7 +24,8 @@ from servd.http.query.held_bodies import LongBody
 from servd.http.query.long_request import TURN_ROWS, LongBatch, as_it_is, job_of, new_long
 from servd.http.query.request import Request, long_of, unpack_request
 from servd.http.query.state import Found, PageReply, ServerState
-from servd.http.query.writing import AnswerWriter
+from servd.http.query.web_client import WebClient, WebEndpoint, Whole
+from servd.http.web.exchange import Exchange
 from servd.http.wire import CACHE_HIT, TOO_MANY_CONNECTIONS, Reply, error_reply
 from servd.logs import faults
 
@@ -35,7 +36,7 @@ _NO_CODEC: Final = Codec()
 """Says what went wrong before it is known in which format it is to be said."""
 
 
-class QueryConnection(AnswerWriter):
+class QueryConnection(WebClient):
     """One client. It is the sink of its single queries; `BatchAnswer` is that of several inputs."""
 
     __slots__ = ("_has_body", "_page", "_query_id", "_unsent")
@@ -94,6 +95,8 @@ class QueryConnection(AnswerWriter):
         self._unsent = unsent
         if type(self._query) is EventStream:
             self._query.on_second()
+        elif type(self._query) is Exchange:
+            self._query.on_second(is_unread=self.is_unread)
         return unsent
 
     def is_overdue(self, now_s: float) -> bool:
@@ -188,12 +191,15 @@ class QueryConnection(AnswerWriter):
         dispatcher.turn.count()
         self._answer_miss(Miss.OVERLOADED, b"")
 
-    def _predict_asked(self, endpoint: Endpoint, asked: Asked) -> None:
+    def _predict_asked(self, endpoint: Endpoint, asked: Asked | Whole) -> None:
         """Ask for several inputs, or for one of a version.
 
         Raises:
             NoSuchVersionError: there is none; nothing has been begun then.
         """
+        if isinstance(asked, Whole):
+            self.pass_on(cast("WebEndpoint", endpoint), asked.body)
+            return
         rows, version = asked
         route = endpoint.route
         if version is not None:
@@ -393,6 +399,8 @@ class QueryConnection(AnswerWriter):
         server.next_id = max(server.next_id, query_id + 1)
         faults.report(f"query {query_id} could not be handled", error)
         self._page = None
+        if self.give_up_web():
+            return
         try:
             if isinstance(self._query, Stream):
                 server.engine.cancel(self._query)

@@ -47,6 +47,8 @@ class Pages:
             return state.cors.preflight(request.heads)  # a browser sends it without a token
         if state.token and not carries(request.authorization, state.token.encode()):
             return _unauthorized(request)
+        if state.gate.is_needed and state.gate.lacks_slash(request.method, request.url):
+            return _with_slash(request.url)
         if path in (b"/", b"/metrics"):
             return self._answer_get(path, request)
         return self._find(path, request)
@@ -154,6 +156,14 @@ def _unauthorized(request: Request) -> Reply:
         return Reply(401, page.token_page(), page.HTML, extra)
     cause = "this server asks for a token: send 'Authorization: Bearer TOKEN'"
     return error_reply(401, "Unauthorized", cause, extra=challenge)
+
+
+def _with_slash(url: bytes) -> Reply:
+    """Send a client to the same path with a slash: what is below it is relative to that."""
+    path, mark, query = url.partition(b"?")
+    name = path.rpartition(b"/")[2]
+    location = b"Location: %b/%b%b\r\n" % (name, mark, query)
+    return Reply(307, b"", TEXT, location)
 
 
 def _other_method(request: Request, methods: Sequence[bytes], more: str = "") -> Reply:

@@ -10,6 +10,7 @@ from servd.http.bounds import LONG_BODY_BYTES
 from servd.http.query.held_bodies import BusyError, LongBody
 from servd.http.query.request import Request, joined
 from servd.http.query.state import ServerState
+from servd.http.web.exchange import Exchange
 from servd.http.wire import CONTINUE, refused_version
 
 _NO_HOST: Final = re.compile(rb"[\s/?#@\\\"<>]")
@@ -21,7 +22,7 @@ class RequestParser(asyncio.Protocol):
     `began` is the server's tick (a second) at which it began, None between requests. Of a body
     whose length the head says, `_body_left` bytes are still to come; a long one goes past the
     parser (`_is_past`), which would copy it. `_heads` are those of its answer, unless that has an
-    endpoint.
+    endpoint. `_web` is whoever takes the body of a request for a web application, as it comes.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class RequestParser(asyncio.Protocol):
         "_parser",
         "_request",
         "_server",
+        "_web",
         "_whole",
         "began",
         "is_reading_head",
@@ -48,6 +50,7 @@ class RequestParser(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._request: Request | None = None
         self._whole: Request | None = None
+        self._web: Exchange | None = None
         self._body_rest = bytearray()
         self._head_bytes = 0
         self._heads = server.heads
@@ -65,11 +68,21 @@ class RequestParser(asyncio.Protocol):
         """Stop reading for good and have the reason answered."""
         raise NotImplementedError
 
+    def on_web(self, request: Request) -> bool:
+        """Take a request whose head has come if it is for a web application."""
+        raise NotImplementedError
+
+    def on_web_whole(self) -> None:
+        """Take the end of such a request's body."""
+        raise NotImplementedError
+
     def on_message_begin(self) -> None:
         """Begin a request."""
         if self._is_refused:
             return
         self._request = Request()
+        if self._server.engine.web:
+            self._request.raw = []
         self.is_reading_head = True
         self._body_bytes = 0
         self.began = self._server.second
@@ -87,6 +100,8 @@ class RequestParser(asyncio.Protocol):
         request = self._request
         if request is None or not self.is_reading_head:
             return
+        if request.raw is not None:
+            request.raw.append((name, value))
         server = self._server
         if len(name) in server.wanted_lengths:
             request.keep(name, value, server.wanted_headers)
@@ -150,6 +165,8 @@ class RequestParser(asyncio.Protocol):
             return
         request.method = self._parser.get_method()
         self._body_left = max(request.length, 0)
+        if request.raw is not None and self.on_web(request):
+            return
         self._is_past = request.length > LONG_BODY_BYTES and not request.is_offering
         self._check_size(request.length)
         if request.is_expecting and self.transport is not None and not self._is_refused:
@@ -158,6 +175,9 @@ class RequestParser(asyncio.Protocol):
     def on_body(self, chunk: bytes) -> None:
         """Take a piece of the body; most bodies are one piece."""
         if self._request is None:
+            if self._web is not None:
+                self._head_bytes = 0
+                self._web.on_body(chunk)
             return
         self._head_bytes = 0
         self._is_past = False
@@ -200,6 +220,9 @@ class RequestParser(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Keep the request until the parser has returned."""
         request = self._request
+        if request is None and self._web is not None:
+            self.on_web_whole()
+            return
         if request is not None and request.is_offering and self._parser.should_upgrade():
             return  # its body is still to come: see `_decline_upgrade`
         self._end_message(request, self._parser)

@@ -6,6 +6,7 @@ requests.
 """
 
 import asyncio
+from collections.abc import Iterable
 from typing import Final
 
 import httptools
@@ -28,6 +29,9 @@ AHEAD: Final = 1
 """Reading is held since enough waits behind the request that is being answered."""
 UNREAD: Final = 2
 """Reading, and answering, is held since the client does not read its answers."""
+
+UNSENT: Final = 4
+"""Reading is held since a web application does not take the request as fast as it comes."""
 
 _HEAD_END: Final = b"\r\n\r\n"
 _NO_HEAD: Final = b"\0"
@@ -97,6 +101,11 @@ class RequestReader(RequestParser):
 
     def on_fault(self, error: Exception) -> None:
         """Answer for an exception that nobody foresaw; raises none."""
+        raise NotImplementedError
+
+    @property
+    def _is_web_offer(self) -> bool:
+        """Whether a web application is offered another protocol."""
         raise NotImplementedError
 
     def predict(self, endpoint: Endpoint, body: bytes) -> None:
@@ -207,7 +216,8 @@ class RequestReader(RequestParser):
     @property
     def _is_able(self) -> bool:
         """Whether a request could be taken."""
-        return not (self.is_busy or self._is_refused or self.is_closing or self._holds & UNREAD)
+        is_held = self._holds & (UNREAD | UNSENT)
+        return not (self.is_busy or self._is_refused or self.is_closing or is_held)
 
     def _take_turns(self) -> None:
         """Read on when the others had their turn."""
@@ -361,7 +371,10 @@ class RequestReader(RequestParser):
         try:
             self._parser.feed_data(memoryview(self._rest)[at:end])
         except httptools.HttpParserUpgrade:
-            self._decline_upgrade()
+            if self._is_web_offer:
+                self._parser = httptools.HttpRequestParser(self)  # the offer is the application's
+            else:
+                self._decline_upgrade()
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             self._fail(cause if isinstance(cause, Exception) else error)
@@ -397,9 +410,11 @@ class RequestReader(RequestParser):
         if offer is None or offer.length < 0:
             self.refuse(400, "this server speaks HTTP/1.1 only: no upgrade")
             return
-        head = b"%b %b HTTP/1.1\r\nContent-Length: %d\r\n\r\n"
+        head = b"%b %b HTTP/1.1\r\nContent-Length: %d\r\n%b\r\n"
         self._learning = None
-        self._parser.feed_data(head % (offer.method, offer.url, offer.length))
+        self._parser.feed_data(
+            head % (offer.method, offer.url, offer.length, _other_lines(offer.raw or ()))
+        )
         for request in (self._request, self._whole):
             if request is not None:
                 request.encoding, request.authorization = offer.encoding, offer.authorization
@@ -424,6 +439,14 @@ class RequestReader(RequestParser):
             self._heads = (request and request.heads) or self._server.heads
             self._request = self._whole = None
             self.on_refusal(status, cause)
+
+
+def _other_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the lines of a head without the offer of another protocol, and without a length."""
+    without = (b"upgrade", b"connection", b"content-length", b"expect")
+    return b"".join(
+        b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() not in without
+    )
 
 
 def _begun_end(data: bytes) -> int:

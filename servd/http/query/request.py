@@ -17,7 +17,8 @@ class Request:
     head will mean the same again. `unless` are the tags of what the client has already. `heads` are
     those of its answers where these are not the usual ones: those for its origin. `resource` is
     what it is for, where that is no prediction. `endpoint` is that of a head which is known. `host`
-    is what the client calls the server, None as long as that is not read.
+    is what the client calls the server, None as long as that is not read. `raw` are all of its
+    headers, where it may be for a web application.
     """
 
     __slots__ = (
@@ -37,6 +38,7 @@ class Request:
         "length",
         "long",
         "method",
+        "raw",
         "resource",
         "unless",
         "url",
@@ -57,6 +59,7 @@ class Request:
         self.length = -1
         self.long: LongBody | None = None
         self.host: bytes | None = None
+        self.raw: list[tuple[bytes, bytes]] | None = None
         self.has_origin = False
         self.heads: Heads | None = None
         self.is_expecting = False

@@ -86,6 +86,7 @@ class QueryServer(ServerState):
 
     async def __aenter__(self) -> Self:
         self.max_connections = max_connections()
+        await self.gate.__aenter__()
         loop = asyncio.get_running_loop()
         where: dict[str, Any] = {"sock": self._socket}
         if self._socket is None:
@@ -107,6 +108,7 @@ class QueryServer(ServerState):
         for connection in list(self.connections):
             if connection.transport is not None:
                 connection.transport.abort()
+        await self.gate.__aexit__()
         await self.reader.close()
 
     @property
@@ -170,6 +172,7 @@ class QueryServer(ServerState):
     def _on_second(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(1.0, self._on_second)
         self.second += 1
+        self.gate.on_second()
         self.cors.refresh()
         self.failed.flush()
         now_s = self.engine.clock()
@@ -201,4 +204,6 @@ class QueryServer(ServerState):
     def _is_too_slow(self, connection: QueryConnection, silent_s: int, age_s: int) -> bool:
         if connection.is_reading_head:
             return age_s > HEAD_TIMEOUT_S
-        return silent_s > BODY_TIMEOUT_S or age_s > REQUEST_TIMEOUT_S
+        # A web application may take an upload as slowly as it wishes.
+        is_long = age_s > REQUEST_TIMEOUT_S and not connection.is_passing
+        return silent_s > BODY_TIMEOUT_S or is_long

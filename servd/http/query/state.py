@@ -19,6 +19,7 @@ from servd.http.query.endpoint import Endpoint
 from servd.http.query.failed_queries import FailedQueries
 from servd.http.query.long_bodies import BodyReaders
 from servd.http.query.request import Request
+from servd.http.web.gate import Gate
 from servd.http.wire import Reply
 
 MAX_KNOWN: Final = 4096
@@ -56,7 +57,8 @@ class ServerState:
     `endpoints` are those of paths, `known_heads` those of heads that were seen before, to the byte,
     with the length of the body, `known_long` the requests of those before long bodies: of all,
     whoever takes one asks whether its route `is_open`.
-    `second` counts them. Where it `tells_errors`, callers read what a model has raised.
+    `second` counts them. `gate` leads to web applications. Where it `tells_errors`, callers read
+    what a model has raised.
     `wanted_headers` are those that a codec asks for, with the values that change nothing to any;
     `wanted_lengths` those of their names. Probers are told whether it `is_ready`, and
     `why_unready`.
@@ -81,6 +83,7 @@ class ServerState:
         self.max_body_bytes = config.max_body_bytes
         self.bounds = bounds_of(config)
         self.reader = BodyReaders(self.bounds)
+        self.gate = Gate(engine)
         self.second = 0
         self.token = config.query_token
         self.tells_errors = config.tells_errors

@@ -18,6 +18,7 @@ from servd.http.query.event_stream import EventStream
 from servd.http.query.long_request import Long
 from servd.http.query.reading import RequestReader
 from servd.http.query.state import ServerState
+from servd.http.web.exchange import Exchange
 from servd.http.wire import Reply, error_reply
 
 
@@ -35,7 +36,7 @@ class AnswerWriter(RequestReader):
 
     def __init__(self, server: ServerState) -> None:
         super().__init__(server)
-        self._query: Query | BatchAnswer | Long | EventStream | None = None
+        self._query: Query | BatchAnswer | Long | EventStream | Exchange | None = None
         self._asked = None  # type: ignore[assignment]
         self._is_last = False
         self._pieces: deque[Piece] = deque()

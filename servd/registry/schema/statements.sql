@@ -23,13 +23,13 @@ DELETE FROM default_application;
 INSERT INTO versions (
     model, version, input_type, labels, container_name, model_data_path,
     max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s,
-    image, image_digest, memory_bytes, cpus, gpus, signature, is_cached
+    image, image_digest, memory_bytes, cpus, gpus, signature, is_cached, web
 )
 VALUES (
     :model, :version, :input_type, :labels, :container_name, :model_data_path,
     :max_batch, :batch_wait_us, :batching, :bundle, :runtime, :replicas, :created_s,
     :image, :image_digest, :memory_bytes, :cpus, :gpus,
-    :signature, :is_cached
+    :signature, :is_cached, :web
 )
 ON CONFLICT (model, version) DO UPDATE SET
     input_type = excluded.input_type,
@@ -49,7 +49,8 @@ ON CONFLICT (model, version) DO UPDATE SET
     cpus = excluded.cpus,
     gpus = excluded.gpus,
     signature = excluded.signature,
-    is_cached = excluded.is_cached;
+    is_cached = excluded.is_cached,
+    web = excluded.web;
 
 -- name: put_source
 INSERT INTO sources (model, version, path) VALUES (:model, :version, :path);
@@ -77,7 +78,7 @@ SELECT name FROM default_application;
 SELECT
     model, version, input_type, labels, container_name, model_data_path,
     max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s,
-    image, image_digest, memory_bytes, cpus, gpus, signature, is_cached
+    image, image_digest, memory_bytes, cpus, gpus, signature, is_cached, web
 FROM versions ORDER BY rowid;
 
 -- name: all_current

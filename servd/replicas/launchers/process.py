@@ -94,7 +94,9 @@ class ProcessHandle:
         if group is not None:
             group.remove_soon()
         self._traces.pump.close(self._traces.output)
-        Path(self.address.partition("://")[2]).unlink(missing_ok=True)
+        path = self.address.partition("://")[2]
+        for suffix in ("", ".http"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _has_started(self, pid: int) -> bool:
