@@ -105,8 +105,8 @@ class RequestReader(RequestParser):
 
     @property
     def _is_web_offer(self) -> bool:
-        """Whether a web application is offered another protocol."""
-        raise NotImplementedError
+        """Whether a web application is offered another protocol; who knows any says so."""
+        return False
 
     def predict(self, endpoint: Endpoint, body: bytes) -> None:
         """Take a prediction whose head has been seen before: a POST that keeps the connection."""

@@ -52,7 +52,7 @@ class Collector(RequestReader):
             known_long={},
             heads=None,
             cors=Cors(()),
-            engine=SimpleNamespace(clock=clock),
+            engine=SimpleNamespace(clock=clock, web={}),
             is_draining=False,
             wanted_headers=dict(wanted),
             wanted_lengths=frozenset(map(len, wanted)),
