@@ -23,7 +23,7 @@ from model_runtime import failure, forks, inputs, manifest, workspace
 from model_runtime.contract import EXIT_LOAD_FAILED
 from model_runtime.failure import MODEL_ERRORS
 from model_runtime.loaders import load
-from model_runtime.loaders.base import LoadedModel
+from model_runtime.loaders.base import LoadedModel, as_model
 from model_runtime.refusals import Failed, InputError, PartlyFailedError
 from model_runtime.selftest import test_call
 
@@ -43,7 +43,7 @@ class Trial:
         began_s = time.monotonic()
         try:
             self._place = workspace.make(self._bundle, self._work)
-            model = load(self._place)
+            model = as_model(load(self._place))
             tested = model
             if model.streaming is not None:
                 tested = replace(model, predictor=model.streaming.first)

@@ -111,6 +111,20 @@ class LoadedWeb:
     bundle_dir: Path | None = None
 
 
+def as_model(loaded: LoadedModel | LoadedWeb) -> LoadedModel:
+    """Return what was loaded as the model that it is.
+
+    Raises:
+        LoadError: it is a web application.
+    """
+    if isinstance(loaded, LoadedWeb):
+        raise LoadError(
+            "a web application has no inputs that it could be called with",
+            hint="servd deploy runs it; its framework has a client for tests",
+        )
+    return loaded
+
+
 def called(
     call: Callable[[Any], Any],
     manifest: Manifest,
