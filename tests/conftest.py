@@ -38,8 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have the slow tests begin first, each worker with its share of them.
 
     pytest-xdist gives each worker as many tests, one after the other in their order, and who has
-    none left others': a slow one that begins last would be waited for alone.
+    none left others': a slow one that begins last would be waited for alone. It runs nothing
+    where a test has another name in each process.
     """
+    unsteady = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if unsteady:
+        raise pytest.UsageError(f"give its parameters ids without addresses: {unsteady[0]}")
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     slow = [item for item in items if item.get_closest_marker("slow")]
     others = [item for item in items if not item.get_closest_marker("slow")]

@@ -89,11 +89,11 @@ def test_errors_are_the_other_clients(data_folder, client):
     """Of an input, of one among several, of a stream, of what is not there."""
 
     async def use(other):
-        with pytest.raises(InvalidInputError):
+        with pytest.raises(InvalidInputError, match="expected type Array"):
             await other.predict("doubled", "text")
-        with pytest.raises(InvalidInputError):
+        with pytest.raises(InvalidInputError, match="Invalid input: n: missing"):
             [item async for item in other.stream("counted", {"m": 1})]
-        with pytest.raises(NotFoundError):
+        with pytest.raises(NotFoundError, match="nowhere"):
             await other.model("nowhere")
         with pytest.raises(BatchFailedError) as told:
             await other.predict_batch("doubled", [[1.0], [-1.0], [2.0]])
@@ -102,7 +102,7 @@ def test_errors_are_the_other_clients(data_folder, client):
     error = run(data_folder, use)
     assert [getattr(each, "output", None) for each in error.results] == [2.0, None, 4.0]
     assert "below zero" in error.message
-    with pytest.raises(BatchFailedError):
+    with pytest.raises(BatchFailedError, match="1 of 3 inputs have no prediction; input 1: "):
         client.predict_batch("doubled", [[1.0], [-1.0], [2.0]])
 
 
@@ -137,7 +137,7 @@ def test_a_daemon_that_is_not_there_is_said(tmp_path):
     async def use(other):
         await other.apps()
 
-    with pytest.raises(DaemonNotRunningError):
+    with pytest.raises(DaemonNotRunningError, match="no servd daemon answers at "):
         run(tmp_path, use)
-    with pytest.raises(DaemonNotRunningError):
+    with pytest.raises(DaemonNotRunningError, match="no servd daemon answers at "):
         servd.Client(data_dir=tmp_path).predict("any", 1)

@@ -48,5 +48,5 @@ def test_errors_have_their_classes(client, doubled):  # noqa: ARG001
     with pytest.raises(InvalidInputError) as told:
         client.predict("doubled", "a text")
     assert told.value.status == 400
-    with pytest.raises(UnknownApplicationError):
+    with pytest.raises(UnknownApplicationError, match="no-such-one"):
         client.predict("no-such-one", 1)

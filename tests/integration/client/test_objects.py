@@ -166,7 +166,9 @@ def test_what_was_written_by_another_python_is_refused_before_it_is_read(tmp_pat
         loaders.load(tmp_path)
 
 
-@pytest.mark.parametrize("target", [5, [1], {"a": 1}, object()], ids=str)
+@pytest.mark.parametrize(
+    "target", [5, [1], {"a": 1}, object()], ids=lambda target: type(target).__name__
+)
 def test_what_is_no_model_is_refused(client, target):
     """With what would be one."""
     with pytest.raises(TargetError, match="is not something to deploy") as told:

@@ -114,7 +114,7 @@ def test_what_cannot_be_written_is_named_with_the_path_to_it(make, what):
         (functools.partial(max, threading.Lock()), "value.args[0]"),
         (types.SimpleNamespace(a=Inner(threading.Lock())), "value.a.lock"),
     ],
-    ids=str,
+    ids=["in a list", "in a tuple", "in a slot", "in a partial", "in a namespace"],
 )
 def test_the_path_is_as_code_would_have_it(value, path):
     """Through dicts, lists, slots and partials."""
