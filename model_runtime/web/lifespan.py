@@ -14,6 +14,8 @@ from model_runtime.failure import MODEL_ERRORS, ModelFault
 
 _HINT: Final = "this is raised when the application starts (its lifespan), before any request"
 
+_RAISE_S: Final = 0.5
+
 App = Callable[..., Awaitable[None]]
 
 
@@ -46,6 +48,9 @@ class Lifespan:
         self._task = asyncio.get_running_loop().create_task(self._run())
         await self._started.wait()
         self.should_exit = self.failure is not None
+        if self.should_exit:
+            # Frameworks tell a text and raise then: the exception tells more.
+            await asyncio.wait({self._task}, timeout=_RAISE_S)
 
     async def shutdown(self) -> None:
         """Have the application put away what it has opened."""
@@ -64,8 +69,8 @@ class Lifespan:
             await self._app(scope, self._receive, self._send)
         except MODEL_ERRORS as error:
             # One that raises before it asks for anything does not know this type of scope.
-            if self._has_received and not self._started.is_set():
-                self.failure = self.failure or error
+            if self._has_received and (self.failure is not None or not self._started.is_set()):
+                self.failure = error
             elif self._started.is_set() and not isinstance(error, asyncio.CancelledError):
                 sys.stderr.write(f"the application's shutdown failed: {error!r}\n")
         finally:
