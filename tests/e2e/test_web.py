@@ -1,5 +1,6 @@
 """Web applications from their files to their answers, as users deploy them: the guides' first."""
 
+import http.client
 import json
 import os
 import signal
@@ -325,8 +326,6 @@ class Load:
             time.sleep(0.01)
 
     def _run(self) -> None:
-        import http.client
-
         host = self._url.removeprefix("http://").partition("/")[0]
         connection = http.client.HTTPConnection(host, timeout=30)
         while not self._stop.is_set():
@@ -341,6 +340,7 @@ class Load:
             except OSError as error:
                 self.failures.append(repr(error))
                 connection.close()
+        connection.close()
 
 
 @pytest.mark.slow
