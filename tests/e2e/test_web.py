@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -242,13 +243,10 @@ def test_an_application_that_does_not_start_is_told_to_who_deploys_it(daemon, tm
     assert "204" in curl("-i", f"{daemon.query_url}/app/").splitlines()[0]
 
 
-def test_an_application_whose_startup_hangs_is_given_up(idle_daemon, tmp_path, monkeypatch):
+def test_an_application_whose_startup_hangs_is_given_up(idle_daemon, tmp_path):
     """After the time that a load may take; it says where it hung."""
-    monkeypatch.setattr(
-        Daemon,
-        "env",
-        property(lambda self, env=Daemon.env.fget: env(self) | {"SERVD_LOAD_TIMEOUT": "4s"}),
-    )
+    idle_daemon.data_dir.mkdir(parents=True)
+    (idle_daemon.data_dir / "servd.toml").write_text('load_timeout = "4s"\n')
     idle_daemon.start()
     write(
         tmp_path,
@@ -302,7 +300,7 @@ class Load:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self

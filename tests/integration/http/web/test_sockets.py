@@ -92,7 +92,7 @@ def test_a_server_that_ends_ends_its_sockets():
 def test_a_socket_to_an_application_that_has_none_is_an_ordinary_request():
     """A WSGI application refuses it."""
 
-    def app(environ, start_response):
+    def app(_environ, start_response):
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"hello"]
 
