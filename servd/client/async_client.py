@@ -18,7 +18,7 @@ from servd.client import calls, wanted
 from servd.client.admin import find_daemon, query_base
 from servd.client.async_connections import AsyncAdmin, AsyncConnections
 from servd.client.calls import Call, LogsWanted
-from servd.client.client import CHANGE_TIMEOUT_S, Client
+from servd.client.client import CHANGE_TIMEOUT_S, SILENCE_S, Client
 from servd.client.exchange import Answer, LostError, Request
 from servd.client.items import Items
 from servd.client.queries import Queries, Send, Steps, Wait, stream_request
@@ -30,6 +30,7 @@ from servd.client.values import (
     Model,
     Prediction,
     Replica,
+    Route,
     Status,
     Version,
     VersionName,
@@ -39,6 +40,7 @@ from servd.client.wanted import DeployOptions
 from servd.config import Config
 from servd.datatypes import DeployEvent
 from servd.errors import NotFoundError, ServdError
+from servd.registry.happenings import Happening
 
 T = TypeVar("T")
 
@@ -172,6 +174,30 @@ class AsyncClient:
         """Take a model away from an application."""
         await self._do(calls.unlink(app, model))
 
+    async def set_default_app(self, name: str | None) -> None:
+        """Have paths without a name answer for an application; None: for none but the only one."""
+        await self._do(calls.default_application(name))
+
+    async def routes(self) -> list[Route]:
+        """Return the further paths of applications."""
+        return await self._ask(calls.routes(), list[Route])
+
+    async def add_route(
+        self,
+        route: str,
+        app: str,
+        *,
+        takes: str | None = None,
+        gives: str | None = None,
+        batch: bool = False,
+    ) -> Route:
+        """Have an application answer at a further path, as in "POST /score"."""
+        return await self._ask(wanted.new_route(route, app, takes, gives, is_batch=batch), Route)
+
+    async def delete_route(self, route: str) -> None:
+        """Remove a further path, as in "POST /score"."""
+        await self._do(calls.delete_route(*wanted.method_and_path(route)))
+
     # --- models ---
 
     async def models(self) -> list[Model]:
@@ -209,6 +235,13 @@ class AsyncClient:
     async def replicas(self) -> list[Replica]:
         """Return the replicas: states, rates, latencies, memory."""
         return await self._ask(calls.replicas(), list[Replica])
+
+    async def events(self) -> AsyncIterator[Happening]:
+        """Yield what happens to applications, versions and replicas; see `Client.events`."""
+        admin = await self._admin()
+        async for line in admin.lines(calls.events(), SILENCE_S):
+            if line:
+                yield value_of(json.loads(line), Happening)
 
     async def logs(
         self,

@@ -108,6 +108,31 @@ def replicas() -> Call:
     return Call("GET", "/replicas")
 
 
+def events() -> Call:
+    """Ask for what happens, as it happens."""
+    return Call("GET", "/events")
+
+
+def default_application(name: str | None) -> Call:
+    """Have paths without a name answer for an application; None: for none but the only one."""
+    return Call("PUT", "/default-application", {"name": name})
+
+
+def routes() -> Call:
+    """Ask for the further paths of applications."""
+    return Call("GET", "/routes")
+
+
+def add_route(route: dict[str, Any]) -> Call:
+    """Have an application answer at a further path."""
+    return Call("POST", "/routes", route)
+
+
+def delete_route(method: str, path: str) -> Call:
+    """Remove a further path."""
+    return Call("DELETE", f"/routes{query(method=method, path=path)}")
+
+
 def deploy(request: dict[str, Any], *, is_waiting: bool = True) -> Call:
     """Deploy an uploaded bundle or an image; events come where `is_waiting`."""
     return Call("POST", "/deployments" if is_waiting else "/deployments?wait=false", request)

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
+
+import msgspec
 
 from servd.client import calls, deployment, wanted
 from servd.client.admin import AdminClient, find_daemon
@@ -25,6 +27,7 @@ from servd.client.values import (
     Deployment,
     Model,
     Replica,
+    Route,
     Status,
     Version,
     VersionName,
@@ -33,8 +36,12 @@ from servd.client.values import (
 from servd.client.wanted import UNSET
 from servd.config import Config, load_config
 from servd.errors import StartError
+from servd.registry.happenings import Happening
 
 T = TypeVar("T")
+
+SILENCE_S: Final = 30.0
+"""The daemon gives a sign of life every few seconds."""
 
 CHANGE_TIMEOUT_S = 300.0
 """An older version's replicas may have to be launched before a change is in force."""
@@ -244,6 +251,30 @@ class Client(Querying):
         """Take a model away from an application."""
         self.admin.ask(calls.unlink(app, model))
 
+    def set_default_app(self, name: str | None) -> None:
+        """Have paths without a name answer for an application; None: for none but the only one."""
+        self.admin.ask(calls.default_application(name))
+
+    def routes(self) -> list[Route]:
+        """Return the further paths of applications."""
+        return self._ask(calls.routes(), list[Route])
+
+    def add_route(
+        self,
+        route: str,
+        app: str,
+        *,
+        takes: str | None = None,
+        gives: str | None = None,
+        batch: bool = False,
+    ) -> Route:
+        """Have an application answer at a further path, as in "POST /score"."""
+        return self._ask(wanted.new_route(route, app, takes, gives, is_batch=batch), Route)
+
+    def delete_route(self, route: str) -> None:
+        """Remove a further path, as in "POST /score"."""
+        self.admin.ask(calls.delete_route(*wanted.method_and_path(route)))
+
     # --- models ---
 
     def models(self) -> list[Model]:
@@ -281,6 +312,15 @@ class Client(Querying):
     def replicas(self) -> list[Replica]:
         """Return the replicas: states, rates, latencies, memory."""
         return self._ask(calls.replicas(), list[Replica])
+
+    def events(self) -> Iterator[Happening]:
+        """Yield what happens to applications, versions and replicas, as it happens.
+
+        The first is `listening`: what happens after it is told. Ends when the daemon does.
+        """
+        for line in self._admin(SILENCE_S).lines(calls.events().path):
+            if line:
+                yield value_of(msgspec.json.decode(line), Happening)
 
     def logs(
         self,

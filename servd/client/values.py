@@ -118,6 +118,18 @@ class Replica(Value, frozen=True):
     slo_ms: float | None = None
 
 
+class Route(Value, frozen=True):
+    """A further path of an application; `takes` and `gives` are keys of bodies, None: bare ones."""
+
+    method: str
+    path: str
+    app: str
+    takes: str | None = None
+    gives: str | None = None
+    is_batch: bool = False
+    query_url: str = ""
+
+
 class Status(Value, frozen=True):
     """The daemon: where it answers, what it has, and the settings that it runs with."""
 

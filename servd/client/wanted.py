@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict
 
-from servd.client.calls import Call, create_application
+from servd.client.calls import Call, add_route, create_application
 from servd.client.deployment import container_settings
 from servd.client.queries import plain
 from servd.client.report import OnEvent
@@ -120,6 +120,31 @@ def new_application(name: str, input_type: str, default: Any, slo_ms: float | No
         default_output=default_output(default),
         slo_us=slo_us(_USUAL_SLO_MS if slo_ms is None else slo_ms) or 0,
     )
+
+
+def new_route(
+    route: str, app: str, takes: str | None, gives: str | None, *, is_batch: bool
+) -> Call:
+    """Return the call that has an application answer at "METHOD /path".
+
+    Raises:
+        InvalidValueError: it is none such.
+    """
+    method, path = method_and_path(route)
+    given = {"takes": takes, "gives": gives, "is_batch": is_batch}
+    return add_route({"method": method, "path": path, "app": app, **given})
+
+
+def method_and_path(route: str) -> tuple[str, str]:
+    """Return the method and the path of "METHOD /path".
+
+    Raises:
+        InvalidValueError: it is none such.
+    """
+    method, _, path = route.strip().partition(" ")
+    if not path.strip().startswith("/"):
+        raise InvalidValueError(f"'{route}' is not a route", hint="for example 'POST /score'")
+    return method.upper(), path.strip()
 
 
 def default_output(value: Any) -> str | None:

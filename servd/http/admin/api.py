@@ -34,6 +34,7 @@ from servd.errors import (
     VersionNotFoundError,
 )
 from servd.http.admin import api_models as models
+from servd.http.admin.api_events import EventsApi
 from servd.http.admin.api_logs import LogsApi
 from servd.http.admin.deployments import Deployments, Events, error_event
 from servd.http.admin.openapi import CALLS, NDJSON, PREFIX, document
@@ -59,13 +60,19 @@ class Api:
     """The handlers, one a call of openapi.CALLS. `add_to` puts them on the router."""
 
     def __init__(
-        self, services: Services, deployments: Deployments, logs: LogsApi, clock: Clock = monotonic
+        self,
+        services: Services,
+        deployments: Deployments,
+        logs: LogsApi,
+        events: EventsApi,
+        clock: Clock = monotonic,
     ) -> None:
         self._services = services
         self._deployer = services.deployer
         self._registry = services.registry
         self._deployments = deployments
         self._logs = logs
+        self._events = events
         self._clock = clock
         self._started_s = clock()
 
@@ -98,6 +105,7 @@ class Api:
             "putBundle": self._put_bundle,
             "deploy": self._deploy,
             "listReplicas": self._list_replicas,
+            "listen": self._events.events,
             "getDaemonLog": self._logs.daemon,
             "getLogs": self._logs.model,
             "shutdown": self._shutdown,

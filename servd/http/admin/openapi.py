@@ -30,6 +30,7 @@ from servd.http.admin.api_models import (
     VersionName,
     VersionView,
 )
+from servd.registry.happenings import Happening
 from servd.registry.snapshot import Registered
 
 PREFIX: Final = "/api/v1"
@@ -193,6 +194,14 @@ CALLS: Final = (
     ),
     Call("listReplicas", "GET", "/replicas", "All replicas (servd ps).", list[ReplicaStatus]),
     Call(
+        "listen",
+        "GET",
+        "/events",
+        "What happens to applications, versions and replicas, one `Happening` a line as it comes; "
+        "the first is listening, an empty line now and then says that it goes on.",
+        NDJSON,
+    ),
+    Call(
         "getDaemonLog", "GET", "/logs/daemon", "The daemon's log.", _TEXT, 200, None,
         _LOG_PARAMETERS,
     ),
@@ -242,7 +251,7 @@ def document() -> bytes:
 
 def _types() -> list[Any]:
     """Return the types whose schemas the document has, once each, in the order of the calls."""
-    found: list[Any] = [ProblemAnswer, DeployEvent]
+    found: list[Any] = [ProblemAnswer, DeployEvent, Happening]
     for call in CALLS:
         found += [call.answer, call.body, *(answer for _, _, answer in call.also)]
     return [kind for kind in found if kind is not None and not isinstance(kind, str)]

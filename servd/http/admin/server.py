@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from servd.http.admin.api import Api
+from servd.http.admin.api_events import EventsApi
 from servd.http.admin.api_logs import LogsApi
 from servd.http.admin.clipper import ClipperApi
 from servd.http.admin.connection import AdminConnection, check_head
@@ -52,13 +53,15 @@ class AdminServer(Services):
         async with AsyncExitStack() as stack:
             deployments = await stack.enter_async_context(Deployments(self.deployer))
             logs = LogsApi(self.config, self.supervisor, self.registry)
+            events = EventsApi(self.registry, self.supervisor)
             runner = web.AppRunner(
-                self._make_app(deployments, logs),
+                self._make_app(deployments, logs, events),
                 shutdown_timeout=_END_S,
             )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             stack.callback(logs.stop)
+            stack.callback(events.stop)
             stack.callback(deployments.stop)
             await self._listen(runner, stack)
             self._stack.push_async_callback(stack.pop_all().aclose)
@@ -67,7 +70,9 @@ class AdminServer(Services):
     async def __aexit__(self, *_exception: object) -> None:
         await self._stack.aclose()
 
-    def _make_app(self, deployments: Deployments, logs: LogsApi) -> web.Application:
+    def _make_app(
+        self, deployments: Deployments, logs: LogsApi, events: EventsApi
+    ) -> web.Application:
         guard = Guard(self.config)
 
         @web.middleware
@@ -93,7 +98,7 @@ class AdminServer(Services):
             "/metrics", _metrics_handler(MetricsPage(prometheus_metrics, self.engine))
         )
         ClipperApi(self).add_to(app.router)
-        Api(self, deployments, logs).add_to(app.router)
+        Api(self, deployments, logs, events).add_to(app.router)
         return app
 
     async def _readiness(self, _request: web.Request) -> web.Response:

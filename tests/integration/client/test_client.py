@@ -50,3 +50,36 @@ def test_errors_have_their_classes(client, doubled):  # noqa: ARG001
     assert told.value.status == 400
     with pytest.raises(UnknownApplicationError, match="no-such-one"):
         client.predict("no-such-one", 1)
+
+
+def test_what_happens_is_told_as_it_happens(client, doubled):  # noqa: ARG001
+    """From the first event on nothing is missed; an application, its link, a replica."""
+    events = client.events()
+    assert next(events).event == "listening"
+    client.create_app("watched", input_type="doubles")
+    client.link("watched", "doubled")
+    client.scale("doubled", 2)
+    client.delete_app("watched")
+    heard = []
+    for each in events:
+        heard.append(each)
+        if (each.event, each.app) == ("app_removed", "watched"):
+            break
+    events.close()
+    told = [(each.event, each.app or each.model) for each in heard]
+    assert told[:2] == [("app_added", "watched"), ("linked", "watched")]
+    assert ("version_changed", "doubled") in told
+    states = {each.state for each in heard if each.event == "replica" and each.replica == 1}
+    assert "ready" in states
+    assert all(each.at_s > 0 for each in heard)
+
+
+def test_routes_and_the_default_application(client, doubled):  # noqa: ARG001
+    """Are made, listed and removed."""
+    made = client.add_route("POST /score", "doubled", takes="x", gives="y")
+    assert (made.method, made.path, made.app, made.takes) == ("POST", "/score", "doubled", "x")
+    assert client.routes() == [made]
+    client.delete_route("post /score")
+    assert client.routes() == []
+    client.set_default_app("doubled")
+    client.set_default_app(None)
