@@ -5,6 +5,13 @@ import json
 from servd.http.admin.openapi import PREFIX, document
 
 
+class _NoEvents:
+    """A handler that is routed and never called."""
+
+    async def events(self, _request):
+        raise NotImplementedError
+
+
 class _NoLogs:
     """Handlers that are routed and never called."""
 
@@ -25,7 +32,7 @@ def test_document_and_router_agree(scenario, tmp_path):
             for method in item
         }
         routed = set()
-        app = parts.server._make_app(None, _NoLogs())
+        app = parts.server._make_app(None, _NoLogs(), _NoEvents())
         for route in app.router.routes():
             path = route.resource.canonical
             if path.startswith(PREFIX):
