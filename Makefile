@@ -4,6 +4,7 @@ VENV := .venv
 STAMP := $(VENV)/.complete
 BIN := $(VENV)/bin
 CHECKS := .checks
+SELDON := .seldon
 CODE := servd model_runtime k8s_adapter tests examples benchmarks scripts
 
 # Per cent of lines and branches that `make coverage` must see run; it only goes up.
@@ -60,7 +61,7 @@ coverage: $(STAMP) ## run all tests, most of them measured; fail where too littl
 	wait $$containers || failed=yes; cat .containers.log; rm .containers.log; [ -z "$$failed" ]
 	$(BIN)/coverage report --skip-covered --fail-under=$(FLOOR)
 
-checks: $(CHECKS)/.complete ## make the environment of checkov and old Kubernetes schemas; tests that need it run then
+checks: $(CHECKS)/.complete $(SELDON)/.complete ## make the environments of checkov, old Kubernetes schemas and seldon-core; tests that need them run then
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check $(CODE)
@@ -84,12 +85,12 @@ profile: $(STAMP) ## a flame graph of the daemon under load
 soak: $(STAMP) ## five million queries, and the daemon's memory
 	$(BIN)/python -m benchmarks soak $(ARGS)
 
-lock: ## write requirements.lock and checks.lock anew
+lock: ## write requirements.lock, checks.lock and seldon.lock anew
 	scripts/lock.sh $(PYTHON)
 
 clean: ## remove the environment and what tools left behind
 	@if [ -x $(BIN)/servd ] && [ -f .servd/daemon.json ]; then $(BIN)/servd stop --data-dir .servd || true; fi
-	rm -rf $(VENV) $(CHECKS) .servd build dist *.egg-info .coverage .coverage.* .containers.log \
+	rm -rf $(VENV) $(CHECKS) $(SELDON) .servd build dist *.egg-info .coverage .coverage.* .containers.log \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -103,4 +104,11 @@ $(CHECKS)/.complete: checks.lock $(STAMP)
 	@echo "Making the environment in $(CHECKS) (once)"
 	@$(BIN)/python -m venv --clear --without-pip $(CHECKS)
 	@$(BIN)/python -m pip --python $(CHECKS)/bin/python install -qq --no-deps --no-compile --require-hashes -r checks.lock
+	@touch $@
+
+# Seldon's client, and what it asks: it wants a numpy, a Flask and a setuptools that are older than servd's.
+$(SELDON)/.complete: seldon.lock $(STAMP)
+	@echo "Making the environment in $(SELDON) (once)"
+	@$(BIN)/python -m venv --clear --without-pip $(SELDON)
+	@$(BIN)/python -m pip --python $(SELDON)/bin/python install -qq --no-deps --no-compile --require-hashes -r seldon.lock
 	@touch $@

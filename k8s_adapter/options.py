@@ -21,7 +21,7 @@ class Options:
     certificates to their texts, `curve` those of the keys for images that are replicas by
     themselves; empty: replicas are reached without encryption. `token` None: anyone may query.
     `ingress_namespace` is where the ingress controller's pods run; None: anyone may reach the
-    frontends.
+    frontends. Where it `is_seldon` each standalone application is a SeldonDeployment.
     """
 
     namespace: str = "servd"
@@ -41,6 +41,7 @@ class Options:
     tls: Mapping[str, str] = field(default_factory=dict, repr=False)
     curve: Mapping[str, str] = field(default_factory=dict, repr=False)
     token: str | None = None
+    is_seldon: bool = False
 
 
 def check_options(options: Options) -> None:

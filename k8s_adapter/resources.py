@@ -2,11 +2,13 @@
 
 import base64
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from k8s_adapter.identity import MANAGED, Identity, Object
 from k8s_adapter.kube_version import KubeVersion
 from k8s_adapter.pods import Workload, pod_template
+
+SELDON_API: Final = "machinelearning.seldon.io/v1"
 
 
 def namespace(name: str) -> Object:
@@ -80,6 +82,46 @@ def autoscaler(
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": identity.name}
     spec = {"scaleTargetRef": target, "minReplicas": bounds[0], "maxReplicas": bounds[1], **by_cpu}
     return _object(kube_version.autoscaling, "HorizontalPodAutoscaler", identity, spec=spec)
+
+
+def seldon_deployment(
+    workload: Workload, bounds: tuple[int, int], cpu_target: int, container: str
+) -> Object:
+    """Return the SeldonDeployment of a workload: one predictor of one model, scaled by CPU.
+
+    Seldon Core's operator makes Deployment, Service and autoscaler of it; `container` is the one
+    that answers, at its port called http. Bounds are (least, most).
+    """
+    share = {"type": "Utilization", "averageUtilization": cpu_target}
+    template = pod_template(workload)
+    predictor: Object = {
+        "name": "default",
+        "annotations": template["metadata"].get("annotations", {}),
+        "labels": workload.identity.labels,
+        "replicas": bounds[0],
+        "graph": {
+            "name": container,
+            "type": "MODEL",
+            "endpoint": {"type": "REST"},
+            "children": [],
+        },
+        "componentSpecs": [
+            {
+                "spec": template["spec"],
+                "hpaSpec": {
+                    "minReplicas": bounds[0],
+                    "maxReplicas": bounds[1],
+                    "metricsv2": [
+                        {"type": "Resource", "resource": {"name": "cpu", "target": share}}
+                    ],
+                },
+            }
+        ],
+    }
+    if not predictor["annotations"]:
+        del predictor["annotations"]
+    spec = {"name": workload.identity.name, "protocol": "seldon", "predictors": [predictor]}
+    return _object(SELDON_API, "SeldonDeployment", workload.identity, spec=spec)
 
 
 def disruption_budget(identity: Identity, kube_version: KubeVersion) -> Object:

@@ -90,22 +90,30 @@ def standalone_objects(apps: Sequence[StandaloneApp], options: Options) -> list[
         OptionError: an option is out of range.
     """
     check_options(options)
-    found = [*namespace_objects(options.namespace), *token_objects(options)]
+    found = namespace_objects(options.namespace)
+    found += [] if options.is_seldon else token_objects(options)
     for app in apps:
         found += app_objects(app, options)
     return found
 
 
 def app_objects(app: StandaloneApp, options: Options) -> list[Object]:
-    """Return Deployment, Service and HorizontalPodAutoscaler; nothing is checked (see helm.py)."""
+    """Return Deployment, Service and HorizontalPodAutoscaler; nothing is checked (see helm.py).
+
+    Of a SeldonDeployment Seldon Core's operator makes these.
+    """
     identity = _identity(app, app.name, options)
     least = options.min_replicas or 1
+    bounds = (least, max(least, options.max_replicas))
+    workload = _workload(app, identity, options)
+    if options.is_seldon:
+        return [resources.seldon_deployment(workload, bounds, options.cpu_target, app.name)]
     return [
-        resources.deployment(_workload(app, identity, options)),
+        resources.deployment(workload),
         _service(_identity(app, app.service, options), options),
         resources.autoscaler(
             identity,
-            (least, max(least, options.max_replicas)),
+            bounds,
             options.cpu_target,
             options.kube_version,
         ),
@@ -139,7 +147,8 @@ def _workload(app: StandaloneApp, identity: Identity, options: Options) -> pods.
         container=_container(app, options),
         service_account="default",
         grace_s=_GRACE_S,
-        annotations=annotations_of(app.version) | token_annotation(options),
+        annotations=annotations_of(app.version)
+        | ({} if options.is_seldon else token_annotation(options)),
         image_pull_secret=options.image_pull_secret,
     )
 
@@ -181,4 +190,5 @@ def _environment(app: StandaloneApp, options: Options) -> list[Object]:
     if app.version.bundle:
         # An image's name may have come to stand for another model; then its pods end at once.
         found.append({"name": EXPECTED_BUNDLE, "value": app.version.bundle})
-    return found + token_variables(options)
+    # What asks a SeldonDeployment's containers is Seldon's own, which knows no token.
+    return found if options.is_seldon else found + token_variables(options)

@@ -157,6 +157,18 @@ def _text(outcome: Outcome) -> bytes | Failed:
         return Failed(error)
 
 
+def rendered_texts(outcomes: list[bytes | Failed]) -> list[bytes]:
+    """Return the texts of outputs that are texts already.
+
+    Raises:
+        PartlyFailedError, Exception: see EachPredictor.
+    """
+    texts = [each for each in outcomes if isinstance(each, bytes)]
+    if len(texts) < len(outcomes):
+        raise _failure(outcomes)
+    return texts
+
+
 def _failure(outcomes: list[bytes | Failed]) -> BaseException:
     """Return what is raised for inputs of which some failed."""
     if len(outcomes) == 1 and isinstance(outcomes[0], Failed):

@@ -22,9 +22,12 @@ from typing import Any, Final
 
 from model_runtime import failure, uris
 from model_runtime.annotations import callables, records
+from model_runtime.annotations.kind import UnclearError
 from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.loaders import pickle as pickle_loader
 from model_runtime.loaders import python as loader
+from model_runtime.loaders.base import LoadError
+from model_runtime.seldon import shape
 from model_runtime.web import kinds
 from model_runtime.web import targets as web_targets
 
@@ -96,13 +99,34 @@ def _object(module: ModuleType, name: str, file: str, method: str) -> dict[str, 
     is_class = isinstance(target, type) or (has_method and not inspect.isroutine(target))
     if not is_class:
         return {"kind": "function"} | _callee(loader.function_call(target, name), name)
+    if method == "predict" and shape.is_seldon(target):
+        return _of_seldon(target, name)
+    return {"kind": "class"} | _method(target, name, method)
+
+
+def _of_seldon(target: Any, name: str) -> dict[str, Any]:
+    """Return what is told of a class that is written for Seldon Core.
+
+    As its deployer may want it called as any other, how that would be is told too, where it can be.
+    """
+    if (why := shape.fault_of(target)) is not None:
+        raise LoadError(why, hint="def predict(self, X, names, meta=None): …")
+    try:
+        told = _method(target, name, "predict")
+    except UnclearError:
+        told = {"signature": None, "is_told": False, "as_lists": False}
+    return {"kind": "class", "is_seldon": True} | told
+
+
+def _method(target: Any, name: str, method: str) -> dict[str, Any]:
+    """Return how a class' method is called."""
     call = getattr(target, method, None)
     if not callable(call):  # the instance may have one
-        return {"kind": "class", "signature": None, "is_told": False, "as_lists": False}
+        return {"signature": None, "is_told": False, "as_lists": False}
     is_bound = not isinstance(target, type) or inspect.ismethod(call)
     skip = 0 if is_bound or isinstance(inspect.getattr_static(target, method), staticmethod) else 1
     found = callables.read(call, f"{name}.{method}", skip=skip, is_method=True)
-    return {"kind": "class"} | _told(found)
+    return _told(found)
 
 
 def _callee(call: Any, name: str) -> dict[str, Any]:
@@ -275,6 +299,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--first", action="append", default=[], help="first on sys.path")
     parser.add_argument("--path", action="append", default=[], help="last on sys.path")
     parser.add_argument("--method", default="predict", help="of a class")
+    parser.add_argument("--parameters", default="{}", help="of a class, as a JSON object")
     parser.add_argument("--load-for", type=int, default=0, help="seconds to make an instance in")
     return parser
 
@@ -289,7 +314,7 @@ def _load_python(given: argparse.Namespace, teller: _Teller) -> None:
     _limit(given.load_for)
     target = loader.find(module, given.object, given.file.name)
     try:
-        loader.class_call(target, given.method, given.object)
+        loader.instance_of(target, json.loads(given.parameters), given.object)
     except MODEL_ERRORS as error:  # the replica will say so
         teller.tell({"load_error": _described(error)})
     teller.tell({"loaded": surroundings(before)})

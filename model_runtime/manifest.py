@@ -20,12 +20,14 @@ OUTPUTS: Final = ("labels", "proba", "both")
 """What of a classifier is answered."""
 MAX_CONCURRENCY: Final = 1000
 """Streams of a replica at once: a plain generator takes a thread each."""
+SELDON: Final = "seldon"
+"""The kind of classes that are written for Seldon Core, whose inputs are its messages."""
 ASGI: Final = "asgi"
 WSGI: Final = "wsgi"
 WEB_KINDS: Final = (ASGI, WSGI)
 """The kinds of web applications, which are not called but run."""
 _KINDS: Final = {
-    "python": ("function", "class", *WEB_KINDS),
+    "python": ("function", "class", SELDON, *WEB_KINDS),
     "pickle": ("pickle", "function", "class"),
 }
 _MAX_BYTES: Final = 1 << 20
@@ -44,7 +46,7 @@ class Manifest:
     `extra` what becomes of fields that it does not name (signature.py), `output` which of `OUTPUTS`
     is answered, `concurrency` how many streams a replica serves at once, each None where the
     deployer did not say. `call` is how a function is called (signature.py) whose input type is
-    not `auto`; of one that is, the function says it.
+    not `auto`; of one that is, the function says it. A class is made with `parameters`.
     """
 
     loader: str
@@ -66,14 +68,15 @@ class Manifest:
     output: str | None = None
     concurrency: int | None = None
     call: str = BATCH
+    parameters: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     def __post_init__(self) -> None:
         _check(self)
 
 
-_LATER: Final = ("folders", "schema", "extra", "output", "concurrency", "call")
-_USUAL: Final = {each.name: each.default for each in fields(Manifest)}
+_LATER: Final = ("folders", "schema", "extra", "output", "concurrency", "call", "parameters")
+_USUAL: Final = {each.name: each.default for each in fields(Manifest)} | {"parameters": {}}
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "loader": (str,),
     "file": (str,),
@@ -93,6 +96,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "output": (str, type(None)),
     "concurrency": (int, type(None)),
     "call": (str,),
+    "parameters": (dict,),
     "format": (int,),
 }
 
@@ -206,6 +210,10 @@ def _check_inputs(manifest: Manifest) -> None:
         raise BundleFormatError(
             f"{MANIFEST_NAME}: a replica has 1 to {MAX_CONCURRENCY} streams at once "
             f"(concurrency), not {manifest.concurrency}"
+        )
+    if manifest.parameters and manifest.kind not in ("class", SELDON):
+        raise BundleFormatError(
+            f"{MANIFEST_NAME}: parameters are a class's, not a {manifest.kind}'s"
         )
     try:
         check_schema(manifest.schema or {}, "schema")

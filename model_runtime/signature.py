@@ -56,9 +56,9 @@ class Signature:
     field that is not in `required` has a `default` in its schema. `value` is the schema of an input
     that is given as one JSON value without names; None where it must be an object (or, of `rows`,
     an array in the order of `fields`). `output` is the schema of one output, {} where nothing is
-    known of it. `call` says how the model is called, `is_stream` that it yields items, `extra`
-    what becomes of unknown fields. `example` is an input that the model has answered, where
-    `has_example`.
+    known of it. `call` says how the model is called, `is_stream` that it yields items, `extra` what
+    becomes of unknown fields. Where it `is_seldon` an input is a SeldonMessage. `example` is an
+    input that the model has answered, where `has_example`.
     """
 
     input_type: str
@@ -69,6 +69,7 @@ class Signature:
     call: str = BATCH
     is_stream: bool = False
     extra: str = REFUSE
+    is_seldon: bool = False
     has_example: bool = False
     example: Any = None
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes requirements.lock: the newest versions that setup.cfg allows, as pip resolves them in a fresh
-# environment; and checks.lock, the same of what `make checks` installs. Each with the hashes of all
+# environment; and checks.lock and seldon.lock, the same of what `make checks` installs. Each with the hashes of all
 # files of its version, so that it holds for other platforms and Pythons as well.
 # Called by `make lock`; usage: lock.sh PYTHON
 set -euo pipefail
@@ -18,6 +18,11 @@ pip=("$folder/env/bin/python" -m pip)
 checks=("$folder/checks/bin/python" -m pip)
 # Of kubernetes-validate the last release that has the schemas of Kubernetes 1.21.
 "${checks[@]}" install -qq checkov 'kubernetes-validate==1.25.2'
+
+"$1" -m venv "$folder/seldon"
+seldon=("$folder/seldon/bin/python" -m pip)
+# The last release of the first Seldon Core; its server imports pkg_resources, which setuptools 81 has no more.
+"${seldon[@]}" install -qq 'setuptools<81' 'seldon-core==1.18.2'
 
 # Only asks the index for hashes: pip has resolved, and freezes none.
 "$1" -m venv "$folder/hasher"
@@ -39,5 +44,8 @@ frozen "Exact versions of everything that make and .ci/run install: servd's depe
     "${pip[@]}" >"$folder/lock"
 frozen "Exact versions of what \`make checks\` installs: checkov, and the schemas of old Kubernetes releases." \
     "${checks[@]}" >"$folder/checks.lock"
+frozen "Exact versions of what \`make checks\` installs beside: Seldon Core's client and its wrapper." \
+    "${seldon[@]}" >"$folder/seldon.lock"
 cp "$folder/lock" requirements.lock
 cp "$folder/checks.lock" checks.lock
+cp "$folder/seldon.lock" seldon.lock

@@ -10,7 +10,7 @@ from pathlib import Path
 from model_runtime import manifest as manifests
 from model_runtime.bundle import FILES_NAME
 from model_runtime.loaders.base import LoadedModel, LoadedWeb
-from model_runtime.manifest import Manifest
+from model_runtime.manifest import SELDON, Manifest
 
 
 def load(bundle_dir: Path) -> LoadedModel | LoadedWeb:
@@ -29,13 +29,17 @@ def load(bundle_dir: Path) -> LoadedModel | LoadedWeb:
     _make_folders(files, manifest)
     sys.path[:0] = [str(files / folder) for folder in manifest.sys_path]
     os.chdir(files / manifest.cwd)
-    model = _loader(manifest.loader)(manifest, files)
+    model = _loader(manifest)(manifest, files)
     return replace(model, bundle_dir=bundle_dir)
 
 
-def _loader(name: str) -> Callable[[Manifest, Path], LoadedModel | LoadedWeb]:
-    """Return what loads a kind of models; the other is not imported."""
-    if name == "pickle":
+def _loader(manifest: Manifest) -> Callable[[Manifest, Path], LoadedModel | LoadedWeb]:
+    """Return what loads a kind of models; the others are not imported."""
+    if manifest.kind == SELDON:
+        from model_runtime.loaders import seldon  # noqa: PLC0415  (it takes its time)
+
+        return seldon.load
+    if manifest.loader == "pickle":
         from model_runtime.loaders import pickle  # noqa: PLC0415  (it takes its time)
 
         return pickle.load

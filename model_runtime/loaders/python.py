@@ -4,10 +4,10 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from model_runtime.loaders import functions
@@ -25,7 +25,7 @@ def load(manifest: Manifest, files: Path) -> LoadedModel | LoadedWeb:
     module = import_file(files / manifest.file)
     target = find(module, name, manifest.file)
     if manifest.kind == "class":
-        call = class_call(target, manifest.method, name)
+        call = class_call(target, manifest.method, name, manifest.parameters)
     else:
         call = function_call(target, name)
     is_method = manifest.kind == "class"
@@ -119,23 +119,73 @@ def function_call(target: Any, name: str) -> Callable[..., Any]:
     return target  # type: ignore[no-any-return]
 
 
-def class_call(target: Any, method: str, name: str) -> Callable[..., Any]:
+def class_call(
+    target: Any, method: str, name: str, parameters: Mapping[str, Any] = MappingProxyType({})
+) -> Callable[..., Any]:
     """Make the class's one instance, call its `load()` if it has one, and return its method."""
-    instance = target() if isinstance(target, type) else target
+    instance = _made(target, parameters, name)
     bound = getattr(instance, method, None)
     if not callable(bound):
         listed = ", ".join(callables_of(instance)) or "none"
         raise LoadError(
             f"'{name}' has no method '{method}'", hint=f"its methods are: {listed} (--method NAME)"
         )
-    prepare = getattr(instance, "load", None)
-    if method != "load" and callable(prepare):
-        prepared = prepare()
-        if inspect.isawaitable(prepared):
-            from model_runtime.async_calls import the_loop  # noqa: PLC0415  (as it says)
-
-            the_loop().wait(prepared)
+    if method != "load":
+        _prepare(instance)
     return bound  # type: ignore[no-any-return]
+
+
+def instance_of(target: Any, parameters: Mapping[str, Any], name: str) -> Any:
+    """Return the class's one instance, of which `load()` has been called if it has one."""
+    if isinstance(target, type):
+        _check_parameters(target, parameters, name)
+    instance = _made(target, parameters, name)
+    _prepare(instance)
+    return instance
+
+
+def _made(target: Any, parameters: Mapping[str, Any], name: str) -> Any:
+    """Return an instance of a class, made with its deployer's parameters.
+
+    Raises:
+        LoadError: it does not take them, or needs others.
+    """
+    if not isinstance(target, type):
+        if parameters:
+            raise LoadError(
+                f"'{name}' is made already, by its file: it takes no parameters",
+                hint="leave --param out",
+            )
+        return target
+    if parameters:
+        _check_parameters(target, parameters, name)
+    return target(**parameters)
+
+
+def _check_parameters(target: type, parameters: Mapping[str, Any], name: str) -> None:
+    try:
+        signature = inspect.signature(target)
+    except (ValueError, TypeError):  # some that are written in C say nothing
+        return
+    try:
+        signature.bind(**parameters)
+    except TypeError as error:
+        taken = [each for each in signature.parameters if each not in ("args", "kwargs")]
+        said = f"its parameters are: {', '.join(taken)}" if taken else "it takes none"
+        raise LoadError(
+            f"'{name}' cannot be made: {error}", hint=f"{said} (--param NAME=VALUE:TYPE)"
+        ) from None
+
+
+def _prepare(instance: Any) -> None:
+    prepare = getattr(instance, "load", None)
+    if not callable(prepare):
+        return
+    prepared = prepare()
+    if inspect.isawaitable(prepared):
+        from model_runtime.async_calls import the_loop  # noqa: PLC0415  (as it says)
+
+        the_loop().wait(prepared)
 
 
 def callables_of(value: Any) -> list[str]:

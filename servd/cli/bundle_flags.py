@@ -34,6 +34,12 @@ of_inputs: Final = together(
 
 of_files: Final = together(
     click.option("--method", help="Method of the class or model.  [default: predict]"),
+    option(
+        "--param",
+        "NAME=VALUE:TYPE",
+        "What a class is made with; may be repeated.  [types: INT, FLOAT, STRING, BOOL, JSON]",
+        multiple=True,
+    ),
     option("--example", "JSON|@FILE", "One input, for the test call."),
     click.option("--skip-test", is_flag=True, help="Do not make the test call."),
     option("--include", "GLOB", "Further files; may be repeated.", multiple=True),

@@ -9,6 +9,7 @@ from servd.cli.files import File, read_example
 from servd.datatypes import InputType
 from servd.packing.bundling import BundleOptions
 from servd.packing.columns import schema_of_columns, schema_of_file
+from servd.packing.parameters import read_parameters
 
 
 def bundle_options(flags: dict[str, Any], load_timeout_s: float) -> tuple[BundleOptions, Any]:
@@ -30,6 +31,7 @@ def bundle_options(flags: dict[str, Any], load_timeout_s: float) -> tuple[Bundle
         extra=flags["extra_columns"],
         output=flags["output"],
         concurrency=flags["concurrency"],
+        parameters=read_parameters(flags["param"]),
         load_timeout_s=load_timeout_s,
     )
     return options, example

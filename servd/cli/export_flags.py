@@ -32,7 +32,13 @@ def place_of(flags: dict[str, Any]) -> tuple[Form, Place]:
 
 def settings_of(apps: tuple[str, ...], form: Form, flags: dict[str, Any]) -> ExportSettings:
     """Return the settings that the flags of `setting_options` make; None: not given."""
-    is_standalone = flags.pop("standalone")
+    is_standalone = flags.pop("standalone") or flags["seldon"]
+    if flags["seldon"] and form is Form.HELM:
+        raise click.UsageError(
+            "--seldon and --helm exclude each other: there is one object to make"
+        )
+    if flags["seldon"] and flags["service_type"] is not None:
+        raise click.UsageError("--service-type has no effect with --seldon: its operator makes it")
     given = {name: value for name, value in flags.items() if value is not None}
     _check_shape(given, is_standalone=is_standalone)
     shape = Shape.STANDALONE if is_standalone else Shape.CLUSTER

@@ -18,6 +18,7 @@ place_options: Final = together(
 
 setting_options: Final = together(
     click.option("--standalone", is_flag=True, help="Each application in one image of its own."),
+    click.option("--seldon", is_flag=True, help="The same, as SeldonDeployments for Seldon Core."),
     option("--namespace", "NAME", "Namespace of all objects.  [default: servd]"),
     option("--image-registry", "HOST[/PATH]", "Registry that nodes pull images from."),
     option("--cpu-request", "CPU", "CPU of a pod, as in 250m or 1.  [default: 100m, 1]"),

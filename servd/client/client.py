@@ -171,6 +171,7 @@ class Client(Querying):
         method: str | None = None,
         skip_test: bool = False,
         include: Any = (),
+        parameters: Any = None,
         runtime: str | None = None,
         image: str | None = None,
         memory: str | int | None = None,
@@ -187,6 +188,7 @@ class Client(Querying):
             name: the model's; that of the object or the file where it is not given.
             version: its version; the next whole number where it is not given.
             app: the application's name, the model's where it is not given; False: none.
+            parameters: what a class is made with, by name.
             wait: False: return when it has been accepted.
             on_event: called with each step as it comes.
 

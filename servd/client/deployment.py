@@ -93,6 +93,9 @@ def prepare(target: Target, naming: Naming, options: BundleOptions, reporter: Re
         "source": str(plan.target.path),
         "is_name_given": naming.name is not None,
     }
+    if plan.manifest.kind == "seldon":
+        # Its metrics and tags are those of a call, and so it is called for each message.
+        request["is_cached"] = False
     return Prepared(plan, request, time.monotonic() - started_s)
 
 

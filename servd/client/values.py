@@ -34,7 +34,10 @@ class Prediction(Value, frozen=True):
 
 
 class Application(Value, frozen=True):
-    """A name that answers queries. `slo_us` is its objective in microseconds."""
+    """A name that answers queries; also at paths without one where it `is_default`.
+
+    `slo_us` is its objective in microseconds.
+    """
 
     name: str
     input_type: str
@@ -43,6 +46,7 @@ class Application(Value, frozen=True):
     policy: str = "default"
     linked_models: tuple[str, ...] = ()
     query_url: str = ""
+    is_default: bool = False
 
     @property
     def slo_ms(self) -> float:

@@ -16,6 +16,7 @@ from servd.datatypes import ADAPTIVE_BATCH, InputType
 from servd.errors import InvalidValueError
 from servd.packing.bundling import BundleOptions
 from servd.packing.columns import schema_of_columns, schema_of_file
+from servd.packing.parameters import read_parameters
 from servd.quantities import parse_size
 
 UNSET: Final[Any] = type("Unset", (), {"__repr__": lambda _self: "UNSET"})()
@@ -48,6 +49,7 @@ class DeployOptions(TypedDict, total=False):
     method: str | None
     skip_test: bool
     include: Any
+    parameters: Any
     runtime: str | None
     image: str | None
     memory: str | int | None
@@ -75,8 +77,18 @@ def bundle_options(given: Mapping[str, Any], load_timeout_s: float) -> BundleOpt
         extra=_one_of(given["extra_columns"], "extra_columns", ("refuse", "ignore")),
         output=_one_of(given["output"], "output", ("labels", "proba", "both")),
         concurrency=given["concurrency"],
+        parameters=_parameters(given.get("parameters")),
         load_timeout_s=load_timeout_s,
     )
+
+
+def _parameters(given: Any) -> dict[str, Any]:
+    """Return what a class is made with: a dict, or texts as the command line has them."""
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return {str(name): plain(value) for name, value in given.items()}
+    return read_parameters(_texts(given, "parameters"))
 
 
 def request_settings(given: Mapping[str, Any]) -> dict[str, Any]:

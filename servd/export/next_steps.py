@@ -22,6 +22,8 @@ def next_steps(
     `examples` has an input by application, where its model's owner gave one.
     """
     where = f"--namespace {plan.settings.namespace}"
+    if plan.settings.seldon:
+        return _of_seldon(plan, path, where)
     port = 5000 if plan.settings.shape is Shape.STANDALONE else 1337
     workload = _asked(plan)
     service = plan.service
@@ -32,6 +34,19 @@ def next_steps(
         f"kubectl describe service {service} {where}",
         f"kubectl port-forward service/{service} {port}:{port} {where}",
         *_curl(plan, registry, examples, port),
+    ]
+
+
+def _of_seldon(plan: Plan, path: Path, where: str) -> list[str]:
+    """Return the commands after an export for Seldon Core, whose gateway is asked."""
+    name = str(plan.objects[-1]["metadata"]["name"])
+    url = f"http://INGRESS/seldon/{plan.settings.namespace}/{name}/api/v1.0/predictions"
+    body = shlex.quote('{"data":{"ndarray":[[1.0]]}}')
+    return [
+        _apply(plan, path),
+        f"kubectl wait sdep/{name} --for=condition=ready --timeout=300s {where}",
+        f"kubectl get sdep {name} {where}",
+        f"curl -H 'Content-Type: application/json' -d {body} {url}",
     ]
 
 

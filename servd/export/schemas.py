@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from k8s_adapter.identity import Object
 from k8s_adapter.kube_version import KubeVersion
+from k8s_adapter.resources import SELDON_API
 from k8s_adapter.rules import FORMATS, SINCE, strengthened
 from servd.export.errors import NoSchemasError
 
@@ -46,6 +47,10 @@ class Schemas:
     def __call__(self, body: Object) -> Iterator[tuple[str, str]]:
         """Yield the path of each wrong field of an object, and what is wrong with it."""
         kind, given = str(body.get("kind")), str(body.get("apiVersion"))
+        if given == SELDON_API:
+            # A kind that Seldon Core brings: of it Kubernetes knows the pods.
+            yield from self._of_pods(body)
+            return
         served = self._kinds.get(kind)
         if served is None:
             yield "kind", f"'{kind}' is not a kind of Kubernetes {self._version}"
@@ -62,6 +67,20 @@ class Schemas:
                     # A value of the wrong type is told as that alone, which comes first.
                     faults.setdefault(_path([*error.absolute_path, *parts]), said)
             yield from faults.items()
+
+    def _of_pods(self, body: Object) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with the pods of a SeldonDeployment."""
+        for at, predictor in enumerate(body.get("spec", {}).get("predictors", [])):
+            for number, component in enumerate(predictor.get("componentSpecs", [])):
+                meta = {"name": "pod"}
+                pod = {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "metadata": meta,
+                    "spec": component["spec"],
+                }
+                where = f"spec.predictors[{at}].componentSpecs[{number}]"
+                yield from ((f"{where}.{path}", said) for path, said in self(pod))
 
     def _told(self, error: "ValidationError", kind: str) -> Iterator[tuple[list[Any], str]]:
         """Yield the faults that are one error: where below its place, and what is said of each."""

@@ -60,6 +60,7 @@ class ExportSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     kube_version: str = str(DEFAULT)
     service_monitor: bool = False
     frontends: int = 2
+    seldon: bool = False
 
 
 def options_of(settings: ExportSettings, secrets: Secrets) -> Options:
@@ -91,6 +92,7 @@ def options_of(settings: ExportSettings, secrets: Secrets) -> Options:
         tls=secrets.tls,
         curve=secrets.curve,
         token=secrets.token,
+        is_seldon=settings.seldon,
     )
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +27,17 @@ _EVENTS: Final = ("opened", "listed", "written", "entered", "own")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What to load, and how: `first` and `last` are folders for sys.path, `cwd` where to run."""
+    """What to load, and how: `first` and `last` are folders for sys.path, `cwd` where to run.
+
+    An instance of a class is made with `parameters`.
+    """
 
     file: Path
     cwd: Path
     area: Path
     object: str | None = None
     method: str = "predict"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     is_pickle: bool = False
     first: Sequence[Path] = ()
     last: Sequence[Path] = ()
@@ -119,6 +123,8 @@ def _command(what: Load, timeout_s: float) -> list[str]:
     command += [f"--first={folder}" for folder in what.first]
     command += [f"--path={folder}" for folder in what.last]
     command += [f"--method={what.method}", f"--load-for={min(_LOAD_S, int(timeout_s))}"]
+    if what.parameters:
+        command.append(f"--parameters={json.dumps(what.parameters)}")
     if what.is_pickle:
         command.append("--pickle")
     return [*command, "--", str(what.file), *([what.object] if what.object else [])]

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from model_runtime.contract import distribution
 from model_runtime.local_modules import import_folder
@@ -79,7 +79,12 @@ class Needs:
         self._learn(heard[0], bases[0])
         return heard[0]
 
-    def what(self, object_: str | None = None, method: str = "predict") -> Load:
+    def what(
+        self,
+        object_: str | None = None,
+        method: str = "predict",
+        parameters: Mapping[str, Any] | None = None,
+    ) -> Load:
         """Return how to load the target."""
         first, last = self.modules.search
         return Load(
@@ -88,6 +93,7 @@ class Needs:
             area=self.area,
             object=object_,
             method=method,
+            parameters=parameters or {},
             first=first,
             last=last,
         )

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +50,7 @@ class BundleOptions:
     extra: str | None = None
     concurrency: int | None = None
     output: str | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
     load_timeout_s: float = 120.0
 
 
@@ -107,6 +108,8 @@ def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan
     found = _find(target, options, place)
     if options.method and found.kind == "function":
         raise TargetError("--method is for classes and pickled models, not for functions")
+    if options.parameters and found.kind != "class":
+        raise TargetError("--param is for classes: nothing else is made with parameters")
     if found.kind in WEB_KINDS:
         _check_web(target, found, options)
     data = [path for path in found.files if path != target.path]
@@ -122,7 +125,8 @@ def _find(target: Target, options: BundleOptions, place: Place) -> Found:
     made = target.made
     if made is not None and made.kind != "pickle":
         return find_made(target, made, place)
-    return find(target, options.load_timeout_s, place, options.method or "predict")
+    method = options.method or "predict"
+    return find(target, options.load_timeout_s, place, method, options.parameters)
 
 
 def _check_web(target: Target, found: Found, options: BundleOptions) -> None:
@@ -161,7 +165,8 @@ def _manifest(
     return Manifest(
         loader=found.loader,
         file=found.layout.name_of(target.path),
-        kind=found.kind,
+        kind="seldon" if _takes_messages(found, options) else found.kind,
+        parameters=options.parameters,
         object=found.object,
         method=options.method or "predict",
         **_inputs(found, options),
@@ -179,12 +184,20 @@ def _manifest(
     )
 
 
+def _takes_messages(found: Found, options: BundleOptions) -> bool:
+    """Tell whether a class is called with Seldon's messages: unless its inputs are described."""
+    described = (options.input_type, options.schema, options.extra, options.method)
+    return found.is_seldon and all(each is None for each in described)
+
+
 def _inputs(found: Found, options: BundleOptions) -> dict[str, Any]:
     """Return what the manifest says of inputs.
 
     Raises:
         TargetError: what the deployer says of them and what the code says cannot both be true.
     """
+    if _takes_messages(found, options):
+        return {"input_type": "any"}
     usual = options.input_type or _USUAL_TYPES[found.kind]
     if found.signature is None:
         return {"input_type": usual, "as_lists": found.as_lists}

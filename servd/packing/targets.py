@@ -4,6 +4,7 @@ A Python file is loaded in a fresh process; a pickle is only read, unless it nee
 user's own: then it is loaded there as well. What comes along is found by servd/finding.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -70,7 +71,8 @@ class Found:
     `files` are absolute paths, under the names by which they were found; `layout` says where they
     lie in the bundle. `sys_path`, `cwd` and `folders` (which may be empty) are folders of the
     bundle. `project` is the folder that the target belongs to. `signature` is how a function or a
-    class says that it is called, `is_told` whether it says so itself.
+    class says that it is called, `is_told` whether it says so itself; a class that `is_seldon` is
+    written for Seldon Core.
     """
 
     project: Path
@@ -85,6 +87,7 @@ class Found:
     signature: Signature | None = None
     is_told: bool = False
     as_lists: bool = False
+    is_seldon: bool = False
     row_items: int | None = None
     python: str = ""
     packages: dict[str, str]
@@ -128,11 +131,16 @@ def _missing(file: str, path: Path) -> TargetError:
 
 
 def find(
-    target: Target, timeout_s: float = 120.0, place: Place | None = None, method: str = "predict"
+    target: Target,
+    timeout_s: float = 120.0,
+    place: Place | None = None,
+    method: str = "predict",
+    parameters: Mapping[str, Any] | None = None,
 ) -> Found:
     """Return what a target is and which files and packages it needs.
 
-    A Python file may take `timeout_s` to load; `method` is what will be called of a class.
+    A Python file may take `timeout_s` to load; `method` is what will be called of a class, which is
+    made with `parameters`.
 
     Raises:
         TargetError: it cannot be deployed; the message says why.
@@ -147,7 +155,7 @@ def find(
             needs.modules.add_file(path)
     needs.read_data()
     name = target.object or _only_object(needs, target.path, place, timeout_s)
-    heard = needs.load(needs.what(name, method), timeout_s)
+    heard = needs.load(needs.what(name, method, parameters), timeout_s)
     found = _checked(heard.found or {}, target.path, needs, place)
     needs.read_data()
     layout = needs.layout()
@@ -156,6 +164,7 @@ def find(
         layout=layout,
         files=tuple(sorted(needs.files())),
         kind=found["kind"],
+        is_seldon=found.get("is_seldon", False),
         object=name,
         sys_path=needs.sys_path(layout),
         cwd=needs.cwd(layout),

@@ -8,5 +8,6 @@ from typing import Final
 
 from servd.http.codecs.base import Codec
 from servd.http.codecs.clipper import CLIPPER
+from servd.http.codecs.seldon import SELDON
 
-CODECS: Final[tuple[Codec, ...]] = (CLIPPER,)
+CODECS: Final[tuple[Codec, ...]] = (CLIPPER, SELDON)

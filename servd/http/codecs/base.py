@@ -7,7 +7,7 @@ A format needs a subclass of `Codec` and a place in codecs/__init__.py.
 import struct
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
 import msgspec
 
@@ -36,10 +36,11 @@ COPIED_BYTES: Final = 1 << 16
 """An output that is longer is best left as a piece: many of a request's may be, and each is written
 in another turn of the event loop."""
 
-BEGIN_BYTES: Final = 64
+BEGIN_BYTES: Final = 256
+"""Of a body that a codec sees before anybody reads it."""
+
 SHOWN_NAME: Final = 80
 """Signs of a name that a client gave, in what is said of it."""
-"""Of a long body that a codec sees before anybody reads it."""
 
 Render = Callable[[tuple[int, bytes]], bytes]
 """A query's id and its output, a JSON text, to the body of an answer.
@@ -110,6 +111,28 @@ class Asked(NamedTuple):
     rows: bytes | list[bytes]
     version: str | None = None
 
+    @property
+    def told(self) -> bytes:
+        """What the codec wants to know of the request when it gathers the answer; see AskedAs."""
+        return b""
+
+
+class AskedAs(Asked):
+    """The same, of several inputs, with what `Codec.gather_as` is to know: in words of its own."""
+
+    _told: bytes
+
+    def __new__(cls, rows: list[bytes], told: bytes) -> Self:
+        """Take the inputs."""
+        self = super().__new__(cls, rows)
+        self._told = told
+        return self
+
+    @property
+    def told(self) -> bytes:
+        """See Asked."""
+        return self._told
+
 
 Decode = Callable[[bytes], bytes | Asked]
 """A body to the row of its one input, or to what else it asks for.
@@ -145,10 +168,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Read(msgspec.Struct, frozen=True):
-    """What a long body asked for: several inputs or one, and for which version."""
+    """What a long body asked for: several inputs or one, for which version; see `Asked`."""
 
     is_batch: bool
     version: str | None
+    told: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +223,14 @@ class Codec:
     def find(self, path: bytes) -> Resource | None:
         """Return what an unquoted path stands for in this format; None if it is none of its own."""
         raise NotImplementedError
+
+    def claims(self, takes: Takes, head: Head, begin: bytes) -> bool:
+        """Return whether a request at a path of several formats is in this one, by its beginning.
+
+        `begin` is how the body begins: `BEGIN_BYTES` of it. What none claims is in the first.
+        """
+        del takes, head, begin
+        return False
 
     def methods(self, resource: Resource, takes: Takes) -> tuple[bytes, ...]:
         """Return the methods that a place takes, whatever its application's inputs are now."""
@@ -266,14 +298,15 @@ class Codec:
         """
         asked = self.decoder(wanted, wanted.head)(bytes(body))
         on_json()
-        found, version = (asked, None) if isinstance(asked, bytes) else asked
+        asked = Asked(asked) if isinstance(asked, bytes) else asked
+        found, version = asked
         is_batch = isinstance(found, list)
         for count, row in enumerate(found if isinstance(found, list) else [found], 1):
             if count > wanted.bounds.max_rows:
                 raise self.too_many_rows(wanted.bounds)
             rows.write(row)
             rows.end_row()
-        return Read(is_batch, version)
+        return Read(is_batch, version, asked.told)
 
     def operations(
         self,
@@ -312,6 +345,11 @@ class Codec:
     def gather(self, route: "Route", head: Head) -> Gathering:
         """Return how the answer about several inputs is put together."""
         raise NotImplementedError
+
+    def gather_as(self, route: "Route", head: Head, told: bytes) -> Gathering:
+        """Return the same for a request of which its decoder has `told` something."""
+        del told
+        return self.gather(route, head)
 
     def refused(self, error: RequestError) -> Reply:
         """Return the answer for a request that is refused."""

@@ -19,13 +19,17 @@ _JOINED: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """Several inputs for a version of an application, to be answered by `deadline_s`."""
+    """Several inputs for a version of an application, to be answered by `deadline_s`.
+
+    `told` is what their codec wants to know when it answers.
+    """
 
     endpoint: Endpoint
     version: str | None
     rows: Iterable[bytes]
     count: int
     deadline_s: float
+    told: bytes = b""
 
 
 class Client(Protocol):
@@ -73,11 +77,13 @@ class BatchAnswer:
         "queries",
     )
 
-    def __init__(self, client: Client, endpoint: Endpoint, first_id: int, count: int) -> None:
+    def __init__(
+        self, client: Client, endpoint: Endpoint, first_id: int, count: int, told: bytes = b""
+    ) -> None:
         self._client = client
         self._endpoint = endpoint
         self._first_id = first_id
-        self._gathering = endpoint.codec.gather(endpoint.route, endpoint.head)
+        self._gathering = endpoint.codec.gather_as(endpoint.route, endpoint.head, told)
         self._missing = count
         self._parts: list[Part] = [b""] * count
         self._is_long = False

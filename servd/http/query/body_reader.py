@@ -69,6 +69,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     count: int
     is_batch: bool
     version: str | None
+    told: bytes = b""
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused"):
@@ -256,7 +257,7 @@ def _read(
             asked = _codec(job.codec).read_long(body, job.wanted, rows, on_json)
             del body
             rows.finish()
-        return Done(rows.size, rows.count, asked.is_batch, asked.version)
+        return Done(rows.size, rows.count, asked.is_batch, asked.version, asked.told)
     except RequestError as error:
         return _refused(error)
     except BodyError as error:

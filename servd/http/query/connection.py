@@ -18,7 +18,7 @@ from servd.engine.stream import Stream
 from servd.http.codecs.base import BEGIN_BYTES, Asked, BesideError, Codec, RequestError, Resource
 from servd.http.query.answers import BatchAnswer, Several
 from servd.http.query.bodies import BodyError
-from servd.http.query.endpoint import Endpoint, is_stream, the_one
+from servd.http.query.endpoint import Endpoint, OtherFormatError, is_stream, the_one
 from servd.http.query.event_stream import EventStream
 from servd.http.query.held_bodies import LongBody
 from servd.http.query.long_request import TURN_ROWS, LongBatch, as_it_is, job_of, new_long
@@ -173,7 +173,10 @@ class QueryConnection(WebClient):
             self._on_failed(endpoint, body, error)
 
     def _on_failed(self, endpoint: Endpoint, body: bytes, error: Exception) -> None:
-        """Have a body that is much work read as a long one is; answer for all other errors."""
+        """Have a body that is much work read as a long one is; answer for all other errors.
+
+        One of another format that has this path is its codec's.
+        """
         if isinstance(error, BesideError):
             try:
                 self._read_long(endpoint, long_of(body, self._server.reader.held))
@@ -181,6 +184,8 @@ class QueryConnection(WebClient):
                 self.respond(error_reply(why.status, "Bad request", str(why)))
             except Exception as why:  # noqa: BLE001 - the boundary of a request
                 self.on_error(why)
+        elif isinstance(error, OtherFormatError):
+            self.predict(error.endpoint, body)
         else:
             self.on_error(error)
 
@@ -208,7 +213,8 @@ class QueryConnection(WebClient):
             rows = the_one(rows)
         if isinstance(rows, list):
             deadline_s = self._server.engine.clock() + route.slo_s
-            self.start_several(Several(endpoint, version, rows, len(rows), deadline_s))
+            several = Several(endpoint, version, rows, len(rows), deadline_s, asked.told)
+            self.start_several(several)
             return
         self.ask_one(endpoint, rows, version)
 
@@ -238,7 +244,7 @@ class QueryConnection(WebClient):
             self._query = turns = LongBatch(self, server.engine, first_id, several)
             turns.go_on()
             return
-        self._query = batch = BatchAnswer(self, endpoint, first_id, count)
+        self._query = batch = BatchAnswer(self, endpoint, first_id, count, several.told)
         if not count:
             batch.answer()
             return
@@ -256,6 +262,8 @@ class QueryConnection(WebClient):
         found = self._find(request)
         if isinstance(found, Endpoint):
             if request.long is not None:
+                if found.others:
+                    found = found.of(request.long.begin(BEGIN_BYTES))
                 self._learn_long(request, found)
                 encoding = request.encoding.decode("latin-1")
                 self._read_long(found, request.long, request.resource, encoding)

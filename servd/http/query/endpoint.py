@@ -4,13 +4,21 @@ Made by server.py when a path or a head is first seen, and kept by it while the 
 lives.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import parse_qsl
 
 from servd.engine.route import Route
-from servd.http.codecs.base import Asked, Codec, Decode, Head, RequestError
+from servd.http.codecs.base import BEGIN_BYTES, Asked, Codec, Decode, Head, RequestError
 from servd.http.wire import CACHE_HIT, Heads
+
+
+class OtherFormatError(Exception):
+    """A body at a path of several formats is in the format of another endpoint."""
+
+    def __init__(self, endpoint: "Endpoint") -> None:
+        super().__init__(endpoint.codec.spelled)
+        self.endpoint = endpoint
 
 
 class Endpoint:
@@ -21,7 +29,8 @@ class Endpoint:
     not. `heads` are those of answers, `ok_heads` of good ones, `hit_heads` of good ones from the
     cache; HEAD has no more (`has_body`). What is known of an input is forgotten first where the
     request `is_fresh`. Where it `is_events`, a model that yields answers with a stream of events.
-    An endpoint ends with its route (`Route.is_open`).
+    An endpoint ends with its route (`Route.is_open`). `others` are the formats that have the same
+    path, and their endpoints once they are known.
     """
 
     __slots__ = (
@@ -38,16 +47,20 @@ class Endpoint:
         "key",
         "kind",
         "ok_heads",
+        "others",
         "render",
         "route",
     )
 
-    def __init__(self, route: Route, codec: Codec, head: Head, heads: Heads) -> None:
+    def __init__(
+        self, route: Route, codec: Codec, head: Head, heads: Heads, others: Sequence[Codec] = ()
+    ) -> None:
         """Look everything up.
 
         Raises:
             RequestError: the codec does not take requests with such a head.
         """
+        self.others: dict[Codec, Endpoint | None] = dict.fromkeys(others)
         self.route = route
         self.codec = codec
         self.head = head
@@ -69,13 +82,51 @@ class Endpoint:
             RequestError: the codec does not take such requests.
         """
         inputs = self.route.inputs
-        decode = self.codec.decoder(self.route, self.head)
+        decode = self._decoder()
         decode = self._freshly(decode) if self.is_fresh else decode
+        decode = self._shared(decode) if self.others else decode
         self.is_events = self.head.method != "HEAD" and asks_for_events(self.head, self.route)
         # What is one input is told from others without a look at this: on the way of what is rare.
         self.decode = _asking(decode) if self.is_events else decode
         self.inputs = inputs
         return self.decode
+
+    def _decoder(self) -> Decode:
+        """Return how bodies are read; where other formats have the path, what is not is said then.
+
+        Raises:
+            RequestError: the codec does not take such requests.
+        """
+        try:
+            return self.codec.decoder(self.route, self.head)
+        except RequestError as error:
+            if not self.others:
+                raise
+            return _refusing(error)
+
+    def _shared(self, decode: Decode) -> Decode:
+        """Return a decoder that raises OtherFormatError for a body of another format."""
+
+        def decode_own(body: bytes) -> bytes | Asked:
+            found = self.of(body[:BEGIN_BYTES])
+            if found is not self:
+                raise OtherFormatError(found)
+            return decode(body)
+
+        return decode_own
+
+    def of(self, begin: bytes) -> "Endpoint":
+        """Return the endpoint of the format that a body is in which begins like this.
+
+        Raises:
+            RequestError: it does not take requests with such a head.
+        """
+        for codec, known in self.others.items():
+            if codec.claims(self.route, self.head, begin):
+                found = known or Endpoint(self.route, codec, self.head, self.heads)
+                self.others[codec] = found
+                return found
+        return self
 
     def renewed(self, rows: Iterable[bytes]) -> Iterable[bytes]:
         """Give inputs one after the other, for a request that `is_fresh` forgotten before."""
@@ -94,6 +145,16 @@ class Endpoint:
             return found
 
         return decode_and_forget
+
+
+def _refusing(error: RequestError) -> Decode:
+    """Return a decoder that refuses all bodies."""
+
+    def decode(body: bytes) -> bytes:
+        del body
+        raise error
+
+    return decode
 
 
 def _asking(decode: Decode) -> Decode:

@@ -162,6 +162,7 @@ class LongRows:
         self.count = done.count
         self.is_batch = done.is_batch
         self.version = done.version
+        self.told = done.told
         self._size = done.size
         self._file = _RowFile(descriptor, done.size + 4 * done.count, held)
 
@@ -200,6 +201,7 @@ class _OneRow(LongRows):
         self.count = 1
         self.is_batch = False
         self.version = version
+        self.told = b""
         self._row = row
 
     def __iter__(self) -> Iterator[bytes]:

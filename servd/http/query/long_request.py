@@ -95,7 +95,10 @@ class LongRequest:
         if read.is_batch:
             self._timer.cancel()
             rows = endpoint.renewed(read)
-            client.start_several(Several(endpoint, read.version, rows, read.count, self.deadline_s))
+            deadline_s = self.deadline_s
+            client.start_several(
+                Several(endpoint, read.version, rows, read.count, deadline_s, read.told)
+            )
             return
         (row,) = endpoint.renewed(read)
         if endpoint.is_events:
@@ -197,7 +200,7 @@ class LongBatch(BatchAnswer):
     __slots__ = ("_engine", "_inputs", "_is_ended", "_is_late", "_rows", "_several", "_timer")
 
     def __init__(self, client: Client, engine: Engine, first_id: int, several: Several) -> None:
-        super().__init__(client, several.endpoint, first_id, several.count)
+        super().__init__(client, several.endpoint, first_id, several.count, several.told)
         self._engine = engine
         self._several = several
         self._inputs = several.endpoint.route.inputs

@@ -24,6 +24,10 @@ _GET: Final = (b"GET", b"HEAD")
 _TOLD: Final = (*_GET, b"OPTIONS")
 
 
+Place = tuple[Codec, Resource]
+"""What a path stands for in one format."""
+
+
 class Pages:
     """The answers of one server."""
 
@@ -59,13 +63,10 @@ class Pages:
         rule = rules.get(b"GET" if request.method == b"HEAD" else request.method)
         if rule is not None:
             route = self._state.engine.by_name[rule.app]
-            return self._bind(Resource(rule.app), route, codec_of(rule), path, request)
-        for codec in self._state.codecs:
-            resource = codec.find(path)
-            if resource is None or (resource.application == ROOT and self._is_named(path)):
-                continue
-            if request.method != b"CONNECT":
-                return self._answer_at(resource, codec, path, request)
+            return self._bind((codec_of(rule), Resource(rule.app)), route, path, request)
+        places = self._places(path)
+        if places and request.method != b"CONNECT":
+            return self._answer_first(places, path, request)
         found = self._documents.find(path, request.unless)
         if found is not None:
             return found if request.method in _GET else _other_method(request, _TOLD, _PREDICTIONS)
@@ -82,6 +83,13 @@ class Pages:
         named = self._state.engine.rules
         found = {method: named.get(f"{method} {text}") for method in ROUTE_METHODS}
         return {method.encode(): rule for method, rule in found.items() if rule is not None}
+
+    def _places(self, path: bytes) -> list[Place]:
+        """Return what a path stands for in each format that knows it."""
+        found = ((codec, codec.find(path)) for codec in self._state.codecs)
+        places = [(codec, resource) for codec, resource in found if resource is not None]
+        is_root = any(resource.application == ROOT for _, resource in places)
+        return [] if is_root and self._is_named(path) else places
 
     def _is_named(self, path: bytes) -> bool:
         """Tell whether an application has the name that a path begins with: all below is its own.
@@ -111,30 +119,56 @@ class Pages:
             return PageReply(self._as_text, Reply(200, kind=_PROMETHEUS))
         return PageReply(self._as_json, Reply(200))
 
-    def _answer_at(
-        self, resource: Resource, codec: Codec, path: bytes, request: Request
-    ) -> Endpoint | Reply:
+    def _answer_first(self, places: list[Place], path: bytes, request: Request) -> Endpoint | Reply:
+        """Answer in the first format that has a path, unless another one claims the request."""
         engine = self._state.engine
+        codec, resource = places[0]
         route = engine.by_name.get(resource.application) if resource.application else engine.root
         if route is None:
             return codec.unknown(resource)
+        if len(places) == 1:
+            return self._answer_at(places[0], route, path, request)
+        head = _head(path, request)
+        fitting = [each for each in places if request.method in each[0].methods(each[1], route)]
+        # A POST says it in its body, to `Endpoint.of`.
+        asked = () if request.method == b"POST" else fitting
+        claiming = [each for each in asked if each[0].claims(route, head, b"")]
+        chosen = (claiming or places)[0]
+        others = () if claiming else tuple(each[0] for each in fitting if each is not chosen)
+        return self._answer_at(chosen, route, path, request, others)
+
+    def _answer_at(
+        self,
+        place: Place,
+        route: Route,
+        path: bytes,
+        request: Request,
+        others: tuple[Codec, ...] = (),
+    ) -> Endpoint | Reply:
+        codec, resource = place
         methods = codec.methods(resource, route)
         if request.method not in methods:
             hint = codec.methods_hint(resource, route, _place(path, request))
             return _other_method(request, (*methods, b"OPTIONS"), hint)
-        return self._bind(resource, route, codec, path, request)
+        return self._bind(place, route, path, request, others)
 
     def _bind(
-        self, resource: Resource, route: Route, codec: Codec, path: bytes, request: Request
+        self,
+        place: Place,
+        route: Route,
+        path: bytes,
+        request: Request,
+        others: tuple[Codec, ...] = (),
     ) -> Endpoint | Reply:
         """Return what a request comes to whose method is taken."""
+        codec, resource = place
         is_ordinary = request.method == b"POST" and request.headers is None
         head = NO_HEAD
-        if codec.wants_head or not is_ordinary or b"?" in request.url:
+        if others or codec.wants_head or not is_ordinary or b"?" in request.url:
             head = _head(path, request)
         try:
             if resource.verb == PREDICT:
-                return self._state.bind(codec, route, head, request)
+                return self._state.bind(codec, route, head, request, others)
             if request.long is not None:
                 request.resource = resource
                 return Endpoint(route, codec, head, request.heads or self._state.heads)

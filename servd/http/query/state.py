@@ -95,13 +95,22 @@ class ServerState:
         self.next_id += count
         return first
 
-    def bind(self, codec: Codec, route: Route, head: Head, request: Request) -> Endpoint:
+    def bind(
+        self,
+        codec: Codec,
+        route: Route,
+        head: Head,
+        request: Request,
+        others: Sequence[Codec] = (),
+    ) -> Endpoint:
         """Return the endpoint of a request; the next ordinary one to its URL is spared this.
+
+        `others` are the formats that have the same path.
 
         Raises:
             RequestError: the codec does not take requests with such a head.
         """
-        endpoint = Endpoint(route, codec, head, request.heads or self.heads)
+        endpoint = Endpoint(route, codec, head, request.heads or self.heads, others)
         url = request.url
         is_ordinary = request.method == b"POST" and not (request.headers or request.heads)
         if is_ordinary and not codec.wants_head and len(url) <= MAX_KNOWN_URL_BYTES:
