@@ -38,6 +38,10 @@ _SIGNATURE: Final = "signature"
 _GUESS: Final = "guess"
 _MAX_REPEATED_S: Final = 1.0
 """A model that takes longer is not asked the same once more."""
+SEVERAL: Final = 16
+_SEVERAL_FROM_S: Final = 0.0005
+_SEVERAL_TO_S: Final = 0.06
+"""Quicker models learn their batch size in a moment; of slower ones nobody waits for so many."""
 _GUESSES: Final[dict[int, tuple[Any, ...]]] = {
     protocol.STRINGS: ("test", "", "1.0", "{}"),
     protocol.BYTES: (b"test", b""),
@@ -73,7 +77,8 @@ class Report:
     says that it takes) or `guess`. `call_ms` is the shortest call's time. `tried` is what it raised
     on, cut short, `reasons` say what it raised, `hint` what helps. `more` says of what is told how
     long it is: `input_bytes` of bytes and of what is not told itself, with their `media` where that
-    is known; `output_bytes` of an output that is not told; `is_stream` that it is an item.
+    is known; `output_bytes` of an output that is not told; `is_stream` that it is an item;
+    `several_ms` is what one call with `several` inputs took.
     """
 
     state: str
@@ -203,6 +208,7 @@ class _Tester:
         self._copies = (1,) if max_batch == 1 else (1, 2)
         self._clock = clock
         self._call_s: float | None = None
+        self._several_s: float | None = None
         self._outputs: list[bytes] = []
         self._reasons: dict[str, None] = {}
         self._tried: list[str] = []
@@ -243,6 +249,9 @@ class _Tester:
             more["output_bytes"] = len(first)
         if self.signature is not None and self.signature.is_stream:
             more["is_stream"] = True
+        if self._several_s is not None:
+            more["several"] = SEVERAL
+            more["several_ms"] = round(self._several_s * 1000, 1)
         return Report(
             state="ok",
             has_input=is_short,
@@ -286,6 +295,7 @@ class _Tester:
                 self._call(value, copies)
             if (self._call_s or 0) < _MAX_REPEATED_S:
                 self._call(value, 1)
+            self._time_several(value)
         except OutputError as error:
             raise TestCallError(f"test call: {error}", hint=self._output_hint(error)) from error
         except TestCallError:
@@ -297,6 +307,21 @@ class _Tester:
             self._tried.append(_cut(value))
             return False
         return True
+
+    def _time_several(self, value: Any) -> None:
+        """Find out what one call with some inputs takes, where batches are worth a thought.
+
+        Many take as long for one input as for some: whose first batches need not be small.
+        """
+        signature, call_s = self.signature, self._call_s or 0.0
+        is_each = signature is not None and (signature.call == EACH or signature.is_stream)
+        if is_each or len(self._copies) == 1 or not _SEVERAL_FROM_S <= call_s <= _SEVERAL_TO_S:
+            return
+        batch = inputs.pack([value] * SEVERAL, self._model.input_type, signature)
+        began_s = self._clock()
+        self._model.predictor.predict(batch)
+        forks.leave_if_child()
+        self._several_s = self._clock() - began_s
 
     def _call(self, value: Any, copies: int) -> None:
         """Call the model with copies of one input."""

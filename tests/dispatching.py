@@ -18,6 +18,7 @@ class Carrier:
         self.counters = Counters()
         self.tally = Tally(self.counters)
         self.row_items = None
+        self.tried = None
         self.handler = None
         self.sent = []
         self._clock = clock

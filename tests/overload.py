@@ -27,6 +27,7 @@ class Replica:
         self.in_flight = {}
         self.counters = Counters()
         self.row_items = None
+        self.tried = None
         self.handler = None
         self._free_s = 0.0
 

@@ -6,7 +6,7 @@ the daemon more time still. Nothing is ever padded.
 """
 
 from collections import deque
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from servd.datatypes import Batching, ModelVersion
 
@@ -52,6 +52,9 @@ STEP = 1.5
 """The most that one regression may change the size by."""
 
 
+FIRST_LIMIT = 64
+"""The most inputs that a first batch holds: one that was never seen is not to be large."""
+
 LEAST = 0.5
 """Share of the size that the median batch would allow, below which rare stalls cannot push it."""
 
@@ -69,13 +72,44 @@ class BatchController(Protocol):
         """Learn from a batch of `size` queries that took `latency_s` in the replica."""
 
 
-def new_controller(version: ModelVersion, slo_s: float) -> BatchController:
+class Tried(NamedTuple):
+    """What one call with several inputs took when the replica tested its model."""
+
+    inputs: int
+    took_s: float
+
+    @staticmethod
+    def of(test: Any) -> "Tried | None":
+        """Return what a replica has said of its test (docs/protocol.md, STATE), if it did."""
+        several = test.get("several") if isinstance(test, dict) else None
+        took_ms = test.get("several_ms") if isinstance(test, dict) else None
+        if not isinstance(several, int) or not isinstance(took_ms, int | float):
+            return None
+        return Tried(several, took_ms / 1000) if several > 0 and took_ms > 0 else None
+
+
+def new_controller(
+    version: ModelVersion, slo_s: float, tried: Tried | None = None
+) -> BatchController:
     """Return the controller that a version was deployed with, for a latency objective."""
     if version.max_batch > 0:
         return FixedBatch(version.max_batch)
     if version.batching is Batching.QUANTILE:
-        return QuantileBatch(slo_s)
-    return AimdBatch(slo_s)
+        return QuantileBatch(slo_s, tried)
+    return AimdBatch(slo_s, tried)
+
+
+def first_limit(slo_s: float, tried: Tried | None) -> int:
+    """Return the size to begin with: 1, or what a call that was tried says of more.
+
+    A call for a DataFrame takes milliseconds whatever is in it: begun with 1, the first batch of
+    inputs that comes would be late before the size has grown. Its time is taken to grow with the
+    inputs, the worst that it does, so no first batch takes longer than the target.
+    """
+    if tried is None or tried.took_s <= 0:
+        return 1
+    inside = int(tried.inputs * slo_s * HEADROOM / tried.took_s)
+    return max(1, min(inside, FIRST_LIMIT))
 
 
 class FixedBatch:
@@ -101,8 +135,8 @@ class AimdBatch:
 
     __slots__ = ("_hold_s", "_target_s", "growing_below_s", "limit")
 
-    def __init__(self, slo_s: float) -> None:
-        self.limit = 1
+    def __init__(self, slo_s: float, tried: Tried | None = None) -> None:
+        self.limit = first_limit(slo_s, tried)
         self._target_s = slo_s * HEADROOM
         self._hold_s = self._target_s * HOLD
         self.growing_below_s = self._target_s / 2
@@ -130,13 +164,13 @@ class QuantileBatch:
 
     __slots__ = ("_explorer", "_seen", "_target_s", "_until_refit", "growing_below_s", "limit")
 
-    def __init__(self, slo_s: float) -> None:
-        self._explorer: AimdBatch | None = AimdBatch(slo_s)
+    def __init__(self, slo_s: float, tried: Tried | None = None) -> None:
+        self._explorer: AimdBatch | None = AimdBatch(slo_s, tried)
         self._seen: deque[tuple[int, float]] = deque(maxlen=WINDOW)
         self._target_s = slo_s * HEADROOM
         self._until_refit = REFIT_EVERY
         self.growing_below_s = self._target_s / 2
-        self.limit = 1
+        self.limit = self._explorer.limit
 
     def on_batch(self, size: int, latency_s: float) -> None:
         """Keep the batch in the window; fit the line again where it is time to."""

@@ -305,7 +305,7 @@ class Dispatcher:
         if connection in self._slot_of:
             return
         connection.tally = Tally(self.counters, connection.counters)
-        slot = Slot(connection, new_controller(self.version, self._slo_s))
+        slot = Slot(connection, new_controller(self.version, self._slo_s, connection.tried))
         self.admit_limit = UNLIMITED
         self._slot_of[connection] = slot
         self.slots.append(slot)
@@ -404,7 +404,7 @@ class Dispatcher:
         if slo_s != self._slo_s:
             self._slo_s = slo_s
             for slot in self._slot_of.values():
-                slot.controller = new_controller(self.version, slo_s)
+                slot.controller = new_controller(self.version, slo_s, slot.connection.tried)
 
     def forget_lane(self, lane: Lane) -> None:
         """Drop the queue of an application that is gone: one is dispatched faster than two."""

@@ -19,6 +19,7 @@ from servd.carriers.long_bytes import LONG_BYTES, LongBytes, pieces_of, split_lo
 from servd.carriers.processor_time import ProcessorTime
 from servd.clock import Clock
 from servd.engine import raw
+from servd.engine.batching import Tried
 from servd.engine.failure import Failure, failures_of
 from servd.engine.query import Batch
 from servd.engine.stream import Items, Stream
@@ -85,9 +86,10 @@ class ReplicaConnection:
     `in_flight` maps batch numbers to batches without a reply. `last_heard_s` is the monotonic time
     of the last message. Batches that came back are noted in `tally`. `row_items` is how many
     numbers an input must have, where the replica says so; `spoken` is the version of the protocol
-    that it says it speaks, 0 until it does. `streams` are those that it has not ended, by number,
-    of at most `places`. `carry` makes what its messages go by. `http` is where a web application
-    answers requests, and `exchanges` are those that it has not answered.
+    that it says it speaks, 0 until it does; `tried` is what its model took for several inputs when
+    it was tested, where it says so. `streams` are those that it has not ended, by number, of at
+    most `places`. `carry` makes what its messages go by. `http` is where a web application answers
+    requests, and `exchanges` are those that it has not answered.
     """
 
     def __init__(self, address: str, owner: ReplicaOwner, carry: Carry, clock: Clock) -> None:
@@ -103,6 +105,7 @@ class ReplicaConnection:
         self.handler: BatchHandler | None = None
         self.last_heard_s = clock()
         self.row_items: int | None = None
+        self.tried: Tried | None = None
         self.spoken = 0
         self._clock = clock
         self._owner = owner
@@ -404,6 +407,7 @@ class ReplicaConnection:
                 self._greet()  # it may not have heard the first, or have forgotten it
         items = info.get("row_items")
         self.row_items = items if isinstance(items, int) else None
+        self.tried = Tried.of(info.get("test"))
         self._on_places(info.get("streams"))
         self._on_http(info.get("http"))
         if self._life is None and self.address.startswith(FILE_SCHEME):

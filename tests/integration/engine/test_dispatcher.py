@@ -334,3 +334,26 @@ class Collector:
     def on_output(self, query, output):
         """Keep an output."""
         self.outputs[query.index] = output
+
+
+def test_the_first_batch_is_as_large_as_the_replica_has_tried():
+    """A call for a table takes as long for many inputs: the first 60 are not late one by one."""
+
+    async def main():
+        with ScriptedReplica(pace_s=lambda _rows: 0.02) as replica:
+            replica.info["test"] = {"state": "ok", "several": 16, "several_ms": 20.0}
+            async with serving() as served:
+                dispatcher = served.deploy(slo_ms=1000, default=None)
+                await served.attach(replica, dispatcher)
+                assert dispatcher.limits() == [64]
+                batch = [[float(number)] for number in range(60)]
+                status, answer = await served.predict({"input_batch": batch})
+                assert status == 200
+                assert [each["output"] for each in answer["batch_predictions"]] == [
+                    row[0] for row in batch
+                ]
+                assert [len(rows) for rows in replica.batches] == [60]
+                served.deploy(slo_ms=100, default=None)
+                assert dispatcher.limits() == [24]
+
+    run(main())

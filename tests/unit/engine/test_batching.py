@@ -13,6 +13,7 @@ from servd.engine.batching import (
     AimdBatch,
     FixedBatch,
     QuantileBatch,
+    Tried,
     fit_line,
     new_controller,
     quantile,
@@ -417,3 +418,37 @@ def test_no_line_through_two_points_is_better(noisy, share):
 def test_a_quantile_is_one_of_the_values(share, expected):
     """The values below it are that share of all; the largest one is the last."""
     assert quantile([4.0, 2.0, 3.0, 1.0], share) == expected
+
+
+@pytest.mark.parametrize(
+    ("several", "took_ms", "limit"),
+    [(16, 5.0, 64), (16, 16.0, 30), (16, 30.0, 16), (16, 300.0, 1), (16, 4000.0, 1), (2, 1.0, 60)],
+)
+def test_the_first_limit_is_what_the_test_has_shown(several, took_ms, limit):
+    """As if a call's time grew with its inputs; at most 64, and none is smaller than 1."""
+    tried = Tried.of({"several": several, "several_ms": took_ms})
+    for make in (AimdBatch, QuantileBatch):
+        controller = make(0.1, tried)
+        assert controller.limit == limit
+        assert make(0.1).limit == 1
+        controller.on_batch(limit, 0.001)
+        assert controller.limit > limit
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(None, [], {}, {"several": 16}, {"several_ms": 3.0}, {"several": "16", "several_ms": 3}),
+        *({"several": 16, "several_ms": None}, {"several": 0, "several_ms": 1.0}),
+        *({"several": 16, "several_ms": 0}, {"several": 16, "several_ms": float("nan")}),
+    ],
+)
+def test_what_a_replica_has_not_said_is_not_known(said):
+    """Nor is what cannot be: the sizes begin with 1 then."""
+    assert Tried.of(said) is None
+
+
+def test_a_size_that_was_given_is_not_begun_elsewhere():
+    """What was tried is for sizes that adapt."""
+    version = ModelVersion(model="m", version="1", input_type=InputType.DOUBLES, max_batch=3)
+    assert new_controller(version, 0.1, Tried(16, 0.001)).limit == 3

@@ -3,6 +3,8 @@
 import pickle
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import numpy as np
 import pytest
 
 from model_runtime import loaders, manifest, selftest
-from model_runtime.loaders.base import LoadError
+from model_runtime.inputs import Batch
+from model_runtime.loaders.base import LoadError, Predictor
 from model_runtime.manifest import Manifest
+from model_runtime.raw_outputs import RawOutput
 
 
 @cache
@@ -310,3 +314,42 @@ def test_an_example_that_is_a_list_is_told_by_its_names(tmp_path):
     model.feature_names_in_ = np.array(["a", "b", "c"], dtype=object)
     told = report(tmp_path, model, input_type="auto", example=[1, 2, 3])
     assert told.input == {"a": 1, "b": 2, "c": 3}
+
+
+class Paced:
+    """A predictor, and the clock that each call of it moves on; `sizes` are those of the calls."""
+
+    def __init__(self, predictor: Predictor, call_s: float) -> None:
+        self.sizes: list[int] = []
+        self.now_s = 0.0
+        self._predictor = predictor
+        self._call_s = call_s
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now_s
+
+    def predict(self, batch: Batch) -> Sequence[bytes | RawOutput]:
+        """Take the time of a call."""
+        self.sizes.append(batch.count)
+        self.now_s += self._call_s
+        return self._predictor.predict(batch)
+
+
+@pytest.mark.parametrize(
+    ("call_ms", "max_batch", "several_ms"),
+    [(5, -1, 5.0), (0.1, -1, None), (100, -1, None), (5, 1, None)],
+)
+def test_a_call_with_several_inputs_is_timed(tmp_path, call_ms, max_batch, several_ms):
+    """Where one is slow enough that batches matter, and not so slow that a deployment waits."""
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "f.py").write_text("def f(xs): return [sum(x) for x in xs]")
+    manifest.write(Manifest(loader="python", file="f.py", kind="function", object="f"), tmp_path)
+    model = loaders.load(tmp_path)
+    paced = Paced(model.predictor, call_ms / 1000)
+    tested = replace(model, predictor=paced)
+    told = selftest.test_call(tested, manifest.read(tmp_path), max_batch, paced).as_info()
+    assert told.get("several_ms") == several_ms
+    assert told.get("several") == (16 if several_ms else None)
+    assert paced.sizes.count(16) == (several_ms is not None)
+    assert told["call_ms"] == call_ms
