@@ -21,8 +21,15 @@ class Score:
         return X
 
 
-class Named(Score):
+class Named:
     """One with all that is said beside."""
+
+    def __init__(self, alpha: float = 1.0):
+        self.alpha = alpha
+
+    def load(self):
+        """Begin to count."""
+        self.calls = 0
 
     def predict(self, X, features_names=None, **kwargs):
         """Return sums by row, and how it was called."""

@@ -42,6 +42,7 @@ _LIST: Final = ord("[")
 _FLAT: Final = re.compile(rb"\[[-+0-9.eE, ]*\]").fullmatch
 _NAMES: Final[dict[int, bytes]] = {}
 _MAX_NAMES: Final = 1024
+_ONE_NUMBER: Final = b'{"data":{"names":[],"tensor":{"shape":[1],"values":[%b]}},"meta":{}}\n'
 _HTTP: Final = b'{"httpStatus":'
 _WITH_STATUS: Final = re.compile(rb'"status":\s*\{')
 
@@ -104,6 +105,10 @@ class SeldonAnswer:
         del count
         if self._error is not None:
             return Frame(*self._error)
+        if len(self._outputs) == 1 and self._form == TENSOR and not self._has_meta:
+            (output,) = self._outputs.values()
+            if output[0] in _NUMERIC:
+                return Frame(200, _ONE_NUMBER % output)
         outputs = [self._outputs[key] for key in sorted(self._outputs)]
         if self._form == MESSAGE:
             return self._relayed(outputs[0])
@@ -122,8 +127,12 @@ class SeldonAnswer:
         meta = b'"meta":%b' % self._meta()
         return (payload, meta) if payload < meta else (meta, payload)
 
+    @property
+    def _has_meta(self) -> bool:
+        return bool(self._told or self._is_gateway or self._explained)
+
     def _meta(self) -> bytes:
-        if not (self._told or self._is_gateway or self._explained):
+        if not self._has_meta:
             return b"{}"
         meta = msgspec.json.decode(self._told, type=Meta) if self._told else Meta()
         if not self._is_gateway:

@@ -9,6 +9,7 @@ import binascii
 import re
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from itertools import chain
 from math import prod
 from typing import Any, Final
@@ -16,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from servd.datatypes import Inputs, InputType
-from servd.http.codecs.base import AskedAs, Decode, RequestError, packed
+from servd.http.codecs.base import AskedAs, Decode, RequestError
 from servd.http.codecs.clipper_inputs import by_inputs
 from servd.http.codecs.clipper_signed import has_say
 from servd.http.codecs.seldon_bodies import refused
@@ -89,9 +90,15 @@ def _check_not_empty(shape: list[int]) -> None:
         raise refused(f"data.tensor is empty: its shape is {shape}")
 
 
+@lru_cache(maxsize=256)
+def _packer(count: int, letter: str) -> Callable[..., bytes]:
+    """Return how so many numbers become a row."""
+    return struct.Struct(f"<{count}{letter}").pack
+
+
 def _packed(values: list[Any], letter: str) -> bytes:
     try:
-        return packed(values, letter)
+        return _packer(len(values), letter)(*values)
     except (struct.error, OverflowError):
         kind = "int" if letter == "i" else "float"
         raise refused(f"a number is out of the range of a 32-bit {kind}") from None
@@ -311,6 +318,8 @@ class _Signed:
         if names and self._fields:
             return [self._named(row, names, _PLACE[form]) for row in rows], form
         if self._is_one and not self._is_listed:
+            if form.isupper():  # a list of inputs that are no lists
+                rows, form = rows[0], form.lower()
             rows = [_the_one(row) for row in rows]
         return rows, form
 

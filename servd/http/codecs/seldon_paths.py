@@ -4,6 +4,7 @@ Those of one microservice stand at the root, for the default application; behind
 begin with /seldon/NAMESPACE/DEPLOYMENT, where a deployment is an application.
 """
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from servd.http.codecs.base import ROOT
@@ -50,8 +51,12 @@ class Place(NamedTuple):
     is_gateway: bool = False
 
 
+@lru_cache(maxsize=1024)
 def place_of(path: str) -> Place | None:
-    """Return what a path stands for; None where it is none of Seldon's."""
+    """Return what a path stands for; None where it is none of Seldon's.
+
+    Kept, as it is asked for each answer.
+    """
     found = _PLACES.get(path.strip("/"))
     if found is not None:
         return Place(ROOT, *found)

@@ -5,6 +5,7 @@ import struct
 
 import pytest
 
+from model_runtime.signature import Signature
 from servd.datatypes import InputType
 from tests.scripted_replica import ScriptedReplica
 from tests.serving import post, run, serving
@@ -115,6 +116,89 @@ def test_an_application_of_any_gets_what_came(message, payload):
     if "names" in payload.get("data", {}):
         payload["data"]["names"] = found[1]["data"]["names"]
     assert found == (200, {**payload, "meta": {}})
+
+
+PRICE = Signature(
+    input_type="rows",
+    fields={"age": {"type": "integer"}, "city": {"type": "string", "default": "Oslo"}},
+    required=("age",),
+    call="each",
+)
+SHOUT = Signature(
+    input_type="strings",
+    fields={"text": {"type": "string"}},
+    required=("text",),
+    value={"type": "string"},
+    call="each",
+)
+
+
+@pytest.mark.parametrize(
+    ("signature", "message", "rows"),
+    [
+        (
+            PRICE,
+            array([[30, "Rome"], [31, "Bern"]], names=["age", "city"]),
+            ['[30,"Rome"]', '[31,"Bern"]'],
+        ),
+        (PRICE, array([["Rome", 30]], names=["city", "age"]), ['[30,"Rome"]']),
+        (PRICE, array(["Rome", 30], names=["city", "age"]), ['[30,"Rome"]']),
+        (PRICE, array([[30, "Rome"]]), ['[30,"Rome"]']),
+        (
+            PRICE,
+            {"data": shape([2, 1], [1, 2])["data"] | {"names": ["age"]}},
+            ['[1,"Oslo"]', '[2,"Oslo"]'],
+        ),
+        (PRICE, {"jsonData": {"age": 3}}, ['[3,"Oslo"]']),
+        (PRICE, {"jsonData": [{"age": 3}, {"age": 4}]}, ['[3,"Oslo"]', '[4,"Oslo"]']),
+        (SHOUT, {"strData": "a"}, ["a"]),
+        (SHOUT, array(["a", "b"]), ["a", "b"]),
+        (SHOUT, array([["a"], ["b"]]), ["a", "b"]),
+        (SHOUT, array([["a"], ["b"]], names=["text"]), ["a", "b"]),
+        (SHOUT, {"jsonData": {"text": "a"}}, ["a"]),
+    ],
+)
+def test_names_are_those_of_the_fields_of_inputs(signature, message, rows):
+    """By name in any order, or in the order of the fields; what is left out has its default."""
+
+    async def main():
+        with ScriptedReplica(answer=lambda _row: b"1") as replica:
+            async with serving(cache_bytes=0) as served:
+                kind = InputType(signature.input_type)
+                made = served.deploy(default=None, input_type=kind, signature=signature)
+                await served.attach(replica, made)
+                assert (await served.post("/api/v1.0/predictions", message)).status == 200
+                assert sorted(row.decode() for batch in replica.batches for row in batch) == rows
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("signature", "message", "words"),
+    [
+        (PRICE, array([[1, "x"]], names=["age", "town"]), "data.ndarray[0].town: unknown"),
+        (PRICE, array([[1, "x"]], names=["age"]), "a row has 2 values, and there are 1 names"),
+        (PRICE, array([[1, 2]], names=["age", "age"]), "data.names has a name twice"),
+        (PRICE, array([["x", "y"]]), "data.ndarray[0].age: wanted a whole number"),
+        (PRICE, {"strData": "x"}, "strData: wanted an object"),
+        (PRICE, {"jsonData": {}}, "age: missing"),
+        (SHOUT, array([[1]]), "data.ndarray[0]: wanted a text"),
+        (SHOUT, {"jsonData": [1, 2]}, "jsonData: wanted a text"),
+    ],
+)
+def test_what_no_signature_takes_is_refused_with_its_place(signature, message, words):
+    """In the words of Clipper's bodies, at the place that it has in a message."""
+
+    async def main():
+        async with serving() as served:
+            kind = InputType(signature.input_type)
+            served.deploy(default=None, input_type=kind, signature=signature)
+            answer = await served.post("/api/v1.0/predictions", message)
+            assert answer.status == 400
+            assert words in answer.json["status"]["info"]
+            assert "input" not in answer.json["status"]["info"]
+
+    run(main())
 
 
 def test_meta_comes_back():
