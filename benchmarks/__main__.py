@@ -1,6 +1,6 @@
 """`python -m benchmarks [COMMAND]`.
 
-run, compare, paper, soak, profile, instructions, frontend, cluster, many, files or gpu: see
+run, compare, paper, soak, profile, instructions, frontend, cluster, many, files, web or gpu: see
 docs/benchmarks.md.
 """
 
@@ -36,6 +36,8 @@ from benchmarks.servers import ServerError
 from benchmarks.settings import ROOT, Settings
 from benchmarks.soak import run_soak
 from benchmarks.suite import WIDE, run_suite
+from benchmarks.web_mode import as_lines as web_lines
+from benchmarks.web_mode import run_web_mode
 from benchmarks.workloads import WORKLOADS
 
 QUICK_CONNECTIONS = (1, 32, 256)
@@ -103,10 +105,12 @@ def prepare(options: argparse.Namespace) -> Settings:
     out = (options.out or work / "results").absolute()
     out.mkdir(parents=True, exist_ok=True)
     need("wrk", "wrk")
-    make_generator(work)
-    python = make_environment(work, options.python)
+    python = Path(sys.executable)
+    if options.command != "web":  # whose applications run in this environment
+        make_generator(work)
+        python = make_environment(work, options.python)
     inputs_folder(work).mkdir(exist_ok=True)
-    if options.command not in ("gpu", "files"):  # which make their own
+    if options.command not in ("gpu", "files", "web"):  # which make their own
         make_inputs(work, python)
     return Settings(
         rounds=options.rounds or (1 if options.quick else 3),
@@ -214,6 +218,15 @@ def files_command(settings: Settings, options: argparse.Namespace) -> int:
     return 0 if results["is_met"] else 1
 
 
+def web_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Web applications, through the proxy and under uvicorn alone."""
+    del options
+    results = run_web_mode(settings)
+    write_json(settings.out / "web.json", results)
+    print("\n".join(web_lines(results)))
+    return 0 if all(ratio["is_met"] for ratio in results["ratios"]) else 1
+
+
 def gpu_command(settings: Settings, options: argparse.Namespace) -> int:
     """A network on a GPU."""
     return tell("gpu", run_gpu_mode(settings), settings, options)
@@ -239,6 +252,7 @@ COMMANDS = {
     "many": many_command,
     "gpu": gpu_command,
     "files": files_command,
+    "web": web_command,
 }
 
 if __name__ == "__main__":
