@@ -4,7 +4,7 @@ Used by discover.py and by loaders/python.py. No framework is imported, and none
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from model_runtime.manifest import ASGI, WSGI
@@ -22,9 +22,12 @@ def kind_of(value: Any) -> str | None:
     environment and `start_response` (PEP 3333): instances by their `__call__`, functions by their
     own parameters. A class is none: its instances may be.
     """
-    if isinstance(value, type) or not callable(value):
+    try:
+        if isinstance(value, type) or not callable(value):
+            return None
+        names = _parameters(value)
+    except Exception:  # noqa: BLE001 - what stands for another value may be asked in its time only
         return None
-    names = _parameters(value)
     if names == _ASGI_NAMES:
         return ASGI
     return WSGI if len(names) == 2 and names[1] == "start_response" else None
@@ -52,19 +55,10 @@ def is_usual(name: str) -> bool:
 
 def _parameters(value: Any) -> tuple[str, ...]:
     """Return the names of the positional parameters that a call must have."""
-    call: Callable[..., Any] = value
-    if not inspect.isroutine(value):
-        call = type(value).__call__
-        if not inspect.isroutine(call):
-            return ()
     try:
-        found = [*inspect.signature(call).parameters.values()][:_MOST_LOOKED_AT]
+        found = [*inspect.signature(value).parameters.values()][:_MOST_LOOKED_AT]
     except (TypeError, ValueError):
         return ()
-    if call is not value and not isinstance(
-        inspect.getattr_static(type(value), "__call__", None), staticmethod
-    ):
-        found = found[1:]
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     wanted = [
         one for one in found if one.kind in positional and one.default is inspect.Parameter.empty

@@ -12,9 +12,11 @@ from typing import Any, Final
 from model_runtime import signature
 from model_runtime.annotations.callables import Callee
 from model_runtime.contract import distribution
+from model_runtime.manifest import WEB_KINDS
 from model_runtime.signature import Signature
 from model_runtime.web import kinds
 from servd.errors import TargetError, did_you_mean
+from servd.finding import declared
 from servd.finding.hints import module_hint, target_hint
 from servd.finding.installed import is_installed
 from servd.finding.layout import Layout
@@ -174,8 +176,15 @@ def find(
         as_lists=found["as_lists"],
         python=found["python"],
         packages=needs.packages(heard.packages),
-        remarks=needs.remarks(),
+        remarks=(*needs.remarks(), *_lacking(found["kind"], target.path, needs)),
     )
+
+
+def _lacking(kind: str, path: Path, needs: Needs) -> list[str]:
+    """Return which packages a web application's project asks for and has not got here."""
+    if kind not in WEB_KINDS:
+        return []  # what a model needs its imports tell; the rest is for its training
+    return declared.remarks(declared.lacking((path.parent, needs.root)))
 
 
 def _only_object(needs: Needs, path: Path, place: Place, timeout_s: float) -> str:
@@ -216,6 +225,8 @@ def _checked(found: dict[str, Any], path: Path, needs: Needs, place: Place) -> d
     message = problem["message"]
     told = needs.name_hint(message, problem.get("before") or ())
     hint = told or target_hint(message, needs.root, place.cwd, needs.files()) or hint
+    if "No module named" in message:
+        hint = declared.hint(declared.lacking((path.parent, needs.root))) or hint
     traceback = (problem.get("traceback") or "").replace(f'File "{needs.root}/', 'File "')
     raise TargetError(message, hint=hint, traceback=traceback)
 

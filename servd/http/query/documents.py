@@ -190,7 +190,8 @@ class Documents:
         if route is None:
             routes = list(state.engine.by_name.values())
             if what:
-                return self._openapi(routes, is_whole=False)
+                models = [each for each in routes if not each.is_web]
+                return self._openapi(models, is_whole=False)
             return page.index_page(
                 [each.name for each in routes],
                 [each.model or "" for each in routes],
