@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -280,3 +281,25 @@ def build_replica_image(engine, base, bundle, folder):
     tag = f"servd-test-replica:{folder.name}-{os.getpid()}"
     engine.images.build(path=str(folder), tag=tag, rm=True)
     return tag
+
+
+WEB = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise NotImplementedError
+    body = f"{scope['root_path']} {scope['client'][0]}".encode()
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+def test_a_web_application_answers_from_a_container(engine, docker_daemon, base_image, tmp_path):
+    """In an image that servd builds, with what runs it; requests go to its own port."""
+    daemon = docker_daemon
+    (tmp_path / "app.py").write_text(WEB)
+    done = daemon.cli("deploy", "app.py", "--runtime", "docker", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(containers_of(engine, daemon)) == 1
+    with urllib.request.urlopen(f"{daemon.query_url}/app/x", timeout=30) as answer:
+        assert answer.read() == b"/app 127.0.0.1"
