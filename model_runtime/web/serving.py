@@ -25,7 +25,6 @@ from model_runtime.contract import WEB_PORT
 from model_runtime.manifest import WSGI
 from model_runtime.web.lifespan import App, Lifespan
 from model_runtime.web.origin import Placed
-from model_runtime.web.wsgi import THREADS, WsgiBridge
 
 DRAIN_QUIET_S: Final = 0.2
 """Requests that are on their way when the front ends are told to send no more come within this."""
@@ -48,6 +47,9 @@ class WebApp:
     def as_asgi(self) -> App:
         """Return what uvicorn runs."""
         if self.kind == WSGI:
+            # Images of ASGI applications do without.
+            from model_runtime.web.wsgi import THREADS, WsgiBridge  # noqa: PLC0415
+
             return Placed(WsgiBridge(self.app, self.threads or THREADS))
         return Placed(self.app)
 

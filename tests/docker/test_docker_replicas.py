@@ -298,6 +298,8 @@ def test_a_web_application_answers_from_a_container(engine, docker_daemon, base_
     """In an image that servd builds, with what runs it; requests go to its own port."""
     daemon = docker_daemon
     (tmp_path / "app.py").write_text(WEB)
+    daemon.data_dir.mkdir(exist_ok=True)
+    (daemon.data_dir / "servd.toml").write_text(f'base-image = "{base_image}"\n')
     done = daemon.cli("deploy", "app.py", "--runtime", "docker", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(containers_of(engine, daemon)) == 1
