@@ -1,6 +1,6 @@
 """`servd app`: applications."""
 
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -8,7 +8,7 @@ from servd.cli.ps import slow_lines
 from servd.cli.session import Session
 from servd.cli.values import OBJECTIVE, default_remark
 from servd.cli.verb import VerbGroup, option
-from servd.client.calls import segment
+from servd.client import calls
 
 
 @click.group("app", cls=VerbGroup)
@@ -45,13 +45,12 @@ def create(
     session: Session, name: str, *, input_type: str, default_output: str | None, slo_us: int
 ) -> None:
     """Create an application: a name that answers queries."""
-    body = {
-        "name": name,
+    settings: Any = {
         "input_type": input_type,
         "default_output": default_output,
         "slo_us": slo_us,
     }
-    created = session.client().post("/applications", body)
+    created = session.client().ask(calls.create_application(name, **settings))
     if remark := default_remark(default_output):
         session.output.warning(remark)
     session.output.result(created, f"created the application {name}")
@@ -60,7 +59,7 @@ def create(
 @command.command("ls", examples=("servd app ls", "servd app ls --json"))
 def ls(session: Session) -> None:
     """List the applications."""
-    applications = session.client().get("/applications")
+    applications = session.client().ask(calls.applications())
     output = session.output
     if output.is_json:
         output.document(applications)
@@ -92,7 +91,7 @@ def slo_text(slo_us: int) -> str:
 @click.argument("name")
 def show(session: Session, name: str) -> None:
     """Show one application."""
-    application = session.client().get(f"/applications/{segment(name)}")
+    application = session.client().ask(calls.application(name))
     output = session.output
     if output.is_json:
         output.document(application)
@@ -100,7 +99,7 @@ def show(session: Session, name: str) -> None:
     output.answer(application["name"])
     names = ("input", "slo", "default", "models", "url")
     output.fields(list(zip(names, _row(application)[1:], strict=True)))
-    for text in slow_lines(session.client().get("/replicas")):
+    for text in slow_lines(session.client().ask(calls.replicas())):
         if application["linked_models"] and text.startswith(f"{application['linked_models'][0]}:"):
             output.line(text)
 
@@ -109,7 +108,7 @@ def show(session: Session, name: str) -> None:
 @click.argument("name")
 def rm(session: Session, name: str) -> None:
     """Remove an application; its models stay."""
-    session.client().delete(f"/applications/{segment(name)}")
+    session.client().ask(calls.delete_application(name))
     session.output.result(
         {"name": name, "removed": ["application"]}, f"removed the application {name}"
     )
@@ -127,13 +126,10 @@ def default(session: Session, name: str | None, *, is_none: bool) -> None:
         raise click.UsageError("give a NAME or --none, not both")
     client = session.client()
     if name is None and not is_none:
-        found = client.get(_DEFAULT)
+        found = client.ask(calls.default_application())
     else:
-        found = client.put(_DEFAULT, {"name": name})
+        found = client.ask(calls.set_default_application(name))
     session.output.result(found, _default_text(found))
-
-
-_DEFAULT: Final = "/default-application"
 
 
 def _default_text(found: dict[str, Any]) -> str:
@@ -151,7 +147,7 @@ def _default_text(found: dict[str, Any]) -> str:
 @click.argument("model")
 def link(session: Session, app: str, model: str) -> None:
     """Let a model answer an application's queries."""
-    session.client().put(f"/applications/{segment(app)}/links/{segment(model)}")
+    session.client().ask(calls.link(app, model))
     session.output.result({"app": app, "model": model}, f"{app} is answered by {model}")
 
 
@@ -163,7 +159,7 @@ def link(session: Session, app: str, model: str) -> None:
 @click.argument("model")
 def unlink(session: Session, app: str, model: str) -> None:
     """Take a model away from an application."""
-    session.client().delete(f"/applications/{segment(app)}/links/{segment(model)}")
+    session.client().ask(calls.unlink(app, model))
     session.output.result(
         {"app": app, "model": model},
         f"unlinked; {app} now has no model, and answers its default output or 503",

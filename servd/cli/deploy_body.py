@@ -9,7 +9,7 @@ from servd.cli.deploy_progress import Progress
 from servd.cli.files import File
 from servd.cli.session import Session
 from servd.cli.values import default_remark
-from servd.client import deployment
+from servd.client import calls, deployment
 from servd.client.admin import AdminClient
 from servd.client.deployment import Naming
 from servd.client.spawn import start_daemon
@@ -121,7 +121,7 @@ def _daemon(session: Session, progress: Progress, *, may_start: bool) -> AdminCl
     # Loading and testing are the daemon's to limit; this is what a broken connection may cost.
     client = session.client(config.load_timeout_s + config.test_timeout_s + 30.0)
     try:
-        client.get("/status")
+        client.ask(calls.status())
     except DaemonNotRunningError:
         if not may_start or session.admin_url:
             raise

@@ -6,7 +6,7 @@ import click
 
 from servd.cli.session import Session
 from servd.cli.verb import VerbGroup
-from servd.client.calls import query, segment
+from servd.client import calls
 
 
 @click.group("model", cls=VerbGroup)
@@ -17,7 +17,7 @@ def command() -> None:
 @command.command("ls", examples=("servd model ls", "servd model ls --json"))
 def ls(session: Session) -> None:
     """List the models and their versions."""
-    models = session.client().get("/models")
+    models = session.client().ask(calls.models())
     output = session.output
     if output.is_json:
         output.document(models)
@@ -59,9 +59,6 @@ def show() -> None:
 def rm(session: Session, name: str, *, force: bool) -> None:
     """Remove a model, or one version of it, and end its replicas."""
     model, _, version = name.partition(":")
-    path = f"/models/{segment(model)}"
-    if version:
-        path += f"/versions/{segment(version)}"
-    client = session.client(timeout_s=60.0)
-    client.delete(path + query(force="true" if force else None))
+    call = calls.delete_model(model, version or None, is_forced=force)
+    session.client(timeout_s=60.0).ask(call)
     session.output.result({"name": name, "removed": ["model"]}, f"removed the model {name}")

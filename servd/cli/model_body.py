@@ -8,7 +8,7 @@ from model_runtime.signature import EACH, Signature, parse
 from servd.cli.model import rows_of
 from servd.cli.output import Output
 from servd.cli.session import Session
-from servd.client.calls import segment
+from servd.client import calls
 from servd.schemas.examples import brief
 from servd.schemas.faults import wanted
 
@@ -18,7 +18,7 @@ _MAX_SHOWN: Final = 50
 
 def show(session: Session, /, name: str) -> None:
     """Show one model with its versions."""
-    model = session.client().get(f"/models/{segment(name)}")
+    model = session.client().ask(calls.model(name))
     output = session.output
     if output.is_json:
         output.document(model)

@@ -12,6 +12,7 @@ import click
 from servd.cli.files import BYTES, File, is_from_file, read_input
 from servd.cli.session import Session
 from servd.cli.verb import verb
+from servd.client import calls
 from servd.client.admin import query_base
 from servd.client.calls import segment
 from servd.errors import ApplicationNotFoundError, ServdError
@@ -42,7 +43,7 @@ class QueryRefusedError(ServdError):
 def command(session: Session, app: str, value: str, *, is_batch: bool, is_curl: bool) -> None:
     """Send a query to an application and print the answer."""
     body = _body(session, app, value, is_batch=is_batch)
-    base = query_base(session.client().get("/status")["query_url"], session.admin_url)
+    base = query_base(session.client().ask(calls.status())["query_url"], session.admin_url)
     query = Query(f"{base}/{segment(app)}/predict", body, session.config.token)
     status, answer = query.send()
     if status >= 400:
@@ -67,7 +68,7 @@ def _body(session: Session, app: str, value: str, *, is_batch: bool) -> str | Fi
 
 
 def _takes_bytes(session: Session, app: str) -> bool:
-    applications = session.client().get("/applications")
+    applications = session.client().ask(calls.applications())
     types = {item["name"]: item["input_type"] for item in applications}
     return types.get(app) == BYTES
 
@@ -129,7 +130,7 @@ class Query:
 
 
 def _refusal(session: Session, app: str, status: int, answer: str) -> ServdError:
-    applications = {item["name"]: item for item in session.client().get("/applications")}
+    applications = {item["name"]: item for item in session.client().ask(calls.applications())}
     if app not in applications:
         return ApplicationNotFoundError(app, applications)
     try:
@@ -164,7 +165,7 @@ def _late_hint(session: Session, application: dict[str, Any]) -> str:
     """Return what to do where the objective passed, with what the test call took if it is known."""
     rows = [
         row
-        for row in session.client().get("/replicas")
+        for row in session.client().ask(calls.replicas())
         if row["application"] == application["name"]
     ]
     took_ms = max((row.get("test_ms") or 0.0 for row in rows), default=0.0)
@@ -179,10 +180,12 @@ def _late_hint(session: Session, application: dict[str, Any]) -> str:
 def _absent_hint(session: Session, model: str) -> str:
     """Return why no replica of a model answers."""
     client = session.client()
-    current = client.get(f"/models/{segment(model)}")["current_version"]
+    current = client.ask(calls.model(model))["current_version"]
     if current is None:
         return f"no version of {model} is current: servd rollback {model}"
-    rows = [r for r in client.get("/replicas") if (r["model"], r["version"]) == (model, current)]
+    rows = [
+        r for r in client.ask(calls.replicas()) if (r["model"], r["version"]) == (model, current)
+    ]
     if any(row["state"] == "starting" for row in rows):
         return f"{model}:{current} is still loading: servd ps    shows when it is ready"
     if not rows:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from servd.cli.output import Output, milliseconds, number, percent, size
 from servd.cli.session import Session
 from servd.cli.verb import verb
+from servd.client import calls
 
 _HEADERS: Final[tuple[str, ...]] = (
     *("APP", "MODEL:VERSION", "REPLICA", "STATE", "PID", "REQ/S"),
@@ -18,7 +19,7 @@ _STATE: Final = _HEADERS.index("STATE")
 @verb("ps", examples=("servd ps", "servd ps --json | jq '.[] | select(.state != \"ready\")'"))
 def command(session: Session) -> None:
     """List the replicas: state, rates and latencies over the last seconds, memory."""
-    replicas = session.client().get("/replicas")
+    replicas = session.client().ask(calls.replicas())
     output = session.output
     if output.is_json:
         output.document(replicas)

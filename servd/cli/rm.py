@@ -4,8 +4,8 @@ import click
 
 from servd.cli.session import Session
 from servd.cli.verb import verb
+from servd.client import calls
 from servd.client.admin import AdminClient
-from servd.client.calls import segment
 from servd.errors import ConflictError, NotFoundError, did_you_mean
 
 
@@ -19,14 +19,19 @@ def command(session: Session, name: str, *, force: bool) -> None:
         _check_alone(client, name)
     removed = []
     # The application goes first, so that no query meets it without its model.
-    for noun, path in (("application", "/applications"), ("model", "/models")):
+    for noun, call in (
+        ("application", calls.delete_application(name)),
+        ("model", calls.delete_model(name, is_forced=True)),
+    ):
         try:
-            client.delete(f"{path}/{segment(name)}{'?force=true' if noun == 'model' else ''}")
+            client.ask(call)
         except NotFoundError:
             continue
         removed.append(noun)
     if not removed:
-        known = [item["name"] for item in client.get("/applications") + client.get("/models")]
+        known = [
+            item["name"] for item in client.ask(calls.applications()) + client.ask(calls.models())
+        ]
         raise NotFoundError(
             f"there is no application and no model named '{name}'",
             hint=did_you_mean(name, known) or "servd app ls; servd model ls",
@@ -40,7 +45,7 @@ def _check_alone(client: AdminClient, name: str) -> None:
     """Refuse to remove a model that answers other applications, before anything is removed."""
     others = [
         item["name"]
-        for item in client.get("/applications")
+        for item in client.ask(calls.applications())
         if name in item["linked_models"] and item["name"] != name
     ]
     if others:

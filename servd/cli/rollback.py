@@ -4,7 +4,7 @@ import click
 
 from servd.cli.session import Session
 from servd.cli.verb import verb
-from servd.client.calls import segment
+from servd.client import calls
 
 
 @verb("rollback", examples=("servd rollback feature_sum", "servd rollback feature_sum 1"))
@@ -16,5 +16,5 @@ def command(session: Session, model: str, version: str | None) -> None:
     version = version or named or None
     # The older version's replicas may have to be launched first.
     client = session.client(timeout_s=300.0)
-    answer = client.post(f"/models/{segment(model)}/rollback", {"version": version})
+    answer = client.ask(calls.rollback(model, version))
     session.output.result(answer, f"{answer['model']}:{answer['version']} is current")

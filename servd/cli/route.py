@@ -2,12 +2,12 @@
 
 import json
 from typing import Any
-from urllib.parse import urlencode
 
 import click
 
 from servd.cli.session import Session
 from servd.cli.verb import VerbGroup, option
+from servd.client import calls
 
 
 @click.group("route", cls=VerbGroup)
@@ -37,14 +37,14 @@ def add(
     """Have an application answer at a path of your own, with bodies of your own shape."""
     method, path = _split(route)
     body = {"method": method, "path": path, "app": app, "takes": takes, "gives": gives}
-    added = session.client().post("/routes", {**body, "is_batch": batch})
+    added = session.client().ask(calls.add_route({**body, "is_batch": batch}))
     session.output.result(added, f"{method} {path} is answered by {app}: {added['query_url']}")
 
 
 @command.command("ls", examples=("servd route ls", "servd route ls --json"))
 def ls(session: Session) -> None:
     """List the routes."""
-    routes = session.client().get("/routes")
+    routes = session.client().ask(calls.routes())
     output = session.output
     if output.is_json:
         output.document(routes)
@@ -77,7 +77,7 @@ def _shape(what: str, key: str | None, *, is_batch: bool) -> str:
 def rm(session: Session, route: str) -> None:
     """Remove a route; its application stays."""
     method, path = _split(route)
-    session.client().delete(f"/routes?{urlencode({'method': method, 'path': path})}")
+    session.client().ask(calls.delete_route(method, path))
     removed = {"method": method, "path": path, "removed": ["route"]}
     session.output.result(removed, f"removed the route {method} {path}")
 

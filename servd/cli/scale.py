@@ -5,7 +5,7 @@ import click
 from servd.cli.session import Session
 from servd.cli.values import COUNT
 from servd.cli.verb import verb
-from servd.client.calls import segment
+from servd.client import calls
 from servd.quantities import counted
 
 
@@ -15,10 +15,8 @@ from servd.quantities import counted
 def command(session: Session, model: str, count: int) -> None:
     """Set how many replicas a version of a model has; the current version if none is named."""
     name, _, version = model.partition(":")
-    path = f"/models/{segment(name)}"
-    if version:
-        path += f"/versions/{segment(version)}"
-    answer = session.client(timeout_s=300.0).put(f"{path}/replicas", {"replicas": count})
+    call = calls.scale(name, count, version or None)
+    answer = session.client(timeout_s=300.0).ask(call)
     document = answer if isinstance(answer, dict) else {"model": name, "replicas": count}
     shown = f"{name}:{version or document.get('version', '')}".rstrip(":")
     none = "; queries for it get the default output or 503" if not count else ""

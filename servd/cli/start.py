@@ -1,20 +1,17 @@
 """`servd start`."""
 
 import os
-import time
-from typing import Any, Final
+from typing import Any
 
 from servd.cli.output import Output
 from servd.cli.session import Session
 from servd.cli.settings import daemon_settings, force_option
 from servd.cli.verb import verb
+from servd.client import calls
 from servd.client.admin import AdminClient, ApiError, parse_address
-from servd.client.spawn import start_daemon
+from servd.client.spawn import start_daemon, wait_until_loaded
 from servd.config import Config, asked_settings, differing, told
 from servd.errors import ConflictError, ServdError
-
-_LOADED_WITHIN_S: Final = 10.0
-_POLL_S: Final = 0.05
 
 
 @verb("start", examples=("servd start", "servd start --query-port 8000 --data-dir ./serving"))
@@ -34,7 +31,7 @@ def command(session: Session, /, *, is_forced: bool, **flags: Any) -> None:
     if is_new:
         client = session.client()
         status = _loaded(client, status, session.output)
-        rows = client.get("/replicas") if status.get("replicas") else []
+        rows = client.ask(calls.replicas()) if status.get("replicas") else []
     session.output.result({**status, "started": is_new}, running_line(status, is_new=is_new))
     for text in _not_up(status, rows):
         session.output.warning(text)
@@ -42,12 +39,9 @@ def command(session: Session, /, *, is_forced: bool, **flags: Any) -> None:
 
 def _loaded(client: AdminClient, status: dict[str, Any], output: Output) -> dict[str, Any]:
     """Wait until the models that the daemon began with are up; return its status then."""
-    deadline_s = time.monotonic() + _LOADED_WITHIN_S
     if status.get("loading"):
         output.working(f"loading {', '.join(status['loading'])}")
-    while status.get("loading") and time.monotonic() < deadline_s:
-        time.sleep(_POLL_S)
-        status = client.get("/status")
+    status = wait_until_loaded(client, status)
     output.settle()
     return status
 
@@ -113,7 +107,7 @@ def _token_difference(config: Config, status: dict[str, Any]) -> list[str]:
     if not status.get("has_token", True):
         return ["SERVD_TOKEN is set here, and the daemon has no token"]
     try:
-        AdminClient(parse_address(status["admin_url"]), config.token).get("/status")
+        AdminClient(parse_address(status["admin_url"]), config.token).ask(calls.status())
     except ApiError as error:
         return ["SERVD_TOKEN is not the daemon's token"] if error.status == 401 else []
     except ServdError:

@@ -3,13 +3,14 @@
 from servd.cli.output import duration, size
 from servd.cli.session import Session
 from servd.cli.verb import verb
+from servd.client import calls
 from servd.quantities import counted
 
 
 @verb("status", examples=("servd status", "servd status --json | jq -r .query_url"))
 def command(session: Session) -> None:
     """Show whether the daemon runs, and where. Exits with 3 where it does not."""
-    status = session.client().get("/status")
+    status = session.client().ask(calls.status())
     output = session.output
     if output.is_json:
         output.document(status)

@@ -5,6 +5,7 @@ import time
 from servd.cli.session import Session
 from servd.cli.values import DURATION
 from servd.cli.verb import option, verb
+from servd.client import calls
 from servd.client.ending import GRACE_S, shut_down
 
 
@@ -20,7 +21,7 @@ def command(session: Session, drain_s: float | None) -> None:
     """Stop the daemon and its replicas. Exits with 3 where no daemon runs."""
     client = session.client()
     started = time.monotonic()
-    pid = client.get("/status")["pid"]
+    pid = client.ask(calls.status())["pid"]
     limit_s = GRACE_S + (session.config.drain_s if drain_s is None else drain_s)
     shut_down(client, pid, drain_s, limit_s)
     took_s = time.monotonic() - started

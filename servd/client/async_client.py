@@ -23,7 +23,7 @@ from servd.client.exchange import Answer, LostError, Request
 from servd.client.items import Items
 from servd.client.queries import Queries, Send, Steps, Wait, stream_request
 from servd.client.querying import named
-from servd.client.report import OnEvent, Report
+from servd.client.report import OnEvent, Report, with_notes
 from servd.client.values import (
     Application,
     Deployment,
@@ -134,16 +134,17 @@ class AsyncClient:
         report = Report(_in_loop(given["on_event"]))
         if self._start:
             await self._admin()
-        known, request = await asyncio.to_thread(self._blocking.begin, given, report)
-        call = calls.deploy(request, is_waiting=given["wait"])
-        if not given["wait"]:
-            report.on_accepted(await AsyncAdmin(known).ask(call, self.timeout_s))
+        with with_notes():
+            known, request = await asyncio.to_thread(self._blocking.begin, given, report)
+            call = calls.deploy(request, is_waiting=given["wait"])
+            if not given["wait"]:
+                report.on_accepted(await AsyncAdmin(known).ask(call, self.timeout_s))
+                return report.result()
+            # The daemon gives a sign of life every few seconds.
+            async for line in AsyncAdmin(known).lines(call, self.timeout_s):
+                if line.strip():
+                    report.on_event(json.loads(line))
             return report.result()
-        # The daemon gives a sign of life every few seconds.
-        async for line in AsyncAdmin(known).lines(call, self.timeout_s):
-            if line.strip():
-                report.on_event(json.loads(line))
-        return report.result()
 
     # --- applications ---
 
@@ -176,7 +177,7 @@ class AsyncClient:
 
     async def set_default_app(self, name: str | None) -> None:
         """Have paths without a name answer for an application; None: for none but the only one."""
-        await self._do(calls.default_application(name))
+        await self._do(calls.set_default_application(name))
 
     async def routes(self) -> list[Route]:
         """Return the further paths of applications."""

@@ -113,7 +113,12 @@ def events() -> Call:
     return Call("GET", "/events")
 
 
-def default_application(name: str | None) -> Call:
+def default_application() -> Call:
+    """Ask for the application that paths without a name answer for."""
+    return Call("GET", "/default-application")
+
+
+def set_default_application(name: str | None) -> Call:
     """Have paths without a name answer for an application; None: for none but the only one."""
     return Call("PUT", "/default-application", {"name": name})
 

@@ -20,8 +20,8 @@ from servd.client.ending import GRACE_S, shut_down
 from servd.client.logs import log_lines
 from servd.client.objects import as_target
 from servd.client.querying import Querying, named
-from servd.client.report import OnEvent, Report
-from servd.client.spawn import start_daemon
+from servd.client.report import OnEvent, Report, with_notes
+from servd.client.spawn import start_daemon, wait_until_loaded
 from servd.client.values import (
     Application,
     Deployment,
@@ -124,18 +124,20 @@ class Client(Querying):
     def start(self, **settings: Any) -> Status:
         """Start the daemon where none runs, with these settings (docs/operations.md).
 
+        Waits until its models are up, ten seconds at most.
+
         Raises:
             StartError: it could not be started; the message says why.
         """
         if self.admin_url:
             return self.status()
         try:
-            start_daemon(self.config, settings)
+            status, _ = start_daemon(self.config, settings)
         except StartError as error:
             # The flags that the hint speaks of are those of `servd start`.
             error.hint = error.hint.replace("--", "servd start --", 1)
             raise
-        return self.status()
+        return value_of(wait_until_loaded(self.admin, status), Status)
 
     def stop(self, *, drain_s: float | None = None) -> None:
         """Stop the daemon and its replicas; running queries get `drain_s`, None: its own time."""
@@ -200,9 +202,10 @@ class Client(Querying):
         """
         given = {name: value for name, value in locals().items() if name != "self"}
         report = Report(on_event)
-        admin, request = self.begin(given, report)
-        deployment.follow(admin, request, report, is_waiting=wait)
-        return report.result()
+        with with_notes():
+            admin, request = self.begin(given, report)
+            deployment.follow(admin, request, report, is_waiting=wait)
+            return report.result()
 
     def begin(self, given: dict[str, Any], report: Report) -> tuple[AdminClient, dict[str, Any]]:
         """Send what is to be deployed, of the arguments of `deploy`; return what asks for it.
@@ -255,7 +258,7 @@ class Client(Querying):
 
     def set_default_app(self, name: str | None) -> None:
         """Have paths without a name answer for an application; None: for none but the only one."""
-        self.admin.ask(calls.default_application(name))
+        self.admin.ask(calls.set_default_application(name))
 
     def routes(self) -> list[Route]:
         """Return the further paths of applications."""

@@ -121,8 +121,9 @@ class Connections:
 
     def _take(self) -> Connection:
         if self._pid != os.getpid():
-            # A forked process shares the sockets, and would take its parent's answers.
-            self._idle, self._pid = [], os.getpid()
+            # A forked process would take its parent's answers; what it closes stays open there.
+            self.close()
+            self._pid = os.getpid()
         with suppress(IndexError):
             while True:
                 connection = self._idle.pop()

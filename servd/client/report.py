@@ -1,6 +1,7 @@
 """What a deployment has told, as the value that it comes to. Used by the clients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,19 @@ from servd.packing.bundling import BundlePlan
 
 OnEvent = Callable[[DeployEvent], object]
 """Called with each step: what the daemon tells, and before it `warning`, `note` and `bundled`."""
+
+
+@contextmanager
+def with_notes() -> Iterator[None]:
+    """Have an error's traceback of the model, and its hint, shown where nobody catches it."""
+    try:
+        yield
+    except ServdError as error:
+        if error.traceback.strip() not in ("", error.message.strip()):
+            error.add_note(error.traceback.rstrip())
+        if error.hint:
+            error.add_note(f"hint: {error.hint}")
+        raise
 
 
 class Report:

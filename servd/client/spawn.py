@@ -9,17 +9,21 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from servd.client.admin import find_daemon
+from servd.client import calls
+from servd.client.admin import AdminClient, find_daemon
 from servd.config import Config
 from servd.errors import DaemonNotRunningError, StartError
 
 _START_TIMEOUT_S: Final = 30.0
 _TAIL_BYTES: Final = 2000
+_LOADED_WITHIN_S: Final = 10.0
+_POLL_S: Final = 0.05
 
 
 def running_daemon(config: Config) -> dict[str, Any] | None:
@@ -63,6 +67,18 @@ def start_daemon(
                 "the daemon ended right after it was ready", hint=_log_hint(config)
             )
         return status, failure is None
+
+
+def wait_until_loaded(client: AdminClient, status: dict[str, Any]) -> dict[str, Any]:
+    """Return the daemon's status once the models that it began with are up, or after ten seconds.
+
+    `status` is what it was; a client of its admin API is asked for more.
+    """
+    deadline_s = time.monotonic() + _LOADED_WITHIN_S
+    while status.get("loading") and time.monotonic() < deadline_s:
+        time.sleep(_POLL_S)
+        status = client.ask(calls.status())
+    return status
 
 
 def as_arguments(settings: Mapping[str, object | None]) -> list[str]:

@@ -19,6 +19,7 @@ from model_runtime.contract import THREAD_VARIABLES
 from servd.client import wanted
 from servd.client.objects import as_target
 from servd.client.queries import plain
+from servd.client.report import with_notes
 from servd.client.wanted import UNSET
 from servd.errors import LoadFailedError, ServdError
 from servd.packing import bundling
@@ -173,6 +174,7 @@ def loaded(
         raise TypeError(f"loaded() has no option {', '.join(sorted(unknown))}")
     given = wanted.bundle_options({**_NOT_GIVEN, **options}, timeout_s)
     with (
+        with_notes(),
         as_target(target, None, given.method) as found,
         trying(found, given, timeout_s=timeout_s, max_batch=max_batch) as trial,
     ):

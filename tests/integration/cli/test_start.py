@@ -86,7 +86,7 @@ def test_start_says_what_does_not_come_up(data_dir, run, admin, monkeypatch):
         "GET /status": (200, loading),
         "GET /replicas": (200, [row, row | {"replica": 0, "state": "ready"}]),
     }
-    monkeypatch.setattr("servd.cli.start._LOADED_WITHIN_S", 0.1)
+    monkeypatch.setattr("servd.client.spawn._LOADED_WITHIN_S", 0.1)
     monkeypatch.setattr("servd.cli.start.start_daemon", lambda *_, **__: (loading, True))
     done = run("start")
     assert done.exit_code == 0
