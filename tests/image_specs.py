@@ -22,8 +22,8 @@ def make_bundle(folder: Path, **manifest: object) -> Path:
     """Write a bundle of one function and return its folder."""
     (folder / "files").mkdir(parents=True)
     (folder / "files" / "f.py").write_text("def f(xs):\n    return [sum(x) for x in xs]\n")
-    given = {"python": "3.11.7", "example": [1.0, 2.0], **manifest}
-    write(Manifest(loader="python", file="f.py", kind="function", object="f", **given), folder)
+    given = {"kind": "function", "object": "f", "python": "3.11.7", "example": [1.0, 2.0]}
+    write(Manifest(loader="python", file="f.py", **(given | manifest)), folder)
     return folder
 
 

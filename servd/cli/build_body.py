@@ -14,15 +14,15 @@ from typing import Any, Final
 
 import click
 
-from servd import names
 from servd.cli.additions import take_additions, tell_packages
 from servd.cli.bundle_source import BundleSource, frontend_base, model_base
 from servd.cli.output import Output
 from servd.cli.session import Session
 from servd.client.registry_reader import read_registry
-from servd.datatypes import Application, ModelVersion, RegistryState, VersionId
-from servd.deploying.plan import DEFAULT_SLO_US, find_bundled
+from servd.datatypes import Application, ModelVersion, RegistryState, RouteRule, VersionId
+from servd.deploying.plan import find_bundled
 from servd.errors import ConflictError, ModelNotFoundError, NotFoundError, did_you_mean
+from servd.imaging.answers import applications_of, routes_of
 from servd.imaging.build_log import Report, Step
 from servd.imaging.context import clear, content_of, packages_of, write_context
 from servd.imaging.naming import Kind, checked_registry, checked_tag, image_name
@@ -101,6 +101,7 @@ def _specification(
             base_image=flags["base_image"] or model_base(chosen.version, bundle, base),
             version=chosen.version,
             applications=chosen.applications if chosen.kind == "standalone" else (),
+            routes=chosen.routes if chosen.kind == "standalone" else (),
             bundle_dir=bundle,
             **common,
         )
@@ -125,6 +126,7 @@ class Chosen:
     kind: Kind
     version: ModelVersion
     applications: tuple[Application, ...]
+    routes: tuple[RouteRule, ...] = ()
 
 
 def choose(state: RegistryState, target: str, kind: Kind | None) -> Chosen:
@@ -160,24 +162,13 @@ def _of_application(state: RegistryState, app: Application, kind: Kind) -> Chose
         )
     found = _of_version(state, _current(state, linked[0]), kind)
     others = (other for other in found.applications if other.name != app.name)
-    return Chosen(kind, found.version, (app, *others))
+    return replace(found, applications=(app, *others))
 
 
 def _of_version(state: RegistryState, version_id: VersionId, kind: Kind) -> Chosen:
     version = find_bundled(state, version_id)
-    linked = (name for name, models in state.links.items() if version.model in models)
-    apps = [state.applications[name] for name in sorted(linked)]
-    # The default one comes first, as it answers at paths without a name, or that called like it.
-    apps.sort(key=lambda app: (app.name != state.default_app, app.name != version.model))
-    fitting = tuple(app for app in apps if app.input_type is version.input_type)
-    return Chosen(kind, version, fitting or (_application_of(version),))
-
-
-def _application_of(version: ModelVersion) -> Application:
-    """Return the application of a model that has none: called like it, where that may be."""
-    is_reserved = version.model in names.RESERVED_APPLICATIONS
-    name = f"{version.model}-app" if is_reserved else version.model
-    return Application(name=name, input_type=version.input_type, slo_us=DEFAULT_SLO_US)
+    apps = applications_of(state, version)
+    return Chosen(kind, version, apps, routes_of(state, apps))
 
 
 def _current(state: RegistryState, model: str) -> VersionId:

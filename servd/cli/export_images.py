@@ -13,10 +13,11 @@ from servd.cli.additions import tell_packages
 from servd.cli.bundle_source import BundleSource, frontend_base, model_base
 from servd.cli.output import Output
 from servd.cli.session import Session
-from servd.datatypes import Application, ModelVersion, RegistryState
+from servd.datatypes import ModelVersion, RegistryState
 from servd.export.plan import FRONTEND_CONTENT, Plan
 from servd.export.settings import ExportSettings, Shape
 from servd.imaging.additions import Additions
+from servd.imaging.answers import applications_of, routes_of
 from servd.imaging.context import content_of, packages_of
 from servd.imaging.packages import Packages
 from servd.imaging.spec import ImageSpec
@@ -105,15 +106,15 @@ class ExportImages:
     def _spec(self, version: ModelVersion) -> Iterator[ImageSpec]:
         """Yield the specification of a version's image, without its name."""
         is_standalone = self._settings.shape is Shape.STANDALONE
+        apps = applications_of(self._state, version, self._settings.apps) if is_standalone else ()
         with self._bundles.bundle(version) as bundle:
             yield ImageSpec(
                 kind="standalone" if is_standalone else "replica",
                 tag="",
                 base_image=model_base(version, bundle, self._base),
                 version=version,
-                applications=_answered(self._state, version, self._settings)
-                if is_standalone
-                else (),
+                applications=apps,
+                routes=routes_of(self._state, apps),
                 bundle_dir=bundle,
                 additions=self._additions,
             )
@@ -126,12 +127,3 @@ def _additions_of(settings: ExportSettings) -> Additions:
         wheel=tuple(map(Path, settings.wheel)),
         apt=settings.apt,
     )
-
-
-def _answered(
-    state: RegistryState, version: ModelVersion, settings: ExportSettings
-) -> tuple[Application, ...]:
-    """Return the exported applications that a version answers, by name."""
-    names = sorted(app for app, models in state.links.items() if version.model in models)
-    chosen = [name for name in names if not settings.apps or name in settings.apps]
-    return tuple(state.applications[name] for name in chosen)

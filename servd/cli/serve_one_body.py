@@ -44,19 +44,15 @@ def _config(session: Session, flags: dict[str, Any], folder: Path) -> Config:
 
 
 def _one_model(bundle: Path, applications: Path | None, flags: dict[str, Any]) -> OneModel:
-    is_open = False
-    if applications is None:
-        version, apps, is_open = _from_flags(bundle, flags)
-    else:
-        version, apps = _read(applications)
-    version = msgspec.structs.replace(version, bundle=version.bundle or _content(bundle))
+    one = _from_flags(bundle, flags) if applications is None else _read(applications, bundle)
+    version = msgspec.structs.replace(one.version, bundle=one.version.bundle or _content(bundle))
     _check_expected(version, flags["expected"])
     given = {name: flags[name] for name in ("slo_us", "default_output")}
     changes = {name: value for name, value in given.items() if value is not None}
     if flags["replicas"] is not None:
         version = msgspec.structs.replace(version, replicas=flags["replicas"])
-    changed = tuple(msgspec.structs.replace(app, **changes) for app in apps)
-    return OneModel(version, changed, bundle, is_open)
+    changed = tuple(msgspec.structs.replace(app, **changes) for app in one.applications)
+    return replace(one, version=version, applications=changed)
 
 
 def _check_expected(version: ModelVersion, expected: str | None) -> None:
@@ -69,9 +65,7 @@ def _check_expected(version: ModelVersion, expected: str | None) -> None:
         )
 
 
-def _from_flags(
-    bundle: Path, flags: dict[str, Any]
-) -> tuple[ModelVersion, tuple[Application, ...], bool]:
+def _from_flags(bundle: Path, flags: dict[str, Any]) -> OneModel:
     try:
         found = manifest.read(bundle)
     except BundleFormatError as error:
@@ -87,10 +81,11 @@ def _from_flags(
     kind = InputType.DOUBLES if is_open else InputType.parse(word)
     content = _content(bundle)
     version = ModelVersion(model=name, version="1", input_type=kind, bundle=content, replicas=1)
-    return version, (Application(name=app, input_type=kind, slo_us=DEFAULT_SLO_US),), is_open
+    application = Application(name=app, input_type=kind, slo_us=DEFAULT_SLO_US)
+    return OneModel(version, (application,), bundle, is_open)
 
 
-def _read(path: Path) -> tuple[ModelVersion, tuple[Application, ...]]:
+def _read(path: Path, bundle: Path) -> OneModel:
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Registered)
         (version,) = found.versions
@@ -98,7 +93,7 @@ def _read(path: Path) -> tuple[ModelVersion, tuple[Application, ...]]:
         raise ConfigError(f"--applications {path}: {error}") from error
     if not found.applications:
         raise ConfigError(f"--applications {path}: it holds no application")
-    return version, tuple(found.applications)
+    return OneModel(version, tuple(found.applications), bundle, routes=tuple(found.routes or ()))
 
 
 def _content(bundle: Path) -> str:

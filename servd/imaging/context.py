@@ -38,11 +38,17 @@ _ENTRIES: Final = (
 _COMPILED: Final = "__pycache__"
 _BUNDLE_LETTERS: Final = 12
 _INPUT_LETTERS: Final = 8
-_KEPT: Final = (
-    *("model", "version", "input_type", "labels", "max_batch", "batch_wait_us", "batching"),
-    *("bundle", "signature", "is_cached"),
+_ELSEWHERE: Final = (
+    *("container_name", "model_data_path", "runtime", "created_s"),
+    *("image", "image_digest", "memory_bytes", "cpus", "gpus"),
 )
-"""The fields of a version that are the same wherever it runs."""
+"""The fields of a version that say when it was registered, and where and how it runs elsewhere."""
+
+_UNSAID: Final = {
+    field.name: field.default
+    for field in msgspec.structs.fields(ModelVersion)
+    if field.name in _ELSEWHERE
+}
 
 
 def write_context(spec: ImageSpec, folder: Path) -> None:
@@ -165,13 +171,14 @@ def applications_json(spec: ImageSpec) -> str:
     version = spec.version
     if version is None:
         return "{}\n"
-    # When it was registered, and where and how often it runs elsewhere, is not of the image.
-    inside = ModelVersion(replicas=1, **{name: getattr(version, name) for name in _KEPT})
+    inside = msgspec.structs.replace(version, replicas=1, **_UNSAID)
     registered = Registered(
         applications=list(spec.applications),
         versions=[inside],
         current={version.model: version.version},
         links={app.name: [version.model] for app in spec.applications},
+        default_app=spec.applications[0].name if spec.applications else msgspec.UNSET,
+        routes=list(spec.routes) or msgspec.UNSET,
     )
     text = msgspec.json.format(msgspec.json.encode(registered), indent=1)
     return text.decode() + "\n"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from model_runtime import manifest
 from model_runtime.contract import REPLICA_PORT
-from servd.datatypes import Application, ModelVersion
+from servd.datatypes import Application, ModelVersion, RouteRule
 from servd.imaging.additions import NONE, Additions
 from servd.imaging.naming import Kind
 
@@ -30,9 +30,10 @@ class ImageSpec:
     """One image to build.
 
     A replica and a standalone image need `version` and `bundle_dir`; `applications` are what a
-    standalone image answers for, the first of them at `/predict` too. `platform` is Docker's
-    word (`linux/arm64`), None the engine's own. `threads` is for numeric libraries. `also` are
-    further names that the image gets. `additions` are packages beyond what the bundle says.
+    standalone image answers for, the first of them at paths without a name too, and `routes` their
+    further paths. `platform` is Docker's word (`linux/arm64`), None the engine's own. `threads` is
+    for numeric libraries. `also` are further names that the image gets. `additions` are packages
+    beyond what the bundle says.
     """
 
     kind: Kind
@@ -41,6 +42,7 @@ class ImageSpec:
     platform: str | None = None
     version: ModelVersion | None = None
     applications: tuple[Application, ...] = ()
+    routes: tuple[RouteRule, ...] = ()
     bundle_dir: Path | None = None
     threads: int = 1
     also: tuple[str, ...] = ()

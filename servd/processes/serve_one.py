@@ -18,7 +18,14 @@ from model_runtime.signature import Signature
 from servd import __version__
 from servd.clock import monotonic
 from servd.config import Config
-from servd.datatypes import Application, InputType, ModelVersion, RegistryState, ReplicaState
+from servd.datatypes import (
+    Application,
+    InputType,
+    ModelVersion,
+    RegistryState,
+    ReplicaState,
+    RouteRule,
+)
 from servd.deploying.plan import unsaid
 from servd.engine.engine import Engine
 from servd.engine.rpc import connector
@@ -44,16 +51,18 @@ WATCH_EVERY_S = 0.2
 class OneModel:
     """What is served. `applications` answer at `/NAME/predict`, the first at `/predict` too.
 
-    Where the type `is_open`, the model says what it takes when it has been loaded.
+    `routes` are further paths of theirs. Where the type `is_open`, the model says what it
+    takes when it has been loaded.
     """
 
     version: ModelVersion
     applications: tuple[Application, ...]
     bundle_dir: Path
     is_open: bool = False
+    routes: tuple[RouteRule, ...] = ()
 
-    def settled(self, signature: Signature | None) -> "OneModel":
-        """Return it with what the loaded model says of its inputs and outputs.
+    def settled(self, signature: Signature | None, web: str | None) -> "OneModel":
+        """Return it with what the loaded model says of its inputs and outputs, or of its kind.
 
         Raises:
             InvalidValueError: it does not say what it takes, and nobody else did.
@@ -63,9 +72,18 @@ class OneModel:
             if signature is None:
                 raise unsaid(self.version.id)
             kind = InputType.parse(signature.input_type)
-        version = msgspec.structs.replace(self.version, input_type=kind, signature=signature)
+        version = msgspec.structs.replace(
+            self.version, input_type=kind, signature=signature, web=web
+        )
         applications = (msgspec.structs.replace(app, input_type=kind) for app in self.applications)
         return replace(self, version=version, applications=tuple(applications))
+
+    @property
+    def paths(self) -> list[str]:
+        """Where it answers, with the method where that is a route's."""
+        last = "predict" if self.version.web is None else ""
+        own = [f"/{last}", *(f"/{app.name}/{last}" for app in self.applications)]
+        return [*own, *(rule.name for rule in self.routes)]
 
     @property
     def state(self) -> RegistryState:
@@ -77,6 +95,7 @@ class OneModel:
             current={version.model: version.version},
             links={app.name: (version.model,) for app in self.applications},
             default_app=self.applications[0].name,
+            routes={rule.name: rule for rule in self.routes},
         )
 
 
@@ -200,7 +219,8 @@ class _Server:
         version = self._one.version
         try:
             await supervisor.ensure(version, version.replicas, fail_fast=True)
-            self._one = self._one.settled(supervisor.signature(version.id) or version.signature)
+            signature = supervisor.signature(version.id) or version.signature
+            self._one = self._one.settled(signature, supervisor.web(version.id))
         except ServdError as error:
             return error
         self._apply(engine, supervisor)
@@ -209,13 +229,12 @@ class _Server:
     def _announce(self, server: QueryServer) -> None:
         lifecycle.freeze()
         base = base_url(self._config.bind, server.port)
-        paths = ["/predict", *(f"/{app.name}/predict" for app in self._one.applications)]
         log.log.info(
             "servd %s serves %s at %s: %s",
             __version__,
             self._one.version.id,
             base,
-            " and ".join(paths),
+            " and ".join(self._one.paths),
         )
 
     async def _drain(self, server: QueryServer) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from model_runtime.bundle import digest_of
 from servd.config import Config
+from servd.datatypes import InputType, RouteRule
 from servd.errors import LoadFailedError
 from servd.imaging.context import applications_json
 from servd.logs.copier import LogCopier
@@ -112,6 +113,61 @@ def test_what_servd_build_wrote_says_what_is_served(serve, bundle, tmp_path):
     assert (status, answer["output"], answer["default"]) == (200, 9, True)
     assert one.end(signal.SIGINT) == 0
     assert "replica 1 is ready" in one.err.read_text()
+
+
+def test_further_paths_of_its_applications_are_those_that_it_had_in_the_registry(
+    serve, bundle, tmp_path
+):
+    """A route has its own body and answer, and says itself in the log."""
+    routes = (
+        RouteRule(method="POST", path="/score", app="iris", takes="X", gives="score"),
+        RouteRule(method="POST", path="/all", app="iris", takes="X", gives="sums", is_batch=True),
+    )
+    file = tmp_path / "applications.json"
+    file.write_text(applications_json(spec_of("standalone", bundle, routes=routes)))
+    one = serve(bundle, "--applications", str(file))
+    one.until_ready()
+    assert one.ask("/score", b'{"X":[1,2]}') == (200, b'{"score":3.0}')
+    assert one.ask("/all", b'{"X":[[1,2],[3]]}') == (200, b'{"sums":[3.0,3.0]}')
+    assert "/predict and /iris/predict and POST /score and POST /all" in one.err.read_text()
+
+
+ASGI_APP = """
+async def app(scope, receive, send):
+    body = f"{scope['root_path']} {scope['path']}".encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+WSGI_APP = """
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [f"{environ['SCRIPT_NAME']} {environ['SCRIPT_NAME']}{environ['PATH_INFO']}".encode()]
+"""
+
+
+@pytest.mark.parametrize(("kind", "source"), [("asgi", ASGI_APP), ("wsgi", WSGI_APP)])
+@pytest.mark.parametrize("is_built", [True, False])
+def test_a_web_application_answers_at_the_root_and_below_its_name(
+    serve, tmp_path, kind, source, is_built
+):
+    """From what servd build wrote, and from the bundle alone; probes stay servd's."""
+    bundle = make_bundle(tmp_path / "web", kind=kind, object="app", input_type="any", example=None)
+    (bundle / "files" / "f.py").write_text(source)
+    flags = ["--app=iris"]
+    if is_built:
+        version = msgspec.structs.replace(version_in(bundle), web=kind, input_type=InputType.ANY)
+        app = msgspec.structs.replace(APPLICATION, input_type=InputType.ANY)
+        spec = spec_of("standalone", bundle, version=version, applications=(app,))
+        file = tmp_path / "applications.json"
+        file.write_text(applications_json(spec))
+        flags = ["--applications", str(file)]
+    one = serve(bundle, *flags, "--replicas=2")
+    one.until_ready()
+    assert one.ask("/score?x=1") == (200, b" /score")
+    assert one.ask("/iris/score", b"x") == (200, b"/iris /iris/score")
+    assert one.ask("/healthz") == (200, b"ok\n")
+    assert one.end() == 0
+    assert "/ and /iris/" in one.err.read_text()
 
 
 def test_an_image_whose_files_are_others_than_it_says_answers_nothing(serve, bundle, tmp_path):
