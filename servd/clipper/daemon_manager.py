@@ -4,13 +4,15 @@ LocalContainerManager, DockerContainerManager and KubernetesContainerManager inh
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from servd.client.admin import AdminClient
 from servd.client.deployment import follow, upload
 from servd.client.report import Report
+from servd.client.values import Replica
 from servd.clipper import model_images
 from servd.clipper.clusters import Cluster, Ports, address_of, said
 from servd.clipper.container_manager import ClusterAdapter, ContainerManager
@@ -136,22 +138,37 @@ class DaemonContainerManager(ContainerManager):
         if not folder.exists():
             folder.mkdir(parents=True)
             self.logger.info("Created logging directory: %s", folder)
-        client = self.cluster.client
+        files = []
         try:
-            wanted = [("servd", "daemon", "daemon", None, None)]
-            for row in client.replicas():
-                name = f"{row.model}-{row.version}-{row.replica}"
-                image = f"{row.model}-{row.version}"
-                wanted.append((image, name, row.model, row.version, row.replica))  # type: ignore[arg-type]
-            files = []
-            for image, name, model, version, replica in wanted:
-                lines = client.logs(model, version=version, replica=replica, lines=_LOG_LINES)
+            for image, name, which in self._logs():
                 file = folder / f"image_{image}:container_{name}.log"
-                file.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+                file.write_text("".join(f"{line}\n" for line in which()), "utf-8")
                 files.append(str(file))
         except ServdError as error:
             raise said(error) from error
         return files
+
+    def _logs(self) -> Iterator[tuple[str, str, Callable[[], list[str]]]]:
+        """Yield each log: its image and container, as they are named in files, and its lines."""
+        client = self.cluster.client
+        yield "servd", "daemon", lambda: list(client.logs(lines=_LOG_LINES))
+        for row in client.replicas():
+            yield (
+                f"{row.model}-{row.version}",
+                f"{row.model}-{row.version}-{row.replica}",
+                partial(self._replica_log, row),
+            )
+
+    def _replica_log(self, row: Replica) -> list[str]:
+        """Return what a replica has logged: nothing, maybe."""
+        try:
+            return list(
+                self.cluster.client.logs(
+                    row.model, version=row.version, replica=row.replica, lines=_LOG_LINES
+                )
+            )
+        except NotFoundError:
+            return []
 
     # --- models ---
 

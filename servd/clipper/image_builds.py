@@ -44,10 +44,13 @@ def engine() -> Any:
             NO_DOCKER.format(why="the Python package docker is not installed")
             + "; and install its client: pip install 'servd[docker]'"
         ) from error
+    client = None
     try:
         client = docker.from_env()
         client.ping()
     except (docker.errors.DockerException, OSError) as error:
+        if client is not None:
+            client.close()
         raise ClipperException(NO_DOCKER.format(why=error)) from error
     return client
 

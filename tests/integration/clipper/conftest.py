@@ -1,5 +1,6 @@
 """Clusters for tests of servd.clipper: daemons that its managers start in folders of their own."""
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,6 +8,9 @@ import pytest
 
 from servd.clipper import ClipperConnection, LocalContainerManager
 from tests.daemon import Daemon, free_port
+
+LARGE = ("torch", "onnx", "onnxruntime", "keras")
+collect_ignore = [] if all(map(importlib.util.find_spec, LARGE)) else ["test_large_frameworks.py"]
 
 
 @pytest.fixture
