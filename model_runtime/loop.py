@@ -179,7 +179,12 @@ class Replica:
         """Run a web application until told to stop; return the exit status."""
         from model_runtime.web import serving  # noqa: PLC0415  (few are web applications)
 
-        life = serving.Life(self._is_stopping, lambda: self._is_orphan(socket), self._on_idle)
+        life = serving.Life(
+            self._is_stopping,
+            lambda: self._is_orphan(socket),
+            self._on_idle,
+            self._options.predict_timeout_s,
+        )
         app = serving.WebApp(model.app, model.kind, model.places)
         print("the application starts", flush=True)  # noqa: T201  # said last, where it hangs
         failure = serving.serve(app, self._options.listen, socket, life)

@@ -7,6 +7,7 @@ replica's; where that is, STATE says.
 
 import asyncio
 import contextlib
+import faulthandler
 import logging.config
 import os
 import socket as sockets
@@ -33,6 +34,7 @@ DRAIN_S: Final = 4
 KEEP_ALIVE_S: Final = 3600
 """Connections are the front ends', who close those that they do not need any more."""
 _BACKLOG: Final = 2048
+_TICKS_A_SECOND: Final = 10
 _FILES: Final = ("unix://", "ipc://")
 
 
@@ -56,11 +58,16 @@ class WebApp:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What ends a replica: `is_over` is asked ten times a second, as is `on_idle` called."""
+    """What ends a replica: asked ten times a second, as is `on_idle` called.
+
+    An event loop that does not turn for `stuck_s` does not any more: the process ends, and what it
+    was doing is in its log.
+    """
 
     is_stopping: Callable[[], bool]
     is_orphan: Callable[[], bool]
     on_idle: Callable[[], None]
+    stuck_s: float
 
 
 def configure_logs() -> None:
@@ -125,6 +132,8 @@ class WebServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Look after the replica's own affairs; return whether it is to end."""
         self._life.on_idle()
+        if counter % _TICKS_A_SECOND == 0:
+            faulthandler.dump_traceback_later(self._life.stuck_s, exit=True)
         # So it shows that the application does not keep the event loop from turning.
         self._link.take_back()
         is_over = self._is_over()
@@ -167,6 +176,7 @@ def serve(app: WebApp, listen: str, link: ReplicaSocket, life: Life) -> BaseExce
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(server.serve(sockets=[sock]))
     finally:
+        faulthandler.cancel_dump_traceback_later()
         link.take_back()
         sock.close()
         if address.startswith(_FILES[0]):

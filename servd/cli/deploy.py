@@ -71,7 +71,8 @@ from servd.cli.verb import option, verb
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is live.")
 @click.option("--no-start", is_flag=True, help="Do not start a daemon if none runs.")
 def command() -> None:
-    """Deploy a function, a class or a pickled model, as processes or as containers.
+    """Deploy a function, a class, a pickled model or a web application (ASGI, WSGI).
 
-    TARGET is file.py:name, file.py with one function or class, or a .pkl, .pickle or .joblib file.
+    TARGET is file.py:name, file.py with one function, class or web application, or a .pkl, .pickle
+    or .joblib file.
     """

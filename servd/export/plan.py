@@ -21,7 +21,7 @@ from k8s_adapter.standalone import StandaloneApp, standalone_apps, standalone_ob
 from servd import __version__
 from servd.datatypes import ModelVersion, RegistryState, VersionId
 from servd.errors import InvalidValueError
-from servd.export.errors import refusals
+from servd.export.errors import NotExportableError, refusals
 from servd.export.secrets import Secrets
 from servd.export.settings import ExportSettings, Form, Shape, options_of
 from servd.imaging.naming import image_name
@@ -72,7 +72,24 @@ def plan_export(
         snapshot = select(_snapshot(registry, settings, contents), settings.apps)
         if settings.shape is Shape.STANDALONE:
             return _plan_standalone(snapshot, settings, options, contents)
+        _refuse_web(registry, snapshot)
         return _plan_cluster(snapshot, settings, options)
+
+
+def _refuse_web(registry: RegistryState, snapshot: Snapshot) -> None:
+    """Refuse web applications where front ends and replicas are apart, on several machines.
+
+    Raises:
+        NotExportableError: there is one; requests would travel unencrypted.
+    """
+    for version in snapshot.versions:
+        found = registry.versions.get(VersionId(version.model, version.version))
+        if found is not None and found.web is not None:
+            raise NotExportableError(
+                f"{found.id} is a web application, which runs in one image with what serves it",
+                hint="servd export-k8s APPLICATION --standalone exports it so; others are exported "
+                "by their names",
+            )
 
 
 def _snapshot(

@@ -456,3 +456,35 @@ def test_what_a_project_asks_for_and_is_not_here_is_named(daemon, tmp_path):
     done = daemon.cli("deploy", "app.py", cwd=tmp_path)
     assert done.returncode == 1
     assert "pip install -r requirements.txt" in done.stderr
+
+
+def test_an_application_that_keeps_its_loop_from_turning_is_restarted(
+    idle_daemon, tmp_path, monkeypatch
+):
+    """After the time that a call of a model may take; its log says what it was doing."""
+    monkeypatch.setattr(type(idle_daemon), "env", _patient(type(idle_daemon).env))
+    idle_daemon.start()
+    write(
+        tmp_path,
+        app_py="""
+            import time
+            async def app(scope, receive, send):
+                assert scope["type"] == "http"
+                if scope["path"].endswith("/stuck"):
+                    time.sleep(3600)
+                await send({"type": "http.response.start", "status": 204, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+        """,
+    )
+    deploy(idle_daemon, "app.py", cwd=tmp_path)
+    with pytest.raises(urllib.error.HTTPError, match=r"50[24]"):
+        urllib.request.urlopen(f"{idle_daemon.query_url}/app/stuck", timeout=30)
+    end_s = time.monotonic() + 60
+    while "204" not in curl("-i", f"{idle_daemon.query_url}/app/").splitlines()[0]:
+        assert time.monotonic() < end_s
+    assert "in app" in idle_daemon.cli("logs", "app").stdout
+
+
+def _patient(env):
+    """Return a daemon's environment in which a call may take two seconds."""
+    return property(lambda daemon: env.__get__(daemon) | {"SERVD_PREDICT_TIMEOUT": "2s"})

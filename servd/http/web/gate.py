@@ -14,6 +14,7 @@ from servd.engine.engine import Engine
 from servd.engine.route import Route
 from servd.http.web.heads import Place
 from servd.http.web.upstream import Upstream
+from servd.logs import faults
 
 if TYPE_CHECKING:
     from servd.engine.rpc import ReplicaConnection
@@ -148,7 +149,10 @@ class Gate:
             why = f"it cannot be connected to: {error}"
         if not why:
             self._all.add(upstream)
-        on_open(None if why else upstream, why)
+        try:
+            on_open(None if why else upstream, why)
+        except Exception as error:  # noqa: BLE001 - a task boundary: the others' connections go on
+            faults.report("a connection to a web application could not be used", error)
 
     def on_second(self) -> None:
         """Hang up where nobody has asked for long. Called once a second."""

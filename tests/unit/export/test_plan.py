@@ -43,6 +43,15 @@ def test_every_version_has_an_image_of_the_registry(registry, secrets):
     assert images_of(plan) == set(plan.images)
 
 
+def test_a_web_application_is_exported_with_what_serves_it_only(registry, secrets):
+    """Between front ends and replicas of other machines its requests would not be encrypted."""
+    change(registry, web="asgi")
+    with pytest.raises(ServdError, match="tags:1 is a web application") as caught:
+        plan_export(registry, ExportSettings(), secrets)
+    assert "--standalone" in caught.value.hint
+    assert plan_export(registry, ExportSettings(apps=("iris",)), secrets).images
+
+
 def test_a_version_that_was_deployed_as_an_image_keeps_it(registry, secrets):
     """Its own reference is exported, and it is not built."""
     change(registry, image="other.example/tags:9", bundle=None)
