@@ -28,7 +28,7 @@ WEB_KINDS: Final = (ASGI, WSGI)
 """The kinds of web applications, which are not called but run."""
 _KINDS: Final = {
     "python": ("function", "class", SELDON, *WEB_KINDS),
-    "pickle": ("pickle", "function", "class"),
+    "pickle": ("pickle", "function", "class", SELDON),
 }
 _MAX_BYTES: Final = 1 << 20
 

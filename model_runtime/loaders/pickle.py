@@ -50,8 +50,7 @@ _METHODS: Final = (
 
 def load(manifest: Manifest, files: Path) -> LoadedModel:
     """Return the model that a pickle of the bundle holds; see `loaders.load`."""
-    _check_python(manifest, files / manifest.file)
-    model = read(files / manifest.file)
+    model = unpickled(manifest, files)
     if manifest.kind != "pickle":
         return _of_code(model, manifest)
     call = call_of(model, manifest.method, manifest.file)
@@ -79,6 +78,16 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     )
 
 
+def unpickled(manifest: Manifest, files: Path) -> Any:
+    """Return what the pickle of a bundle holds; loaders/seldon.py asks for it, too.
+
+    Raises:
+        LoadError: it cannot be read here.
+    """
+    _check_python(manifest, files / manifest.file)
+    return read(files / manifest.file)
+
+
 def _check_python(manifest: Manifest, path: Path) -> None:
     """Refuse code that another Python has compiled, before it is read: it could end this process.
 
@@ -101,7 +110,10 @@ def _of_code(target: Any, manifest: Manifest) -> LoadedModel:
     """Return the model that a function or a class is that was pickled with its code."""
     name = manifest.object or manifest.file
     is_class = manifest.kind == "class"
-    call = class_call(target, manifest.method, name) if is_class else function_call(target, name)
+    if is_class:
+        call = class_call(target, manifest.method, name, manifest.parameters)
+    else:
+        call = function_call(target, name)
     return functions.model_of(call, manifest, {"object": name}, is_method=is_class)
 
 

@@ -26,7 +26,7 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
         LoadError: it cannot be one.
     """
     name = manifest.object or ""
-    target = python.find(python.import_file(files / manifest.file), name, manifest.file)
+    target = _target(manifest, files, name)
     if (why := fault_of(target)) is not None:
         raise LoadError(why, hint="def predict(self, X, names, meta=None): …")
     if importlib.util.find_spec("numpy") is None:
@@ -35,6 +35,15 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     signature = Signature(input_type="any", is_seldon=True)
     predictor = SeldonPredictor(Component(instance))
     return LoadedModel(predictor, "any", info={"object": name}, signature=signature)
+
+
+def _target(manifest: Manifest, files: Path, name: str) -> Any:
+    """Return the class, or an instance of it, which is in a file or in a pickle."""
+    if manifest.loader == "pickle":
+        from model_runtime.loaders import pickle  # noqa: PLC0415  (it takes its time)
+
+        return pickle.unpickled(manifest, files)
+    return python.find(python.import_file(files / manifest.file), name, manifest.file)
 
 
 class SeldonPredictor:

@@ -17,6 +17,8 @@ from typing import Any, Final
 from model_runtime.annotations import callables
 from model_runtime.annotations.callables import Callee
 from model_runtime.annotations.kind import UnclearError
+from model_runtime.seldon import shape
+from model_runtime.web import kinds
 from servd.client import pickling
 from servd.client.pickling import Needed
 from servd.errors import TargetError
@@ -44,8 +46,30 @@ def as_target(target: Any, name: str | None = None, method: str | None = None) -
     if isinstance(target, (str, Path)):
         yield parse_target(str(target))
         return
+    if kinds.kind_of(target) is not None:
+        yield _of_web(target)
+        return
     with temporary_folder("object") as folder:
         yield _written(target, folder / "object.pkl", name, method or "predict")
+
+
+def _of_web(app: Any) -> Target:
+    """Return the file that a web application is of, by which it is run.
+
+    Raises:
+        TargetError: it is of none that could be imported without deploying once more.
+    """
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file is None or name == "__main__" or is_environment(Path(file)):
+            continue
+        for word, value in list(vars(module).items()):
+            if value is app and file.endswith(".py"):
+                return Target(Path(file).absolute(), word)
+    raise TargetError(
+        "a web application is run from its file, and this one is of no module",
+        hint="put it in a file, and deploy that: 'app.py:app'",
+    )
 
 
 def _written(target: Any, content: Path, name: str | None, method: str) -> Target:
@@ -54,7 +78,8 @@ def _written(target: Any, content: Path, name: str | None, method: str) -> Targe
     own = name_of(target)
     place = folder_of(target)
     shown = f"'{own}'" if kind == _FUNCTION else own
-    callee = _callee(target, own, kind, method)
+    is_seldon = kind == _CLASS and method == "predict" and shape.is_seldon(target)
+    callee = _callee_of_seldon(target, own) if is_seldon else _callee(target, own, kind, method)
     with content.open("wb", buffering=_BUFFER_BYTES) as file:
         needed = pickling.write(_resolved(target), file, shown)
     if isinstance(target, types.FunctionType):
@@ -68,6 +93,7 @@ def _written(target: Any, content: Path, name: str | None, method: str) -> Targe
         loaded=loaded_files(needed),
         texts=tuple(sorted(needed.texts)),
         callee=callee,
+        is_seldon=is_seldon,
     )
     return Target(path, None if kind == _FITTED else own, made)
 
@@ -82,6 +108,8 @@ def _kind(target: Any, method: str) -> str:
         return _CLASS
     if inspect.isroutine(target) or isinstance(target, functools.partial):
         return _FUNCTION
+    if _is_own_code(type(target)) and shape.is_seldon(target):
+        return _CLASS
     has_method = callable(getattr(target, method, None))
     if not has_method and not callable(target):
         kind = type(target).__name__
@@ -140,6 +168,20 @@ def _callee(target: Any, name: str, kind: str, method: str) -> Callee | None:
         return callables.read(call, name, skip=skip, is_method=kind == _CLASS)
     except UnclearError as error:
         raise TargetError(str(error), hint=error.hint) from error
+
+
+def _callee_of_seldon(target: Any, name: str) -> Callee | None:
+    """Return how a class of Seldon Core's would be called as any other, where it could be.
+
+    Raises:
+        TargetError: it cannot be called with messages either.
+    """
+    if (why := shape.fault_of(target)) is not None:
+        raise TargetError(why, hint="def predict(self, X, names, meta=None): …")
+    try:
+        return _callee(target, name, _CLASS, "predict")
+    except TargetError:
+        return None
 
 
 def _resolved(target: Any) -> Any:

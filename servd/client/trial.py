@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from model_runtime.contract import THREAD_VARIABLES
+from model_runtime.manifest import WEB_KINDS
 from servd.client import wanted
 from servd.client.objects import as_target
 from servd.client.queries import plain
 from servd.client.report import with_notes
 from servd.client.wanted import UNSET
-from servd.errors import LoadFailedError, ServdError
+from servd.errors import LoadFailedError, ServdError, TargetError
 from servd.packing import bundling
 from servd.packing.bundling import BundleOptions, BundlePlan
 from servd.packing.targets import Target
@@ -39,6 +40,7 @@ _NOT_GIVEN: Final[Mapping[str, Any]] = {
     "method": None,
     "skip_test": False,
     "include": (),
+    "parameters": None,
 }
 
 
@@ -192,6 +194,12 @@ def trying(
         TargetError: it cannot be deployed.
     """
     plan = bundling.plan_bundle(target, options, Path.cwd())
+    if plan.manifest.kind in WEB_KINDS:
+        raise TargetError(
+            f"{target.path.name}:{plan.found.object} is a web application, which is not called: it "
+            "answers requests",
+            hint="its framework has a client for tests; servd deploy runs it",
+        )
     with temporary_folder("test") as folder:
         for name in ("bundle", "work"):
             (folder / name).mkdir()

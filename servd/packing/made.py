@@ -49,6 +49,7 @@ def find_made(target: Target, made: Made, place: Place) -> Found:
         signature=None if callee is None else callee.signature,
         is_told=callee is not None and callee.is_told,
         as_lists=callee is not None and callee.as_lists,
+        is_seldon=made.is_seldon,
         python=platform.python_version(),
         packages=needs.packages({}) | versions_of([*installed, _PICKLER]),
         remarks=needs.remarks(),

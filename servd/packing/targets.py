@@ -42,6 +42,7 @@ class Made:
     loaded: dict[str, Path]
     texts: tuple[str, ...] = ()
     callee: Callee | None = None
+    is_seldon: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,3 +205,29 @@ def test_a_local_daemon_ends_with_its_block_and_with_its_process(tmp_path):
         while Path(f"/proc/{pid}").exists() or Path(folder).exists():
             assert time.monotonic() < deadline_s
             time.sleep(0.05)
+
+
+def test_from_a_module_under_pytest(daemon, tmp_path):
+    """Neither pytest nor the module is in the replica."""
+    (tmp_path / "test_it.py").write_text(
+        "import pytest, servd\n"
+        "SHIFT = 5.0\n"
+        "@pytest.fixture\n"
+        "def scale(): return 2.0\n"
+        "def test_it(scale):\n"
+        "    def shifted(xs):\n"
+        "        return [sum(x) * scale + SHIFT for x in xs]\n"
+        "    assert servd.Client().deploy(shifted, slo_ms=10000).state == 'live'\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis"],
+        cwd=tmp_path,
+        env=daemon.env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    with servd.Client(data_dir=daemon.data_dir) as client:
+        assert client.predict("shifted", [3.0]).output == 11.0

@@ -44,6 +44,14 @@ def test_what_the_model_raises_is_an_error_with_its_input(run, file):  # noqa: A
     assert "return a / b" in done.stderr
 
 
+def test_a_web_application_is_not_called(run, file):
+    """It has no inputs."""
+    file.write_text("async def app(scope, receive, send): pass\n")
+    done = run("test", "func.py:app")
+    assert done.exit_code == 1
+    assert "is a web application, which is not called" in done.stderr
+
+
 def test_a_model_that_does_not_load_is_said_as_deploy_says_it(run, file):
     """With the traceback of its author's frames."""
     file.write_text("raise ValueError('broken here')\n")

@@ -6,6 +6,7 @@ import functools
 import importlib
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -182,3 +183,50 @@ def test_nothing_is_sent_of_what_cannot_be(client):
     with pytest.raises(TargetError, match=r"holds `lock`, a lock \(_thread.lock\)"):
         client.deploy(lambda xs: [lock for _ in xs], name="never")
     assert all(each.name != "never" for each in client.models())
+
+
+class Scored:
+    """Written for Seldon Core, made with a parameter."""
+
+    def __init__(self, shift: float = 0.0) -> None:
+        self.shift = shift
+
+    def predict(self, X, names, meta=None):  # noqa: N803 - Seldon's words
+        """Answer what it gets, shifted."""
+        del names, meta
+        return np.asarray(X) + self.shift
+
+
+def test_a_class_for_seldon_is_called_with_messages(client):
+    """As from a file; also an instance of it, and with parameters."""
+    for name, target, parameters in (
+        ("seldon-class", Scored, {"shift": 1.0}),
+        ("seldon-instance", Scored(2.0), None),
+    ):
+        deployed(client, target, name=name, parameters=parameters)
+        message = {"data": {"ndarray": [[1.0, 2.0]]}}
+        [row] = client.predict(name, message).output["data"]["ndarray"]
+        assert row == [1.0 + (parameters or {"shift": 2.0})["shift"], row[0] + 1.0]
+
+
+def test_a_web_application_is_run_from_its_file(client, tmp_path, monkeypatch):
+    """Of a module it is known; one that is of none is refused with what to do."""
+
+    async def nowhere(scope, receive, send):
+        del scope, receive, send
+
+    with pytest.raises(TargetError, match="of no module"):
+        client.deploy(nowhere)
+    (tmp_path / "shop_app.py").write_text(
+        "async def shop_app(scope, receive, send):\n"
+        "    if scope['type'] != 'http': return\n"
+        "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "    await send({'type': 'http.response.body', 'body': b'open'})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        made = client.deploy(importlib.import_module("shop_app").shop_app, name="shop-app")
+    finally:
+        sys.modules.pop("shop_app", None)
+    with urllib.request.urlopen(f"http://{client.query_address}/shop-app/x") as answer:
+        assert (made.state, answer.read()) == ("live", b"open")
