@@ -2,8 +2,8 @@
 
 A line that begins with `$ ` is a command; the lines below it are what it prints. Answers of curl
 are compared as JSON, or as the events that they are (query ids aside, the last digits of numbers
-too: processors differ); of other commands only the exit code counts, as times and process ids
-differ.
+too: processors differ); python prints at least the lines that are shown; of other commands only the
+exit code counts, as times and process ids differ.
 """
 
 import json
@@ -11,8 +11,10 @@ import re
 import shlex
 import subprocess
 import sys
+import urllib.error
+import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,39 +72,75 @@ def _run_program(words: list[str], command: Command, daemon: Daemon, cwd: Path) 
             timeout=60,
             check=False,
         )
-    assert done.returncode == 0, f"$ {command.line}\n{done.stdout}{done.stderr}"
+    where = f"$ {command.line}\n{done.stdout}{done.stderr}"
+    assert done.returncode == 0, where
+    if words[0] == "python":
+        printed = done.stdout.replace(f":{daemon.query_port}", ":1337").splitlines()
+        assert [line for line in command.shown.splitlines() if line not in printed] == [], where
+
+
+@dataclass
+class Curl:
+    """What a curl line sends; a machine that runs the tests need not have curl."""
+
+    url: str = ""
+    method: str | None = None
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, words: list[str]) -> "Curl":
+        """Return what the words behind `curl` say.
+
+        Raises:
+            AssertionError: a page has an option that none has had before.
+        """
+        found, rest = cls(), iter(words)
+        for word in rest:
+            if word in ("-X", "--request"):
+                found.method = next(rest)
+            elif word in ("-H", "--header"):
+                name, _, value = next(rest).partition(":")
+                found.headers[name] = value.strip()
+            elif word in ("-d", "--data"):
+                found.body = next(rest).encode()
+            elif word == "--data-urlencode":
+                name, _, value = next(rest).partition("=")
+                found.body = urllib.parse.urlencode({name: value}).encode()
+            else:
+                assert word in _SILENT or not word.startswith("-"), f"curl {word}"
+                found.url = found.url if word in _SILENT else word
+        return found
+
+    def send(self, daemon: Daemon, command: Command) -> str:
+        """Ask where the page says that 1337 is; return what is answered, errors too."""
+        path = re.sub(r"^(http://)?(127\.0\.0\.1|localhost):1337", "", self.url)
+        request = urllib.request.Request(daemon.query_url + path, self.body, self.headers)
+        request.method = self.method or request.get_method()
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                answer: str = response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                answer = error.read().decode()
+            if not command.shown:
+                pytest.fail(f"$ {command.line}\n{error.code} {answer}")
+        return answer
+
+
+_SILENT = ("-g", "-s", "-N")
 
 
 def _run_curl(words: list[str], command: Command, daemon: Daemon) -> int:
-    """Send what the curl line would send: a machine that runs the tests need not have curl."""
-    if words[1] == "-N":
-        return _run_stream(words[2:], command, daemon)
-    path = re.sub(r"^(http://)?127\.0\.0\.1:1337", "", words[-1])
-    if len(words) == 2:
-        with urllib.request.urlopen(daemon.query_url + path, timeout=20) as response:
-            answer = json.load(response)
-    else:
-        assert words[1] == "-d", command.line
-        status, answer = daemon.query(path, words[2])
-        assert status == 200, f"$ {command.line}\n{status} {answer}"
+    """Send what the curl line would send, and compare what is answered with what is shown."""
+    answer = Curl.of(words[1:]).send(daemon, command)
     if not command.shown:
         return 0
-    expected = json.loads(command.shown)
-    assert_alike(answer, expected, f"$ {command.line}\n{answer}")
-    return 1
-
-
-def _run_stream(words: list[str], command: Command, daemon: Daemon) -> int:
-    """Read the events that a curl line would show."""
-    given = dict(zip(words[:-1:2], words[1::2], strict=True))
-    url = re.sub(r"^(http://)?127\.0\.0\.1:1337", daemon.query_url, words[-1])
-    body = given["-d"].encode() if "-d" in given else None
-    request = urllib.request.Request(url, body)
-    if "-H" in given:
-        request.add_header(*given["-H"].split(": "))
-    with urllib.request.urlopen(request, timeout=20) as response:
-        answer = response.read().decode().strip()
-    assert _without_ids(answer) == _without_ids(command.shown), f"$ {command.line}\n{answer}"
+    if command.shown.startswith(("data:", "event:")):
+        assert _without_ids(answer.strip()) == _without_ids(command.shown), f"{command}\n{answer}"
+    else:
+        shown, where = json.loads(command.shown), f"$ {command.line}\n{answer}"
+        assert_alike(json.loads(answer), shown, where)
     return 1
 
 
