@@ -21,9 +21,13 @@ _OPENS_FOLDERS: Final = frozenset(
     {
         *("listdir", "scandir", "walk", "iterdir", "glob", "iglob", "rglob", "from_pretrained"),
         *("load", "load_model", "FileSystemLoader", "SentenceTransformer", "copytree"),
+        *("StaticFiles", "Jinja2Templates", "create_static_files_router", "StaticFilesConfig"),
+        *("TemplateConfig", "Flask", "Blueprint", "send_from_directory"),
     }
 )
 """Calls that read a folder: the folder that they are given, or are a method of, is needed."""
+_FOLDER_WORDS: Final = frozenset({"directory", "directories", "template_folder", "static_folder"})
+"""Arguments by which web frameworks are given folders."""
 _LISTS: Final = frozenset({"listdir", "scandir", "iterdir"})
 _WRITES: Final = frozenset(
     {
@@ -331,6 +335,9 @@ class _Reader(ast.NodeVisitor):
         candidates = node.args[:1]
         if isinstance(node.func, ast.Attribute):
             candidates = [node.func.value, *candidates]
+        named = [each.value for each in node.keywords if each.arg in _FOLDER_WORDS]
+        for each in named:
+            candidates += each.elts if isinstance(each, ast.List | ast.Tuple) else [each]
         for candidate in candidates:
             text = self._text(candidate)
             if text is not None:

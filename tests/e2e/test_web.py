@@ -1,8 +1,10 @@
 """Web applications from their files to their answers, as users deploy them: the guides' first."""
 
 import http.client
+import importlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import textwrap
@@ -15,6 +17,8 @@ from typing import Self
 
 import pytest
 
+from servd.client.objects import as_target
+from servd.errors import TargetError
 from tests.daemon import Daemon
 
 FASTAPI = """
@@ -138,6 +142,34 @@ def test_files_and_modules_come_along(daemon, tmp_path):
     deploy(daemon, "app.py", "--name", "site", cwd=tmp_path)
     assert curl(f"{daemon.query_url}/site/") == '<a href="/site/static/a.css">hello</a>'
     assert curl(f"{daemon.query_url}/site/static/a.css") == "a {}"
+
+
+def test_folders_that_the_code_names_come_along(daemon, tmp_path):
+    """Starlette's, which are looked into at the first request only; and what is read at the top."""
+    write(
+        tmp_path,
+        app_py="""
+            import pickle
+            from fastapi import FastAPI, Request
+            from fastapi.staticfiles import StaticFiles
+            from fastapi.templating import Jinja2Templates
+            app = FastAPI()
+            app.mount("/static", StaticFiles(directory="static"), name="static")
+            templates = Jinja2Templates(directory="templates")
+            with open("model.pickle", "rb") as file:
+                model = pickle.load(file)
+
+            @app.get("/page")
+            def page(request: Request):
+                return templates.TemplateResponse(request, "page.html", {"model": model})
+        """,
+        templates__page_html="{{ url_for('static', path='a.css') }} {{ model }}",
+        static__a_css="a {}",
+    )
+    (tmp_path / "model.pickle").write_bytes(pickle.dumps([1, 2]))
+    deploy(daemon, "app.py", cwd=tmp_path)
+    assert curl(f"{daemon.query_url}/app/static/a.css") == "a {}"
+    assert curl(f"{daemon.query_url}/app/page") == f"{daemon.query_url}/app/static/a.css [1, 2]"
 
 
 def test_django_is_found_with_its_settings_urls_and_views(daemon, tmp_path):
@@ -488,3 +520,19 @@ def test_an_application_that_keeps_its_loop_from_turning_is_restarted(
 def _patient(env):
     """Return a daemon's environment in which a call may take two seconds."""
     return property(lambda daemon: env.__get__(daemon) | {"SERVD_PREDICT_TIMEOUT": "2s"})
+
+
+def test_an_application_of_a_running_program_is_deployed_from_its_file(tmp_path, monkeypatch):
+    """`client.deploy(app)` of a module that was imported; one of no file is refused."""
+    write(tmp_path, served_app_py="from flask import Flask\napp = Flask(__name__)\n")
+    (tmp_path / "served.app.py").rename(tmp_path / "served_app.py")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("served_app")
+    with as_target(module.app) as target:
+        assert (target.path, target.object) == (tmp_path / "served_app.py", "app")
+    with (
+        pytest.raises(TargetError, match="from its file") as caught,
+        as_target(type(module.app)("x")),
+    ):
+        pass
+    assert "app.py:app" in caught.value.hint

@@ -73,9 +73,8 @@ class Gate:
         path, mark, query = url.partition(b"?")
         name, slash, rest = path[1:].partition(b"/")
         engine = self._engine
-        route = engine.web.get(name) or (
-            engine.web.get(unquote_to_bytes(name)) if b"%" in name else None
-        )
+        name = unquote_to_bytes(name) if b"%" in name else name
+        route = engine.web.get(name)
         if route is None:
             return self._default(method, url, path)
         if not slash:

@@ -16,16 +16,17 @@ Header = tuple[bytes, bytes]
 ORIGIN: Final = b"x-servd-origin"
 """What model_runtime/web/origin.py reads: it has all that an application is to see of a client."""
 
-_HOP: Final = frozenset(
+BETWEEN: Final = frozenset(
     {
         *(b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade"),
         *(b"transfer-encoding", b"proxy-authorization", b"proxy-authenticate"),
     }
 )
+"""What is for the next neighbour only."""
 _FORWARDED: Final = frozenset(
     {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix", ORIGIN}
 )
-_ASIDE: Final = _HOP | _FORWARDED | {b"forwarded"}
+_ASIDE: Final = BETWEEN | _FORWARDED | {b"forwarded"}
 _USUAL_TOKENS: Final = frozenset({b"keep-alive", b"close", b"upgrade", b"te", b""})
 _SCHEMES: Final = frozenset({b"http", b"https"})
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
@@ -61,11 +62,6 @@ def peer_of(peername: object, sockname: object) -> Peer:
 def is_idempotent(method: bytes) -> bool:
     """Tell whether a request may be asked again that may have been answered unheard."""
     return method in _IDEMPOTENT
-
-
-def is_between(name: bytes) -> bool:
-    """Tell whether a header, by its name in lower case, is for the next neighbour only."""
-    return name in _HOP
 
 
 def request_head(
@@ -108,7 +104,7 @@ def response_head(
     """Return the head of an answer for a client, without what is for the next neighbour only."""
     headers = list(headers)
     named = [value for name, value in headers if name.lower() == b"connection"]
-    left_out = _HOP.union(*(_words(value.lower()) for value in named))
+    left_out = BETWEEN.union(*(_words(value.lower()) for value in named))
     lines = [
         b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() not in left_out
     ]

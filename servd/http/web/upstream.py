@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
-from servd.http.web.heads import Header, is_between, response_head
+from servd.http.web.heads import BETWEEN, Header, response_head
 from servd.logs import faults
 
 if TYPE_CHECKING:
     from servd.engine.rpc import ReplicaConnection
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+_TELLING: Final = BETWEEN | {b"content-length"}
+"""Headers that say something of the connection or of the body's length."""
 _BODILESS: Final = (204, 304)
 _SWITCHING: Final = 101
 _CHUNKS: Final = b"Transfer-Encoding: chunked\r\n"
@@ -241,11 +243,13 @@ class Upstream(asyncio.Protocol):
         """Take a header, and note what is not for the client."""
         self._headers.append((name, value))
         key = name.lower()
+        if key not in _TELLING:
+            return
         if key == b"content-length":
             self._has_length = True
         elif key == b"transfer-encoding":
             self._is_chunked = value.strip().lower() == b"chunked"
-        elif is_between(key):
+        else:
             self._is_special = True
             self._says_close |= key == b"connection" and b"close" in value.lower()
 
