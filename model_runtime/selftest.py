@@ -7,27 +7,21 @@ found out is a `Report`, as nobody may be told of a test that did not take place
 
 import base64
 import json
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from model_runtime import failure, forks, inputs, protocol
-from model_runtime.examples import example_of, named, narrowed, value_of
+from model_runtime.examples import example_of, named, narrowed
 from model_runtime.failure import MODEL_ERRORS, ModelFault
+from model_runtime.guesses import by_fields, guesses_of, numeric_probes, ones, other_guesses
 from model_runtime.loaders.base import CallPredictor, LoadedModel, Predictor
 from model_runtime.manifest import Manifest
 from model_runtime.outputs import OutputError
-from model_runtime.pictures import picture
 from model_runtime.refusals import InputError, cause_of
 from model_runtime.signature import EACH, Signature
 
-_PROBE_LENGTHS: Final = range(1, 65)
-_MAX_NAMED_LENGTH: Final = 65_536
-_MAX_NAMED: Final = 200
-_BUDGET_S: Final = 1.0
-_NUMBER: Final = re.compile(r"\d{1,6}")
 _MAX_SHOWN_INPUT: Final = 2048
 _MAX_REASONS: Final = 3
 _MAX_EXAMPLE_SIGNS: Final = 200
@@ -42,12 +36,6 @@ SEVERAL: Final = 16
 _SEVERAL_FROM_S: Final = 0.0005
 _SEVERAL_TO_S: Final = 0.06
 """Quicker models learn their batch size in a moment; of slower ones nobody waits for so many."""
-_GUESSES: Final[dict[int, tuple[Any, ...]]] = {
-    protocol.STRINGS: ("test", "", "1.0", "{}"),
-    protocol.BYTES: (b"test", b""),
-    protocol.ANY: ([1.0, 2.0, 3.0], 1.0, "test", {}, [[1.0, 2.0]], None),
-    protocol.TENSORS: ({"input": {"dtype": "float32", "shape": [1], "data": [1.0]}},),
-}
 _EXAMPLE_HINT: Final = (
     "say what an input looks like: servd deploy … --example '{}' (or fix the function: "
     "it gets a list of inputs and returns a list of as many outputs)"
@@ -59,7 +47,6 @@ _TABLE_HINT: Final = (
 _EACH_HINT: Final = "say what an input looks like: servd deploy … --example '{}'"
 _OF_UNKNOWN: Final[tuple[Any, ...]] = (1.0, "some text", [1.0, 2.0], {})
 _OTHER_TYPES: Final = ("strings", "doubles", "any")
-_OTHER_LENGTHS: Final = range(1, 17)
 _SHOWN_EXAMPLES: Final = {
     protocol.STRINGS: '"some text"',
     protocol.BYTES: '"aGVsbG8="',
@@ -150,8 +137,8 @@ def test_call(
         return tester.final(named(manifest.example, model.signature), origin=_EXAMPLE)
     if code in protocol.STRUCT_FORMATS and model.row_items is not None:
         if model.signature is not None and model.signature.fields:
-            return tester.final(_by_fields(model.signature))
-        return tester.final(_ones(model.row_items, code))
+            return tester.final(by_fields(model.signature))
+        return tester.final(ones(model.row_items, code))
     if code == protocol.ROWS and model.signature is not None:
         return _of_fields(tester, model.signature)
     return _guessed(tester, code, clock)
@@ -163,8 +150,8 @@ test_call.__test__ = False  # type: ignore[attr-defined]  # its name is not a te
 def _guessed(tester: "_Tester", code: int, clock: Callable[[], float]) -> Report:
     """Call the model with inputs of which nothing but the type is known."""
     is_numeric = code in protocol.STRUCT_FORMATS
-    probes = _numeric_probes(tester, code, clock) if is_numeric else None
-    for value in probes or _guesses(code, tester.signature):
+    probes = numeric_probes(code, lambda: tester.error, clock) if is_numeric else None
+    for value in probes or guesses_of(code, tester.signature):
         if tester.passes(value):
             return tester.report(value, _GUESS)
     # Guesses prove nothing against a model of these: its input may be of any shape.
@@ -172,17 +159,6 @@ def _guessed(tester: "_Tester", code: int, clock: Callable[[], float]) -> Report
         return tester.unproven()
     shown = _SHOWN_EXAMPLES.get(code, "[1, 2]" if code == protocol.INTEGERS else "[1.0, 2.0]")
     raise tester.fault(f"{tester.example_hint(shown)}; it raised on {tester.tried()}")
-
-
-def _guesses(code: int, signature: Signature | None) -> tuple[Any, ...]:
-    """Return the inputs that are tried of a type that is not numbers."""
-    value = {} if signature is None else signature.value or {}
-    if str(value.get("contentMediaType", "")).startswith("image/"):
-        return (picture(),)
-    # What says more than its type is told what it says first.
-    if signature is not None and value.keys() - {"type", "contentEncoding"}:
-        return (example_of(signature), *_GUESSES[code])
-    return _GUESSES[code]
 
 
 def _of_fields(tester: "_Tester", signature: Signature) -> Report:
@@ -385,7 +361,7 @@ class _Tester:
             if name == self._model.input_type or self._model.retyped is None:
                 continue
             predictor = self._model.retyped(name)
-            for value in examples or _other_guesses(name, self._model.row_items):
+            for value in examples or other_guesses(name, self._model.row_items):
                 if _answers(predictor, name, value):
                     shown = json.dumps(value, ensure_ascii=False)
                     return (
@@ -393,14 +369,6 @@ class _Tester:
                         f"{shown if len(shown) < 80 else 'that example'})"
                     )
         return ""
-
-
-def _other_guesses(input_type: str, row_items: int | None) -> Iterable[Any]:
-    """Return what is tried of a type that was not asked for."""
-    if input_type == "strings":
-        return ["some text"]
-    lengths = _OTHER_LENGTHS if row_items is None else (row_items,)
-    return [] if input_type == "any" else [[1.0] * length for length in lengths]
 
 
 def _answers(predictor: Predictor, input_type: str, value: Any) -> bool:
@@ -420,44 +388,3 @@ def _cut(value: Any) -> str:
         f"{len(value)} bytes" if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False)
     )
     return text if len(text) <= _MAX_TRIED_SIGNS else f"{text[:_MAX_TRIED_SIGNS]}…"
-
-
-def _ones(length: int, code: int) -> list[float] | list[int]:
-    """Return an input of that many ones."""
-    return [1] * length if code == protocol.INTEGERS else [1.0] * length
-
-
-def _by_fields(signature: Signature) -> dict[str, Any]:
-    """Return an input of numbers as their fields are."""
-    return {name: value_of(schema) for name, schema in (signature.fields or {}).items()}
-
-
-def _numeric_probes(
-    tester: _Tester, code: int, clock: Callable[[], float]
-) -> Iterator[list[float] | list[int]]:
-    """Give inputs of ones of growing length, and of the lengths the model's errors name first.
-
-    Lengths that were named are always tried; the others as long as the time allows.
-    """
-    until = clock() + _BUDGET_S
-    tried: set[int] = set()
-    named: list[int] = []
-    for length in _PROBE_LENGTHS:
-        if length not in tried and (clock() < until or not tried):
-            tried.add(length)
-            yield _ones(length, code)
-            named.extend(_named_lengths(tester.error))
-        while named and len(tried) < _MAX_NAMED:
-            wanted = named.pop(0)
-            if wanted not in tried:
-                tried.add(wanted)
-                yield _ones(wanted, code)
-                named.extend(_named_lengths(tester.error))
-
-
-def _named_lengths(error: BaseException | None) -> Iterable[int]:
-    """Return the whole numbers in an exception's message that could be a length."""
-    if error is None:
-        return []
-    numbers = (int(text) for text in _NUMBER.findall(failure.message_of(error)))
-    return [number for number in numbers if 0 < number <= _MAX_NAMED_LENGTH]

@@ -161,6 +161,13 @@ def find(
     heard = needs.load(needs.what(name, method, parameters), timeout_s)
     found = _checked(heard.found or {}, target.path, needs, place)
     needs.read_data()
+    return _found(target, name, needs, found, needs.packages(heard.packages))
+
+
+def _found(
+    target: Target, name: str, needs: Needs, found: dict[str, Any], packages: dict[str, str]
+) -> Found:
+    """Return what an object of a Python file is, as it was found."""
     layout = needs.layout()
     return Found(
         project=needs.root,
@@ -176,7 +183,7 @@ def find(
         is_told=found["is_told"],
         as_lists=found["as_lists"],
         python=found["python"],
-        packages=needs.packages(heard.packages),
+        packages=packages,
         remarks=(*needs.remarks(), *_lacking(found["kind"], target.path, needs)),
     )
 

@@ -6,7 +6,6 @@ requests.
 """
 
 import asyncio
-from collections.abc import Iterable
 from typing import Final
 
 import httptools
@@ -410,11 +409,8 @@ class RequestReader(RequestParser):
         if offer is None or offer.length < 0:
             self.refuse(400, "this server speaks HTTP/1.1 only: no upgrade")
             return
-        head = b"%b %b HTTP/1.1\r\nContent-Length: %d\r\n%b\r\n"
         self._learning = None
-        self._parser.feed_data(
-            head % (offer.method, offer.url, offer.length, _other_lines(offer.raw or ()))
-        )
+        self._parser.feed_data(offer.without_offer())
         for request in (self._request, self._whole):
             if request is not None:
                 request.encoding, request.authorization = offer.encoding, offer.authorization
@@ -439,14 +435,6 @@ class RequestReader(RequestParser):
             self._heads = (request and request.heads) or self._server.heads
             self._request = self._whole = None
             self.on_refusal(status, cause)
-
-
-def _other_lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return the lines of a head without the offer of another protocol, and without a length."""
-    without = (b"upgrade", b"connection", b"content-length", b"expect")
-    return b"".join(
-        b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() not in without
-    )
 
 
 def _begun_end(data: bytes) -> int:

@@ -86,6 +86,17 @@ class Request:
         request.endpoint = self.endpoint
         return request
 
+    def without_offer(self) -> bytes:
+        """Return the head of the same request without its offer of another protocol."""
+        left_out = (b"upgrade", b"connection", b"content-length", b"expect")
+        kept = [
+            b"%b: %b\r\n" % (name, value)
+            for name, value in self.raw or ()
+            if name.lower() not in left_out
+        ]
+        first = b"%b %b HTTP/1.1\r\nContent-Length: %d\r\n" % (self.method, self.url, self.length)
+        return b"".join((first, *kept, b"\r\n"))
+
     def keep(self, name: bytes, value: bytes, wanted: dict[bytes, frozenset[bytes]]) -> None:
         """Keep a header, if a codec wants it and it says something unusual."""
         name = name.lower()
