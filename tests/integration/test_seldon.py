@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import servd
+import servd.errors
+from tests.models import seldon_model
 from tests.seldon import CLASSES, answers, ask
 
 PYTHON = os.environ.get("SERVD_TEST_SELDON") or str(
@@ -155,6 +158,22 @@ def test_as_numbers_such_a_class_is_called_as_any_other(daemon):
     tensor = {"data": {"tensor": {"shape": [1, 2], "values": [1, 2]}}}
     status, answer = daemon.query("/api/v1.0/predictions", tensor)
     assert (status, answer["data"]["tensor"]["values"]) == (200, [1.0, 2.0])
+
+
+def test_an_object_of_such_a_class_is_a_target_like_its_file(daemon):
+    """An instance as it is, or the class with its parameters, from Python."""
+    client = servd.Client(url=daemon.admin_url)
+    client.deploy(seldon_model.Named(alpha=7.0), name="made", slo_ms=20_000)
+    client.deploy(seldon_model.Named, name="kind", parameters={"alpha": 8.0}, slo_ms=20_000)
+    for name, alpha in (("made", 7.0), ("kind", 8.0)):
+        body = json.dumps({"data": {"names": ["x"], "ndarray": [[1], [2]]}})
+        path = f"/seldon/n/{name}/api/v1.0/predictions"
+        status, text = ask(daemon.query_port, "POST", path, body, "application/json")
+        found = json.loads(text)
+        assert (status, found["data"]["ndarray"]) == (200, [[1.0, alpha], [2.0, alpha]])
+        assert found["meta"]["tags"] == {"names": ["x"]}
+    with pytest.raises(servd.errors.TargetError, match="takes no input"):
+        client.deploy(seldon_model.NoInput, name="none")
 
 
 CLIENT = """
