@@ -1,7 +1,7 @@
 """`python -m benchmarks [COMMAND]`.
 
-run, compare, paper, soak, profile, instructions, frontend, cluster, many, files, web or gpu: see
-docs/benchmarks.md.
+run, compare, paper, soak, profile, instructions, frontend, cluster, many, files, web, seldon or
+gpu: see docs/benchmarks.md.
 """
 
 import argparse
@@ -32,6 +32,8 @@ from benchmarks.many_mode import run_many_mode
 from benchmarks.paper import paper_markdown, run_paper
 from benchmarks.profiling import run_profile
 from benchmarks.report import aligned, suite_markdown, targets_table, write_json
+from benchmarks.seldon_mode import as_lines as seldon_lines
+from benchmarks.seldon_mode import run_seldon_mode
 from benchmarks.servers import ServerError
 from benchmarks.settings import ROOT, Settings
 from benchmarks.soak import run_soak
@@ -227,6 +229,15 @@ def web_command(settings: Settings, options: argparse.Namespace) -> int:
     return 0 if all(ratio["is_met"] for ratio in results["ratios"]) else 1
 
 
+def seldon_command(settings: Settings, options: argparse.Namespace) -> int:
+    """A tensor of one row, beside Seldon's own wrapper."""
+    del options
+    results = run_seldon_mode(settings)
+    write_json(settings.out / "seldon.json", results)
+    print("\n".join(seldon_lines(results)))
+    return 0 if results["is_met"] else 1
+
+
 def gpu_command(settings: Settings, options: argparse.Namespace) -> int:
     """A network on a GPU."""
     return tell("gpu", run_gpu_mode(settings), settings, options)
@@ -253,6 +264,7 @@ COMMANDS = {
     "gpu": gpu_command,
     "files": files_command,
     "web": web_command,
+    "seldon": seldon_command,
 }
 
 if __name__ == "__main__":
