@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import pickle
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,25 @@ _MODELS: dict[str, Callable[[Path], tuple[Any, ...]]] = {
 """By what a deployer has saved: what reads it, and returns what comes before the inputs."""
 
 
+def _check_python() -> None:
+    """Refuse what another Python has compiled before it is read: running it could end the process.
+
+    Raises:
+        RuntimeError: it was written by another one.
+    """
+    note = HERE / "modules.json"
+    made_by = json.loads(note.read_text()).get("python", "") if note.exists() else ""
+    here = "{}.{}".format(*sys.version_info[:2])
+    if made_by and ".".join(made_by.split(".")[:2]) != here:
+        raise RuntimeError(
+            f"func.pkl was written by Python {made_by}, and this replica is run by Python {here}, "
+            f"which cannot run what the other has compiled: deploy it from Python {here}, or start "
+            f"servd with Python {made_by}"
+        )
+
+
 def _loaded() -> Callable[[list[Any]], Any]:
+    _check_python()
     if not (HERE / "func.pkl").exists():
         return _sums
     before: tuple[Any, ...] = ()

@@ -51,7 +51,7 @@ _SHOWN: Final[dict[str, Shown]] = {
 
 def shown_kind(value: Any) -> Shown:
     """Return what to call a value."""
-    if getattr(type(value), "is_cuda", None) is not None:
+    if getattr(value, "is_cuda", None) is True:
         return Shown("a tensor on a GPU", "move it to the CPU first: .cpu(), or .to('cpu')")
     known = _SHOWN.get(type(value).__name__)
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -1,9 +1,9 @@
 """Which daemon a cluster is. Used by the managers of this package.
 
 A cluster of a name is a daemon on a data directory: on the one that the command line means, where
-no cluster of another name has taken it, else on a folder of its own below that. So scripts and the
-command line find the same daemon, and several clusters run side by side. clipper.json in the data
-directory says which cluster has it.
+no cluster of another name has it (until that is ended), else on a folder of its own below. So
+scripts and the command line find the same daemon, and several clusters run side by side.
+clipper.json in the data directory says which cluster has it.
 
 `stop_all` ends a cluster that a script has started for good: the next `start_clipper` of it is an
 empty one, as scripts that are run again expect. `servd start`, in its place, brings all of it back.
@@ -78,10 +78,12 @@ class Cluster:
 
     def _found(self) -> Client:
         usual = load_config({}, os.environ, Path.cwd()).data_dir
-        owner = _read_note(usual).get("cluster")
-        if owner in (None, self.name):
+        own = usual / _CLUSTERS / quote(self.name, safe="")
+        note = _read_note(usual)
+        is_free = note.get("cluster") in (None, self.name) or "ended" in note
+        if is_free and "ended" in _read_note(own, {"ended": None}):
             return Client()
-        return Client(data_dir=usual / _CLUSTERS / quote(self.name, safe=""))
+        return Client(data_dir=own)
 
     def admin(self, timeout_s: float) -> AdminClient:
         """Return a client of the admin API that waits so long for an answer."""
@@ -175,11 +177,12 @@ def _registry_now(config: Config) -> str | None:
         return None
 
 
-def _read_note(folder: Path) -> dict[str, Any]:
+def _read_note(folder: Path, usual: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return what a folder's note says; `usual` where there is none."""
     try:
         found = json.loads((folder / _NOTE).read_text("utf-8"))
     except (OSError, ValueError):
-        return {}
+        return usual or {}
     return found if isinstance(found, dict) else {}
 
 

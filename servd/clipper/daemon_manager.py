@@ -4,6 +4,7 @@ LocalContainerManager, DockerContainerManager and KubernetesContainerManager inh
 """
 
 import logging
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from servd.clipper.container_manager import ClusterAdapter, ContainerManager
 from servd.clipper.exceptions import ClipperException
 from servd.clipper.image_builds import ModelBuild
 from servd.clipper.model_images import ModelImages
+from servd.config import is_loopback
 from servd.datatypes import InputType
 from servd.errors import NotFoundError, ServdError
 
@@ -84,6 +86,7 @@ class DaemonContainerManager(ContainerManager):
             settings["cache_size"] = cache_size
         if num_frontend_replicas != 1:
             settings["frontends"] = num_frontend_replicas
+        self._check_host()
         self.logger.info("Starting servd")
         wanted = Ports(self.clipper_query_port, self.clipper_management_port)
         self.cluster.start(wanted, settings)
@@ -94,6 +97,20 @@ class DaemonContainerManager(ContainerManager):
             self.get_admin_addr(),
             self.cluster.config.data_dir,
         )
+
+    def _check_host(self) -> None:
+        """Refuse a host at which the daemon would not answer: nobody would come to know why.
+
+        Raises:
+            ClipperException: it listens on loopback only, and the host is none.
+        """
+        host, config = self.public_hostname, self.cluster.config
+        if is_loopback(config.bind) and not is_loopback(_resolved(host)):
+            raise ClipperException(
+                f"servd listens on {config.bind}, where nothing answers as {host}. What to do: "
+                f"SERVD_BIND={host} has it listen there, with SERVD_TOKEN, which its APIs are "
+                "then asked with; or leave docker_ip_address out"
+            )
 
     def connect(self) -> None:
         """Find the daemon.
@@ -285,3 +302,11 @@ class DaemonContainerManager(ContainerManager):
         for name, version in sorted(rows):
             versions.setdefault(name, []).append(version)
         self.stop_models(versions)
+
+
+def _resolved(host: str) -> str:
+    """Return the address that a name stands for; the name where it stands for none."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError:
+        return host

@@ -30,6 +30,7 @@ RUNNER: Final = "clipper_model.py"
 """The file of a bundle that a replica loads: a copy of the model runtime's."""
 _SOURCE: Final = Path(model_runtime.__file__).with_name(RUNNER)
 _DEPLOYED: Final = "deployed.json"
+_BASE: Final = "base-image"
 PACKAGES: Final = "packages"
 """The folder of packages that were installed for a model."""
 _PIP_TIMEOUT_S: Final = 600.0
@@ -74,6 +75,7 @@ class ModelImages:
                 files.mkdir()
                 shutil.copy2(source, files)
             shutil.copyfile(_SOURCE, files / RUNNER)
+            (place / _BASE).write_text(build.base_image, "utf-8")
         except OSError as error:
             raise ClipperException(
                 f"The model data in {build.data_path} cannot be copied to {place}: "
@@ -84,6 +86,13 @@ class ModelImages:
     def has(self, tag: str) -> bool:
         """Return whether an image of that tag was built here."""
         return self._place(tag).is_dir()
+
+    def base(self, tag: str) -> str:
+        """Return what an image was built on."""
+        try:
+            return (self._place(tag) / _BASE).read_text("utf-8")
+        except OSError:
+            return ""
 
     def packed(self, tag: str, input_type: str) -> Packed:
         """Return the bundle of an image whose model takes inputs of that type.
@@ -146,7 +155,7 @@ def _manifest(files: Path, input_type: str) -> Manifest:
         input_type=input_type,
         # Clipper tries nothing: a function may want inputs that nobody can guess.
         skip_test=True,
-        python=platform.python_version(),
+        python=beside.python or platform.python_version(),
         packages=packages,
         sys_path=(".", *(f"{MODULES}/{each}" for each in beside.sys_path), PACKAGES),
         cwd="." if beside.cwd is None else f"{MODULES}/{beside.cwd}",

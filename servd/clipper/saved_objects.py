@@ -5,6 +5,7 @@ They are found as the client finds them for an object that it deploys (servd/cli
 """
 
 import json
+import platform
 import shutil
 import types
 from dataclasses import asdict, dataclass, field
@@ -28,13 +29,14 @@ _BUFFER_BYTES: Final = 1 << 20
 @dataclass(slots=True)
 class Beside:
     """What lies beside pickles: where modules are found, the folder to run in, folders to make,
-    the packages that are imported. Paths are below `MODULES`.
+    the packages that are imported, the Python that wrote them. Paths are below `MODULES`.
     """
 
     sys_path: list[str] = field(default_factory=list)
     cwd: str | None = None
     folders: list[str] = field(default_factory=list)
     packages: dict[str, str] = field(default_factory=dict)
+    python: str = ""
 
     def add(self, found: Found) -> None:
         """Add what one more object needs."""
@@ -68,6 +70,7 @@ def save(value: Any, folder: Path, name: str) -> None:
         if _copied(found, folder):
             beside.add(found)
         beside.packages |= found.packages
+        beside.python = platform.python_version()
         (folder / _NOTE).write_text(json.dumps(asdict(beside)), "utf-8")
     except OSError as error:
         raise ClipperException(f"{error.filename} cannot be copied: {error.strerror}") from error

@@ -77,7 +77,6 @@ class DockerContainerManager(DaemonContainerManager):
         self.prometheus_port = prometheus_port
         self.docker_network = docker_network
         self.extra_container_kwargs = dict(extra_container_kwargs or {})
-        self._bases: dict[str, str] = {}
 
     @property
     def docker_client(self) -> Any:
@@ -138,8 +137,6 @@ class DockerContainerManager(DaemonContainerManager):
         """
         if model_images.is_known(build):
             super().build_model(build)
-            if model_images.is_foreign(build.base_image):
-                self._bases[build.tag] = build.base_image
             return
         self.docker_client.close()
         image_builds.build(build, self.logger)
@@ -152,8 +149,9 @@ class DockerContainerManager(DaemonContainerManager):
         request = {"runtime": DOCKER, **self._limits()}
         if not self.images.has(image):
             return request | {"image": image}
-        if image in self._bases:
-            request["image"] = self._bases[image]
+        base = self.images.base(image)
+        if model_images.is_foreign(base):
+            request["image"] = base
         return request | {"bundle": self._sent(admin, image, input_type)}
 
     def _limits(self) -> dict[str, Any]:

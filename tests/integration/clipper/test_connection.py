@@ -11,6 +11,7 @@ import pytest
 from servd.clipper import (
     ClipperConnection,
     ClipperException,
+    DockerContainerManager,
     LocalContainerManager,
     UnconnectedException,
 )
@@ -143,7 +144,13 @@ def test_clusters_side_by_side(place, ask):
     for number, connection in enumerate(connections):
         status, answer = ask(connection, "/app/predict", {"input": [1.0]})
         assert (status, answer["output"], answer["default"]) == (200, number, False)
+    # The command line's folder is free again; "two" stays where it is.
     connections[0].stop_all()
+    third = ClipperConnection(LocalContainerManager("three"))
+    third.start_clipper()
+    assert third.get_query_addr() == f"localhost:{place.query_port}"
+    assert third.get_all_apps() == []
+    third.stop_all()
     again = ClipperConnection(LocalContainerManager("two"))
     again.connect()
     assert ask(again, "/app/predict", {"input": [1.0]})[1]["output"] == 1
@@ -269,6 +276,17 @@ def test_packages_that_are_there_already_are_not_installed(started):
     deploy(started, "m", 1, pkgs_to_install=["numpy"])
     text = refusal(deploy, started, "m", 2, pkgs_to_install=["servd-has-no-such==1.0"])
     assert "servd-has-no-such==1.0 cannot be installed" in text
+
+
+@pytest.mark.usefixtures("place")
+def test_a_host_where_nothing_would_answer_is_refused(monkeypatch):
+    """Before anything is started, and not after minutes of trying."""
+    connection = ClipperConnection(DockerContainerManager(docker_ip_address="192.0.2.7"))
+    monkeypatch.setenv("SERVD_CLIPPER_RUNTIME", "process")
+    assert "SERVD_BIND=192.0.2.7" in refusal(connection.start_clipper)
+    with pytest.raises(ClipperException, match='"host" docker network'):
+        DockerContainerManager(docker_network="host")
+    assert "num_frontend_replicas=1" in refusal(connection.start_clipper, num_frontend_replicas=2)
 
 
 class RecordingManager:

@@ -328,6 +328,15 @@ def test_outputs_are_texts(connection):
     assert connection.answers(NUMBERS) == ["1.5", "{'a': 1}"]
 
 
+def test_what_another_python_wrote_is_refused(connection):
+    """Before it is read: byte code of another version could end the replica without a word."""
+    deployer("python").deploy_python_closure(connection, "m", 1, "doubles", lambda xs: xs)
+    note = connection.folder / "modules.json"
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"python": "3.6.9"}))
+    with pytest.raises(AssertionError, match=r"written by Python 3\.6\.9, and this replica is"):
+        connection.answers(NUMBERS)
+
+
 def test_an_object_is_serialized_by_value():
     """serialize_object gives a pickle's bytes, or says what has none."""
     import pickle
