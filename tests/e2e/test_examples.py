@@ -36,7 +36,7 @@ def test_there_is_a_readme_for_each_example() -> None:
     """All examples are found, so none is silently left out of the test above."""
     assert set(EXAMPLES) == {
         *("clipper_tutorial", "columns", "course_fastapi", "credit_course", "flask_score"),
-        *("iris", "kidney", "streaming"),
+        *("iris", "kidney", "seldon_score", "streaming"),
     }
 
 
