@@ -29,6 +29,7 @@ WEB_KINDS: Final = (ASGI, WSGI)
 _KINDS: Final = {
     "python": ("function", "class", SELDON, *WEB_KINDS),
     "pickle": ("pickle", "function", "class", SELDON),
+    "bento": ("saved",),
 }
 _MAX_BYTES: Final = 1 << 20
 
@@ -40,7 +41,8 @@ class Manifest:
     `file`, `sys_path`, `cwd` and `folders` are relative to the bundle's `files/`; `cwd` is the
     folder in which the model runs, for what it opens by a relative name, `folders` are made, as a
     bundle has files only and a model may go to, list or write to a folder without any. `object` is
-    the name in the file, or of the function or class that is pickled (None for a fitted model).
+    the name in the file, or of the function or class that is pickled (None for a fitted model), or
+    of BentoML's service, of which `method` is the API.
     `example` is one input as a JSON value. `python` and `packages` are the versions the model was
     made with. `schema` is the JSON Schema of an input,
     `extra` what becomes of fields that it does not name (signature.py), `output` which of `OUTPUTS`
@@ -187,7 +189,7 @@ def _check(manifest: Manifest) -> None:
         raise BundleFormatError(
             f"{MANIFEST_NAME}: no loader '{manifest.loader}' of kind '{manifest.kind}'"
         )
-    if manifest.loader == "python" and not manifest.object:
+    if manifest.loader != "pickle" and not manifest.object:
         raise BundleFormatError(f"{MANIFEST_NAME}: no object of '{manifest.file}' is named")
     if manifest.input_type not in (*INPUT_TYPE_CODES, AUTO):
         raise BundleFormatError(f"{MANIFEST_NAME}: no input type '{manifest.input_type}'")

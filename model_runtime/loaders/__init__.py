@@ -43,6 +43,10 @@ def _loader(manifest: Manifest) -> Callable[[Manifest, Path], LoadedModel | Load
         from model_runtime.loaders import pickle  # noqa: PLC0415  (it takes its time)
 
         return pickle.load
+    if manifest.loader == "bento":
+        from model_runtime.loaders import bento  # noqa: PLC0415  (as above)
+
+        return bento.load
     from model_runtime.loaders import python  # noqa: PLC0415  (as above)
 
     return python.load

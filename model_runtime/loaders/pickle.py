@@ -24,7 +24,7 @@ _COMPRESSED: Final = (b"\x78", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x5d\x00", b"
 """First bytes of zlib, gzip, bzip2, xz, lzma and lz4: what joblib can have compressed with."""
 _JOBLIB_ARRAY: Final = b"NumpyArrayWrapper"
 """joblib puts raw arrays between a pickle's opcodes, each announced by this class."""
-_BY_VALUE: Final = b"cloudpickle"
+BY_VALUE: Final = b"cloudpickle"
 """What reads functions and classes that are in the file with their code."""
 _OTHER_FORMATS: Final = {
     b"PK": "a zip archive (skops, Keras and PyTorch files are)",
@@ -94,12 +94,21 @@ def _check_python(manifest: Manifest, path: Path) -> None:
     Raises:
         LoadError: the file has such code.
     """
-    made_by = ".".join(manifest.python.split(".")[:2])
+    if is_another_python(manifest.python) and (manifest.kind != "pickle" or holds(path, BY_VALUE)):
+        raise of_another_python(manifest.python, manifest.object or manifest.file)
+
+
+def is_another_python(python: str) -> bool:
+    """Tell whether a version of Python, where it is known, runs no code that this one compiles."""
+    return python != "" and python.split(".")[:2] != list(map(str, sys.version_info[:2]))
+
+
+def of_another_python(python: str, shown: str) -> LoadError:
+    """Return the refusal of what has code in it that another Python has compiled."""
+    made_by = ".".join(python.split(".")[:2])
     here = "{}.{}".format(*sys.version_info[:2])
-    if made_by in ("", here) or not (manifest.kind != "pickle" or _holds(path, _BY_VALUE)):
-        return
-    raise LoadError(
-        f"{manifest.object or manifest.file} was written by Python {made_by}, and replicas here "
+    return LoadError(
+        f"{shown} was written by Python {made_by}, and replicas here "
         f"are run by Python {here}, which cannot run what the other has compiled",
         hint=f"deploy it from Python {here}, or start the daemon with Python {made_by}: "
         f"python{made_by} -m servd start",
@@ -168,10 +177,10 @@ def _unpickle(file: Any, name: str) -> Any:
 def _is_joblib(path: Path) -> bool:
     """Tell whether only joblib reads a file: it is compressed, or has arrays between opcodes."""
     with path.open("rb") as file:
-        return file.read(8).startswith(_COMPRESSED) or _holds(path, _JOBLIB_ARRAY)
+        return file.read(8).startswith(_COMPRESSED) or holds(path, _JOBLIB_ARRAY)
 
 
-def _holds(path: Path, words: bytes) -> bool:
+def holds(path: Path, words: bytes) -> bool:
     """Tell whether a file has some bytes in it."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return content.find(words) >= 0

@@ -1,5 +1,6 @@
 """What `servd deploy` does. Loaded when it is run: what bundles a model comes along."""
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import click
@@ -14,7 +15,7 @@ from servd.client.admin import AdminClient
 from servd.client.deployment import Naming
 from servd.client.spawn import start_daemon
 from servd.errors import DaemonNotRunningError, InvalidValueError, StartError
-from servd.packing.targets import parse_target
+from servd.packing.targets import parse_target, targets_of
 
 _OF_FILES: Final = (
     *("method", "example", "skip_test", "include", "columns", "schema", "extra_columns", "output"),
@@ -24,8 +25,25 @@ _OF_FILES: Final = (
 _CONTAINER_FLAGS: Final = ("--image", "--memory", "--cpus", "--gpus")
 
 
+_OF_ONE: Final = ("name", "app", "method", "example", "columns", "schema", "input_type")
+"""Options that are of one model, where a target is several."""
+
+
 def deploy(session: Session, /, target: str | None, **flags: Any) -> None:
-    """Deploy what the flags say, and tell how it goes."""
+    """Deploy what the flags say, and tell how it goes; of a service of BentoML each API."""
+    targets: Sequence[str | None] = [None] if target is None else targets_of(target)
+    if len(targets) > 1:
+        for name in _OF_ONE:
+            if flags[name]:
+                raise click.UsageError(
+                    f"--{name.replace('_', '-')} is of one model, and {target} is "
+                    f"{len(targets)}: say which one, as in {targets[0]}"
+                )
+    for each in targets:
+        _deploy_one(session, each, flags)
+
+
+def _deploy_one(session: Session, target: str | None, flags: dict[str, Any]) -> None:
     settings = _deployment_settings(flags) | _container_settings(flags)
     progress = Progress(session, is_cached=not flags["no_cache"])
     if remark := default_remark(flags["default_output"]):

@@ -20,6 +20,7 @@ from servd.finding.data import files_below, leads_back
 from servd.finding.hints import failure_hint
 from servd.finding.needs import Place
 from servd.packing.archive import Packed
+from servd.packing.bentos import find_saved
 from servd.packing.made import find_made
 from servd.packing.targets import PICKLE_ENDINGS, Found, Target, find, packages_of_pickle
 from servd.quantities import counted, shown_bytes
@@ -106,8 +107,9 @@ def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan
     included = _included(options.include, (cwd, target.path.parent))
     place = Place(cwd=cwd, included=included)
     found = _find(target, options, place)
-    if options.method and found.kind == "function":
-        raise TargetError("--method is for classes and pickled models, not for functions")
+    if options.method and (found.kind == "function" or found.method is not None):
+        what = "functions" if found.kind == "function" else "services: PATH:api names an API"
+        raise TargetError(f"--method is for classes and pickled models, not for {what}")
     if options.parameters and found.kind != "class":
         raise TargetError("--param is for classes: nothing else is made with parameters")
     if found.kind in WEB_KINDS:
@@ -122,6 +124,8 @@ def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan
 
 
 def _find(target: Target, options: BundleOptions, place: Place) -> Found:
+    if target.bento is not None:
+        return find_saved(target, target.bento, options.input_type, options.schema)
     made = target.made
     if made is not None and made.kind != "pickle":
         return find_made(target, made, place)
@@ -168,7 +172,7 @@ def _manifest(
         kind="seldon" if _takes_messages(found, options) else found.kind,
         parameters=options.parameters,
         object=found.object,
-        method=options.method or "predict",
+        method=found.method or options.method or "predict",
         **_inputs(found, options),
         example=options.example,
         skip_test=options.skip_test,
@@ -177,7 +181,7 @@ def _manifest(
         sys_path=found.sys_path,
         cwd=found.cwd,
         folders=found.folders,
-        schema=options.schema,
+        schema=found.schema or options.schema,
         extra=options.extra,
         concurrency=options.concurrency,
         output=options.output,
@@ -198,6 +202,8 @@ def _inputs(found: Found, options: BundleOptions) -> dict[str, Any]:
     """
     if _takes_messages(found, options):
         return {"input_type": "any"}
+    if found.input_type is not None:
+        return {"input_type": found.input_type}
     usual = options.input_type or _USUAL_TYPES[found.kind]
     if found.signature is None:
         return {"input_type": usual, "as_lists": found.as_lists}
@@ -258,6 +264,8 @@ def choose_name(plan: BundlePlan) -> tuple[str, str]:
     With it comes why it is another than that, or an empty text.
     """
     stem = plan.target.path.stem
+    if plan.found.name is not None:
+        return plan.found.name, ""
     wanted = plan.found.object or stem
     name = _clean_name(wanted)
     if name in _RESERVED:

@@ -21,7 +21,9 @@ from servd.finding.hints import module_hint, target_hint
 from servd.finding.installed import is_installed
 from servd.finding.layout import Layout
 from servd.finding.needs import Needs, Place, installed_version, versions_of
+from servd.packing import saved_bundle
 from servd.packing.pickle_scan import PickleScan, scan
+from servd.packing.saved_bundle import SavedBundle
 
 PICKLE_ENDINGS: Final = (".pkl", ".pickle", ".joblib")
 
@@ -49,12 +51,14 @@ class Made:
 class Target:
     """A file, and the name of an object in it where one was given.
 
-    Of an object of a running program (`made`) the path is only where its file would be.
+    Of an object of a running program (`made`) the path is only where its file would be. Of a saved
+    service of BentoML (`bento`) it is that of its code, the object one of its APIs.
     """
 
     path: Path
     object: str | None
     made: Made | None = None
+    bento: SavedBundle | None = None
 
     @property
     def is_pickle(self) -> bool:
@@ -73,9 +77,10 @@ class Found:
 
     `files` are absolute paths, under the names by which they were found; `layout` says where they
     lie in the bundle. `sys_path`, `cwd` and `folders` (which may be empty) are folders of the
-    bundle. `project` is the folder that the target belongs to. `signature` is how a function or a
-    class says that it is called, `is_told` whether it says so itself; a class that `is_seldon` is
-    written for Seldon Core.
+    bundle. `project` is the folder that the target belongs to. `method` is what is called, `name`
+    what the model is called, `input_type` what it takes and `schema` an input's, each where the
+    target itself says so. `signature` is how a function or a class says that it is called,
+    `is_told` whether it says so itself; a class that `is_seldon` is written for Seldon Core.
     """
 
     project: Path
@@ -96,6 +101,10 @@ class Found:
     packages: dict[str, str]
     remarks: tuple[str, ...] = ()
     summary: str = ""
+    method: str | None = None
+    name: str | None = None
+    input_type: str | None = None
+    schema: dict[str, Any] | None = None
 
 
 def parse_target(text: str) -> Target:
@@ -105,6 +114,10 @@ def parse_target(text: str) -> Target:
         TargetError: it has none of the forms, or there is no such file.
     """
     file, colon, name = text.rpartition(":")
+    for folder, api in ((Path(text), None), (Path(file), name or None)):
+        if (api is None or colon) and saved_bundle.is_saved(folder):
+            bundle = saved_bundle.read(folder.resolve())
+            return Target(bundle.module, api, bento=bundle)
     if not colon or not file.endswith(".py"):
         file, name = text, ""
     path = Path(file)
@@ -113,13 +126,26 @@ def parse_target(text: str) -> Target:
     if target.path.suffix != ".py" and not target.is_pickle:
         raise TargetError(
             f"'{text}' is not something to deploy",
-            hint="deploy file.py:function, file.py:Class, or a .pkl, .pickle or .joblib file",
+            hint="deploy file.py:function, file.py:Class, a .pkl, .pickle or .joblib file, or a "
+            f"folder that BentoML has saved (with a {saved_bundle.DESCRIPTION})",
         )
     if target.path.exists() and not target.path.is_file():
         raise TargetError(f"{file} is not a file", hint="deploy a Python file or a pickle")
     if not target.path.is_file():
         raise _missing(file, target.path)
     return target
+
+
+def targets_of(text: str) -> list[str]:
+    """Return the targets that a TARGET names: of a saved service without an API, one for each.
+
+    Raises:
+        TargetError: the service is damaged.
+    """
+    if not Path(text).is_dir() or not saved_bundle.is_saved(Path(text)):
+        return [text]
+    names = [api.name for api in saved_bundle.read(Path(text).resolve()).apis]
+    return [f"{text}:{name}" for name in names] or [text]
 
 
 def _missing(file: str, path: Path) -> TargetError:

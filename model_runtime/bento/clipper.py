@@ -1,0 +1,5 @@
+"""Where a script has what deploys to Clipper from."""
+
+from model_runtime.bento.elsewhere import deploy_bentoml
+
+__all__ = ["deploy_bentoml"]

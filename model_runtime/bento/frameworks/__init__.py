@@ -1,0 +1,1 @@
+"""Artifacts of frameworks, by the names of BentoML 0.13."""
