@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
-from servd.client.admin import AdminClient, find_daemon
+from servd.client.admin import AdminClient, ApiError, find_daemon
 from servd.client.client import Client
 from servd.clipper.container_manager import (
     CLIPPER_INTERNAL_MANAGEMENT_PORT,
@@ -37,8 +37,16 @@ _CLUSTERS: Final = "clusters"
 
 
 def said(error: ServdError) -> ClipperException:
-    """Return an error of servd's as Clipper's scripts catch it, with all that it says."""
-    parts = (error.message, error.traceback, error.hint)
+    """Return an error of servd's as Clipper's scripts catch it, with all that it says.
+
+    What the daemon refuses is in the words that Clipper has around its answers; these have one
+    status. Hints that are options of the command line are of no use to scripts.
+    """
+    message = error.message
+    if isinstance(error, ApiError) and not error.traceback:
+        message = f"Received error status code: 400 and message: {message}"
+    hint = "" if error.hint.startswith("--") else error.hint
+    parts = (message, error.traceback, hint)
     return ClipperException("\n".join(part.rstrip() for part in parts if part))
 
 

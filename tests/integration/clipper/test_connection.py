@@ -214,6 +214,14 @@ def test_what_is_deployed_is_registered_as_clipper_does(started):
         "Received error status code: 400 and message: "
         "model with name 'm' and version '1' already exists"
     )
+    connection.register_application("app", "doubles", "0", 100_000)
+    connection.link_model_to_app("app", "m")
+    other = refusal(deploy_python_closure, connection, "m", 2, "strings", feature_sum)
+    assert other == (
+        "Received error status code: 400 and message: Model with name 'm' is already linked to app "
+        "'app' using input type 'doubles'. The input type you provided for a new version of the "
+        "model, 'strings', is not compatible."
+    )
     assert "must be a valid DNS-1123" in refusal(deploy, connection, "m", "v1.0")
     assert "must be a valid DNS-1123" in refusal(deploy, connection, "My_model", 1)
 
