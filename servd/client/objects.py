@@ -106,7 +106,7 @@ def _kind(target: Any, method: str) -> str:
     """
     if isinstance(target, type):
         return _CLASS
-    if inspect.isroutine(target) or isinstance(target, functools.partial):
+    if inspect.isroutine(target) or isinstance(target, (functools.partial, pickling.CACHED)):
         return _FUNCTION
     if _is_own_code(type(target)) and shape.is_seldon(target):
         return _CLASS

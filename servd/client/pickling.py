@@ -57,6 +57,11 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
                 self._needed.modules.add(obj.__module__)
         elif getattr(type(obj), "is_cuda", None) is not None and obj.is_cuda is True:
             raise TypeError("it lies on a GPU")
+        elif isinstance(obj, CACHED) and _is_by_value_below(obj):
+            # By itself it is written by its name, which no replica has.
+            parameters = obj.cache_parameters()
+            made_of = (obj.__wrapped__, parameters["maxsize"], parameters["typed"], _CACHE_INFO)
+            return CACHED, made_of, vars(obj)
         return super().reducer_override(obj)
 
     def _note_code(self, code: types.FunctionType | type) -> None:
@@ -116,6 +121,19 @@ def _is_writable(value: Any) -> Exception | None:
     return None
 
 
+CACHED: Final[Any] = functools._lru_cache_wrapper  # noqa: SLF001 - what `lru_cache` makes
+_CACHE_INFO: Final[Any] = functools._CacheInfo  # noqa: SLF001
+
+
+def _is_by_value_below(cached: Any) -> bool:
+    wrapped = cached.__wrapped__
+    if not isinstance(wrapped, types.FunctionType):
+        return False
+    module = sys.modules.get(wrapped.__module__)
+    is_registered = wrapped.__module__ in cloudpickle.list_registry_pickle_by_value()
+    return module is None or wrapped.__module__ == "__main__" or is_registered
+
+
 def is_by_value(code: types.FunctionType | type) -> bool:
     """Tell whether a function or class is written with its code, and not by its name."""
     return not cloudpickle.cloudpickle._should_pickle_by_reference(code)  # noqa: SLF001 - nothing public tells
@@ -145,6 +163,8 @@ def own_module(target: Any) -> str | None:
         target = target.func
     if isinstance(target, types.MethodType):
         target = target.__self__
+    if isinstance(target, CACHED):
+        target = target.__wrapped__
     is_code = isinstance(target, (types.FunctionType, type))
     found = getattr(target if is_code else type(target), "__module__", None)
     return found if isinstance(found, str) else None

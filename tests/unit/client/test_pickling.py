@@ -169,7 +169,8 @@ def test_the_own_module_is_written_with_it_and_others_are_named():
     needed = pickling.write(Model(3), file, "it")
     assert __name__ not in needed.modules
     assert __name__ not in cloudpickle.list_registry_pickle_by_value()
-    own = sys.modules.pop(__name__)
+    own = sys.modules[__name__]
+    sys.modules[__name__] = None  # a replica has no module of that name
     try:
         loaded = pickle.loads(file.getvalue())
     finally:
@@ -193,3 +194,29 @@ def test_imports_within_functions_are_needed():
     needed = pickling.write(outer, io.BytesIO(), "it")
     assert {"json.decoder", "colorsys"} <= needed.modules
     assert not needed.undefined
+
+
+@functools.lru_cache(maxsize=7)
+def fibonacci(n):
+    """Answer by itself."""
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+
+def test_a_cached_function_is_written_with_its_code():
+    """Also one that calls itself, by the name that has the cache."""
+    file = io.BytesIO()
+
+    def numbers(xs):
+        return [fibonacci(x) for x in xs]
+
+    pickling.write(numbers, file, "it")
+    own = sys.modules[__name__]
+    sys.modules[__name__] = None  # a replica has no module of that name
+    try:
+        loaded = pickle.loads(file.getvalue())
+        assert loaded([30]) == [832040]
+        cached = loaded.__globals__["fibonacci"]
+        assert cached.cache_info().maxsize == 7
+        assert cached.__wrapped__.__globals__["fibonacci"] is cached
+    finally:
+        sys.modules[__name__] = own
