@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KEPT_BYTES: Final = 64 * 1024
 """Of a request's body that are kept to ask again, or while a connection is made."""
-ATTEMPTS: Final = 4
+ATTEMPTS: Final = 6
 END_S: Final = 3
 """A client that has closed its sending side is taken to be gone where nothing comes for so long."""
 
@@ -76,7 +76,8 @@ class Exchange:
 
     __slots__ = (
         *("_attempts", "_client", "_gate", "_has_asked", "_head"),
-        *("_is_held", "_is_over", "_is_safe", "_kept", "_kept_bytes", "_limit_s"),
+        *("_is_held", "_is_over", "_is_safe", "_kept", "_kept_bytes", "_left"),
+        "_limit_s",
         *("_moved", "_route", "_replica", "_started_s", "_tried", "_tunnel", "_upstream"),
         *("_clock", "_method", "is_begun", "is_chunked", "is_head"),
         *("is_offer", "is_whole"),
@@ -108,6 +109,7 @@ class Exchange:
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._tried: set[ReplicaConnection] = set()
+        self._left: set[ReplicaConnection] = set()
         self._attempts = 0
         self._has_asked = self.is_begun = self._is_held = self._is_over = False
         self.is_chunked = self.is_offer = self.is_whole = False
@@ -123,12 +125,18 @@ class Exchange:
         """Ask a replica."""
         self._attempts += 1
         replica = self._choose()
+        is_fresh = replica is None and bool(self._left)
+        if is_fresh:
+            # No other: one that has closed a kept connection may be well.
+            self._tried -= self._left
+            self._left.clear()
+            replica = self._choose()
         if replica is None:
             self._refuse_without_replica()
             return
         self._replica = replica
         replica.exchanges.add(self)
-        upstream = self._gate.idle(replica)
+        upstream = None if is_fresh else self._gate.idle(replica)
         if upstream is None:
             self._gate.open(replica, self._on_open)
         else:
@@ -237,8 +245,9 @@ class Exchange:
         replica, self._replica, self._upstream = self._replica, None, None
         if replica is not None:
             replica.exchanges.discard(self)
-            if is_dead:
-                self._tried.add(replica)
+            self._tried.add(replica)
+            if not is_dead:
+                self._left.add(replica)
         if self._attempts < ATTEMPTS and (self._is_safe or not self._has_asked):
             self.start()
             return
@@ -323,11 +332,10 @@ class Exchange:
         if self.is_begun:
             self._finish(is_answered=False)
             self._client.drop()
-        elif upstream.has_heard:
-            self._is_safe = False
-            self._again(why or "it hung up amid its answer", is_dead=False)
-        else:
-            self._again(why, is_dead=False)
+            return
+        if upstream.is_broken:
+            self._is_safe = False  # it would say the same again
+        self._again(why or ("it hung up amid its answer" * upstream.has_heard), is_dead=False)
 
     def on_room(self, *, has_room: bool) -> None:
         """Have the client wait while the replica does not read, or go on."""

@@ -67,7 +67,7 @@ class Upstream(asyncio.Protocol):
     """One connection. `asker` is whose answer is read; without one nothing may come.
 
     `idle_since` is when it was last used, in the gate's seconds; `has_heard` whether anything has
-    come of the answer. `on_gone` is called when it has ended.
+    come of the answer, `is_broken` whether that was none. `on_gone` is called when it has ended.
     """
 
     __slots__ = (
@@ -75,12 +75,13 @@ class Upstream(asyncio.Protocol):
         *("_is_chunked", "_is_complete", "_is_passed", "_is_special", "_is_told", "_is_until_end"),
         "_on_gone",
         *("_parser", "_reason", "_says_close", "_status", "_wraps"),
-        *("asker", "has_heard", "idle_since", "replica", "transport"),
+        *("asker", "has_heard", "idle_since", "is_broken", "replica", "transport"),
     )
 
     def __init__(self, replica: "ReplicaConnection", on_gone: Callable[["Upstream"], None]) -> None:
         self.replica = replica
         self._on_gone = on_gone
+        self.is_broken = False
         self.asker: Asker | None = None
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0
@@ -213,6 +214,7 @@ class Upstream(asyncio.Protocol):
 
     def _break(self, why: str) -> None:
         asker = self.asker
+        self.is_broken = True
         self.close()
         if asker is not None:
             asker.on_lost(self, why)

@@ -347,3 +347,35 @@ def test_one_that_has_closed_its_side_is_not_waited_for_for_ever():
             await ended.wait()
 
     run(main())
+
+
+def test_a_replica_that_dies_with_many_kept_connections_costs_no_get():
+    """All of its connections are at their end, and it cannot be reached: another one is asked."""
+
+    async def main():
+        with folder() as place:
+            dying: list[asyncio.StreamWriter] = []
+
+            async def once(reader, writer):
+                dying.append(writer)
+                await reader.readuntil(b"\r\n\r\n")
+                await until(lambda: len(dying) == 8)
+                writer.write(OK)
+                await reader.readuntil(b"\r\n\r\n")  # of the next, of which it dies
+                writer.write(b"HTTP/1.1 200 O")
+
+            async with serving() as served:
+                async with listening(once, place / "dying"):
+                    seat(served, place / "dying")
+                    clients = [await served.client() for _ in range(8)]
+                    for client in clients:
+                        client.send(get("/app/"))
+                    assert [(await client.answer()).status for client in clients] == [200] * 8
+                (place / "dying").unlink()
+                async with listening(keeping([], OK), place / "well"):
+                    seat(served, place / "well")
+                    for client in clients:
+                        client.send(get("/app/"))
+                    assert [(await client.answer()).status for client in clients] == [200] * 8
+
+    run(main())
