@@ -33,7 +33,7 @@ from servd.http.codecs.seldon_answers import (
     SeldonAnswer,
     error_message,
 )
-from servd.http.codecs.seldon_bodies import ReadBody, is_message, is_others, reader, refused
+from servd.http.codecs.seldon_bodies import PARTS, ReadBody, is_message, is_others, reader, refused
 from servd.http.codecs.seldon_inputs import ARRAY, reader_of
 from servd.http.codecs.seldon_messages import (
     UNSET,
@@ -93,7 +93,8 @@ class SeldonCodec(Codec):
         What says nothing is one where the model is a Seldon class.
         """
         if is_message(head, begin):
-            return True
+            # A form may have fields of these names.
+            return kind_of(head) is not Kind.FORM or not _has_payload_fields(takes.inputs)
         return is_class(takes.inputs) and not is_others(begin)
 
     def decoder(self, takes: Takes, head: Head) -> Decode:
@@ -172,6 +173,11 @@ class SeldonCodec(Codec):
         text = super().unknown(resource).body
         cause = msgspec.json.decode(bytes(text), type=dict[str, str])["cause"]  # type: ignore[arg-type]
         return Reply(404, error_message(cause, BAD_DATA))
+
+
+def _has_payload_fields(inputs: Inputs) -> bool:
+    signature = inputs.signature
+    return signature is not None and not PARTS.isdisjoint(signature.fields or ())
 
 
 def is_class(inputs: Inputs) -> bool:

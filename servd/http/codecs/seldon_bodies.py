@@ -17,7 +17,11 @@ ReadBody = Callable[[bytes], bytes]
 
 _URLENCODED: Final = "application/x-www-form-urlencoded"
 _FIELDS: Final = ("data", "jsonData", "strData", "binData", "meta")
-_NAMED: Final = re.compile(rb'\bname="?(?:data|strData|jsonData|binData)"?[;\r\s]')
+PARTS: Final = frozenset(_FIELDS)
+"""The parts of a form that is a message."""
+
+_NAMED: Final = re.compile(rb'\bname="?(?:strData|jsonData|binData|data(?!"?; *filename))"?[;\r\s]')
+"""A part that a message has; its `data` is no file."""
 _FIRST_KEY: Final = re.compile(
     rb'\s*\{\s*"(?:data|strData|binData|jsonData|meta|tftensor|customData)"'
 )

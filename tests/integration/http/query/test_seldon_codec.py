@@ -399,6 +399,28 @@ def form(*parts):
     return text + b"--B--\r\n"
 
 
+def test_a_form_of_an_applications_own_fields_stays_its_own():
+    """At the path of both formats: a file called data, and a field that is called so."""
+    size = Signature(
+        input_type="bytes",
+        fields={"data": {"type": "string", "contentEncoding": "base64"}},
+        required=("data",),
+        value={"type": "string", "contentEncoding": "base64"},
+        call="each",
+    )
+    kind = "Content-Type: multipart/form-data; boundary=B"
+
+    async def main():
+        with ScriptedReplica(answer=lambda row: b"%d" % len(row)) as replica:
+            async with serving() as served:
+                made = served.deploy(default=None, input_type=InputType.BYTES, signature=size)
+                await served.attach(replica, made)
+                answer = await served.post("/predict", form(("data", b"12345")), kind)
+                assert (answer.status, answer.json["output"]) == (200, 5)
+
+    run(main())
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
