@@ -115,7 +115,8 @@ def _of_seldon(target: Any, name: str) -> dict[str, Any]:
         told = _method(target, name, "predict")
     except UnclearError:
         told = {"signature": None, "is_told": False, "as_lists": False}
-    return {"kind": "class", "is_seldon": True} | told
+    # Its messages become arrays, whether or not its own file imports what makes them.
+    return {"kind": "class", "is_seldon": True, "runs_with": ["numpy"]} | told
 
 
 def _method(target: Any, name: str, method: str) -> dict[str, Any]:

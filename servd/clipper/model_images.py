@@ -23,6 +23,8 @@ from model_runtime.manifest import Manifest, encode
 from servd.clipper.exceptions import ClipperException
 from servd.clipper.image_builds import ModelBuild
 from servd.clipper.saved_objects import MODULES, read_beside
+from servd.datatypes import InputType
+from servd.finding.needs import versions_of
 from servd.packing.archive import Packed
 from servd.packing.targets import packages_of_pickle
 
@@ -144,7 +146,9 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _manifest(files: Path, input_type: str) -> Manifest:
     beside = read_beside(files)
-    packages = dict(beside.packages)
+    # Numbers are given as arrays, whether or not the function itself imports what makes them.
+    packages = versions_of(["numpy"]) if InputType.parse(input_type).item_bytes else {}
+    packages |= beside.packages
     for path in sorted(files.glob("*.pkl")):
         packages |= packages_of_pickle(path)
     return Manifest(

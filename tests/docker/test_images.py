@@ -10,7 +10,7 @@ import urllib.request
 import msgspec
 import pytest
 
-from servd.datatypes import VersionId
+from servd.datatypes import RouteRule, VersionId
 from servd.errors import ImageError
 from servd.imaging.builder import Builder
 from servd.imaging.trial import LABEL
@@ -262,9 +262,10 @@ def test_a_registry_that_is_down_is_tried_again(engine, build):
 
 
 def test_all_applications_of_a_model_are_in_its_image(engine, build, made):
-    """The first answers at /predict with its own deadline and default."""
+    """The first answers at /predict with its own deadline and default; routes come along."""
     other = msgspec.structs.replace(APPLICATION, name="other", default_output="7")
-    tag, _ = build("standalone", applications=(other, APPLICATION))
+    route = RouteRule(method="POST", path="/score", app="iris", takes="X", gives="score")
+    tag, _ = build("standalone", applications=(other, APPLICATION), routes=(route,))
     container = engine.containers.run(
         tag, detach=True, ports={"5000/tcp": ("127.0.0.1", 0)}, read_only=True, tmpfs={"/tmp": ""}
     )
@@ -275,7 +276,9 @@ def test_all_applications_of_a_model_are_in_its_image(engine, build, made):
     _until(lambda: _get(f"{base}/readyz")[0] == 200)
     for name in ("other", "iris"):
         assert _get(f"{base}/{name}/predict", b'{"input":[1,1]}')[0] == 200
-    assert b"/predict and /other/predict and /iris/predict" in container.logs()
+    assert _get(f"{base}/score", b'{"X":[1,2]}') == (200, b'{"score":3.0}')
+    said = b"/predict and /other/predict and /iris/predict and POST /score"
+    assert said in container.logs()
 
 
 def test_a_front_end_image_is_ready_with_an_empty_registry(engine, build):

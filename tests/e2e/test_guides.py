@@ -27,6 +27,7 @@ SCRIPTS = "tests/e2e/test_clipper_scripts.py"
 WEB = "tests/e2e/test_web.py"
 SELDON = "tests/integration/test_seldon.py"
 EXAMPLE = "tests/e2e/test_examples.py::test_example_works_as_its_readme_says"
+IMAGES = "tests/docker/test_guides.py::test_the_guides_services_as_images"
 DOCKER_PAGE = "tests/docker/test_docker_page.py::test_the_page_works_as_printed"
 CLUSTER_PAGE = "tests/e2e/test_kubernetes_page.py::test_the_page_works_as_it_says"
 
@@ -41,12 +42,13 @@ ROWS = {
     ),
     "001 GET /predict of a plain model": f"{HERE}::test_001_a_plain_model_answers_get_predict",
     "001 docker build, run and push": DOCKER_PAGE,
-    "001 one port": DOCKER_PAGE,
+    "001 one port": IMAGES,
     "001 the files for kubectl apply": f"{HERE}::test_001_deployment_autoscaler_and_service",
     "001 the commands to look with": f"{HERE}::test_001_what_to_type_next_is_said",
     "002 POST /score of the Flask file": f"{WEB}::test_the_flask_file_answers_its_own_curl_line",
     "002 POST /score of a function": f"{HERE}::test_002_a_function_answers_post_score",
     "002 docker build, run, ps, stop and push": DOCKER_PAGE,
+    "002 the Flask file and the Seldon class in one container each": IMAGES,
     "002 one file for apply and delete": f"{HERE}::test_002_one_file_of_three_objects",
     "002 the Helm chart": f"{HERE}::test_002_a_chart_has_the_documents_files_and_values",
     "002 the chart's values, rendered": (

@@ -1,6 +1,7 @@
 """servd.clipper's connection and LocalContainerManager, over real daemons."""
 
 import importlib.machinery
+import json
 import logging
 import sys
 import threading
@@ -284,6 +285,14 @@ def test_packages_that_are_there_already_are_not_installed(started):
     deploy(started, "m", 1, pkgs_to_install=["numpy"])
     text = refusal(deploy, started, "m", 2, pkgs_to_install=["servd-has-no-such==1.0"])
     assert "servd-has-no-such==1.0 cannot be installed" in text
+
+
+@pytest.mark.parametrize(("input_type", "is_one"), [("doubles", True), ("strings", False)])
+def test_what_makes_arrays_is_a_package_of_a_model_of_numbers(started, place, input_type, is_one):
+    """Its inputs are arrays in an image as well, though the function imports nothing."""
+    deploy_python_closure(started, "m", 1, input_type, feature_sum)
+    (manifest,) = place.data_dir.glob("bundles/*/model.json")
+    assert ("numpy" in json.loads(manifest.read_text())["packages"]) is is_one
 
 
 @pytest.mark.usefixtures("place")

@@ -84,6 +84,13 @@ def test_what_makes_tables_is_a_package_of_a_model_that_was_fitted_on_one(projec
     assert packages["scikit-learn"] == version("scikit-learn")
 
 
+def test_what_makes_arrays_is_a_package_of_a_class_for_seldon_core(project):
+    """Its messages become arrays, though its file imports nothing."""
+    text = "class Score:\n    def predict(self, X, names):\n        return X\n"
+    (project / "score.py").write_text(text)
+    assert planned("score.py:Score").manifest.packages == {"numpy": version("numpy")}
+
+
 def test_the_same_files_have_the_same_digest(project, tmp_path_factory):
     """Nothing of the time or the place is in it."""
     assert project
