@@ -202,6 +202,8 @@ class QueryServer(ServerState):
             connection.refuse(408, "the request took too long to arrive")
 
     def _is_too_slow(self, connection: QueryConnection, silent_s: int, age_s: int) -> bool:
+        if connection.is_held:
+            return False  # it waits for an application, whose time is the exchange's to limit
         if connection.is_reading_head:
             return age_s > HEAD_TIMEOUT_S
         # A web application may take an upload as slowly as it wishes.

@@ -163,6 +163,16 @@ class WebClient(AnswerWriter):
     # --- the answer ---
 
     @property
+    def is_last(self) -> bool:
+        """Whether the connection ends with the answer anyway."""
+        return self._is_the_last
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a request is not read on, as its application does not take it."""
+        return bool(self._holds & UNSENT)
+
+    @property
     def may_pass(self) -> bool:
         """Whether the answer needs no head of its own."""
         return self._is_plain or not (self._is_old or self._is_the_last)

@@ -39,6 +39,10 @@ class Client(Protocol):
         """Whether the client has closed its sending side."""
 
     @property
+    def is_last(self) -> bool:
+        """Whether the connection ends with the answer anyway."""
+
+    @property
     def may_pass(self) -> bool:
         """Whether the answer needs no head of its own: it is not the connection's last."""
 
@@ -76,7 +80,7 @@ class Exchange:
 
     __slots__ = (
         *("_attempts", "_client", "_gate", "_has_asked", "_head"),
-        *("_is_held", "_is_over", "_is_safe", "_kept", "_kept_bytes", "_left"),
+        *("_is_held", "_is_last", "_is_over", "_is_safe", "_kept", "_kept_bytes", "_left"),
         "_limit_s",
         *("_moved", "_route", "_replica", "_started_s", "_tried", "_tunnel", "_upstream"),
         *("_clock", "_method", "is_begun", "is_chunked", "is_head"),
@@ -111,7 +115,8 @@ class Exchange:
         self._tried: set[ReplicaConnection] = set()
         self._left: set[ReplicaConnection] = set()
         self._attempts = 0
-        self._has_asked = self.is_begun = self._is_held = self._is_over = False
+        self._has_asked = self.is_begun = False
+        self._is_held = self._is_last = self._is_over = False
         self.is_chunked = self.is_offer = self.is_whole = False
 
     @property
@@ -161,7 +166,7 @@ class Exchange:
         """Have the application told that its client has hung up."""
         del engine
         if not self._is_over:
-            self._finish(is_answered=False)
+            self._finish()
             self._drop_upstream()
 
     def pause(self, *, is_paused: bool) -> None:
@@ -175,7 +180,7 @@ class Exchange:
     def on_second(self, *, is_unread: bool) -> None:
         """Give up on what has not moved for too long. Called once a second."""
         silent_s = self._gate.second - (self._moved if self._tunnel is None else self._tunnel.moved)
-        if self._is_over or is_unread or not self.is_whole:
+        if self._is_over or is_unread or not (self.is_whole or self._is_held):
             return  # the client's times are the connection's
         if self._client.is_ended and silent_s >= END_S:
             self._client.drop()
@@ -292,7 +297,8 @@ class Exchange:
         """Begin the answer."""
         self.is_begun = True
         is_last, _ = self._client.begin_answer()
-        return b"Connection: close\r\n" if is_last or not self.is_whole else b""
+        self._is_last = is_last or not self.is_whole
+        return b"Connection: close\r\n" if self._is_last else b""
 
     def write(self, data: bytes) -> None:
         """Send what follows."""
@@ -306,12 +312,12 @@ class Exchange:
     def on_end(self, upstream: Upstream, *, is_kept: bool) -> None:
         """Go on: all of the answer is there."""
         self._upstream = None
-        self._finish(is_answered=True)
+        self._finish()
         if is_kept and self.is_whole:
             self._gate.keep(upstream)
         else:
             upstream.close()
-        if self.is_whole:
+        if self.is_whole and (not self._is_last or self._client.is_last):
             self._client.end_answer()
         else:
             self._client.end_early()
@@ -330,7 +336,7 @@ class Exchange:
         """Ask again, or say what happened, as far as that can be said still."""
         self._upstream = None
         if self.is_begun:
-            self._finish(is_answered=False)
+            self._finish()
             self._client.drop()
             return
         if upstream.is_broken:
@@ -346,7 +352,7 @@ class Exchange:
 
     def _on_tunnel_end(self) -> None:
         if not self._is_over:
-            self._finish(is_answered=True)
+            self._finish()
 
     # --- the end ---
 
@@ -365,18 +371,16 @@ class Exchange:
 
     def _fail(self, status: int, error: str, cause: str) -> None:
         """Answer in the application's place."""
-        self._finish(is_answered=False)
+        self._route.counters.failures += 1
+        self._finish()
         self._client.answer(error_reply(status, error, cause), is_whole=self.is_whole)
 
-    def _finish(self, *, is_answered: bool) -> None:
+    def _finish(self) -> None:
         """Count it, and free its place."""
         self._is_over = True
         replica, self._replica = self._replica, None
         took_s = self._clock() - self._started_s
-        counters = self._route.counters
-        counters.answered(int(took_s * 1e6))
-        if not is_answered:
-            counters.failures += 1
+        self._route.counters.answered(int(took_s * 1e6))
         if replica is not None:
             replica.exchanges.discard(self)
             replica.tally.add(1, took_s)

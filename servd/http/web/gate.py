@@ -120,6 +120,7 @@ class Gate:
         if len(kept) >= MAX_IDLE or upstream.transport is None:
             upstream.close()
             return
+        upstream.pause(is_paused=False)  # the client that it waited for has had its answer
         upstream.idle_since = self.second
         kept.append(upstream)
 

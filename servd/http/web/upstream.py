@@ -72,7 +72,15 @@ class Upstream(asyncio.Protocol):
 
     __slots__ = (
         *("_begun", "_had_interim", "_has_head", "_has_length", "_headers", "_is_beyond"),
-        *("_is_chunked", "_is_complete", "_is_passed", "_is_special", "_is_told", "_is_until_end"),
+        *(
+            "_is_chunked",
+            "_is_complete",
+            "_is_passed",
+            "_is_paused",
+            "_is_special",
+            "_is_told",
+            "_is_until_end",
+        ),
         "_on_gone",
         *("_parser", "_reason", "_says_close", "_status", "_wraps"),
         *("asker", "has_heard", "idle_since", "is_broken", "replica", "transport"),
@@ -82,6 +90,7 @@ class Upstream(asyncio.Protocol):
         self.replica = replica
         self._on_gone = on_gone
         self.is_broken = False
+        self._is_paused = False
         self.asker: Asker | None = None
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0
@@ -124,6 +133,9 @@ class Upstream(asyncio.Protocol):
 
     def pause(self, *, is_paused: bool) -> None:
         """Read no more of the answer, as its client does not, or again."""
+        if is_paused is self._is_paused:
+            return
+        self._is_paused = is_paused
         if self.transport is not None and not self.transport.is_closing():
             (self.transport.pause_reading if is_paused else self.transport.resume_reading)()
 

@@ -164,6 +164,8 @@ def test_a_body_comes_piece_by_piece_and_so_does_its_answer():
                 assert (await client.reader.readuntil(word)).endswith(word)
             client.send(b"0\r\n\r\n")
             await client.reader.readuntil(b"0\r\n\r\n")
+            assert await client.is_closed()  # as it was told when the request was not whole
+            client = await served.client()
             client.send(post("/app/", b"again"))
             assert b"again" in await client.reader.readuntil(b"0\r\n\r\n")
 
@@ -491,5 +493,47 @@ def test_the_servers_token_is_asked_for_and_not_shown():
         async with web(telling, token="secret", public_queries=True) as served:
             told = (await served.send(get("/app/", "Authorization: Bearer own"))).json
             assert dict(told["headers"])["authorization"] == "Bearer own"
+
+    run(main())
+
+
+def test_a_connection_that_waited_for_a_slow_reader_is_used_again_by_others():
+    """The last piece of an answer may be one too many for its client, not for the next."""
+
+    async def large(scope, receive, send):
+        await respond(send, b"x" * (4 << 20))
+
+    async def main():
+        async with web(large) as served:
+            slow = await served.client()
+            slow.writer.transport.pause_reading()
+            slow.send(get("/app/"))
+            await until(lambda: any(c.exchanges for c in _replicas(served)))
+            for client in [await served.client() for _ in range(3)]:
+                for _ in range(3):
+                    client.send(get("/app/"))
+                    assert len((await client.answer()).body) == 4 << 20
+            slow.writer.transport.resume_reading()
+            assert len((await slow.answer()).body) == 4 << 20
+            for client in [await served.client() for _ in range(3)]:
+                client.send(get("/app/"))
+                assert len((await client.answer()).body) == 4 << 20
+
+    run(main())
+
+
+def test_an_upload_that_an_application_does_not_take_is_the_applications_fault():
+    """504 after its time, and not 408 for the client."""
+
+    async def never(scope, receive, send):
+        await asyncio.Event().wait()
+
+    async def main():
+        async with web(never) as served:
+            served.engine.stream_idle_s = 1.0
+            client = await served.client()
+            client.send(b"PUT /app/ HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n")
+            client.send(b"x" * 50_000_000)
+            assert (await client.answer()).status == 504
 
     run(main())
