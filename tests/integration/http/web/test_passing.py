@@ -4,6 +4,7 @@
 import asyncio
 import json
 import socket
+from typing import Any
 
 import pytest
 
@@ -506,14 +507,15 @@ def test_a_connection_that_waited_for_a_slow_reader_is_used_again_by_others():
     async def main():
         async with web(large) as served:
             slow = await served.client()
-            slow.writer.transport.pause_reading()
+            reading: Any = slow.writer.transport
+            reading.pause_reading()
             slow.send(get("/app/"))
             await until(lambda: any(c.exchanges for c in _replicas(served)))
             for client in [await served.client() for _ in range(3)]:
                 for _ in range(3):
                     client.send(get("/app/"))
                     assert len((await client.answer()).body) == 4 << 20
-            slow.writer.transport.resume_reading()
+            reading.resume_reading()
             assert len((await slow.answer()).body) == 4 << 20
             for client in [await served.client() for _ in range(3)]:
                 client.send(get("/app/"))
