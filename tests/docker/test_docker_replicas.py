@@ -293,6 +293,12 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 """
 
+WSGI = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{environ['SCRIPT_NAME']} {environ['PATH_INFO']}".encode()]
+"""
+
 
 def test_a_web_application_answers_from_a_container(engine, docker_daemon, base_image, tmp_path):
     """In an image that servd builds, with what runs it; requests go to its own port."""
@@ -305,3 +311,8 @@ def test_a_web_application_answers_from_a_container(engine, docker_daemon, base_
     assert len(containers_of(engine, daemon)) == 1
     with urllib.request.urlopen(f"{daemon.query_url}/app/x", timeout=30) as answer:
         assert answer.read() == b"/app 127.0.0.1"
+    (tmp_path / "wsgi.py").write_text(WSGI)
+    done = daemon.cli("deploy", "wsgi.py", "--runtime", "docker", "--name", "old", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with urllib.request.urlopen(f"{daemon.query_url}/old/x", timeout=30) as answer:
+        assert answer.read() == b"/old /x"
