@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from servd.clipper.deployers.deployer_utils import Wanted, deploy_folder, saved
@@ -81,14 +82,18 @@ def deploy_mxnet_model(
         pkgs_to_install=pkgs_to_install,
     )
     with saved(wanted, func) as folder:
-        try:
-            prefix = str(folder / MXNET_MODEL_RELATIVE_PATH)
-            mxnet_model.save_checkpoint(prefix=prefix, epoch=0)
-        except Exception as error:
-            logger.error("Error saving MXNet model: %s", error)  # noqa: TRY400 - it is raised
-            raise
-        shapes = [[str(each[0]), list(each[1])] for each in mxnet_data_shapes]
-        metadata = folder / "mxnet_model_metadata.json"
-        metadata.write_text(json.dumps({"data_shapes": shapes}))
-        logger.info("MXNet model saved")
+        _save(mxnet_model, mxnet_data_shapes, folder)
         deploy_folder(clipper_conn, wanted, folder)
+
+
+def _save(model: Any, data_shapes: Any, folder: Path) -> None:
+    """Write a module's parameters, and the names and shapes of its inputs, into a folder."""
+    try:
+        model.save_checkpoint(prefix=str(folder / MXNET_MODEL_RELATIVE_PATH), epoch=0)
+    except Exception as error:
+        logger.error("Error saving MXNet model: %s", error)  # noqa: TRY400 - it is raised
+        raise
+    shapes = [[str(each[0]), list(each[1])] for each in data_shapes]
+    metadata = folder / "mxnet_model_metadata.json"
+    metadata.write_text(json.dumps({"data_shapes": shapes}))
+    logger.info("MXNet model saved")
