@@ -539,3 +539,24 @@ def test_an_upload_that_an_application_does_not_take_is_the_applications_fault()
             assert (await client.answer()).status == 504
 
     run(main())
+
+
+def test_a_path_that_becomes_another_applications_is_so_on_open_connections_too():
+    """A kept connection follows the default application, new names and the end of one."""
+
+    async def main():
+        async with web(telling) as served:
+            client = await served.client()
+            asked = get("/other/x")
+            for _ in range(3):
+                client.send(asked)
+                assert (await client.answer()).json["root_path"] == ""
+            served.deploy("other", model="sums")
+            client.send(asked)
+            assert (await client.answer()).status == 404
+            client.send(get("/app/x"))
+            assert (await client.answer()).json["root_path"] == "/app"
+            client.send(get("/app/x"))
+            assert (await client.answer()).json["root_path"] == "/app"
+
+    run(main())
