@@ -25,6 +25,7 @@ EXAMPLES = ROOT / "examples"
 HERE = "tests/e2e/test_guides.py"
 SCRIPTS = "tests/e2e/test_clipper_scripts.py"
 WEB = "tests/e2e/test_web.py"
+BENTO = "tests/e2e/test_bento.py"
 SELDON = "tests/integration/test_seldon.py"
 EXAMPLE = "tests/e2e/test_examples.py::test_example_works_as_its_readme_says"
 IMAGES = "tests/docker/test_guides.py::test_the_guides_services_as_images"
@@ -76,6 +77,16 @@ ROWS = {
     "003 defaults and why": f"{HERE}::test_003_a_default_says_why",
     "003 errors, feedback and metrics": f"{HERE}::test_003_errors_feedback_and_metrics",
     "003 what was registered survives": f"{HERE}::test_003_what_was_registered_is_there_again",
+    "004 the service, typed in": f"{BENTO}::test_the_guide_typed_into_an_interpreter",
+    "004 each API of a saved bundle": (
+        f"{BENTO}::test_each_api_of_a_bundle_that_bentoml_has_written_is_a_model"
+    ),
+    "004 deploy_bentoml, and what it refuses": (
+        "tests/integration/bento/test_services.py::test_a_cluster_is_deployed_to_by_clippers_rules"
+    ),
+    "004 the path that save gives": (
+        "tests/integration/bento/test_services.py::test_versions_are_new_given_or_numbered"
+    ),
     "004 an application of floats whose default is a word": (
         f"{HERE}::test_004_a_default_that_is_not_json_is_a_text"
     ),
@@ -104,7 +115,7 @@ def test_the_page_of_guides_works_as_it_says(idle_daemon: Daemon) -> None:
     """All of docs/guides.md, from Clipper's script to the pickle, one after the other."""
     copy = idle_daemon.data_dir.parent / "examples"
     shutil.copytree(EXAMPLES, copy, ignore=shutil.ignore_patterns("*.pickle", "__pycache__"))
-    assert run_page(ROOT / "docs" / "guides.md", idle_daemon, copy) == 7
+    assert run_page(ROOT / "docs" / "guides.md", idle_daemon, copy) == 8
 
 
 @pytest.fixture(scope="module")
