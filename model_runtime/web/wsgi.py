@@ -7,7 +7,7 @@ PEP 3333 asks for, so that a thread does not go on for nobody.
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ _QUEUED: Final = 4
 
 
 class HungUpError(ConnectionError):
-    """The client has hung up; raised in the thread, where the application's answer is sent."""
+    """The client has hung up; raised in the thread, where the application reads or answers."""
 
 
 class WsgiBridge:
@@ -33,6 +33,7 @@ class WsgiBridge:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """Answer a request; there are neither WebSockets nor a lifespan in WSGI."""
         if scope["type"] == "http":
+            scope["headers"] = [*_told(scope["headers"])]
             await _Responder(self._called, self._pool, receive).answer(scope, send)
         elif scope["type"] == "websocket":
             await receive()
@@ -86,7 +87,11 @@ class _Responder(WSGIResponder):
             return self._come.popleft()
         if self._whole.is_set():
             return {"type": "http.request", "body": b"", "more_body": False}
-        return self._note(await self._receive())
+        message = self._note(await self._receive())
+        if message["type"] == "http.disconnect":
+            # A part of a body is none: an application that got it might act on it.
+            raise HungUpError("the client has hung up amid its request")
+        return message
 
     async def _watch(self, has_body: bool) -> None:  # noqa: FBT001  # private, called once
         if has_body:  # which nobody but the application may read
@@ -111,6 +116,23 @@ class _Responder(WSGIResponder):
         if self._is_gone:
             raise HungUpError("the client has hung up")
         super().send(message)
+
+
+def _told(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """Give the headers that an environment can have without being ambiguous.
+
+    CGI's names do not tell `X_Forwarded_For`, which any client may send, from the proxy's own
+    `X-Forwarded-For`: as with other WSGI servers, names with an underscore are left out. Several
+    cookies are one, as RFC 9110 §5.3 would not have it but RFC 9113 §8.2.3 does.
+    """
+    cookies = []
+    for name, value in headers:
+        if name == b"cookie":
+            cookies.append(value)
+        elif b"_" not in name:
+            yield name, value
+    if cookies:
+        yield b"cookie", b"; ".join(cookies)
 
 
 def _has_body(scope: dict[str, Any]) -> bool:

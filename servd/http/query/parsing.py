@@ -105,7 +105,7 @@ class RequestParser(asyncio.Protocol):
         server = self._server
         if len(name) in server.wanted_lengths:
             request.keep(name, value, server.wanted_headers)
-        if len(name) not in (4, 6, 7, 13, 14, 16):
+        if len(name) not in (4, 6, 7, 13, 14, 16, 17):
             return
         name = name.lower()
         if name == b"host":
@@ -129,6 +129,8 @@ class RequestParser(asyncio.Protocol):
             self._take_origin(request, value)
         elif name == b"if-none-match":
             request.unless = joined(request.unless, value)
+        elif name == b"transfer-encoding":
+            request.is_chunked = True  # httptools takes no other
         else:
             request.is_offering |= name == b"upgrade"
             request.is_expecting |= name == b"expect" and value.lower() == b"100-continue"

@@ -402,15 +402,16 @@ class RequestReader(RequestParser):
         is begun again without the offer.
         """
         offer = self._request
+        is_last = not self._parser.should_keep_alive()
         self._parser = httptools.HttpRequestParser(self)
         if self._whole is not None:  # CONNECT, which is refused as any method is
             self._whole.is_last = True
             return
-        if offer is None or offer.length < 0:
+        if offer is None:
             self.refuse(400, "this server speaks HTTP/1.1 only: no upgrade")
             return
         self._learning = None
-        self._parser.feed_data(offer.without_offer())
+        self._parser.feed_data(offer.without_offer(is_old=self._is_old, is_last=is_last))
         for request in (self._request, self._whole):
             if request is not None:
                 request.encoding, request.authorization = offer.encoding, offer.authorization

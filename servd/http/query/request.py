@@ -32,6 +32,7 @@ class Request:
         "headers",
         "heads",
         "host",
+        "is_chunked",
         "is_expecting",
         "is_last",
         "is_offering",
@@ -62,6 +63,7 @@ class Request:
         self.raw: list[tuple[bytes, bytes]] | None = None
         self.has_origin = False
         self.heads: Heads | None = None
+        self.is_chunked = False
         self.is_expecting = False
         self.is_last = False
         self.is_offering = False
@@ -86,15 +88,23 @@ class Request:
         request.endpoint = self.endpoint
         return request
 
-    def without_offer(self) -> bytes:
-        """Return the head of the same request without its offer of another protocol."""
-        left_out = (b"upgrade", b"connection", b"content-length", b"expect")
+    def without_offer(self, *, is_old: bool, is_last: bool) -> bytes:
+        """Return the head of the same request without its offer of another protocol.
+
+        `is_old` is whether it is HTTP/1.0, `is_last` whether its connection ends with it.
+        """
+        left_out = (b"upgrade", b"connection", b"content-length", b"transfer-encoding", b"expect")
         kept = [
             b"%b: %b\r\n" % (name, value)
             for name, value in self.raw or ()
             if name.lower() not in left_out
         ]
-        first = b"%b %b HTTP/1.1\r\nContent-Length: %d\r\n" % (self.method, self.url, self.length)
+        first = b"%b %b HTTP/%b\r\n" % (self.method, self.url, b"1.0" if is_old else b"1.1")
+        if self.is_chunked:
+            kept.append(b"Transfer-Encoding: chunked\r\n")
+        elif self.length >= 0:
+            kept.append(b"Content-Length: %d\r\n" % self.length)
+        kept.append(b"Connection: %b\r\n" % (b"close" if is_last else b"keep-alive"))
         return b"".join((first, *kept, b"\r\n"))
 
     def keep(self, name: bytes, value: bytes, wanted: dict[bytes, frozenset[bytes]]) -> None:

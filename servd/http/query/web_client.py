@@ -86,7 +86,7 @@ class WebClient(AnswerWriter):
             dropped=b"authorization" if has_token else b"",
         )
         self._take(request)
-        is_chunked = request.length < 0 and _has_chunks(request)
+        is_chunked = request.is_chunked
         self._query = self._web = web = Exchange(
             self, server.gate, server.engine, found.route, (request.method, head)
         )
@@ -272,9 +272,5 @@ class WebClient(AnswerWriter):
 def _is_socket(request: Request) -> bool:
     """Tell whether a request is the beginning of a WebSocket (RFC 6455 §4.1)."""
     offered = (value for name, value in request.raw or () if name.lower() == b"upgrade")
-    is_bare = request.method == b"GET" and request.length <= 0 and not _has_chunks(request)
+    is_bare = request.method == b"GET" and request.length <= 0 and not request.is_chunked
     return is_bare and any(value.strip().lower() == b"websocket" for value in offered)
-
-
-def _has_chunks(request: Request) -> bool:
-    return any(name.lower() == b"transfer-encoding" for name, _ in request.raw or ())

@@ -27,6 +27,11 @@ _FORWARDED: Final = frozenset(
     {b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-prefix", ORIGIN}
 )
 _ASIDE: Final = BETWEEN | _FORWARDED | {b"forwarded"}
+_NEVER_HOP: Final = frozenset({b"content-length", b"host"})
+"""What ends a message, and whom it is for, no Connection header takes away (RFC 9110 §7.6.1).
+
+Without its length a body would be read as the next request, by whoever reads it.
+"""
 _USUAL_TOKENS: Final = frozenset({b"keep-alive", b"close", b"upgrade", b"te", b""})
 _SCHEMES: Final = frozenset({b"http", b"https"})
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
@@ -84,7 +89,8 @@ def request_head(
             aside[key] = b"%b, %b" % (aside[key], value) if key in aside else value
     tokens = aside.get(b"connection", b"").lower()
     if tokens and not _USUAL_TOKENS.issuperset(_words(tokens)):
-        listed = [line for line in listed if line.partition(b":")[0].lower() not in _words(tokens)]
+        named = _words(tokens) - _NEVER_HOP
+        listed = [line for line in listed if line.partition(b":")[0].lower() not in named]
     if b"upgrade" in aside and b"upgrade" in tokens:
         listed.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % aside[b"upgrade"])
     if is_chunked:
@@ -104,7 +110,7 @@ def response_head(
     """Return the head of an answer for a client, without what is for the next neighbour only."""
     headers = list(headers)
     named = [value for name, value in headers if name.lower() == b"connection"]
-    left_out = BETWEEN.union(*(_words(value.lower()) for value in named))
+    left_out = BETWEEN.union(*(_words(value.lower()) for value in named)) - _NEVER_HOP
     lines = [
         b"%b: %b\r\n" % (name, value) for name, value in headers if name.lower() not in left_out
     ]

@@ -592,8 +592,15 @@ def test_an_offer_to_upgrade_is_ignored(offer):
         await asyncio.sleep(0)
         client.send(request[-2:])
         assert (await client.answer()).json["output"] == 3.0
-        client.send(b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-        assert (await client.answer()).status == 400
+        chunks = b'5\r\n{"inp\r\n8\r\nut":[4]}\r\n0\r\n\r\n'
+        told = "\r\n".join(("Transfer-Encoding: chunked", *lines))
+        client.send(f"POST /app/predict HTTP/1.1\r\n{told}\r\n\r\n".encode() + chunks)
+        assert (await client.answer()).json["output"] == 4.0
+        told = "\r\n".join(lines)
+        client.send(f"GET / HTTP/1.1\r\n{told}\r\n\r\n".encode() * 2)
+        assert [(await client.answer()).status for _ in range(2)] == [200, 200]
+        client.send(f"GET / HTTP/1.1\r\n{told}\r\nConnection: close\r\n\r\n".encode())
+        assert (await client.answer()).status == 200
         assert await client.is_closed()
         connect = await served.client()
         connect.send(b"CONNECT h:443 HTTP/1.1\r\n\r\n")

@@ -479,6 +479,15 @@ def test_an_offer_of_another_protocol_is_left_out():
             assert told["body"] == "body"
             assert dict(told["headers"])["b"] == "c"
             assert "upgrade" not in dict(told["headers"])
+            client = await served.client()
+            client.send(get("/app/x", *lines) * 2)
+            for _ in range(2):
+                told = (await client.answer()).json
+                assert (told["path"], told["body"]) == ("/app/x", "")
+                assert "content-length" not in dict(told["headers"])
+            head = "\r\n".join(("POST /app/ HTTP/1.1", *lines, "Transfer-Encoding: chunked"))
+            client.send(f"{head}\r\n\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n".encode())
+            assert (await client.answer()).json["body"] == "body"
 
     run(main())
 
@@ -489,6 +498,8 @@ def test_the_servers_token_is_asked_for_and_not_shown():
     async def main():
         async with web(telling, token="secret") as served:
             assert (await served.send(get("/app/"))).status == 401
+            offer = ("Connection: Upgrade", "Upgrade: websocket")
+            assert (await served.send(get("/app/", *offer))).status == 401
             told = (await served.send(get("/app/", "Authorization: Bearer secret"))).json
             assert "authorization" not in dict(told["headers"])
         async with web(telling, token="secret", public_queries=True) as served:

@@ -97,6 +97,20 @@ def test_an_answer_loses_what_its_connection_names():
     assert response_head(200, b"Fine", []) == b"HTTP/1.1 200 Fine\r\n\r\n"
 
 
+def test_a_connection_header_takes_away_neither_length_nor_host():
+    """A body without its length would be the next request, of any origin."""
+    headers = [
+        (b"Host", b"h"),
+        (b"Connection", b"Content-Length, host, X-A, keep-alive"),
+        (b"Content-Length", b"3"),
+        (b"X-A", b"1"),
+    ]
+    _, told = lines(request_head(b"POST", PLACE, headers, FAR))
+    assert told[-2:] == [("Host", "h"), ("Content-Length", "3")]
+    answer = response_head(200, b"", headers)
+    assert answer == b"HTTP/1.1 200 OK\r\nHost: h\r\nContent-Length: 3\r\n\r\n"
+
+
 _NAMES = st.sampled_from(
     [
         b"Connection",
