@@ -24,6 +24,7 @@ from model_runtime import failure, uris
 from model_runtime.annotations import callables, records
 from model_runtime.annotations.kind import UnclearError
 from model_runtime.failure import MODEL_ERRORS, ModelFault
+from model_runtime.loaders import bento_sdk
 from model_runtime.loaders import pickle as pickle_loader
 from model_runtime.loaders import python as loader
 from model_runtime.loaders.base import LoadError
@@ -79,6 +80,7 @@ def _listed(module: ModuleType) -> dict[str, Any]:
     classes = [name for name, value in found.items() if isinstance(value, type)]
     return {
         "web": kinds.named(vars(module)),
+        "services": [name for name, each in vars(module).items() if bento_sdk.is_service(each)],
         "functions": [name for name in names if name not in classes],
         "classes": [name for name in classes if not _is_data(found[name])],
     }
@@ -93,6 +95,18 @@ def _is_data(cls: type) -> bool:
 def _object(module: ModuleType, name: str, file: str, method: str) -> dict[str, Any]:
     """Return the kind of an object, and how it is called."""
     target = loader.find(module, name, file)
+    if bento_sdk.is_service(target):
+        return bento_sdk.told(target, name)
+    if bento_sdk.is_legacy(target):
+        raise LoadError(
+            f"'{name}' is a service of BentoML before 1.2, whose models run beside it",
+            hint="write it as a class with @bentoml.service",
+        )
+    if hasattr(target, "_declared_artifacts"):
+        raise LoadError(
+            f"'{name}' is a service of BentoML 0.13, whose artifacts are packed before that",
+            hint="svc.pack(…), path = svc.save(), and deploy the path",
+        )
     if kinds.kind_of(target) is not None:
         return web_targets.told(target)
     has_method = callable(getattr(target, method, None))

@@ -29,7 +29,7 @@ WEB_KINDS: Final = (ASGI, WSGI)
 _KINDS: Final = {
     "python": ("function", "class", SELDON, *WEB_KINDS),
     "pickle": ("pickle", "function", "class", SELDON),
-    "bento": ("saved",),
+    "bento": ("saved", "service"),
 }
 _MAX_BYTES: Final = 1 << 20
 

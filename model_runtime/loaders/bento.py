@@ -29,6 +29,10 @@ TABLE: Final = "DataframeInput"
 
 def load(manifest: Manifest, files: Path) -> LoadedModel:
     """Return the model that an API of a service is; see `loaders.load`."""
+    if manifest.kind == "service":
+        from model_runtime.loaders import bento_sdk  # noqa: PLC0415  (only where it is one)
+
+        return bento_sdk.load(manifest, files)
     place = place_of(manifest, files)
     _check_artifacts(place)
     try:

@@ -1,6 +1,5 @@
 """What `servd deploy` does. Loaded when it is run: what bundles a model comes along."""
 
-from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import click
@@ -15,7 +14,8 @@ from servd.client.admin import AdminClient
 from servd.client.deployment import Naming
 from servd.client.spawn import start_daemon
 from servd.errors import DaemonNotRunningError, InvalidValueError, StartError
-from servd.packing.targets import parse_target, targets_of
+from servd.packing.services import SeveralApisError
+from servd.packing.targets import parse_target
 
 _OF_FILES: Final = (
     *("method", "example", "skip_test", "include", "columns", "schema", "extra_columns", "output"),
@@ -31,16 +31,17 @@ _OF_ONE: Final = ("name", "app", "method", "example", "columns", "schema", "inpu
 
 def deploy(session: Session, /, target: str | None, **flags: Any) -> None:
     """Deploy what the flags say, and tell how it goes; of a service of BentoML each API."""
-    targets: Sequence[str | None] = [None] if target is None else targets_of(target)
-    if len(targets) > 1:
+    try:
+        _deploy_one(session, target, flags)
+    except SeveralApisError as several:
         for name in _OF_ONE:
             if flags[name]:
                 raise click.UsageError(
                     f"--{name.replace('_', '-')} is of one model, and {target} is "
-                    f"{len(targets)}: say which one, as in {targets[0]}"
-                )
-    for each in targets:
-        _deploy_one(session, each, flags)
+                    f"{len(several.targets)}: say which one, as in {several.targets[0]}"
+                ) from several
+        for each in several.targets:
+            _deploy_one(session, each, flags)
 
 
 def _deploy_one(session: Session, target: str | None, flags: dict[str, Any]) -> None:

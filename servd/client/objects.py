@@ -76,6 +76,11 @@ def _written(target: Any, content: Path, name: str | None, method: str) -> Targe
     """Write an object and return what it is as a target."""
     kind = _kind(target, method)
     own = name_of(target)
+    if hasattr(target, "_declared_artifacts"):
+        raise TargetError(
+            f"{own} is a service of BentoML 0.13: its bundle is deployed, not the object",
+            hint="path = svc.save(), and client.deploy(f'{path}:api')",
+        )
     place = folder_of(target)
     shown = f"'{own}'" if kind == _FUNCTION else own
     is_seldon = kind == _CLASS and method == "predict" and shape.is_seldon(target)

@@ -21,6 +21,7 @@ from servd.packing.saved_bundle import (
     TABLE,
     SavedApi,
     SavedBundle,
+    in_clipper,
 )
 from servd.packing.targets import Found, Target, packages_of_pickle
 
@@ -50,11 +51,6 @@ _WORDS: Final = (
 def name_of(bundle: SavedBundle, api: str) -> str:
     """Return the name that a model of an API has, here as in Clipper: its letters are small."""
     return in_clipper(f"{bundle.name}-{api}")
-
-
-def in_clipper(text: str) -> str:
-    """Return a text as Clipper takes names and versions."""
-    return re.sub(r"[^a-zA-Z0-9-]", "-", text).lower()
 
 
 def find_saved(

@@ -26,6 +26,7 @@ from servd.packing.targets import PICKLE_ENDINGS, Found, Target, find, packages_
 from servd.quantities import counted, shown_bytes
 
 _USUAL_TYPES: Final = {
+    "service": "any",
     "pickle": manifests.AUTO,
     "function": "doubles",
     "class": "doubles",

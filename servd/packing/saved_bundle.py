@@ -3,6 +3,7 @@
 Nothing of it is imported here. Bundles of BentoML before 0.8 have other words for some things.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
@@ -10,7 +11,8 @@ from typing import Any, Final
 
 import yaml
 
-from servd.errors import TargetError, did_you_mean
+from servd.errors import TargetError
+from servd.packing.services import api_of
 
 DESCRIPTION: Final = "bentoml.yml"
 _MAX_BYTES: Final = 4 << 20
@@ -62,21 +64,14 @@ class SavedBundle:
         Raises:
             TargetError: it has none of that name, or several.
         """
-        names = [each.name for each in self.apis]
-        if name is None and len(names) == 1:
-            return self.apis[0]
-        if not names:
-            raise TargetError(f"{self.name} has no API: {self.folder / DESCRIPTION} names none")
-        if name is None:
-            raise TargetError(
-                f"{self.name} has {len(names)} APIs: {', '.join(names)}",
-                hint=f"say which one to deploy: {self.folder}:{names[0]}",
-            )
-        found = [each for each in self.apis if each.name == name]
-        if not found:
-            hint = did_you_mean(name, names) or f"it has: {', '.join(names)}"
-            raise TargetError(f"{self.name} has no API '{name}'", hint=hint)
-        return found[0]
+        names = tuple(each.name for each in self.apis)
+        chosen = api_of(self.name, names, name, str(self.folder))
+        return next(each for each in self.apis if each.name == chosen)
+
+
+def in_clipper(text: str) -> str:
+    """Return a text as Clipper takes names and versions."""
+    return re.sub(r"[^a-zA-Z0-9-]", "-", text).lower()
 
 
 def is_saved(folder: Path) -> bool:

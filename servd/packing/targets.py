@@ -21,7 +21,7 @@ from servd.finding.hints import module_hint, target_hint
 from servd.finding.installed import is_installed
 from servd.finding.layout import Layout
 from servd.finding.needs import Needs, Place, installed_version, versions_of
-from servd.packing import saved_bundle
+from servd.packing import saved_bundle, services
 from servd.packing.pickle_scan import PickleScan, scan
 from servd.packing.saved_bundle import SavedBundle
 
@@ -52,13 +52,17 @@ class Target:
     """A file, and the name of an object in it where one was given.
 
     Of an object of a running program (`made`) the path is only where its file would be. Of a saved
-    service of BentoML (`bento`) it is that of its code, the object one of its APIs.
+    service of BentoML (`bento`) it is that of its code, the object one of its APIs; of a service
+    that is loaded to be seen the object is the service, `api` one of its APIs, and `shown` how the
+    user knows it.
     """
 
     path: Path
     object: str | None
     made: Made | None = None
     bento: SavedBundle | None = None
+    api: str | None = None
+    shown: str | None = None
 
     @property
     def is_pickle(self) -> bool:
@@ -114,10 +118,8 @@ def parse_target(text: str) -> Target:
         TargetError: it has none of the forms, or there is no such file.
     """
     file, colon, name = text.rpartition(":")
-    for folder, api in ((Path(text), None), (Path(file), name or None)):
-        if (api is None or colon) and saved_bundle.is_saved(folder):
-            bundle = saved_bundle.read(folder.resolve())
-            return Target(bundle.module, api, bento=bundle)
+    if (service := _of_service(text)) is not None:
+        return service
     if not colon or not file.endswith(".py"):
         file, name = text, ""
     path = Path(file)
@@ -136,16 +138,22 @@ def parse_target(text: str) -> Target:
     return target
 
 
-def targets_of(text: str) -> list[str]:
-    """Return the targets that a TARGET names: of a saved service without an API, one for each.
-
-    Raises:
-        TargetError: the service is damaged.
-    """
-    if not Path(text).is_dir() or not saved_bundle.is_saved(Path(text)):
-        return [text]
-    names = [api.name for api in saved_bundle.read(Path(text).resolve()).apis]
-    return [f"{text}:{name}" for name in names] or [text]
+def _of_service(text: str) -> Target | None:
+    """Return the target that a service of BentoML is, of which an API may be named; else None."""
+    file, colon, api = text.rpartition(":")
+    for folder, name in ((Path(text), None), (Path(file), api or None)):
+        if name is not None and not colon:
+            continue
+        if saved_bundle.is_saved(folder):
+            bundle = saved_bundle.read(folder.resolve())
+            return Target(bundle.module, name, bento=bundle)
+        if services.is_bento(folder):
+            path, service = services.read_bento(folder.resolve())
+            return Target(path, service or None, api=name, shown=str(folder))
+    if file.rpartition(":")[0].endswith(".py"):
+        plain = parse_target(file)
+        return replace(plain, api=api or None, shown=file)
+    return None
 
 
 def _missing(file: str, path: Path) -> TargetError:
@@ -187,7 +195,30 @@ def find(
     heard = needs.load(needs.what(name, method, parameters), timeout_s)
     found = _checked(heard.found or {}, target.path, needs, place)
     needs.read_data()
-    return _found(target, name, needs, found, needs.packages(heard.packages))
+    packages = needs.packages(heard.packages)
+    if found["kind"] == "service":
+        return _of_api(target, name, needs, found, packages)
+    if target.api is not None:
+        raise TargetError(f"'{name}' is no service of BentoML, and has no API {target.api}")
+    return _found(target, name, needs, found, packages)
+
+
+def _of_api(
+    target: Target, name: str, needs: Needs, found: dict[str, Any], packages: dict[str, str]
+) -> Found:
+    """Return what an API of a service of BentoML 1.x is.
+
+    Raises:
+        TargetError: it is not said which, or no input can be made into its arguments.
+    """
+    shown = target.shown or f"{target.path}:{name}"
+    api = services.api_of(name, tuple(found["apis"]), target.api, shown)
+    told = found["apis"][api]
+    if "error" in told:
+        raise TargetError(told["error"], hint=told["hint"] or "")
+    made = _found(target, name, needs, found | told | {"is_told": True}, packages)
+    own = saved_bundle.in_clipper(f"{name}-{api}")
+    return replace(made, loader="bento", method=api, name=own, summary=f"{name}, {api}")
 
 
 def _found(
@@ -227,6 +258,8 @@ def _only_object(needs: Needs, path: Path, place: Place, timeout_s: float) -> st
     Whatever else there is in the file of one: functions answer its requests.
     """
     found = _checked(needs.load(needs.what(), timeout_s).found or {}, path, needs, place)
+    if len(found.get("services") or ()) == 1:
+        return str(found["services"][0])
     applications: list[str] = found.get("web") or []
     if applications and (len(applications) == 1 or kinds.is_usual(applications[0])):
         return applications[0]

@@ -13,7 +13,8 @@ from model_runtime.bento.exceptions import BentoMLException
 from servd.bento.saved_bundle import described
 from servd.client.client import Client
 from servd.errors import ServdError
-from servd.packing.bentos import in_clipper, name_of
+from servd.packing.bentos import name_of
+from servd.packing.saved_bundle import in_clipper
 
 __all__ = ["deploy_bentoml", "get_clipper_compatible_string"]
 
