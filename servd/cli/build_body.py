@@ -258,7 +258,9 @@ class BuildProgress(Report):
             ready = f"http://127.0.0.1:{port}/readyz"
             self._output.line(f"  docker run --rm -d -p {port}:{port} {self._spec.tag}")
             self._output.line(f"  curl -fsS --retry 60 --retry-delay 1 --retry-all-errors {ready}")
-            if example is not None:  # the image has just answered it
+            if self._spec.version is not None and self._spec.version.web is not None:
+                self._output.line(f"  curl http://127.0.0.1:{port}/")
+            elif example is not None:  # the image has just answered it
                 body = json.dumps({"input": example}, separators=(",", ":"))
                 self._output.line(f"  curl -d {shlex.quote(body)} http://127.0.0.1:{port}/predict")
 
