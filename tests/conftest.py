@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -27,7 +28,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # twice as long to be imported as all else.
 os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} -p no:schemathesis"
 
+collect_ignore = [] if importlib.util.find_spec("bentoml") else ["e2e/test_bento_sdk.py"]
+"""What is tried with BentoML itself, which wants more packages than servd and all its tests."""
+
 __all__ = [
+    "collect_ignore",
     "pytest_make_collect_report",
     "pytest_runtest_makereport",
     "pytest_runtest_protocol",

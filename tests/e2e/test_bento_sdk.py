@@ -1,4 +1,4 @@
-"""Services and bentos of BentoML 1.x, where that is installed; docs/bentoml.md."""
+"""Services and bentos of BentoML 1.x; docs/bentoml.md. There only where that is installed."""
 
 import os
 import shutil
@@ -11,8 +11,6 @@ import pytest
 
 from tests.daemon import Daemon
 from tests.e2e.steps import running_daemon
-
-pytest.importorskip("bentoml", minversion="1.2", reason="BentoML 1.x is not installed")
 
 SERVICE = """
 from __future__ import annotations
