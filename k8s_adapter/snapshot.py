@@ -165,6 +165,7 @@ def _version(
 
 def _sorted_registry(registry: Mapping[str, Any]) -> dict[str, Any]:
     """Sort what has no order of its own; an application's links keep theirs."""
+    routes = registry.get("routes")
     return {
         **registry,
         "applications": sorted(registry.get("applications", ()), key=lambda app: app["name"]),
@@ -173,14 +174,20 @@ def _sorted_registry(registry: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "current": dict(sorted(registry.get("current", {}).items())),
         "links": dict(sorted(registry.get("links", {}).items())),
+        **({"routes": sorted(routes, key=_place)} if routes else {}),
     }
+
+
+def _place(rule: Mapping[str, Any]) -> tuple[str, str]:
+    return rule["path"], rule["method"]
 
 
 def _reduced_registry(
     registry: Mapping[str, Any], apps: set[str], models: set[str]
 ) -> dict[str, Any]:
     default = registry.get("default_app")
-    rest = {key: value for key, value in registry.items() if key != "default_app"}
+    routes = [rule for rule in registry.get("routes", ()) if rule["app"] in apps]
+    rest = {key: value for key, value in registry.items() if key not in {"default_app", "routes"}}
     return {
         **rest,
         "applications": [app for app in registry["applications"] if app["name"] in apps],
@@ -188,4 +195,5 @@ def _reduced_registry(
         "current": {m: version for m, version in registry["current"].items() if m in models},
         "links": {app: linked for app, linked in registry["links"].items() if app in apps},
         **({"default_app": default} if default in apps else {}),
+        **({"routes": routes} if routes else {}),
     }

@@ -85,6 +85,9 @@ def _faults(published: Published) -> Iterator[str]:
             yield f"registry.applications: {error.message}"
     if state.default_app is not None and state.default_app not in state.applications:
         yield f"registry.default_app: there is no application '{state.default_app}'"
+    for rule in state.routes.values():
+        if rule.app not in state.applications:
+            yield f"registry.routes: {rule.name}: there is no application '{rule.app}'"
     for model, version in state.current.items():
         if VersionId(model, version) not in state.versions:
             yield f"registry.current: there is no version '{version}' of model '{model}'"

@@ -49,6 +49,21 @@ def test_the_default_application_is_exported_where_it_is_among_those_chosen(regi
     assert "default_app" not in select(found, [names[1]]).registry
 
 
+def test_routes_are_exported_with_their_applications(registry):
+    """In one order, whenever each was added; none to what is left out: it would lead nowhere."""
+    names = [app["name"] for app in registry["applications"]]
+    rules = [
+        {"method": "POST", "path": path, "app": app}
+        for path, app in (("/z", names[0]), ("/b", names[1]), ("/a", names[0]))
+    ]
+    found = read({**registry, "routes": rules})
+    assert [rule["path"] for rule in found.registry["routes"]] == ["/a", "/b", "/z"]
+    kept = select(found, [names[0]]).registry["routes"]
+    assert [rule["path"] for rule in kept] == ["/a", "/z"]
+    assert "routes" not in select(found, [names[2]]).registry
+    assert "routes" not in read(registry).registry
+
+
 def test_an_own_image_is_kept(snapshot: Snapshot):
     """A version that was deployed by an image's name is exported with that image."""
     version = snapshot.find_version("prebuilt", "9")

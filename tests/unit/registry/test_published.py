@@ -75,6 +75,10 @@ def test_what_is_no_published_registry_is_refused(text):
 
 
 FAULTS = {
+    "route": (
+        lambda d: d["registry"].update(routes=[{"method": "POST", "path": "/b", "app": "b"}]),
+        "registry.routes: POST /b: there is no application 'b'",
+    ),
     "default": (
         lambda d: d["registry"].update(default_app="b"),
         "registry.default_app: there is no application 'b'",
