@@ -134,7 +134,7 @@ def test_a_query_that_was_lost_is_sent_again(serve, ask):
     server = serve("lose", "lose", "good", "lose", "lose", "lose")
     assert ask(server, 1) == [1]
     assert server.requests == 3
-    with pytest.raises(LostError):
+    with pytest.raises(LostError, match="the connection was closed"):
         ask(server, 1)
     assert server.requests == 6
 
@@ -190,7 +190,7 @@ def test_a_daemon_that_was_started_anew_elsewhere_is_found(idle_daemon: Daemon, 
         before = client.query_address
         with servd.Client(data_dir=idle_daemon.data_dir) as other:
             other.stop()
-        with pytest.raises(DaemonNotRunningError):
+        with pytest.raises(DaemonNotRunningError, match="no servd daemon answers"):
             client.predict("f", [1.0])
         client.start(query_port=0, admin_port=0)
         assert client.predict("f", [1.0]).output == 1.0

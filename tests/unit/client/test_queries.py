@@ -75,15 +75,15 @@ def test_what_was_lost_before_an_answer_began_is_sent_again(error):
     assert found.output == [1]
     assert [each.seconds for each in steps if isinstance(each, Wait)] == [0.05, 0.1]
     assert len({each.request for each in steps if isinstance(each, Send)}) == 1
-    with pytest.raises(LostError):
+    with pytest.raises(LostError, match="gone"):
         drive(Queries().predict("a", 1, None), lost, lost, lost)
-    with pytest.raises(LostError):
+    with pytest.raises(LostError, match="gone"):
         drive(Queries(retries=0).predict("a", 1, None), lost)
 
 
 def test_what_was_answered_in_part_is_not_sent_again():
     """Its model has computed."""
-    with pytest.raises(LostError):
+    with pytest.raises(LostError, match="cut"):
         drive(Queries().predict("a", 1, None), LostError("cut", is_sent=True, is_begun=True))
 
 
@@ -120,7 +120,7 @@ def test_who_is_refused_sends_less_and_others_do_not():
     """Only what there is no room for counts; each application by itself."""
     queries = Queries()
     for _ in range(200):
-        with pytest.raises((OverloadedError, ThrottledError)):
+        with pytest.raises((OverloadedError, ThrottledError), match=r"many queries|not sent"):
             drive(queries.predict("full", 1, None), answer(503, FULL))
     refused = 0
     for _ in range(100):
@@ -132,7 +132,7 @@ def test_who_is_refused_sends_less_and_others_do_not():
             continue
     assert refused > 50
     for _ in range(50):
-        with pytest.raises(UnavailableError):
+        with pytest.raises(UnavailableError, match="No model"):
             drive(
                 queries.predict("gone", 1, None), answer(503, {"error": "x", "cause": "No model"})
             )
@@ -155,7 +155,7 @@ def test_a_batch_has_the_predictions_of_the_good_beside_the_errors_of_the_others
     assert (type(invalid), invalid.status, invalid.query_id) == (InvalidInputError, 422, 1)
     assert type(failed) is ModelFailedError
     assert drive(Queries().predict_batch("a", [], None)) == ([], [])
-    with pytest.raises(InvalidValueError):
+    with pytest.raises(InvalidValueError, match="a list of inputs"):
         drive(Queries().predict_batch("a", 5, None))
 
 
