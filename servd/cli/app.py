@@ -137,7 +137,7 @@ def _default_text(found: dict[str, Any]) -> str:
     if name is None:
         return "no default application: servd app default NAME    chooses one"
     why = "" if is_chosen else ", as it is the only one"
-    return f"{name} is the default application{why}: it answers POST /predict too"
+    return f"{name} is the default application{why}: it answers at the root too, as POST /predict"
 
 
 @command.command(

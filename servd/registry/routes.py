@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from servd.datatypes import ROUTE_METHODS, RegistryState, RouteRule, VersionId
+from servd.datatypes import ROUTE_METHODS, ModelVersion, RegistryState, RouteRule, VersionId
 from servd.errors import ApplicationNotFoundError, ConflictError, InvalidValueError, NotFoundError
 
 MAX_PATH: Final = 200
@@ -37,6 +37,13 @@ def check_route(state: RegistryState, rule: RouteRule) -> None:
             raise InvalidValueError(f"a key of a body has 1 to {MAX_KEY} characters")
     if rule.app not in state.applications:
         raise ApplicationNotFoundError(rule.app, state.applications)
+    for model in state.links.get(rule.app, ()):
+        version = state.versions.get(VersionId(model, state.current.get(model, "")))
+        if version is not None and version.web is not None:
+            raise ConflictError(
+                f"{rule.app} is a web application, which has paths of its own and takes no inputs",
+                hint=f"servd app default {rule.app}    has it answer at the root",
+            )
     _check_inputs(state, rule)
     _check_free(state, rule)
 
@@ -100,6 +107,21 @@ def check_not_routed(state: RegistryState, app: str) -> None:
                 f"to {rule.app} is",
                 hint=f"servd route rm '{rule.name}' first, or take another name",
             )
+
+
+def check_not_web(state: RegistryState, app: str, version: ModelVersion) -> None:
+    """Raise where a web application would be what the routes of an application lead to.
+
+    Raises:
+        ConflictError: names a route.
+    """
+    rule = next((rule for rule in state.routes.values() if rule.app == app), None)
+    if version.web is not None and rule is not None:
+        raise ConflictError(
+            f"{version.id} is a web application, which cannot answer the route "
+            f"{rule.name} to {app}",
+            hint=f"servd route rm '{rule.name}' first, or take another name",
+        )
 
 
 def find_route(state: RegistryState, method: str, path: str) -> RouteRule:

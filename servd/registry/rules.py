@@ -35,7 +35,7 @@ from servd.names import (
     check_version_name,
 )
 from servd.registry import store
-from servd.registry.routes import check_not_routed
+from servd.registry.routes import check_not_routed, check_not_web
 from servd.registry.store import Change
 
 _Key = TypeVar("_Key")
@@ -122,7 +122,7 @@ def check_max_batch(max_batch: int) -> None:
 
 
 def check_linked_type(state: RegistryState, version: ModelVersion) -> None:
-    """Raise where an application that the model is linked to has another input type."""
+    """Raise where an application that the model is linked to takes what the version does not."""
     for name, models in state.links.items():
         wanted = state.applications[name].input_type
         if version.model in models and wanted is not version.input_type:
@@ -132,6 +132,8 @@ def check_linked_type(state: RegistryState, version: ModelVersion) -> None:
                 f"model, '{version.input_type}', is not compatible.",
                 hint=f"--name another, or servd rm {version.model} first",
             )
+        if version.model in models:
+            check_not_web(state, name, version)
 
 
 def check_link_type(state: RegistryState, app: Application, model: str) -> None:

@@ -109,7 +109,7 @@ def test_default_chooses_shows_and_takes_back(run, admin):
     """What it says is what the daemon answers."""
     chosen = {"name": "sums", "is_chosen": True}
     admin.answers["PUT /default-application"] = (200, chosen)
-    told = "sums is the default application: it answers POST /predict too\n"
+    told = "sums is the default application: it answers at the root too, as POST /predict\n"
     assert run("app", "default", "sums").output == told
     assert admin.requests[-1][2] == {"name": "sums"}
     admin.answers["GET /default-application"] = (200, chosen | {"is_chosen": False})

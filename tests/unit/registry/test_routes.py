@@ -88,6 +88,19 @@ def test_a_query_string_needs_names():
     assert refused.value.hint == "'POST /score' --in NAME, or deploy with --columns"
 
 
+def test_a_route_does_not_lead_to_a_web_application():
+    """It takes no inputs; neither is one added to it, nor does it become what one leads to."""
+    web = version("2", web="asgi")
+    state = rules.with_current(rules.with_version(state_with(), web), web)
+    with pytest.raises(ConflictError, match="a is a web application, which has paths of its own"):
+        routes.check_route(state, rule())
+    rules.check_linked_type(state_with(), web)
+    with pytest.raises(ConflictError, match="m:2 is a web application, which cannot answer") as bad:
+        rules.check_linked_type(state_with(rule()), web)
+    assert bad.value.hint == "servd route rm 'POST /score' first, or take another name"
+    rules.check_linked_type(state_with(rule()), version("2"))
+
+
 def test_a_place_is_given_once():
     """The same again is no change; another at its place names the one that is there."""
     state = state_with(rule(takes="X"), names=("a", "b"))
