@@ -100,7 +100,11 @@ class _Tables:
         made: list[Any] = []
         counts: list[int | None] = []
         errors: dict[int, InputError] = {}
-        for at, value in enumerate(rows_of(batch)):
+        values = rows_of(batch)
+        if batch.count > 1 and _are_alike(values):
+            # One table of all costs as much as one of each: most batches are rows of one client.
+            return self._of_rows(values), [None] * batch.count
+        for at, value in enumerate(values):
             try:
                 frame, count = self._frame(value)
             except InputError as error:
@@ -111,10 +115,31 @@ class _Tables:
         if errors or len({tuple(each.columns) for each in made}) > 1:
             raise UnfitRowsError(errors)
         frame = made[0] if len(made) == 1 else self._pd.concat(made, ignore_index=True)
+        return self._typed(frame, batch.count), counts
+
+    def _of_rows(self, values: list[Any]) -> Any:
+        """Return the table of rows that are alike.
+
+        Raises:
+            UnfitRowsError: they cannot be in one table, or lack a column.
+        """
         try:
-            return self.typed(frame), counts
+            frame, _ = self._frame(values)
+        except InputError as error:
+            raise UnfitRowsError({}) from error
+        return self._typed(frame, len(values))
+
+    def _typed(self, frame: Any, count: int) -> Any:
+        """Return the table of a batch with the types that the API says.
+
+        Raises:
+            UnfitRowsError: one of several inputs cannot have them.
+            InputError: the only one cannot.
+        """
+        try:
+            return self.typed(frame)
         except (ValueError, TypeError, KeyError) as error:
-            if batch.count > 1:
+            if count > 1:
                 raise UnfitRowsError({}) from error
             raise fault(
                 f"the table cannot have the types of its columns: {error}", "type"
@@ -182,6 +207,16 @@ def _is_row(value: Any) -> bool:
     if isinstance(value, dict):
         return bool(value) and all(isinstance(each, _SCALARS) for each in value.values())
     return isinstance(value, list) and bool(value) and isinstance(value[0], _SCALARS)
+
+
+def _are_alike(values: list[Any]) -> bool:
+    """Tell whether all inputs are rows of the same columns."""
+    first = values[0]
+    if not all(map(_is_row, values)) or len(set(map(type, values))) > 1:
+        return False
+    if isinstance(first, dict):
+        return all(value.keys() == first.keys() for value in values)
+    return len(set(map(len, values))) == 1
 
 
 def rows_of(batch: Batch) -> list[Any]:
