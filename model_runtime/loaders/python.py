@@ -14,7 +14,7 @@ from model_runtime.loaders import functions
 from model_runtime.loaders.base import LoadedModel, LoadedWeb, LoadError
 from model_runtime.local_modules import package_folder
 from model_runtime.manifest import WEB_KINDS, Manifest
-from model_runtime.web.kinds import kind_of
+from model_runtime.web.kinds import kind_of, named
 
 
 def load(manifest: Manifest, files: Path) -> LoadedModel | LoadedWeb:
@@ -104,7 +104,8 @@ def public_names(module: ModuleType) -> list[str]:
 
 def _near(module: ModuleType, name: str) -> str:
     """Return "did you mean X?", or what there is."""
-    names = public_names(module)
+    defined = public_names(module)
+    names = [*(name for name in named(vars(module)) if name not in defined), *defined]
     near = get_close_matches(name, names, n=1, cutoff=0.6)
     if near:
         return f"did you mean {near[0]}?"

@@ -22,6 +22,10 @@ LONGEST_EXAMPLE: Final = 512 * 1024
 """Of a file that is kept as an example, in base64, with the version and in what describes it."""
 
 
+_LONGEST_SHOWN: Final = 200
+"""Of what is no JSON, to be shown as it may have been meant."""
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file that is an input; `path` is how it was given, "-" where it came from stdin."""
@@ -80,7 +84,28 @@ def _json(text: str | bytes) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise click.UsageError(f"the input is not JSON: {error}") from error
+        raise _not_json("the input", text, error) from error
+
+
+def _not_json(what: str, text: str | bytes, error: ValueError) -> click.UsageError:
+    """Return an error that says how to write what was meant, where that is plain."""
+    meant = _meant(text) if isinstance(text, str) and len(text) <= _LONGEST_SHOWN else None
+    if meant is None:
+        return click.UsageError(f"{what} is not JSON: {error}")
+    return click.UsageError(f"{what} is not JSON; did you mean {shlex.quote(meant)}?")
+
+
+def _meant(text: str) -> str | None:
+    """Return the JSON of numbers without brackets, of Python's literals, and of bare words."""
+    import ast  # noqa: PLC0415  (only for what is refused)
+
+    try:
+        value = ast.literal_eval(text.strip())
+        return json.dumps(value, allow_nan=False, ensure_ascii=False)
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        pass
+    is_words = all(part.isalpha() for part in text.split())
+    return json.dumps(text, ensure_ascii=False) if text.strip() and is_words else None
 
 
 def _is_text(content: bytes) -> bool:
@@ -110,7 +135,7 @@ def read_example(text: str | None, input_type: str | None) -> Any:
         value = json.loads(content)
     except ValueError as error:
         if isinstance(content, str) or (_is_text(content) and not is_of_bytes):
-            raise click.UsageError(f"--example is not JSON: {error}") from error
+            raise _not_json("--example", content, error) from error
     else:
         if not is_of_bytes or isinstance(value, str):  # base64 text
             return value

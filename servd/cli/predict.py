@@ -101,7 +101,8 @@ class Query:
         Raises:
             ServdError: nothing answers.
         """
-        return self._exchange("GET", "/", timeout_s, None, {})[0]
+        # Not "/", which may be a web application's: this path stays servd's.
+        return self._exchange("GET", "/metrics", timeout_s, None, {})[0]
 
     def _exchange(
         self, method: str, path: str, timeout_s: float, body: bytes | None, headers: dict[str, str]

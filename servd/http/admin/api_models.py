@@ -202,9 +202,17 @@ def application_view(app: Application, state: RegistryState, config: Config) -> 
         slo_us=app.slo_us,
         policy=app.policy,
         linked_models=state.links.get(app.name, ()),
-        query_url=f"{base_url(config.bind, config.query_port)}/{app.name}/predict",
+        query_url=f"{base_url(config.bind, config.query_port)}/{app.name}/{_path(app, state)}",
         is_default=state.root_app == app.name,
     )
+
+
+def _path(app: Application, state: RegistryState) -> str:
+    """Return where an application is asked, below its name: a web application has its own paths."""
+    models = state.links.get(app.name, ())
+    ids = [VersionId(model, state.current[model]) for model in models if model in state.current]
+    is_web = any(state.versions[version_id].web for version_id in ids)
+    return "" if is_web else "predict"
 
 
 def route_view(rule: RouteRule, config: Config) -> RouteView:

@@ -36,7 +36,7 @@ class _AnyBundle(dict):
 def queries():
     """Yield the query API that a deployment names, which answers at once."""
     server = FakeAdmin()
-    server.answers["GET /"] = (200, "servd is running")
+    server.answers["GET /metrics"] = (200, "{}")
     yield server
     server.close()
 
@@ -72,7 +72,7 @@ def test_each_step_is_a_line_and_curl_comes_last(run, events, queries):
         "live      total:1 → app total",
         f"""  curl -d '{{"input":[1.0]}}' http://127.0.0.1:{queries.port}/total/predict""",
     ]
-    assert [request[:2] for request in queries.requests] == [("GET", "/")]
+    assert [request[:2] for request in queries.requests] == [("GET", "/metrics")]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_what_the_guesses_missed_is_looked_for_in_the_project(run, events, queri
 def test_a_curl_line_that_would_not_arrive_is_not_printed(run, events, queries):
     """What came in its place is told."""
     events(LOADED, live(queries))
-    queries.answers["GET /"] = (502, "<html>")
+    queries.answers["GET /metrics"] = (502, "<html>")
     done = run("deploy", "func.py")
     assert done.exit_code == 0
     assert "curl" not in done.stdout
@@ -220,7 +220,7 @@ def test_a_curl_line_carries_the_token_by_name(run, events, queries, monkeypatch
 def test_a_token_that_is_missing_is_asked_for(run, events, queries):
     """Where the daemon wants one for queries and the command line has none."""
     events(LOADED, live(queries))
-    queries.answers["GET /"] = (401, {"error": "Unauthorized"})
+    queries.answers["GET /metrics"] = (401, {"error": "Unauthorized"})
     done = run("deploy", "func.py")
     assert "curl" not in done.stdout
     assert "set SERVD_TOKEN" in done.stdout
@@ -321,6 +321,7 @@ def test_a_batching_controller_may_be_chosen(run, events, admin):
         (("--batch-wait", "-1s"), "--batch-wait must be zero or above", 2),
         (("--input-type", "foo"), "'foo' is not an input type", 2),
         (("--example", "[1"), "--example is not JSON", 2),
+        (("--example", "1,2"), "--example is not JSON; did you mean '[1, 2]'?", 2),
         (("--app", "a", "--no-app"), "contradict each other", 2),
         (("--name", "bad name!"), "'bad name!' is not a valid model name", 2),
         (("--version", "a:b"), "'a:b' is not a valid model version", 2),

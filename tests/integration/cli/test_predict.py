@@ -73,7 +73,14 @@ def test_the_curl_line_names_the_token(run, queries, monkeypatch):
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [("[1", "the input is not JSON"), ("@/none/x", "/none/x: No such file"), ("-", "not JSON")],
+    [
+        ("[1", "the input is not JSON"),
+        ("1.5, 2", "the input is not JSON; did you mean '[1.5, 2]'?"),
+        ("{'a': True}", """not JSON; did you mean '{"a": true}'?"""),
+        ("a good day", """not JSON; did you mean '"a good day"'?"""),
+        ("@/none/x", "/none/x: No such file"),
+        ("-", "not JSON"),
+    ],
 )
 def test_what_is_no_json_is_refused(run, queries, value, message):
     """Nothing is sent."""

@@ -125,6 +125,13 @@ def test_names_and_errors(tmp_path):
     assert (found["functions"], found["classes"]) == (["f"], ["C"])
     wrong = discover(tmp_path, "m.py", "g")
     assert (wrong["names"], wrong["error"]["message"]) == (["f", "C"], "m.py has no 'g'")
+    (tmp_path / "w.py").write_text(
+        "class _Web:\n    __module__ = 'framework'\n"
+        "    async def __call__(self, scope, receive, send): ...\n"
+        "app = _Web()\ndef f(x): return x\n"
+    )
+    for name, hint in (("apps", "did you mean app?"), ("zzz", "it defines: app, f")):
+        assert discover(tmp_path, "w.py", name)["error"]["hint"] == hint
     (tmp_path / "bad.py").write_text("def f(x):\n    return [\n")
     error = discover(tmp_path, "bad.py", "f")["error"]
     assert error["message"].startswith("SyntaxError")

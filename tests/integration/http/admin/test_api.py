@@ -5,6 +5,7 @@ import json
 import tarfile
 from dataclasses import asdict
 
+import msgspec
 import pytest
 
 from model_runtime.bundle import digest_of, unpack
@@ -89,6 +90,18 @@ def test_applications(scenario, tmp_path):
         assert (await parts.call("DELETE", f"{API}/applications/a"))[0] == 204
         status, answer = await parts.call("GET", f"{API}/applications/a")
         assert (status, answer["error"]["code"]) == (404, "application_not_found")
+
+    scenario(tmp_path, steps)
+
+
+def test_a_web_application_is_shown_where_it_is_reached(scenario, tmp_path):
+    """It has paths of its own, and need not have one that is called predict."""
+
+    async def steps(parts):
+        await parts.registry.add_version(msgspec.structs.replace(_version(), web="asgi"))
+        wanted = {"name": "a", "input_type": "d", "linked_models": ["m"]}
+        _, made = await parts.call("POST", f"{API}/applications", wanted)
+        assert made["query_url"] == f"http://127.0.0.1:{parts.config.query_port}/a/"
 
     scenario(tmp_path, steps)
 
