@@ -5,13 +5,14 @@ PEP 3333 asks for, so that a thread does not go on for nobody.
 """
 
 import asyncio
+import io
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from a2wsgi.wsgi import WSGIResponder
+from a2wsgi.wsgi import Body, WSGIResponder
 
 THREADS: Final = 32
 """Requests at once of a replica, where the deployer does not say (`--concurrency`)."""
@@ -42,11 +43,39 @@ class WsgiBridge:
             raise NotImplementedError(scope["type"])
 
     def _called(self, environ: dict[str, Any], start_response: Any) -> Any:
+        environ["wsgi.input"] = io.BufferedReader(_Input(environ["wsgi.input"]))
         # What comes in chunks has an end, too.
         environ["wsgi.input_terminated"] = True
         environ["wsgi.errors"] = sys.stderr
         environ["wsgi.multiprocess"] = False
         return self._app(environ, start_response)
+
+
+class _Input(io.RawIOBase):
+    """A request's body as it comes, for a reader that keeps what a file's methods promise.
+
+    The bridge's own says the body is over where `readline(limit)` finds nothing there yet.
+    """
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def readable(self) -> bool:
+        """Say so."""
+        return True
+
+    def readinto(self, into: Any) -> int:
+        """Read what is there, or wait for something; 0 at the end."""
+        view = memoryview(into).cast("B")
+        data = self._body.read(1)
+        if data and len(view) > 1:
+            data += self._body.read(min(len(view) - 1, len(self._body.buffer)))
+        view[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        """Read all of it."""
+        return self._body.read()
 
 
 class _Responder(WSGIResponder):

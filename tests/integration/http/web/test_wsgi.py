@@ -68,3 +68,34 @@ def test_a_part_of_a_body_is_not_taken_for_all_of_it():
             assert seen == ["HungUpError"]
 
     run(asyncio.wait_for(main(), 60))
+
+
+def test_a_body_is_read_as_a_file_is():
+    """Lines with a limit, as parsers of forms read them."""
+    lines = [b"a" * 20_000 + b"\n", b"b\n", b"\n", b"c" * 50_000]
+
+    def app(environ, start_response):
+        body = environ["wsgi.input"]
+        how = environ["PATH_INFO"]
+        if how == "/limit":
+            told = list(iter(lambda: body.readline(1 << 16), b""))
+        elif how == "/short":
+            told = [body.readline(10), body.readline(), *body]
+        else:
+            told = {"/lines": body.readlines, "/all": lambda: [body.read(None)]}[how]()
+        answer = repr((len(told), [len(line) for line in told], body.read(5))).encode()
+        start_response("200 OK", [("Content-Length", str(len(answer)))])
+        return [answer]
+
+    async def main():
+        async with web(app, kind="wsgi") as served:
+            for how, told in (
+                ("limit", (4, [20_001, 2, 1, 50_000], b"")),
+                ("lines", (4, [20_001, 2, 1, 50_000], b"")),
+                ("short", (5, [10, 19_991, 2, 1, 50_000], b"")),
+                ("all", (1, [70_004], b"")),
+            ):
+                answer = await served.post(f"/app/{how}", b"".join(lines))
+                assert answer.body.decode() == repr(told)
+
+    run(main())
