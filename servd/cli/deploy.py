@@ -73,6 +73,6 @@ from servd.cli.verb import option, verb
 def command() -> None:
     """Deploy a function, a class, a pickled model or a web application (ASGI, WSGI).
 
-    TARGET is file.py:name, file.py with one function, class or web application, or a .pkl, .pickle
-    or .joblib file.
+    TARGET is file.py:name, file.py with one function, class or web application, a .pkl, .pickle or
+    .joblib file, or a saved service of BentoML: PATH[:api].
     """
