@@ -1,5 +1,6 @@
 """What is given as `@FILE` or `-`: JSON, or a file that is sent as it is. Used by several verbs."""
 
+import ast
 import base64
 import json
 import mimetypes
@@ -97,8 +98,6 @@ def _not_json(what: str, text: str | bytes, error: ValueError) -> click.UsageErr
 
 def _meant(text: str) -> str | None:
     """Return the JSON of numbers without brackets, of Python's literals, and of bare words."""
-    import ast  # noqa: PLC0415  (only for what is refused)
-
     try:
         value = ast.literal_eval(text.strip())
         return json.dumps(value, allow_nan=False, ensure_ascii=False)
