@@ -139,11 +139,18 @@ def _refusal(session: Session, app: str, status: int, answer: str) -> ServdError
     except ValueError:
         problem = {}
     if not isinstance(problem, dict) or not isinstance(problem.get("error"), str):
-        return QueryRefusedError(f"the query was answered with {status}: {answer}")
+        message = f"the query was answered with {status}: {answer}"
+        return QueryRefusedError(message, hint=_web_hint(applications[app]))
     # The hint says in fewer words what the schema after the cause says.
     cause = str(problem.get("cause", "")).partition(" Expected JSON schema")[0]
     message = f"{problem['error']}: {cause}".rstrip(": \n")
     return QueryRefusedError(message, hint=_hint(session, applications[app], status, cause))
+
+
+def _web_hint(application: dict[str, Any]) -> str:
+    name, url = application["name"], application.get("query_url") or ""
+    own = f"{name} is a web application, with paths and bodies of its own: curl {url}"
+    return own if url.endswith("/") else ""
 
 
 def _hint(session: Session, application: dict[str, Any], status: int, cause: str) -> str:

@@ -19,6 +19,10 @@ from servd.metrics.page import MetricsPage
 
 _ADMIN_PLACE: Final = "the admin API is on the daemon's other port, by default 1338"
 _PREDICTIONS: Final = "predictions are at /<application>/predict"
+_SELDON: Final = (b"/api/v0.1/", b"/api/v1.0/")
+_SELDON_PATHS: Final = (
+    "Seldon's clients find /api/v1.0/predictions and /api/v1.0/feedback, of the default application"
+)
 _PROMETHEUS: Final = b"text/plain; version=0.0.4; charset=utf-8"
 _GET: Final = (b"GET", b"HEAD")
 _TOLD: Final = (*_GET, b"OPTIONS")
@@ -231,6 +235,8 @@ def _nothing_at(path: bytes, request: Request) -> Reply:
     if request.method == b"CONNECT":
         return not_allowed((*_TOLD, b"POST"))
     cause = f"There is nothing at this path; {_PREDICTIONS}"
-    if path.strip(b"/").partition(b"/")[0] in (b"admin", b"api"):
+    if path.startswith(_SELDON):
+        cause = f"There is nothing at this path; {_SELDON_PATHS}"
+    elif path.strip(b"/").partition(b"/")[0] in (b"admin", b"api"):
         cause = f"This is the query port; {_ADMIN_PLACE}"
     return error_reply(404, "Not found", cause)

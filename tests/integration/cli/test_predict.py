@@ -110,6 +110,16 @@ def test_a_refusal_is_told_without_the_schema(run, queries):
     assert refused["code"] == "query_refused"
 
 
+def test_a_refusal_by_a_web_application_says_what_it_is(run, admin, queries):
+    """Its paths are its own, and what it says is not servd's."""
+    admin.answers["GET /applications"] = (200, [APP | {"query_url": "http://host:1/sums/"}])
+    queries.answers["POST /sums/predict"] = (404, {"detail": "Not Found"})
+    done = run("predict", "sums", "[1]")
+    assert done.exit_code == 1
+    assert "sums is a web application" in done.stderr
+    assert "curl http://host:1/sums/" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("current", "states", "hint"),
     [

@@ -201,6 +201,19 @@ def test_what_belongs_to_the_admin_port_is_sent_there(path):
     with_app(check)
 
 
+def test_a_wrong_path_of_seldons_names_the_right_ones():
+    """It begins like the admin API's, and is none of its."""
+
+    async def check(served, _replica):
+        client = await served.client()
+        client.send(b"GET /api/v1.0/prediction HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await client.answer()
+        assert answer.status == 404
+        assert "/api/v1.0/predictions" in answer.json["cause"]
+
+    with_app(check)
+
+
 @pytest.mark.parametrize(
     ("script", "status"), [({"is_holding": True}, 504), ({"poison": bool}, 500)]
 )
