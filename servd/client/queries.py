@@ -181,7 +181,10 @@ def _plain_object(value: Any) -> Any:
 
 def prediction_of(answer: Answer) -> Prediction:
     """Return the prediction that an answer has."""
-    return _prediction(_json(answer), is_cached=answer.headers.get("cache") == _HIT)
+    content = _json(answer)
+    if "output" not in content:
+        raise _no_prediction(answer)
+    return _prediction(content, is_cached=answer.headers.get("cache") == _HIT)
 
 
 def predictions_of(app: str, answer: Answer) -> list[Prediction]:
@@ -216,10 +219,14 @@ def _json(answer: Answer) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        shown = answer.body[:80].decode("utf-8", "replace")
-        problem = {"error": f"what was answered is no prediction: {shown}"}
-        raise error_for("", answer, problem)
+        raise _no_prediction(answer)
     return content
+
+
+def _no_prediction(answer: Answer) -> QueryError:
+    """Return the error for what is said by somebody else, as a web application."""
+    shown = answer.body[:80].decode("utf-8", "replace")
+    return error_for("", answer, {"error": f"what was answered is no prediction: {shown}"})
 
 
 def _prediction(content: dict[str, Any], *, is_cached: bool = False) -> Prediction:

@@ -60,6 +60,14 @@ def test_a_good_answer_is_a_prediction():
     assert json.loads(sent.request.body) == {"input": [1.0, 2.0], "version": "2"}
 
 
+@pytest.mark.parametrize("content", [{"detail": "hello"}, [1.0], "hello"])
+def test_what_is_no_prediction_is_not_one(content):
+    """A web application may answer at the same path, with JSON of its own and 200."""
+    for steps in (Queries().predict("a", [1.0], None), Queries().predict_batch("a", [[1.0]], None)):
+        with pytest.raises(QueryError, match="what was answered is no prediction"):
+            drive(steps, answer(200, content))
+
+
 def test_a_default_output_is_said_with_the_reason():
     """It is a prediction all the same."""
     told = {"query_id": 0, "output": -1, "default": True, "default_explanation": "late"}
