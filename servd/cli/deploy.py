@@ -25,7 +25,8 @@ from servd.cli.verb import option, verb
 @option(
     "--slo",
     "DURATION",
-    "Longest time for an answer; later ones get --default or 504.  [default: 100ms, or more]",
+    "Longest time for an answer, as 100ms or 2s (2 is 2s); later ones get --default or 504.  "
+    "[default: 100ms, or more]",
     name="slo_us",
     type=OBJECTIVE,
 )
