@@ -101,12 +101,14 @@ class AsyncClient:
         return AsyncAdmin(find_daemon(self.config, self._blocking.admin_url))
 
     async def _ask(self, call: Call, kind: type[T], timeout_s: float | None = None) -> T:
-        admin = await self._admin()
-        return value_of(await admin.ask(call, timeout_s or self.timeout_s), kind)
+        with with_notes():
+            admin = await self._admin()
+            return value_of(await admin.ask(call, timeout_s or self.timeout_s), kind)
 
     async def _do(self, call: Call, timeout_s: float | None = None) -> None:
-        admin = await self._admin()
-        await admin.ask(call, timeout_s or self.timeout_s)
+        with with_notes():
+            admin = await self._admin()
+            await admin.ask(call, timeout_s or self.timeout_s)
 
     async def status(self) -> Status:
         """Return what the daemon is, and where it answers."""

@@ -115,7 +115,8 @@ class Client(Querying):
         return find_daemon(self.config, self.admin_url, timeout_s)
 
     def _ask(self, call: Call, kind: type[T], timeout_s: float | None = None) -> T:
-        return value_of(self._admin(timeout_s or self.timeout_s).ask(call), kind)
+        with with_notes():
+            return value_of(self._admin(timeout_s or self.timeout_s).ask(call), kind)
 
     def status(self) -> Status:
         """Return what the daemon is, and where it answers."""

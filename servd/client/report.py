@@ -23,6 +23,8 @@ def with_notes() -> Iterator[None]:
     try:
         yield
     except ServdError as error:
+        if hasattr(error, "__notes__"):
+            raise  # it went through here before
         if error.traceback.strip() not in ("", error.message.strip()):
             error.add_note(error.traceback.rstrip())
         if error.hint:

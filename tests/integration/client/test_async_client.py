@@ -132,12 +132,16 @@ def test_a_closure_is_deployed_scaled_and_removed(data_folder):
 
 
 def test_a_daemon_that_is_not_there_is_said(tmp_path):
-    """As by the other client."""
+    """By both clients, with what to do where nobody catches it."""
 
     async def use(other):
         await other.apps()
 
-    with pytest.raises(DaemonNotRunningError, match="no servd daemon answers at "):
+    with pytest.raises(DaemonNotRunningError, match="no servd daemon answers at ") as told:
         run(tmp_path, use)
+    assert told.value.__notes__ == ["hint: servd start"]
+    with pytest.raises(DaemonNotRunningError, match="no servd daemon answers at ") as told:
+        servd.Client(data_dir=tmp_path).apps()
+    assert told.value.__notes__ == ["hint: servd start"]
     with pytest.raises(DaemonNotRunningError, match="no servd daemon answers at "):
         servd.Client(data_dir=tmp_path).predict("any", 1)
