@@ -23,6 +23,7 @@ from typing import Any, Final
 from model_runtime import failure, uris
 from model_runtime.annotations import callables, records
 from model_runtime.annotations.kind import UnclearError
+from model_runtime.contract import PARENT_VARIABLE, die_with_parent
 from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.loaders import bento_sdk
 from model_runtime.loaders import pickle as pickle_loader
@@ -290,6 +291,9 @@ def _is_written(path: str, flags: Any) -> bool:
 
 def main() -> int:
     """Run as a program; exit code 0 also where a JSON line tells of an error."""
+    if parent := os.environ.pop(PARENT_VARIABLE, ""):
+        # A file that never ends its import would hold its port long after who looked is gone.
+        die_with_parent(int(parent))
     given = _parser().parse_args()
     # The answer's way out is kept aside: whatever the file prints, also from C, is not in it.
     teller = _Teller(os.dup(1))

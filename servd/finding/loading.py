@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
+from model_runtime.contract import PARENT_VARIABLE
 from servd.errors import TargetError
 from servd.finding.watching import OpenWatch
 
@@ -96,6 +97,7 @@ def load(what: Load, timeout_s: float) -> Heard:
                 stdout=output,
                 stderr=messages,
                 cwd=what.cwd,
+                env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
                 start_new_session=True,
             )
             try:

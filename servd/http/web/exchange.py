@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 KEPT_BYTES: Final = 64 * 1024
 """Of a request's body that are kept to ask again, or while a connection is made."""
 ATTEMPTS: Final = 6
+MAX_REPLICAS: Final = 3
+"""So many replicas a request costs at most that ends those that it is sent to, as an input does."""
 END_S: Final = 3
 """A client that has closed its sending side is taken to be gone where nothing comes for so long."""
 
@@ -253,10 +255,13 @@ class Exchange:
             self._tried.add(replica)
             if not is_dead:
                 self._left.add(replica)
-        if self._attempts < ATTEMPTS and (self._is_safe or not self._has_asked):
+        is_costly = self._has_asked and len(self._tried) >= MAX_REPLICAS
+        if self._attempts < ATTEMPTS and not is_costly and (self._is_safe or not self._has_asked):
             self.start()
             return
         cause = f"the application's replica gave no answer: {why or 'it hung up'}"
+        if is_costly:
+            cause += f"; nor did {MAX_REPLICAS - 1} others, so it was not asked of more"
         if self._has_asked and not self._is_safe:
             cause += (
                 "; it was not asked again, as the request may have had its effect "

@@ -2,6 +2,7 @@
 """Servers that answer what is no answer, or nothing: what the client is told."""
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -377,5 +378,31 @@ def test_a_replica_that_dies_with_many_kept_connections_costs_no_get():
                     for client in clients:
                         client.send(get("/app/"))
                     assert [(await client.answer()).status for client in clients] == [200] * 8
+
+    run(main())
+
+
+def test_a_request_that_ends_replicas_costs_three_of_them():
+    """It is asked again of others, but not until none is left; who asks is told."""
+    ended = []
+
+    async def dying(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        ended.append(writer)
+        writer.close()
+
+    async def main():
+        with folder() as place:
+            async with contextlib.AsyncExitStack() as stack:
+                served = await stack.enter_async_context(serving())
+                for number in range(5):
+                    await stack.enter_async_context(listening(dying, place / str(number)))
+                    seat(served, place / str(number))
+                client = await served.client()
+                client.send(get("/app/poison"))
+                told = await client.answer()
+                assert told.status == 502
+                assert "nor did 2 others" in told.json["cause"]
+                assert len(ended) == 3
 
     run(main())
