@@ -187,7 +187,8 @@ def _is_installed(requirement: str) -> bool:
     try:
         importlib.metadata.distribution(plain[1])
     except importlib.metadata.PackageNotFoundError:
-        return False
+        # Some come under several names, as xgboost does by way of xgboost-cpu.
+        return plain[1].replace("-", "_") in importlib.metadata.packages_distributions()
     return True
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from tests.daemon import Daemon
 from tests.e2e.steps import admin, deploy, fresh_daemon, until, write_model
+from tests.processes import has_ended
 
 REGISTRY = ("--image-registry", "registry.example:5000/team")
 SUM = "def feature_sum(xs):\n    return [str(sum(x)) for x in xs]\n"
@@ -155,7 +156,7 @@ def test_a_daemon_that_is_down_is_not_needed(folder):
         process = psutil.Process(pid)
         process.send_signal(signal.SIGKILL)
         process.wait(10)
-        until(lambda: not psutil.pid_exists(pid), "the daemon is gone")
+        until(lambda: has_ended(pid), "the daemon is gone")
         kept = {path.name: path.read_bytes() for path in daemon.data_dir.glob("servd.db*")}
         export(daemon, folder, *REGISTRY)
         assert content(folder / "k8s") == first

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-import psutil
+from tests.processes import has_ended
 
 MODEL = "def f(xs):\n    return [1 for _ in xs]\n"
 WAIT_S = 30.0
@@ -37,7 +37,7 @@ def test_the_cli_finds_a_daemon_without_its_socket(daemon):
     path.unlink()
     done = daemon.cli("stop")
     assert done.returncode == 0, done.stderr
-    wait_for(lambda: not psutil.pid_exists(pid))
+    wait_for(lambda: has_ended(pid))
 
 
 def test_a_token_is_needed_on_the_port_too(idle_daemon, monkeypatch):

@@ -239,7 +239,7 @@ def test_xgboost_for_real(started, ask):
     xgboost = importlib.import_module("xgboost")
     rng = np.random.default_rng(0)
     table, labels = rng.random((60, 3)), rng.integers(0, 2, 60)
-    model = xgboost.XGBClassifier(n_estimators=3).fit(table, labels)
+    model = xgboost.XGBClassifier(n_estimators=3, n_jobs=1).fit(table, labels)
     expected = int(model.predict(np.array([[1, 2, 3]]))[0])
 
     def predict(model, inputs):
