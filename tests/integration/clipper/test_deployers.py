@@ -222,16 +222,18 @@ def test_closures_of_scikit_learn(started, ask):
     assert answer["output"] == model.predict([[1, 0.5, 2]])[0]
 
 
-def test_a_class_of_the_script_comes_along(started, ask):
-    """Modules beside the script, its own classes, and files that the function opens."""
+def test_a_module_beside_the_script_comes_along(started, ask, tmp_path, monkeypatch):
+    """It is named by the function, whose own values are sent with it."""
+    (tmp_path / "beside_the_script.py").write_text("def size(text):\n    return len(text)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    beside = importlib.import_module("beside_the_script")
     text = "factor = 7"
-    from tests.integration.clipper import conftest
 
     def predict(inputs):
-        return [f"{conftest.__name__.rpartition('.')[2]} {text} {len(x)}" for x in inputs]
+        return [f"{text} {beside.size(x)}" for x in inputs]
 
     deployer("python").create_endpoint(started, "local", "strings", predict)
-    assert ask(started, "/local/predict", {"input": "abc"})[1]["output"] == "conftest factor = 7 3"
+    assert ask(started, "/local/predict", {"input": "abc"})[1]["output"] == "factor = 7 3"
 
 
 def test_xgboost_for_real(started, ask):
