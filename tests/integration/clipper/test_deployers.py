@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -222,10 +223,9 @@ def test_closures_of_scikit_learn(started, ask):
     assert answer["output"] == model.predict([[1, 0.5, 2]])[0]
 
 
-def test_a_module_beside_the_script_comes_along(started, ask, tmp_path, monkeypatch):
+def test_a_module_beside_the_script_comes_along(started, ask, monkeypatch):
     """It is named by the function, whose own values are sent with it."""
-    (tmp_path / "beside_the_script.py").write_text("def size(text):\n    return len(text)\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(Path(__file__).parent)
     beside = importlib.import_module("beside_the_script")
     text = "factor = 7"
 
