@@ -11,6 +11,9 @@ from typing import IO, Final, Self
 
 MANIFEST_NAME: Final = "model.json"
 FILES_NAME: Final = "files"
+LOCK_NAME: Final = "environment.lock"
+"""The requirements that a bundle's environment is made of, where it has one of its own."""
+_BESIDE_FILES: Final = (MANIFEST_NAME, LOCK_NAME)
 _CHUNK: Final = 1 << 20
 _MAX_MEMBERS: Final = 20_000
 _MAX_PATH_BYTES: Final = 1000
@@ -160,8 +163,9 @@ def _checked_path(member: tarfile.TarInfo) -> PurePosixPath:
     if not is_canonical or not name.isprintable() or _CACHE_FOLDER in path.parts:
         raise BundleFormatError(f"{name!r} is not a path that a bundle may hold")
     is_inside = path.parts[0] == FILES_NAME and (len(path.parts) > 1 or member.isdir())
-    if not is_inside and (name != MANIFEST_NAME or member.isdir()):
-        raise BundleFormatError(f"{name!r} is neither {MANIFEST_NAME} nor below {FILES_NAME}/")
+    if not is_inside and (name not in _BESIDE_FILES or member.isdir()):
+        known = ", ".join(_BESIDE_FILES)
+        raise BundleFormatError(f"{name!r} is none of {known}, nor below {FILES_NAME}/")
     longest = max(len(part.encode()) for part in path.parts)
     if longest > _MAX_NAME_BYTES or len(name.encode()) > _MAX_PATH_BYTES:
         raise BundleFormatError(f"the path '{name[:60]}…' is too long")

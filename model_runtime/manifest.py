@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from model_runtime.bundle import MANIFEST_NAME, BundleFormatError
+from model_runtime.bundle import LOCK_NAME, MANIFEST_NAME, BundleFormatError
 from model_runtime.protocol import INPUT_TYPE_CODES
 from model_runtime.signature import BATCH, EACH, EXTRA, SignatureError, check_schema
 
@@ -49,6 +49,8 @@ class Manifest:
     is answered, `concurrency` how many streams a replica serves at once, each None where the
     deployer did not say. `call` is how a function is called (signature.py) whose input type is
     not `auto`; of one that is, the function says it. A class is made with `parameters`.
+    `environment` is what the model runs in: its `python`, and the `interpreter` that is used as it
+    is, or the `lock` in the bundle that an environment is made of; None: the server's own.
     """
 
     loader: str
@@ -71,13 +73,17 @@ class Manifest:
     concurrency: int | None = None
     call: str = BATCH
     parameters: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
         _check(self)
 
 
-_LATER: Final = ("folders", "schema", "extra", "output", "concurrency", "call", "parameters")
+_LATER: Final = (
+    *("folders", "schema", "extra", "output", "concurrency", "call", "parameters"),
+    "environment",
+)
 _USUAL: Final = {each.name: each.default for each in fields(Manifest)} | {"parameters": {}}
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "loader": (str,),
@@ -99,6 +105,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "concurrency": (int, type(None)),
     "call": (str,),
     "parameters": (dict,),
+    "environment": (dict, type(None)),
     "format": (int,),
 }
 
@@ -123,6 +130,9 @@ def read(folder: Path) -> Manifest:
     manifest = parse(content)
     if not (folder / "files" / manifest.file).is_file():
         raise BundleFormatError(f"{MANIFEST_NAME} names '{manifest.file}', which is not there")
+    lock = (manifest.environment or {}).get("lock")
+    if lock is not None and not (folder / lock).is_file():
+        raise BundleFormatError(f"{MANIFEST_NAME} names '{lock}', which is not there")
     return manifest
 
 
@@ -194,10 +204,33 @@ def _check(manifest: Manifest) -> None:
     if manifest.input_type not in (*INPUT_TYPE_CODES, AUTO):
         raise BundleFormatError(f"{MANIFEST_NAME}: no input type '{manifest.input_type}'")
     _check_inputs(manifest)
+    _check_environment(manifest.environment)
     for path in (manifest.file, manifest.cwd, *manifest.sys_path, *manifest.folders):
         _check_path(path)
     if not all(type(v) is str for pair in manifest.packages.items() for v in pair):
         raise BundleFormatError(f"{MANIFEST_NAME}: packages are names and versions as texts")
+
+
+def _check_environment(environment: dict[str, Any] | None) -> None:
+    """Refuse what no environment can be found by."""
+    if environment is None:
+        return
+    named = [name for name in ("interpreter", "lock") if name in environment]
+    if not all(type(value) is str for pair in environment.items() for value in pair):
+        raise BundleFormatError(f"{MANIFEST_NAME}: an environment is described by texts")
+    if len(named) != 1 or not environment.get("python"):
+        raise BundleFormatError(
+            f"{MANIFEST_NAME}: an environment has a 'python' and an 'interpreter' or a 'lock'"
+        )
+    if named == ["interpreter"]:
+        path = environment["interpreter"]
+        if not PurePosixPath(path).is_absolute() or "\0" in path:
+            raise BundleFormatError(f"{MANIFEST_NAME}: {path!r:.60} is no interpreter's full path")
+    elif environment["lock"] != LOCK_NAME:
+        raise BundleFormatError(
+            f"{MANIFEST_NAME}: the lock of an environment is {LOCK_NAME}, "
+            f"not {environment['lock']!r:.60}"
+        )
 
 
 def _check_inputs(manifest: Manifest) -> None:

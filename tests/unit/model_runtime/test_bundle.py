@@ -56,7 +56,7 @@ MODEL = ("model.json", tarfile.REGTYPE, b"{}")
         ([("/etc/x", tarfile.REGTYPE, b"")], "is not a path"),
         ([("files/../../x", tarfile.REGTYPE, b"")], "is not a path"),
         ([("../x", tarfile.REGTYPE, b"")], "is not a path"),
-        ([("other/x", tarfile.REGTYPE, b"")], "neither model.json nor below"),
+        ([("other/x", tarfile.REGTYPE, b"")], "none of model.json, environment.lock, nor below"),
         ([("files/x", tarfile.SYMTYPE, b"")], "a link or a device"),
         ([("files/x", tarfile.LNKTYPE, b"")], "a link or a device"),
         ([("files/x", tarfile.CHRTYPE, b"")], "a link or a device"),
@@ -162,6 +162,17 @@ def test_links_are_not_packed(tmp_path):
         {"sys_path": "."},
         {"as_lists": 1},
         {"packages": {"a": 1}},
+        {"environment": "venv"},
+        {"environment": {}},
+        {"environment": {"python": "3.12.1"}},
+        {"environment": {"interpreter": "/usr/bin/python3"}},
+        {"environment": {"python": 3.12, "interpreter": "/usr/bin/python3"}},
+        {"environment": {"python": "3.12.1", "interpreter": "bin/python"}},
+        {"environment": {"python": "3.12.1", "interpreter": "/bin/py\0thon"}},
+        {"environment": {"python": "3.12.1", "lock": "../environment.lock"}},
+        {"environment": {"python": "3.12.1", "lock": "/etc/passwd"}},
+        {"environment": {"python": "3.12.1", "lock": "files/func.py"}},
+        {"environment": {"python": "3.12.1", "lock": "environment.lock", "interpreter": "/a"}},
     ],
 )
 def test_wrong_manifests_are_refused(change):
@@ -170,3 +181,32 @@ def test_wrong_manifests_are_refused(change):
     manifest.parse(right)
     with pytest.raises(BundleFormatError, match=r"^model\.json"):
         manifest.parse(right | change)
+
+
+def test_a_bundle_holds_the_lock_of_its_environment(tmp_path):
+    """It travels beside model.json, counts in the digest, and has to be there where it is named."""
+    source = make(tmp_path / "a")
+    plain = bundle.digest_of(source)
+    made = manifest.read(source)
+    told = {"python": "3.12.1", "lock": bundle.LOCK_NAME}
+    locked = manifest.Manifest(
+        loader=made.loader, kind=made.kind, file=made.file, object=made.object, environment=told
+    )
+    manifest.write(locked, source)
+    with pytest.raises(BundleFormatError, match=r"names 'environment\.lock', which is not there"):
+        manifest.read(source)
+    lock = source / bundle.LOCK_NAME
+    lock.write_text("numpy==2.1.0\n")
+    first = bundle.digest_of(source)
+    lock.write_text("numpy==2.1.1\n")
+    assert len({plain, first, bundle.digest_of(source)}) == 3
+    bundle.unpack(io.BytesIO(bundle_tar(source)), tmp_path / "b", 10**6)
+    assert (tmp_path / "b" / bundle.LOCK_NAME).read_text() == "numpy==2.1.1\n"
+    assert manifest.read(tmp_path / "b").environment == told
+
+
+def test_a_bundle_without_an_environment_keeps_its_digest(tmp_path):
+    """What runs in the server's own environment says nothing of it, as ever."""
+    source = make(tmp_path / "a")
+    assert b"environment" not in (source / bundle.MANIFEST_NAME).read_bytes()
+    assert manifest.read(source).environment is None
