@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from model_runtime.contract import PARENT_VARIABLE
+from servd.environments.interpreter import Interpreter, own
 from servd.errors import TargetError
 from servd.finding.watching import OpenWatch
 
@@ -30,9 +31,10 @@ _EVENTS: Final = ("opened", "listed", "written", "entered", "own")
 class Load:
     """What to load, and how: `first` and `last` are folders for sys.path, `cwd` where to run.
 
-    An instance of a class is made with `parameters`.
+    An instance of a class is made with `parameters`. `interpreter` runs it.
     """
 
+    interpreter: Interpreter = field(default_factory=own)
     file: Path
     cwd: Path
     area: Path

@@ -6,7 +6,6 @@ it worked. What is installed is left to the environment.
 """
 
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +14,9 @@ from typing import Final
 from model_runtime.local_modules import import_folder, package_folder
 from servd.finding.installed import (
     RUNTIME,
-    extra_folders,
+    Installed,
     is_built_in,
     is_environment,
-    is_installed,
-    is_installed_from,
     is_left_out,
     is_too_high,
 )
@@ -62,10 +59,19 @@ class ModuleFinder:
         root: the project's folder.
         cwd: where the user is.
         included: modules that the user named, which may lie where Python would not look.
+        installed: what the environment has.
     """
 
-    def __init__(self, file: Path, root: Path, cwd: Path, included: Iterable[Path] = ()) -> None:
+    def __init__(
+        self,
+        file: Path,
+        root: Path,
+        cwd: Path,
+        included: Iterable[Path] = (),
+        installed: Installed | None = None,
+    ) -> None:
         self._file = file
+        self._installed = installed or Installed()
         self._root = root
         self._cwd = cwd
         self.found = Modules()
@@ -74,7 +80,7 @@ class ModuleFinder:
         self._included = sorted(path for path in included if path.suffix == ".py")
         self.further = list(dict.fromkeys(map(_folder_of, self._included)))
         self._chosen: list[Path] = []
-        others = [root / "src", *self.further, *extra_folders()]
+        others = [root / "src", *self.further, *self._installed.extra_folders()]
         if file.is_relative_to(cwd):
             others.insert(0, cwd)
         self._others = list(dict.fromkeys(others))
@@ -167,10 +173,10 @@ class ModuleFinder:
             return False
         if self._take_regular(self._front, one) or self._take_included(one):
             return True
-        if top in sys.stdlib_module_names:
+        if self._installed.is_pythons(top):
             return False
         near = [*self._front, *self._others]
-        if is_installed(top):
+        if self._installed.has(top):
             self._note_hidden(top)
             if not self._take_spread(near, one):
                 self.found.installed.add(top)
@@ -214,7 +220,7 @@ class ModuleFinder:
         top, *parts = one.name.split(".")
         spread = [folder for folder in folders if _is_namespace(folder / top, folder)]
         is_found = self._follow_spread([folder / top for folder in spread], parts, one.is_prefix)
-        if not spread or (is_installed(top) and not is_found):
+        if not spread or (self._installed.has(top) and not is_found):
             return False
         for folder in spread:
             self._use(folder)
@@ -242,7 +248,7 @@ class ModuleFinder:
             folder = found[path]
             self._note_doubles(path, others)
             self._use(folder)
-            if is_installed(name.partition(".")[0]):
+            if self._installed.has(name.partition(".")[0]):
                 self._chosen.append(folder)
             self._enqueue(path)
             return True
@@ -267,7 +273,7 @@ class ModuleFinder:
         """Note a module of the user's that an installed one of the same name comes before."""
         for folder in self._others:
             place = _place(folder / top)
-            if _is_regular(folder / top, folder) and not is_installed_from(top, place):
+            if _is_regular(folder / top, folder) and not self._installed.is_from(top, place):
                 (self.found.clashes if top == RUNTIME else self.found.hidden).add(place)
 
     def _find_relative(self, file: Path, one: Import) -> None:

@@ -7,20 +7,19 @@ Python imports one module of a name, and which one is decided by where it looks 
 may not be the one that was meant it is said, with what chooses another.
 """
 
-import importlib.metadata
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from model_runtime.contract import distribution
 from model_runtime.local_modules import import_folder
+from servd.environments.interpreter import Interpreter, own
 from servd.errors import TargetError
 from servd.finding.data import DataFinder
 from servd.finding.hints import shown_path
-from servd.finding.installed import RUNTIME, is_environment, is_installed, is_left_out, is_too_high
+from servd.finding.installed import RUNTIME, Installed, is_environment, is_left_out, is_too_high
 from servd.finding.layout import Layout, plan_layout
 from servd.finding.loading import Heard, Load, load
 from servd.finding.modules import ModuleFinder, Modules
@@ -32,13 +31,15 @@ _MARKERS: Final = ("pyproject.toml", "setup.cfg", "setup.py", "requirements.txt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a target is deployed from.
+    """Where a target is deployed from, and what it is to run in.
 
     `cwd` is where the user is; `included` are files to take along because the user said so.
+    `interpreter` is that of the model's environment.
     """
 
     cwd: Path
     included: frozenset[Path] = frozenset()
+    interpreter: Interpreter = field(default_factory=own)
 
 
 class Needs:
@@ -53,7 +54,8 @@ class Needs:
         self._place = place
         self.root = _project_root(file)
         self.area = _area(self.root, place.cwd)
-        self.modules = ModuleFinder(file, self.root, place.cwd, place.included)
+        self.installed = Installed(place.interpreter)
+        self.modules = ModuleFinder(file, self.root, place.cwd, place.included, self.installed)
         self._bases = list(dict.fromkeys([place.cwd, file.parent, self.root]))
         reach = _reach(self.area, self.root)
         self.data = DataFinder(reach, self.area, self._bases, self.modules.found)
@@ -88,6 +90,7 @@ class Needs:
         """Return how to load the target."""
         first, last = self.modules.search
         return Load(
+            interpreter=self._place.interpreter,
             file=self._content,
             cwd=self._place.cwd,
             area=self.area,
@@ -147,7 +150,7 @@ class Needs:
         is_made = path.is_relative_to(temporary) and not self.root.is_relative_to(temporary)
         is_hidden = any(part.startswith(".") for part in path.parts)
         return folder is not None and not (
-            is_made or is_hidden or is_installed(name.partition(".")[0])
+            is_made or is_hidden or self.installed.has(name.partition(".")[0])
         )
 
     def files(self) -> set[Path]:
@@ -210,7 +213,8 @@ class Needs:
         """Return the distributions behind what was imported, and what the code may yet import."""
         others = [owners for top, owners in told.items() if top not in self._own]
         pins = {name: version for owners in others for name, version in owners.items()}
-        return pins | versions_of(self.modules.found.installed - told.keys() - self._own)
+        rest = self.modules.found.installed - told.keys() - self._own
+        return pins | self.installed.versions_of(rest)
 
 
 def _is_file(path: Path) -> bool:
@@ -221,32 +225,13 @@ def _is_file(path: Path) -> bool:
 
 
 def versions_of(modules: Iterable[str]) -> dict[str, str]:
-    """Return the distributions that brought some top-level modules, with their versions."""
-    pins: dict[str, str] = {}
-    owners: Mapping[str, list[str]] | None = None
-    for module in sorted(modules):
-        found = _distribution(distribution(module))
-        if found is not None:
-            pins |= found
-            continue
-        owners = importlib.metadata.packages_distributions() if owners is None else owners
-        for name in owners.get(module, ()):
-            pins |= _distribution(name) or {}
-    return pins
-
-
-def _distribution(name: str) -> dict[str, str] | None:
-    """Return the name that a distribution has for itself, and its version."""
-    try:
-        found = importlib.metadata.distribution(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    return {str(found.metadata["Name"]): found.version}
+    """Return what brought some modules in servd's own environment, with the versions."""
+    return Installed().versions_of(modules)
 
 
 def installed_version(name: str) -> str | None:
-    """Return the installed version of a distribution."""
-    return next(iter((_distribution(name) or {}).values()), None)
+    """Return the version of a distribution in servd's own environment."""
+    return Installed().version_of(name)
 
 
 def _area(root: Path, cwd: Path) -> Path:
