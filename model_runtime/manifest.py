@@ -26,11 +26,18 @@ ASGI: Final = "asgi"
 WSGI: Final = "wsgi"
 WEB_KINDS: Final = (ASGI, WSGI)
 """The kinds of web applications, which are not called but run."""
-_KINDS: Final = {
+FORMATS: Final = ("onnx", "skops", "xgboost", "lightgbm", "catboost", "pmml")
+"""Loaders of formats of which the file itself says all: nothing in it is named."""
+FOLDER_FORMATS: Final[tuple[str, ...]] = ()
+"""And those of which it is a folder: `file` is what tells, the rest lies around it."""
+_KINDS: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(FORMATS, ("file",)),
+    **dict.fromkeys(FOLDER_FORMATS, ("folder",)),
     "python": ("function", "class", SELDON, *WEB_KINDS),
     "pickle": ("pickle", "function", "class", SELDON),
     "bento": ("saved", "service"),
 }
+_OF_CODE: Final = ("function", "class", SELDON, "saved", "service", *WEB_KINDS)
 _MAX_BYTES: Final = 1 << 20
 
 
@@ -51,6 +58,7 @@ class Manifest:
     not `auto`; of one that is, the function says it. A class is made with `parameters`.
     `environment` is what the model runs in: its `python`, and the `interpreter` that is used as it
     is, or the `lock` in the bundle that an environment is made of; None: the server's own.
+    `trust` are the types that the deployer lets a file load that its format does not trust.
     """
 
     loader: str
@@ -74,6 +82,7 @@ class Manifest:
     call: str = BATCH
     parameters: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] | None = None
+    trust: tuple[str, ...] = ()
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -82,7 +91,7 @@ class Manifest:
 
 _LATER: Final = (
     *("folders", "schema", "extra", "output", "concurrency", "call", "parameters"),
-    "environment",
+    *("environment", "trust"),
 )
 _USUAL: Final = {each.name: each.default for each in fields(Manifest)} | {"parameters": {}}
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -106,6 +115,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "call": (str,),
     "parameters": (dict,),
     "environment": (dict, type(None)),
+    "trust": (tuple,),
     "format": (int,),
 }
 
@@ -159,7 +169,7 @@ def parse(content: Any) -> Manifest:
         if name not in content:
             raise BundleFormatError(f"{MANIFEST_NAME} has no '{name}'")
     known = {f.name: content[f.name] for f in fields(Manifest) if f.name in content}
-    for name in ("sys_path", "folders"):
+    for name in ("sys_path", "folders", "trust"):
         if isinstance(known.get(name), list):
             known[name] = tuple(known[name])
     return Manifest(**known)
@@ -199,7 +209,7 @@ def _check(manifest: Manifest) -> None:
         raise BundleFormatError(
             f"{MANIFEST_NAME}: no loader '{manifest.loader}' of kind '{manifest.kind}'"
         )
-    if manifest.loader != "pickle" and not manifest.object:
+    if manifest.kind in _OF_CODE and not manifest.object and manifest.loader != "pickle":
         raise BundleFormatError(f"{MANIFEST_NAME}: no object of '{manifest.file}' is named")
     if manifest.input_type not in (*INPUT_TYPE_CODES, AUTO):
         raise BundleFormatError(f"{MANIFEST_NAME}: no input type '{manifest.input_type}'")
@@ -239,6 +249,8 @@ def _check_inputs(manifest: Manifest) -> None:
         raise BundleFormatError(
             f"{MANIFEST_NAME}: extra is one of {', '.join(EXTRA)}, output of {', '.join(OUTPUTS)}"
         )
+    if not all(type(each) is str for each in manifest.trust):
+        raise BundleFormatError(f"{MANIFEST_NAME}: what is trusted are names of types")
     if manifest.call not in (BATCH, EACH):
         raise BundleFormatError(f"{MANIFEST_NAME}: a model is not called {manifest.call!r:.60}")
     if manifest.concurrency is not None and not 1 <= manifest.concurrency <= MAX_CONCURRENCY:

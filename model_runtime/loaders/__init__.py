@@ -1,5 +1,6 @@
 """One loader per model format. `load` is called once, by the replica's loading thread."""
 
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -34,22 +35,12 @@ def load(bundle_dir: Path) -> LoadedModel | LoadedWeb:
 
 
 def _loader(manifest: Manifest) -> Callable[[Manifest, Path], LoadedModel | LoadedWeb]:
-    """Return what loads a kind of models; the others are not imported."""
-    if manifest.kind == SELDON:
-        from model_runtime.loaders import seldon  # noqa: PLC0415  (it takes its time)
-
-        return seldon.load
-    if manifest.loader == "pickle":
-        from model_runtime.loaders import pickle  # noqa: PLC0415  (it takes its time)
-
-        return pickle.load
-    if manifest.loader == "bento":
-        from model_runtime.loaders import bento  # noqa: PLC0415  (as above)
-
-        return bento.load
-    from model_runtime.loaders import python  # noqa: PLC0415  (as above)
-
-    return python.load
+    """Return what loads a kind of models; the others are not imported: they take their time."""
+    name = manifest.kind if manifest.kind == SELDON else manifest.loader
+    # The manifest is checked: it names none but those that there are.
+    module = importlib.import_module(f"{__name__}.{name}")
+    load_it: Callable[[Manifest, Path], LoadedModel | LoadedWeb] = module.load
+    return load_it
 
 
 def _make_folders(files: Path, manifest: Manifest) -> None:

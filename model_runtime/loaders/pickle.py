@@ -53,6 +53,15 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     model = unpickled(manifest, files)
     if manifest.kind != "pickle":
         return _of_code(model, manifest)
+    return fitted_model(model, manifest)
+
+
+def fitted_model(model: Any, manifest: Manifest) -> LoadedModel:
+    """Return what a fitted model, or a function, is that a file holds; other loaders call it.
+
+    Raises:
+        LoadError: it has no such method, or takes other inputs than its deployer says.
+    """
     call = call_of(model, manifest.method, manifest.file)
     if inspect.isroutine(call) and call is model:
         return functions.model_of(call, manifest, {"object": type(model).__name__})

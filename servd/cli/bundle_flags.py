@@ -34,6 +34,8 @@ of_inputs: Final = together(
 
 of_files: Final = together(
     click.option("--method", help="Method of the class or model.  [default: predict]"),
+    option("--loader", "NAME", "Format of a file that may be of several, as in onnx, pickle."),
+    option("--trust", "TYPE", "A type in a skops file; may be repeated, or all.", multiple=True),
     option(
         "--param",
         "NAME=VALUE:TYPE",

@@ -33,6 +33,8 @@ def bundle_options(flags: dict[str, Any], load_timeout_s: float) -> tuple[Bundle
         concurrency=flags["concurrency"],
         parameters=read_parameters(flags["param"]),
         load_timeout_s=load_timeout_s,
+        loader=flags["loader"],
+        trust=flags["trust"],
     )
     return options, example
 

@@ -19,7 +19,7 @@ from servd.packing.targets import parse_target
 
 _OF_FILES: Final = (
     *("method", "example", "skip_test", "include", "columns", "schema", "extra_columns", "output"),
-    *("concurrency", "param"),
+    *("concurrency", "param", "loader", "trust"),
 )
 """Options that say what is in a bundle."""
 _CONTAINER_FLAGS: Final = ("--image", "--memory", "--cpus", "--gpus")

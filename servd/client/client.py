@@ -175,6 +175,8 @@ class Client(Querying):
         skip_test: bool = False,
         include: Any = (),
         parameters: Any = None,
+        loader: str | None = None,
+        trust: Any = (),
         runtime: str | None = None,
         image: str | None = None,
         memory: str | int | None = None,
@@ -192,6 +194,8 @@ class Client(Querying):
             version: its version; the next whole number where it is not given.
             app: the application's name, the model's where it is not given; False: none.
             parameters: what a class is made with, by name.
+            loader: the format of a file that may be of several.
+            trust: types in a skops file that may be loaded.
             wait: False: return when it has been accepted.
             on_event: called with each step as it comes.
 

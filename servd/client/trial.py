@@ -41,6 +41,8 @@ _NOT_GIVEN: Final[Mapping[str, Any]] = {
     "skip_test": False,
     "include": (),
     "parameters": None,
+    "loader": None,
+    "trust": (),
 }
 
 

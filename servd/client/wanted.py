@@ -50,6 +50,8 @@ class DeployOptions(TypedDict, total=False):
     skip_test: bool
     include: Any
     parameters: Any
+    loader: str | None
+    trust: Any
     runtime: str | None
     image: str | None
     memory: str | int | None
@@ -79,6 +81,8 @@ def bundle_options(given: Mapping[str, Any], load_timeout_s: float) -> BundleOpt
         concurrency=given["concurrency"],
         parameters=_parameters(given.get("parameters")),
         load_timeout_s=load_timeout_s,
+        loader=given.get("loader"),
+        trust=_texts(given.get("trust") or (), "trust"),
     )
 
 

@@ -26,7 +26,7 @@ from servd.clipper.saved_objects import MODULES, read_beside
 from servd.datatypes import InputType
 from servd.finding.needs import versions_of
 from servd.packing.archive import Packed
-from servd.packing.targets import packages_of_pickle
+from servd.packing.pickles import packages_of_pickle
 
 RUNNER: Final = "clipper_model.py"
 """The file of a bundle that a replica loads: a copy of the model runtime's."""

@@ -62,6 +62,7 @@ class Needs:
         self._read: set[Path] = set()
         self._own: set[str] = set()
         self._before: Collection[str] = ()
+        self._beside: frozenset[Path] = frozenset()
 
     def load(self, what: Load, timeout_s: float) -> Heard:
         """Load the target in the first folder in which it finds the files that it opens.
@@ -121,6 +122,10 @@ class Needs:
         there = [text for text in texts if any(_is_file(base / text) for base in self._bases)]
         self.data.add_named({self._file: Reading(files=there)})
 
+    def add_files(self, files: Iterable[Path]) -> None:
+        """Take along files of which the target itself says that it needs them."""
+        self._beside |= frozenset(files)
+
     def _learn(self, heard: Heard, cwd: Path) -> None:
         """Take along what a run has imported and opened."""
         self._before = heard.before
@@ -155,7 +160,7 @@ class Needs:
 
     def files(self) -> set[Path]:
         """Return everything that comes along."""
-        found = {self._file, *self.modules.found.files, *self.data.found.files}
+        found = {self._file, *self._beside, *self.modules.found.files, *self.data.found.files}
         return found | self._place.included
 
     def name_hint(self, message: str, before: Collection[str]) -> str:

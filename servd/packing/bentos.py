@@ -14,6 +14,7 @@ from servd.errors import TargetError
 from servd.finding.data import files_below
 from servd.finding.layout import Layout
 from servd.finding.needs import installed_version
+from servd.packing.pickles import packages_of_pickle
 from servd.packing.saved_bundle import (
     DESCRIPTION,
     INPUT_TYPES,
@@ -23,7 +24,7 @@ from servd.packing.saved_bundle import (
     SavedBundle,
     in_clipper,
 )
-from servd.packing.targets import Found, Target, packages_of_pickle
+from servd.packing.targets import Found, Target
 
 _OF_IMAGES: Final = frozenset(
     {

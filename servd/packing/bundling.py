@@ -21,13 +21,17 @@ from servd.finding.hints import failure_hint
 from servd.finding.needs import Place
 from servd.packing.archive import Packed
 from servd.packing.bentos import find_saved
+from servd.packing.kinds import find
 from servd.packing.made import find_made
-from servd.packing.targets import PICKLE_ENDINGS, Found, Target, find, packages_of_pickle
+from servd.packing.pickles import PICKLE_ENDINGS, packages_of_pickle
+from servd.packing.targets import Asked, Found, Target
 from servd.quantities import counted, shown_bytes
 
 _USUAL_TYPES: Final = {
     "service": "any",
     "pickle": manifests.AUTO,
+    "file": manifests.AUTO,
+    "folder": manifests.AUTO,
     "function": "doubles",
     "class": "doubles",
     **dict.fromkeys(WEB_KINDS, "any"),
@@ -54,6 +58,8 @@ class BundleOptions:
     output: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     load_timeout_s: float = 120.0
+    loader: str | None = None
+    trust: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +136,13 @@ def _find(target: Target, options: BundleOptions, place: Place) -> Found:
     made = target.made
     if made is not None and made.kind != "pickle":
         return find_made(target, made, place)
-    method = options.method or "predict"
-    return find(target, options.load_timeout_s, place, method, options.parameters)
+    asked = Asked(
+        method=options.method or "predict",
+        parameters=options.parameters,
+        loader=options.loader,
+        trust=options.trust,
+    )
+    return find(target, options.load_timeout_s, place, asked)
 
 
 def _check_web(target: Target, found: Found, options: BundleOptions) -> None:
@@ -169,7 +180,7 @@ def _manifest(
 ) -> Manifest:
     return Manifest(
         loader=found.loader,
-        file=found.layout.name_of(target.path),
+        file=found.layout.name_of(found.file or target.path),
         kind="seldon" if _takes_messages(found, options) else found.kind,
         parameters=options.parameters,
         object=found.object,
@@ -186,6 +197,7 @@ def _manifest(
         extra=options.extra,
         concurrency=options.concurrency,
         output=options.output,
+        trust=found.trust,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a pickle says about itself, read from its opcodes without executing it. Used by targets.py.
+"""What a pickle says about itself, read from its opcodes without executing it. Used by pickles.py.
 
 A pickle is a program; loading it runs code. Only a replica does that. Here its opcodes are run on
 names (`pickle_machine.py`), and where that breaks, its bytes are searched.
@@ -62,7 +62,8 @@ _MODULES: Final = re.compile(
 class PickleScan:
     """What was found. `modules` are dotted names, `frameworks` their first parts; both without
     those of the standard library. `guesses` are modules that are named in what could not be read,
-    perhaps by chance. `has_columns` tells whether a model was fitted on a table, as far as is seen.
+    perhaps by chance. `has_columns` tells whether a model was fitted on a table, as far as is seen,
+    `is_complete` whether its opcodes were run to their end.
     """
 
     protocol: int
@@ -74,6 +75,7 @@ class PickleScan:
     row_items: int | None
     is_python2: bool
     has_columns: bool = False
+    is_complete: bool = True
 
     @property
     def frameworks(self) -> tuple[str, ...]:
@@ -121,7 +123,24 @@ def _scan(name: str, file: BinaryIO) -> PickleScan:
         row_items=said.row_items,
         is_python2=machine.is_python2,
         has_columns=said.has_columns or not _OWN_TABLES.isdisjoint(tops),
+        is_complete=is_complete,
     )
+
+
+def compression_of(start: bytes) -> str | None:
+    """Return what a file is compressed with whose first bytes are these; None of another."""
+    if start.startswith(_LZ4):
+        return "lz4"
+    return _opener(start)[1]
+
+
+def begins(path: Path, count: int) -> bytes:
+    """Return the first bytes of a compressed file, inflated; none of what cannot be inflated."""
+    try:
+        with path.open("rb") as file:
+            return _inflated(file)[0].read(count)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, RuntimeError):
+        return b""
 
 
 def _without_pythons(modules: list[str]) -> tuple[str, ...]:

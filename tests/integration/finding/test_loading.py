@@ -12,7 +12,8 @@ import pytest
 _LOOK = """
 import sys
 from pathlib import Path
-from servd.packing.targets import find, parse_target
+from servd.packing.kinds import find
+from servd.packing.targets import parse_target
 find(parse_target(sys.argv[1]))
 """
 

@@ -4,8 +4,9 @@ import pytest
 
 from servd.errors import TargetError
 from servd.packing.bundling import BundleOptions, choose_name, plan_bundle
+from servd.packing.kinds import find
 from servd.packing.services import SeveralApisError, read_bento
-from servd.packing.targets import find, parse_target
+from servd.packing.targets import parse_target
 from tests.bentos import OLD_MODULE, old_bundle, write_description
 
 

@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 
 from model_runtime.contract import distribution
 from servd.errors import TargetError
-from servd.packing.targets import Target, find, parse_target
+from servd.packing.kinds import find
+from servd.packing.targets import Target, parse_target
 
 MODELS = Path(__file__).parents[2] / "models"
 
@@ -36,7 +37,7 @@ def test_a_target_is_a_file_and_perhaps_an_object(project):
     assert parse_target("func.py:") == Target(project / "func.py", None)
 
 
-@pytest.mark.parametrize("text", ["nothing", "func.txt:f", "/tmp", "model.pkl:x"])
+@pytest.mark.parametrize("text", ["nothing", "func.txt:f", "model.pkl:x"])
 def test_what_has_none_of_the_forms_is_refused(project, text):
     """The hint lists the forms."""
     assert project
@@ -63,9 +64,13 @@ def test_a_folder_or_pipe_is_not_a_missing_file(project):
     assert "is a link to" in caught.value.message
     assert "did you mean" not in caught.value.hint
     os.mkfifo(project / "pipe.pkl")
-    for name in ("model.pkl", "pipe.pkl"):
-        with pytest.raises(TargetError, match=f"{name} is not a file"):
-            parse_target(name)
+    with pytest.raises(TargetError, match=r"pipe\.pkl is not a file, but a pipe"):
+        parse_target("pipe.pkl")
+    with pytest.raises(TargetError, match=r"model\.pkl is a folder"):
+        find(parse_target("model.pkl"))
+    (project / "code.py").mkdir()
+    with pytest.raises(TargetError, match=r"code\.py is not a file"):
+        parse_target("code.py:f")
 
 
 def test_a_missing_file_names_the_nearest(project):

@@ -1,0 +1,34 @@
+"""Loads skops' files: scikit-learn models, none of whose types is loaded that is not trusted."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from model_runtime.loaders.base import LoadedModel, LoadError
+from model_runtime.loaders.pickle import fitted_model
+from model_runtime.manifest import Manifest
+
+ALL: Final = "all"
+
+
+def load(manifest: Manifest, files: Path) -> LoadedModel:
+    """Return the model that a skops file of the bundle holds; see `loaders.load`.
+
+    Raises:
+        LoadError: it has types that neither skops nor the deployer trusts.
+    """
+    path = files / manifest.file
+    return fitted_model(_read(path, manifest), manifest)
+
+
+def _read(path: Path, manifest: Manifest) -> Any:
+    import skops.io  # noqa: PLC0415  (where the model runs, it is there)
+
+    unknown = skops.io.get_untrusted_types(file=path)
+    wanted = [each for each in unknown if each not in manifest.trust]
+    if wanted and ALL not in manifest.trust:
+        raise LoadError(
+            f"{path.name} has {len(wanted)} types that skops does not trust: {', '.join(wanted)}",
+            hint=" ".join(f"--trust {each}" for each in wanted)
+            + "    trusts them; look at what they are before",
+        )
+    return skops.io.load(path, trusted=unknown)

@@ -1,0 +1,117 @@
+"""Whether the libraries that a model needs are where it is going to run, and read its file.
+
+Used by found.py and pickled models. What is installed is looked up; nothing is imported.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from servd.environments.interpreter import Interpreter
+from servd.errors import TargetError
+from servd.finding.needs import Place
+from servd.packing.formats.base import Need
+
+_NUMBERS: Final = re.compile(r"\d+(?:\.\d+)*")
+
+
+def checked(file: str, needs: Iterable[Need], place: Place) -> dict[str, str]:
+    """Return the distributions that some libraries are of, with their versions.
+
+    Raises:
+        TargetError: one is not installed, or does not read the file.
+    """
+    found: dict[str, str] = {}
+    missing = []
+    for need in needs:
+        brought = brought_by(need, place.interpreter)
+        if brought is None:
+            missing.append(need)
+            continue
+        found |= brought
+        for version in brought.values():
+            _check_version(file, need, version, place)
+    if missing:
+        names = [each.distribution for each in missing]
+        is_are = "is" if len(names) == 1 else "are"
+        raise TargetError(
+            f"{file} needs {' and '.join(names)}, which {is_are} not installed{where(place)}",
+            hint=install(place, *map(_pinned, missing)),
+        )
+    return found
+
+
+def brought_by(need: Need, interpreter: Interpreter) -> dict[str, str] | None:
+    """Return the distribution that a library is of, and its version; None where it is not there."""
+    if not interpreter.has_module(need.module):
+        return None
+    for name in (need.distribution, *interpreter.distributions_of(need.module)):
+        version = interpreter.version_of(name)
+        if version is not None:
+            return {name: version}
+    return {}
+
+
+def remarks(needs: Iterable[Need], place: Place) -> list[str]:
+    """Return what to say of libraries that are of another version than what wrote the file."""
+    told = []
+    for need in needs:
+        brought = brought_by(need, place.interpreter) or {}
+        told += [
+            f"model was made with {need.distribution} {need.made_with}, this is {version}"
+            for version in brought.values()
+            if need.made_with and numbers(need.made_with) != numbers(version)
+        ]
+    return told
+
+
+def _check_version(file: str, need: Need, version: str, place: Place) -> None:
+    """Raise TargetError where a library is too old, or too new, for the file."""
+    has = numbers(version)
+    if need.at_least and has < numbers(need.at_least):
+        wanted = f"{need.at_least} or later"
+    elif need.at_most and has[: len(numbers(need.at_most))] > numbers(need.at_most):
+        wanted = f"{need.at_most} at most"
+    else:
+        return
+    raise TargetError(
+        f"{file} {need.why}, which {need.distribution} {version}{where(place)} does not read: "
+        f"it takes {wanted}",
+        hint=install(place, _pinned(need)),
+    )
+
+
+def _pinned(need: Need) -> str:
+    """Return what is to be installed, as pip reads it."""
+    if need.at_most:
+        return f"{need.distribution}=={need.at_most}.*"
+    return f"{need.distribution}>={need.at_least}" if need.at_least else need.distribution
+
+
+def where(place: Place) -> str:
+    """Return where something is not installed, unless it is where servd itself is."""
+    interpreter = place.interpreter
+    return "" if interpreter.is_own else f" in {_shown(interpreter.prefix, place.cwd)}"
+
+
+def install(place: Place, *wanted: str) -> str:
+    """Return the command that installs some packages where the model is going to run."""
+    names = " ".join(f"'{each}'" if set(each) & set("<>=*") else each for each in wanted)
+    interpreter = place.interpreter
+    if interpreter.is_own:
+        return f"pip install {names}"
+    python = _shown(interpreter.path, place.cwd)
+    if interpreter.has_module("pip"):
+        return f"{python} -m pip install {names}"
+    return f"uv pip install --python {python} {names}"
+
+
+def _shown(path: Path, cwd: Path) -> str:
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return a version's numbers, to be compared; what stands behind them counts for nothing."""
+    told = _NUMBERS.match(version)
+    return tuple(map(int, told[0].split("."))) if told else ()
