@@ -1,5 +1,7 @@
 """`python -m model_runtime`: one replica process. Launched by servd/launchers or by an image."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys
@@ -7,11 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model_runtime.admission import KeyFileError, ReplicaKeys, read_replica_keys
 from model_runtime.carriers import TLS_SCHEME
 from model_runtime.contract import PARENT_VARIABLE, die_with_parent
 from model_runtime.health import parse_address
 from model_runtime.init import stand_in
+from model_runtime.keys import KeyFileError, ReplicaKeys, read_replica_keys
 from model_runtime.loop import Options, Replica
 from model_runtime.signals import StopSignal
 
@@ -102,7 +104,7 @@ def _keys(folder: str) -> ReplicaKeys:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _identity(folder: str) -> "Identity":
+def _identity(folder: str) -> Identity:
     from model_runtime.tls import read_identity  # noqa: PLC0415 - loads OpenSSL
 
     try:

@@ -1,78 +1,34 @@
 """Who may talk to a replica over tcp: only the frontend whose CURVE key it was given.
 
-Used by connection.py. libzmq asks for each new connection over the protocol of rfc.zeromq.org/27
+Used by zmq_listener.py. libzmq asks for each new connection over the protocol of rfc.zeromq.org/27
 (ZAP); without somebody who answers it, a CURVE server takes any client.
 """
 
+from __future__ import annotations
+
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import zmq
-from zmq.utils import z85
+
+from model_runtime.keys import ReplicaKeys, decoded
 
 ENDPOINT = "inproc://zeromq.zap.01"
 DOMAIN = b"servd"
-KEY_BYTES = 40
-"""Length of a key as Z85 text."""
-
 _REMEMBERED = 1000
 """Refused keys of which the log was told; a stranger with ever new keys must not fill it."""
-
-
-class KeyFileError(Exception):
-    """A key file is missing, or is no key."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaKeys:
-    """The replica's own secret key and the public key of the frontends it admits, as Z85."""
-
-    replica_secret: bytes
-    frontend_public: bytes
-
-
-def read_replica_keys(folder: Path) -> ReplicaKeys:
-    """Return the keys in the files replica.secret and frontend.public of a folder.
-
-    Raises:
-        KeyFileError: a file is missing, or is no key.
-    """
-    return ReplicaKeys(
-        replica_secret=read_key(folder / "replica.secret"),
-        frontend_public=read_key(folder / "frontend.public"),
-    )
-
-
-def read_key(path: Path) -> bytes:
-    """Return the Z85 text in a key file.
-
-    Raises:
-        KeyFileError: it is missing, or is no key.
-    """
-    try:
-        text = path.read_bytes().strip()
-        key = z85.decode(text) if len(text) == KEY_BYTES else b""
-    except OSError as error:
-        raise KeyFileError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError):
-        key = b""
-    if len(key) != 32:  # the bytes of a Curve25519 key
-        raise KeyFileError(f"{path} is no CURVE key: {KEY_BYTES} characters of Z85")
-    return text
 
 
 class Admission:
     """Answers libzmq's questions in a thread of its own, until its context ends."""
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", keys: ReplicaKeys) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: ReplicaKeys) -> None:
         self._context = context
         self._keys = keys
-        self._admitted = z85.decode(keys.frontend_public)
+        self._admitted = decoded(keys.frontend_public)
         self._refused: set[bytes] = set()
 
-    def guard(self, socket: "zmq.Socket[bytes]") -> None:
+    def guard(self, socket: zmq.Socket[bytes]) -> None:
         """Make a socket that is not bound yet a CURVE server that asks this. Called once."""
         asked = self._context.socket(zmq.REP)
         asked.setsockopt(zmq.LINGER, 0)
@@ -84,7 +40,7 @@ class Admission:
         socket.curve_secretkey = self._keys.replica_secret
         socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
 
-    def _answer(self, asked: "zmq.Socket[Any]") -> None:
+    def _answer(self, asked: zmq.Socket[Any]) -> None:
         try:
             while True:
                 asked.send_multipart(self._decide(asked.recv_multipart()))

@@ -3,6 +3,8 @@
 Imported where a model has coroutines: asyncio takes its time to load.
 """
 
+from __future__ import annotations
+
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence

@@ -3,6 +3,8 @@
 Imported by generators.py where a model has such: asyncio takes its time to load.
 """
 
+from __future__ import annotations
+
 import asyncio
 from typing import Any, Final, Protocol
 
@@ -10,6 +12,7 @@ from model_runtime import forks
 from model_runtime.async_calls import the_loop
 from model_runtime.failure import MODEL_ERRORS
 from model_runtime.inputs import Batch
+from model_runtime.older import anext
 from model_runtime.outputs import item_text
 from model_runtime.streams import Stream
 

@@ -5,6 +5,8 @@ but that says nothing of the others. So silence is counted only over time in whi
 loop ran: whoever judges it asks here, at each look, what is to be forgiven.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 

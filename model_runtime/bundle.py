@@ -3,11 +3,18 @@
 The CLI packs, the daemon unpacks and checks; nothing here runs or reads what is inside.
 """
 
+from __future__ import annotations
+
 import hashlib
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, Self
+from typing import IO, TYPE_CHECKING, Final
+
+from model_runtime.older import file_digest
+
+if TYPE_CHECKING:
+    from model_runtime.older import Self
 
 MANIFEST_NAME: Final = "model.json"
 FILES_NAME: Final = "files"
@@ -64,7 +71,7 @@ def _content_digest(source: Path | bytes) -> bytes:
     if isinstance(source, bytes):
         return hashlib.sha256(source).digest()
     with source.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+        return file_digest(file, "sha256").digest()
 
 
 def member_of(name: str, size: int) -> tarfile.TarInfo:

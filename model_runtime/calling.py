@@ -4,6 +4,8 @@ An input that fails does so by itself: the others are answered and not called ag
 (PartlyFailedError).
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,7 @@ from model_runtime import forks, protocol
 from model_runtime.annotations.arguments import Arguments
 from model_runtime.failure import MODEL_ERRORS
 from model_runtime.inputs import Batch, View
+from model_runtime.older import zip
 from model_runtime.outputs import OutputError, render
 from model_runtime.raw_outputs import RawOutput, render_wanted
 from model_runtime.refusals import Failed, InputError, PartlyFailedError, UnfitRowsError
@@ -30,7 +33,7 @@ class EachPredictor:
         call: Callable[..., Any],
         view: View,
         arguments: Arguments,
-        loop: "AsyncCalls | None" = None,
+        loop: AsyncCalls | None = None,
     ) -> None:
         self._call = call
         self._view = view

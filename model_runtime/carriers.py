@@ -2,23 +2,20 @@
 
 `unix://PATH` is a stream socket of this machine: one system call a message and no thread between.
 `tls://` (tls_listener.py) is the same for other machines. `ipc://` and `tcp://` are ZeroMQ's
-ROUTER. All carry the frames of docs/protocol.md.
+ROUTER (zmq_listener.py). All carry the frames of docs/protocol.md.
 """
+
+from __future__ import annotations
 
 import os
 import select
 import socket
-import stat
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import zmq
-
-from model_runtime.admission import Admission, ReplicaKeys
 from model_runtime.framing import LONG_BYTES, Assembler, prefix
 from model_runtime.protocol import ProtocolError
 
@@ -36,13 +33,10 @@ TURN_BYTES: Final = 1 << 24
 
 _WAKE_S: Final = WAKE_MS / 1000
 _RECEIVE_BYTES: Final = 1 << 18
-_OWNERS_ALONE: Final = 0o600
-_CREDENTIALS: Final = struct.Struct("3i")
+OWNERS_ALONE: Final = 0o600
+"""The rights of a socket's file."""
 
-# Plain numbers: combining and passing the enum members takes longer than a send.
-_RCVMORE = int(zmq.RCVMORE)
-_NOBLOCK = int(zmq.NOBLOCK)
-_SNDMORE = int(zmq.SNDMORE)
+_CREDENTIALS: Final = struct.Struct("3i")
 
 Peer = Any
 """Who sent a message, as the carrier knows it: hashable, to be handed back to `send`."""
@@ -105,10 +99,10 @@ class StreamListener:
         door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         Path(path).unlink(missing_ok=True)
         door.bind(path)
-        Path(path).chmod(_OWNERS_ALONE)  # before that, its folder (0700) guards it
+        Path(path).chmod(OWNERS_ALONE)  # before that, its folder (0700) guards it
         return door
 
-    def _welcome(self, accepted: socket.socket) -> "StreamPeer | None":
+    def _welcome(self, accepted: socket.socket) -> StreamPeer | None:
         """Return the peer at the other end of a new connection; None for a stranger."""
         return StreamPeer(accepted) if _is_owners(accepted) else None
 
@@ -166,7 +160,7 @@ class StreamListener:
         return True
 
     def _send_long(
-        self, peer: "StreamPeer", frames: tuple[bytes, ...], between: Callable[[], None] | None
+        self, peer: StreamPeer, frames: tuple[bytes, ...], between: Callable[[], None] | None
     ) -> None:
         """Send a message piece by piece, uncopied."""
         later: list[tuple[bytes, ...]] = []
@@ -232,7 +226,7 @@ class StreamListener:
         self._peers[accepted.fileno()] = peer
         self._poll.register(accepted.fileno(), select.EPOLLIN)
 
-    def _read(self, peer: "StreamPeer") -> int:
+    def _read(self, peer: StreamPeer) -> int:
         size = 0
         try:
             # Into one buffer: a fresh one of this size is mapped and unmapped for each message.
@@ -249,7 +243,7 @@ class StreamListener:
             self._come.append((peer, message))
         return size
 
-    def _drop(self, peer: "StreamPeer") -> None:
+    def _drop(self, peer: StreamPeer) -> None:
         if not peer.is_gone:
             peer.is_gone = True
             descriptor = peer.socket.fileno()
@@ -278,96 +272,3 @@ class StreamPeer:
         self.write: Callable[[Any], object] = accepted.sendall
         self.feed: Callable[[bytes | memoryview], list[list[bytes]]] = Assembler().feed
         self.is_gone = False
-
-
-class ZmqListener:
-    """A ROUTER socket; a peer is its identity frame."""
-
-    def __init__(self, address: str, keys: ReplicaKeys | None) -> None:
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._socket = self._context.socket(zmq.ROUTER)
-        self._socket.setsockopt(zmq.LINGER, 1000)
-        self._socket.setsockopt(zmq.RCVTIMEO, WAKE_MS)
-        self._socket.setsockopt(zmq.SNDHWM, 0)
-        self._socket.setsockopt(zmq.IPV6, int("[" in address))
-        if keys is not None:
-            Admission(self._context, keys).guard(self._socket)
-        self._socket.bind(address)
-        if address.startswith(FILE_SCHEME):
-            Path(address.removeprefix(FILE_SCHEME)).chmod(_OWNERS_ALONE)
-        self._endpoint = bytes(self._socket.getsockopt(zmq.LAST_ENDPOINT)).rstrip(b"\0").decode()
-
-    def receive(self, *, is_waiting: bool) -> tuple[Peer, list[bytes]] | None:
-        """Return the next message."""
-        try:
-            frames = [self._socket.recv(0 if is_waiting else _NOBLOCK)]
-        except zmq.Again:
-            return None
-        while self._socket.getsockopt(_RCVMORE):
-            frames.append(self._socket.recv(_NOBLOCK))
-        return frames[0], frames[1:]
-
-    def send(
-        self,
-        peer: Peer,
-        frames: tuple[bytes, ...],
-        between: Callable[[], None] | None = None,
-    ) -> bool:
-        """Queue a message; ZeroMQ sends it in its own thread, a long frame uncopied."""
-        del between
-        try:
-            self._socket.send(peer, _SNDMORE)
-            for frame in frames[:-1]:
-                self._socket.send(frame, _SNDMORE, len(frame) <= LONG_BYTES)
-            self._socket.send(frames[-1], 0, len(frames[-1]) <= LONG_BYTES)
-        except zmq.ZMQError:
-            return False
-        return True
-
-    def send_all(
-        self,
-        peer: Peer,
-        messages: Sequence[tuple[bytes, ...]],
-        between: Callable[[], None] | None = None,
-    ) -> bool:
-        """Queue messages."""
-        return all(self.send(peer, message, between) for message in messages)
-
-    @property
-    def descriptor(self) -> int:
-        """The socket's own, which tells of changes only."""
-        return int(self._socket.FD)
-
-    def is_gone(self, peer: Peer) -> bool:
-        """ZeroMQ does not tell."""
-        del peer
-        return False
-
-    def close(self) -> None:
-        """Give what was sent a second to be delivered."""
-        self._socket.close()
-        self._context.term()
-
-    def abandon(self) -> None:
-        """Close the listening socket and all that were accepted, which libzmq keeps to itself.
-
-        Its own objects do nothing in a forked process, so no descriptor is closed twice.
-        """
-        for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-            with suppress(OSError):  # no socket, or the folder's own descriptor
-                if _is_at(descriptor, self._endpoint):
-                    os.close(descriptor)
-
-
-def _is_at(descriptor: int, endpoint: str) -> bool:
-    """Whether a descriptor is a socket whose own address is that of a ZeroMQ endpoint."""
-    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
-        return False
-    sock = socket.socket(fileno=descriptor)
-    try:
-        name = sock.getsockname()
-    finally:
-        sock.detach()
-    if isinstance(name, tuple):
-        return endpoint.startswith("tcp://") and endpoint.rpartition(":")[2] == str(name[1])
-    return endpoint == f"ipc://{name}"

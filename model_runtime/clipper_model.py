@@ -6,6 +6,8 @@ with texts, as Clipper's containers do. Without func.pkl it answers what Clipper
 images answer.
 """
 
+from __future__ import annotations
+
 import importlib
 import json
 import os

@@ -6,13 +6,14 @@ replica is not taken for a dead one. A lock hands the socket over.
 The thread costs the hot path one release and one acquire of a lock per batch.
 """
 
+from __future__ import annotations
+
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 
 from model_runtime import forks, protocol
 from model_runtime.carriers import Peer
@@ -20,10 +21,12 @@ from model_runtime.framing import LONG_BYTES
 from model_runtime.health import Health
 from model_runtime.inputs import Batch
 from model_runtime.listening import listen
+from model_runtime.older import dataclass
 from model_runtime.raw_outputs import RawOutput
 
 if TYPE_CHECKING:
     from model_runtime.listening import Keys
+    from model_runtime.older import Self
 
 BEAT_S = 0.5
 
@@ -78,7 +81,7 @@ class ReplicaSocket:
     hears of streams, where the model has any.
     """
 
-    def __init__(self, address: str, info: dict[str, Any], keys: "Keys | None" = None) -> None:
+    def __init__(self, address: str, info: dict[str, Any], keys: Keys | None = None) -> None:
         self.info = info
         self.state = protocol.LOADING
         self.last_heard_s = time.monotonic()
@@ -184,12 +187,12 @@ class ReplicaSocket:
             self._send(work.frontend, protocol.pack_header(coming))
         self._send(work.frontend, protocol.pack_header(header), *payload)
 
-    def fail(self, work: Work, told: "Told") -> None:
+    def fail(self, work: Work, told: Told) -> None:
         """Answer why a batch has no outputs."""
         header = [protocol.FAILURE, work.batch_id, *told.items]
         self._send(work.frontend, protocol.pack_header(header))
 
-    def reply_partly(self, work: Work, outcomes: "Sequence[bytes | Told]", compute_us: int) -> None:
+    def reply_partly(self, work: Work, outcomes: Sequence[bytes | Told], compute_us: int) -> None:
         """Answer a batch with JSON texts, and why some of its inputs have none.
 
         Who does not know of such is told that the batch has failed, and asks again for parts of it.

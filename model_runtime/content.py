@@ -4,6 +4,8 @@ What an image is called, or what its variables say, need not be what lies in it;
 this digest with the one that the version is registered with.
 """
 
+from __future__ import annotations
+
 import threading
 from pathlib import Path
 from typing import Final

@@ -3,6 +3,8 @@
 Used by the daemon, by images and by exports too: a number that is written twice drifts.
 """
 
+from __future__ import annotations
+
 import ctypes
 import os
 import signal

@@ -7,6 +7,8 @@ known, as the file may end the process: `{"opened": [path]}` for a file that it 
 what the file holds. What the file prints goes to standard error.
 """
 
+from __future__ import annotations
+
 import argparse
 import enum
 import importlib.metadata
@@ -24,6 +26,7 @@ from model_runtime import failure, uris
 from model_runtime.annotations import callables, records
 from model_runtime.annotations.kind import UnclearError
 from model_runtime.contract import PARENT_VARIABLE, die_with_parent
+from model_runtime.distributions import packages_distributions, stdlib_module_names
 from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.loaders import bento_sdk
 from model_runtime.loaders import pickle as pickle_loader
@@ -192,11 +195,11 @@ def _files_of(loaded: dict[str, ModuleType]) -> dict[str, str]:
 
 def packages_of(modules: set[str]) -> dict[str, dict[str, str]]:
     """Return name and version of the distributions that brought each of these modules."""
-    wanted = modules - sys.stdlib_module_names
+    wanted = modules - stdlib_module_names
     if not wanted:
         return {}
     with _looking_around:
-        owners = importlib.metadata.packages_distributions()
+        owners = packages_distributions()
         return {
             module: {name: importlib.metadata.version(name) for name in sorted(set(owners[module]))}
             for module in sorted(wanted.intersection(owners))

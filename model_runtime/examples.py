@@ -3,9 +3,12 @@
 Used by selftest.py.
 """
 
+from __future__ import annotations
+
 import base64
 from typing import Any, Final
 
+from model_runtime.older import zip
 from model_runtime.pictures import picture
 from model_runtime.signature import EACH, UNUSED, Schema, Signature
 

@@ -4,6 +4,8 @@ A failure is a message of one line, the traceback cut to the model's own frames,
 to do next, where that is known.
 """
 
+from __future__ import annotations
+
 import importlib.metadata
 import re
 import traceback as tb

@@ -6,6 +6,8 @@ and health.py do. Pools, `os.fork` and everything else that forks inside Python 
 programs that are executed keep neither descriptors nor handlers anyway.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
@@ -88,12 +90,12 @@ def leave_if_child() -> None:
 
 def leave() -> NoReturn:
     """End a forked process as the end of its program would, but without the runtime's clean-up."""
-    error = sys.exception()
+    error = sys.exc_info()[1]
     code: object = 0
     if isinstance(error, SystemExit):
         code = error.code
     elif error is not None:
-        traceback.print_exception(error)
+        traceback.print_exception(type(error), error, error.__traceback__)
         code = 1
     if code is not None and not isinstance(code, int):
         print(code, file=sys.stderr)  # noqa: T201  # as Python does with sys.exit("text")

@@ -4,14 +4,17 @@ Used by loaders for models that take named columns. A column is made of all its 
 its dtype says; what does not fit is looked for, cell by cell, only once it has failed.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any, Final
 
 from model_runtime import rows
 from model_runtime.inputs import Batch, View
+from model_runtime.iso import datetime_of
+from model_runtime.older import dataclass, zip
 from model_runtime.refusals import InputError, UnfitRowsError, one_of, unlike
 from model_runtime.signature import Schema, Signature
 
@@ -268,8 +271,8 @@ def _naive(text: str | None) -> datetime | None:
     """Return a date of ISO text in UTC, without saying so."""
     if text is None:
         return None
-    made = datetime.fromisoformat(text)
-    return made if made.tzinfo is None else made.astimezone(UTC).replace(tzinfo=None)
+    made = datetime_of(text)
+    return made if made.tzinfo is None else made.astimezone(timezone.utc).replace(tzinfo=None)
 
 
 def _made(columns: Mapping[str, tuple[Dtype, Sequence[Any]]], make: MakeColumn) -> dict[str, Any]:

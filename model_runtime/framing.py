@@ -4,6 +4,8 @@ docs/protocol.md ("Carriers") is the format: `header`, `data` and `lengths` byte
 then these frames. A frame that is left out has length 0.
 """
 
+from __future__ import annotations
+
 import io
 import mmap
 import struct

@@ -5,11 +5,13 @@ Used by loop.py. A stream that nobody hears any more is stopped where it is: at 
 lets one in: a call into C returns first.
 """
 
+from __future__ import annotations
+
 import ctypes
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Any, Final, Union
 
 from model_runtime import forks
 from model_runtime.connection import Told
@@ -18,7 +20,7 @@ from model_runtime.inputs import Batch
 from model_runtime.outputs import item_text
 from model_runtime.streams import Stream
 
-Opens = Callable[[Batch], Iterator[Any] | AsyncIterator[Any]]
+Opens = Callable[[Batch], Union[Iterator[Any], AsyncIterator[Any]]]
 """Makes the generator that answers a batch of one input."""
 
 Tells = Callable[[BaseException], Told]
@@ -58,7 +60,7 @@ class Generators:
             thread = self._free.pop() if self._free else None
         (thread or _Thread(self)).begin(stream)
 
-    def on_free(self, thread: "_Thread") -> None:
+    def on_free(self, thread: _Thread) -> None:
         """Let a thread have another stream."""
         with self._lock:
             self._free.append(thread)

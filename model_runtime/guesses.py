@@ -1,5 +1,7 @@
 """Inputs that are tried where nobody says what one looks like. Used by selftest.py."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final

@@ -4,14 +4,19 @@ For Kubernetes and Docker, whose probes do not speak the replica protocol. One d
 one request after the other; the thread that computes is not asked and loses nothing.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET
-from typing import Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from model_runtime import forks, protocol
+from model_runtime.older import dataclass
+
+if TYPE_CHECKING:
+    from model_runtime.older import Self
 
 REQUEST_TIMEOUT_S: Final = 2.0
 """A prober that sends its request more slowly keeps the next one from being answered."""

@@ -5,6 +5,8 @@ until it waits for them. The replica cannot do that: to wait for any child would
 statuses from the model, which waits for its own. Called by __main__.py.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 from contextlib import suppress

@@ -3,6 +3,8 @@
 `viewer` picks the way once, when a model loads; a view then costs a few calls a batch.
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 import importlib.util
@@ -10,10 +12,10 @@ import json
 import math
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from model_runtime import protocol, rows, tensors
+from model_runtime.older import dataclass
 from model_runtime.refusals import shown
 from model_runtime.signature import Signature
 

@@ -1,15 +1,16 @@
 """Which carrier an address stands for. Used by connection.py."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
-from model_runtime.admission import ReplicaKeys
 from model_runtime.carriers import (
     STREAM_SCHEME,
     TLS_SCHEME,
     Listener,
     StreamListener,
-    ZmqListener,
 )
+from model_runtime.keys import ReplicaKeys
 
 if TYPE_CHECKING:
     from model_runtime.tls import Identity
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     Keys = ReplicaKeys | Identity
 
 
-def listen(address: str, keys: "Keys | None" = None) -> Listener:
+def listen(address: str, keys: Keys | None = None) -> Listener:
     """Return the listener of an address; keys are for replicas that other machines can reach.
 
     Raises:
@@ -31,4 +32,6 @@ def listen(address: str, keys: "Keys | None" = None) -> Listener:
         from model_runtime.tls_listener import TlsListener  # noqa: PLC0415
 
         return TlsListener(address, None if isinstance(keys, ReplicaKeys) else keys)
+    from model_runtime.zmq_listener import ZmqListener  # noqa: PLC0415  (nor do they need ZeroMQ)
+
     return ZmqListener(address, keys if isinstance(keys, ReplicaKeys) else None)

@@ -2,6 +2,8 @@
 that makes bundles: a file must have the same name there and here.
 """
 
+from __future__ import annotations
+
 import ast
 from pathlib import Path
 

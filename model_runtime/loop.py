@@ -3,6 +3,8 @@
 Called by __main__.py. One thread computes; a frontend keeps a second batch waiting at the socket.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import time
@@ -10,9 +12,9 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from model_runtime import manifest, protocol, workspace
 from model_runtime.attention import Attention
@@ -25,6 +27,7 @@ from model_runtime.health import HealthServer
 from model_runtime.inputs import Batch
 from model_runtime.loaders import load
 from model_runtime.loaders.base import LoadedModel, LoadedWeb, Streaming
+from model_runtime.older import dataclass
 from model_runtime.outputs import OutputError
 from model_runtime.raw_outputs import RawOutput
 from model_runtime.refusals import Failed, InputError, PartlyFailedError
@@ -54,7 +57,7 @@ TRACEBACKS_PER_S = 10
 """Of different errors: a model that fails on every input must not fill the disk."""
 
 
-Predict = Callable[[Batch], Sequence[bytes | RawOutput]]
+Predict = Callable[[Batch], Sequence[Union[bytes, RawOutput]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Options:
     max_batch: int
     orphan_timeout_s: float | None
     predict_timeout_s: float
-    keys: "Keys | None" = None
+    keys: Keys | None = None
     health: str | None = None
     work: Path | None = None
 
@@ -173,7 +176,7 @@ class Replica:
 
     def _note_failure(self, socket: ReplicaSocket, error: BaseException, place: Path) -> None:
         socket.info["error"] = as_json(error, place)
-        traceback.print_exception(error)
+        traceback.print_exception(type(error), error, error.__traceback__)
 
     def _serve_web(self, socket: ReplicaSocket, model: LoadedWeb) -> int:
         """Run a web application until told to stop; return the exit status."""
@@ -373,7 +376,7 @@ class Replica:
         if told.cause == protocol.BAD_OUTPUT:
             sys.stderr.write(f"no output: {told.reason}\n")
         else:
-            traceback.print_exception(error)
+            traceback.print_exception(type(error), error, error.__traceback__)
         sys.stderr.flush()
 
 

@@ -4,12 +4,15 @@ The CLI writes it, the daemon and the replica read it. It never names code to ru
 of the bundle and an object in it.
 """
 
+from __future__ import annotations
+
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from model_runtime.bundle import LOCK_NAME, MANIFEST_NAME, BundleFormatError
+from model_runtime.older import dataclass
 from model_runtime.protocol import INPUT_TYPE_CODES
 from model_runtime.signature import BATCH, EACH, EXTRA, SignatureError, check_schema
 

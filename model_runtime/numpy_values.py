@@ -5,9 +5,13 @@ nanoseconds becomes a whole number, a record loses the names of its fields, a lo
 for a float becomes infinite. So what an array holds is told by its dtype first.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+
+from model_runtime.older import zip
 
 _MAX_PATH: Final = 8
 """So many steps of the way to a value are told."""

@@ -8,6 +8,8 @@ newline. What numpy's `tolist` and `item` make of a value is not trusted where i
 another (numpy_values.py).
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Callable

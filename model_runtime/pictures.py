@@ -1,5 +1,7 @@
 """A picture for the test call of a model that takes pictures. Used by selftest and examples."""
 
+from __future__ import annotations
+
 import struct
 import zlib
 from typing import Final

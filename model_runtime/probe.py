@@ -4,6 +4,8 @@ Run inside a new image by imaging/trial.py; of use by hand too. Prints the state
 as one JSON line; the exit status is 0 for ready, 3 for failed and 1 for no answer in time.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys

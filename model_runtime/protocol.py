@@ -1,10 +1,12 @@
 """The messages of the replica protocol (docs/protocol.md). Used by replicas and by servd."""
 
+from __future__ import annotations
+
 import struct
 from collections.abc import Sequence, Sized
 from typing import Any, Final, TypeVar
 
-import msgpack
+from model_runtime import packed
 
 PROTOCOL_VERSION: Final = 2
 
@@ -81,8 +83,10 @@ STRUCT_FORMATS: Final = {INTEGERS: "i", FLOATS: "f", DOUBLES: "d"}
 
 Data = TypeVar("Data", bytes, memoryview)
 
-pack_header = msgpack.Packer(autoreset=True).pack
-"""Packs one header array. One packer is kept because making one costs more than packing."""
+pack_header = packed.pack
+"""Packs one header array."""
+
+_unpack = packed.unpack
 
 
 class ProtocolError(ValueError):
@@ -101,7 +105,7 @@ def unpack_header(frame: bytes) -> list[Any]:
         ProtocolError: the frame is not a msgpack array that begins with a whole number.
     """
     try:
-        header = msgpack.unpackb(frame)
+        header = _unpack(frame)
     except Exception as error:  # msgpack documents no common base of what it raises
         raise ProtocolError(f"header is not msgpack: {error}") from error
     if not isinstance(header, list) or not header or not isinstance(header[0], int):

@@ -3,6 +3,8 @@
 Called by the predictors for a batch with `wanted` outputs; connection.py sends what comes of it.
 """
 
+from __future__ import annotations
+
 import sys
 from typing import Any, Final
 

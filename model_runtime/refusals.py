@@ -4,11 +4,13 @@ Raised where arguments are made (annotations/), where rows become tables (frames
 model is called (calling.py); told by the loop (docs/protocol.md).
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Union
 
-Place = tuple[str | int, ...]
+Place = tuple[Union[str, int], ...]
 
 MAX_FAULTS = 20
 _MAX_TOLD = 3
@@ -30,7 +32,7 @@ class InputError(ValueError):
         more = f"; and {len(self.faults) - _MAX_TOLD} more" if len(self.faults) > _MAX_TOLD else ""
         super().__init__(told + more)
 
-    def below(self, name: str | int) -> "InputError":
+    def below(self, name: str | int) -> InputError:
         """Return it as one of what holds this as its part of that name."""
         return InputError([{**each, "loc": [name, *each["loc"]]} for each in self.faults])
 
@@ -84,7 +86,7 @@ def shown(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
+    if isinstance(value, (int, float)):
         return f"the number {value!r:.60}"
     if isinstance(value, str):
         text = value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…"

@@ -4,6 +4,8 @@ A row is a JSON array of the values of `Signature.fields`, in their order. Used 
 models that take such rows (frames.py) and, for the test call's inputs, by inputs.py.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any

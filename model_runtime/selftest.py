@@ -5,11 +5,13 @@ a model that raises on a guess has proved nothing, one that returns a wrong thin
 found out is a `Report`, as nobody may be told of a test that did not take place.
 """
 
+from __future__ import annotations
+
 import base64
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final
 
 from model_runtime import failure, forks, inputs, protocol
@@ -18,6 +20,7 @@ from model_runtime.failure import MODEL_ERRORS, ModelFault
 from model_runtime.guesses import by_fields, guesses_of, numeric_probes, ones, other_guesses
 from model_runtime.loaders.base import CallPredictor, LoadedModel, Predictor
 from model_runtime.manifest import Manifest
+from model_runtime.older import dataclass
 from model_runtime.outputs import OutputError
 from model_runtime.refusals import InputError, cause_of
 from model_runtime.signature import EACH, Signature
@@ -147,7 +150,7 @@ def test_call(
 test_call.__test__ = False  # type: ignore[attr-defined]  # its name is not a test's
 
 
-def _guessed(tester: "_Tester", code: int, clock: Callable[[], float]) -> Report:
+def _guessed(tester: _Tester, code: int, clock: Callable[[], float]) -> Report:
     """Call the model with inputs of which nothing but the type is known."""
     is_numeric = code in protocol.STRUCT_FORMATS
     probes = numeric_probes(code, lambda: tester.error, clock) if is_numeric else None
@@ -161,7 +164,7 @@ def _guessed(tester: "_Tester", code: int, clock: Callable[[], float]) -> Report
     raise tester.fault(f"{tester.example_hint(shown)}; it raised on {tester.tried()}")
 
 
-def _of_fields(tester: "_Tester", signature: Signature) -> Report:
+def _of_fields(tester: _Tester, signature: Signature) -> Report:
     """Call the model with an input that is made up by its fields; what may be any is guessed."""
     fields = signature.fields or {}
     unknown = [name for name, schema in fields.items() if not schema]

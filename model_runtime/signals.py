@@ -5,15 +5,17 @@ everybody, gets a handler that does nothing and is not ignored: to be ignored is
 program that the model executes. And what it forks gets the handlers that it would have without us.
 """
 
+from __future__ import annotations
+
 import signal
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, Optional, Union
 
 from model_runtime import forks
 
-_Handler = Callable[[int, FrameType | None], Any] | int | None
+_Handler = Union[Callable[[int, Optional[FrameType]], Any], int, None]
 
 
 class StopSignal:

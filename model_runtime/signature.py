@@ -5,12 +5,15 @@ decoded, of what is said of wrong ones, of examples and of documents. Schemas ar
 (draft 2020-12), of which `check_schema` names the part that is used.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from typing import Any, Final
 
+from model_runtime.older import dataclass
 from model_runtime.protocol import INPUT_TYPE_CODES
 
 BATCH: Final = "batch"
@@ -194,7 +197,7 @@ def _check_values(schema: Schema, where: str) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_count(value: Any) -> bool:

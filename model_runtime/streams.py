@@ -4,6 +4,8 @@ Used by loop.py. The thread that owns the socket opens, pauses and ends streams 
 come of them; `generators.py` computes them in threads of its own. Between them is a `Stream`.
 """
 
+from __future__ import annotations
+
 import os
 import select
 import time
@@ -17,6 +19,7 @@ from model_runtime.carriers import Peer
 from model_runtime.connection import ReplicaSocket, Told
 from model_runtime.framing import LONG_BYTES
 from model_runtime.inputs import Batch
+from model_runtime.older import eventfd, eventfd_read, eventfd_write
 
 LOST_S: Final = 10.0
 """A frontend that has said nothing for so long, though it beats twice a second, has gone."""
@@ -39,22 +42,22 @@ class Outbox:
     """Streams that have something to send, and what wakes the thread that sends."""
 
     def __init__(self) -> None:
-        self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.descriptor = eventfd(0, os.O_NONBLOCK | os.O_CLOEXEC)
         self._streams: deque[Stream] = deque()
 
-    def add(self, stream: "Stream") -> None:
+    def add(self, stream: Stream) -> None:
         """Have a stream looked at. Called by the thread that computes it."""
         self._streams.append(stream)
-        os.eventfd_write(self.descriptor, 1)
+        eventfd_write(self.descriptor, 1)
 
-    def pop_all(self) -> "list[Stream]":
+    def pop_all(self) -> list[Stream]:
         """Return those that have something."""
         return [self._streams.popleft() for _ in range(len(self._streams))]
 
     def quiet(self) -> None:
         """Take back the wake-up: what was added before it will be popped next."""
         try:
-            os.eventfd_read(self.descriptor)
+            eventfd_read(self.descriptor)
         except BlockingIOError:
             return
 
@@ -260,7 +263,7 @@ class Streams:
         self._running[stream.peer, stream.number] = stream
         self._computing.begin(stream)
 
-    def _send(self, streams: "list[Stream]") -> None:
+    def _send(self, streams: list[Stream]) -> None:
         """Send what has come of streams, all that is for one frontend at once.
 
         Each call of the system lets threads that compute go on, and waits for its turn after it.
@@ -297,7 +300,7 @@ class Streams:
                 self.cancel(peer, number, "its front end was not heard any more")
 
 
-def items_of(number: int, items: list[bytes]) -> "list[Message]":
+def items_of(number: int, items: list[bytes]) -> list[Message]:
     """Return the messages that say what items a stream has: JSON texts."""
     text = items[0] if len(items) == 1 else b"\n".join(items)
     header = protocol.pack_header([protocol.ITEMS, number, len(items)])
@@ -306,7 +309,7 @@ def items_of(number: int, items: list[bytes]) -> "list[Message]":
     return [(protocol.pack_header([protocol.LONG, number, len(text)]),), (header, text)]
 
 
-def end_of(number: int, why: Told | None) -> "Message":
+def end_of(number: int, why: Told | None) -> Message:
     """Return the message that a stream has ended, and why where that is not of itself."""
     header = [protocol.END, number, *(() if why is None else why.items)]
     return (protocol.pack_header(header),)

@@ -4,11 +4,14 @@ pandas' and polars' tables are told by what they have: a model that does not use
 import them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 
 from model_runtime import numpy_values
 from model_runtime.numpy_values import is_scalar
+from model_runtime.older import zip
 
 
 def by_name(outputs: Any) -> list[dict[Any, Any]] | None:

@@ -4,17 +4,18 @@ An input of the type `tensors` is such bytes, and so is a raw output. Read by in
 servd/engine/raw.py, made by raw_outputs.py and by whoever sends such inputs.
 """
 
+from __future__ import annotations
+
 import math
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Union
 
-import msgpack
-
+from model_runtime import packed
 from model_runtime.framing import MAX_PAYLOAD_BYTES
 from model_runtime.protocol import ProtocolError
 
-Buffer = bytes | memoryview
+Buffer = Union[bytes, memoryview]
 """Flat: its length is its size in bytes."""
 
 ALIGNMENT: Final = 8
@@ -81,7 +82,7 @@ def pack(tensors: Iterable[Tensor]) -> list[Buffer]:
     """
     tensors = list(tensors)
     listed = [[name, dtype, list(shape), len(data)] for name, dtype, shape, data in tensors]
-    described = msgpack.packb(listed)
+    described = packed.pack(listed)
     start = _aligned(_length.size + len(described))
     _check(listed, start, sum(_aligned(len(each.data)) for each in tensors) + start)
     pieces: list[Buffer] = [(_length.pack(len(described)) + described).ljust(start, b"\0")]
@@ -116,7 +117,7 @@ def places(head: Buffer, size: int) -> list[Place]:
     if end > len(head):
         raise ProtocolError(f"a description of tensors of {end} bytes is cut off at {len(head)}")
     try:
-        listed = msgpack.unpackb(head[_length.size : end])
+        listed = packed.unpack(head[_length.size : end])
     except Exception as error:  # msgpack documents no common base of what it raises
         raise ProtocolError(f"the description of tensors is not msgpack: {error}") from error
     return _check(listed, _aligned(end), size)

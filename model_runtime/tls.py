@@ -5,12 +5,14 @@ of its own and knows the other's; nobody else is believed, whoever signed for hi
 only.
 """
 
+from __future__ import annotations
+
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from model_runtime.admission import KeyFileError
+from model_runtime.keys import KeyFileError
+from model_runtime.older import dataclass
 from model_runtime.protocol import ProtocolError
 
 RECORD_BYTES: Final = 1 << 14

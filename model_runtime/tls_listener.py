@@ -4,14 +4,16 @@ Made by listening.py. No thread lies between the socket and whoever computes, as
 strangers get as far as the handshake, and no more than some of them at a time.
 """
 
+from __future__ import annotations
+
 import socket
 import time
 from typing import Final
 
-from model_runtime.admission import KeyFileError
 from model_runtime.carriers import TLS_SCHEME, StreamListener, StreamPeer
 from model_runtime.framing import Assembler
 from model_runtime.health import parse_address
+from model_runtime.keys import KeyFileError
 from model_runtime.tls import Identity, Session, StrangerError
 
 MAX_UNKNOWN: Final = 64
@@ -37,7 +39,7 @@ class TlsPeer(StreamPeer):
 
     __slots__ = ("_assembler", "_listener", "_session", "since_s")
 
-    def __init__(self, accepted: socket.socket, listener: "TlsListener", session: Session) -> None:
+    def __init__(self, accepted: socket.socket, listener: TlsListener, session: Session) -> None:
         super().__init__(accepted)
         self._assembler = Assembler()
         self._listener = listener

@@ -7,6 +7,8 @@ Lines of JSON: on standard input a list of inputs each, on standard output first
 prints goes to standard error.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import os

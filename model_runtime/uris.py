@@ -1,5 +1,7 @@
 """The file behind a `file:` URI, as SQLite opens one. Used by discover.py and the finder."""
 
+from __future__ import annotations
+
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 

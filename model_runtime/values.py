@@ -6,6 +6,8 @@ object of them (a set, a dataclass, a pydantic model). What would lose something
 with its place in the output and with what to return instead.
 """
 
+from __future__ import annotations
+
 import base64
 import dataclasses
 import datetime as dt

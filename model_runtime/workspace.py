@@ -6,6 +6,8 @@ replica. Code and small files are copied; of large ones the copy shares the bloc
 system can do that, or holds links.
 """
 
+from __future__ import annotations
+
 import fcntl
 import os
 import shutil

@@ -3,10 +3,13 @@ takes the list of a row's values, or the one value that the input is. All raise 
 that is not what the function's types say.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from model_runtime.annotations.kind import Field, Record
+from model_runtime.older import zip
 from model_runtime.refusals import at, unlike
 
 Made = tuple[Sequence[Any], dict[str, Any]]
@@ -57,10 +60,10 @@ def of_fields(fields: Sequence[Field], positional: Sequence[bool]) -> Arguments:
     def made(values: list[Any]) -> Made:
         given = iter(values)
         # Of the two that are gone through together the shorter comes first: it ends them.
-        ordered = [at(kind, value, name) for (name, kind), value in zip(first, given, strict=False)]
+        ordered = [at(kind, value, name) for (name, kind), value in zip(first, given)]
         named = {
             name: at(kind, value, name)
-            for (name, kind, is_dropped), value in zip(others, given, strict=False)
+            for (name, kind, is_dropped), value in zip(others, given)
             if not (is_dropped and value is None)
         }
         return ordered, named

@@ -3,6 +3,8 @@
 All three say them by attributes of the same names, so none of the libraries is needed here.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final

@@ -6,11 +6,13 @@ input (EACH), and its parameters are the names of the input's parts (docs/deploy
 function").
 """
 
+from __future__ import annotations
+
 import enum
 import inspect
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from model_runtime.annotations import foreign, results
@@ -38,6 +40,7 @@ from model_runtime.annotations.parameters import (
 )
 from model_runtime.annotations.records import Default, Unresolved, default_of, hints_of
 from model_runtime.failure import message_of
+from model_runtime.older import dataclass
 from model_runtime.signature import BATCH, EACH, REFUSE, Schema, Signature, SignatureError, check
 
 _SELDON: Final = frozenset({"names", "feature_names", "features_names", "meta"})
@@ -115,7 +118,7 @@ def read(
 
 
 def _read(
-    reading: "_Reading",
+    reading: _Reading,
     listed: Sequence[inspect.Parameter],
     as_call: str | None,
     *,
@@ -263,7 +266,7 @@ class _Reading:
         if numbers is not None:
             is_array = foreign.is_array(item)
             return Callee(signature=_numbers(numbers, output), as_lists=not is_array, **common)
-        if isinstance(item, Unresolved | typing.TypeVar) or is_unknown(item):
+        if isinstance(item, (Unresolved, typing.TypeVar)) or is_unknown(item):
             signature = Signature(input_type="any", output=output)
             is_told = not isinstance(item, typing.TypeVar)
             return Callee(signature=signature, is_told=is_told, **common)

@@ -3,6 +3,8 @@
 Used by records.py. What msgspec knows of a class and its schema of it have the same parts.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -53,7 +55,7 @@ def _parts(info: Any, schema: Schema) -> Iterator[tuple[Any, Any]]:
         yield each.type, schema.get("properties", {}).get(name)
     yield getattr(info, "item_type", None), schema.get("items")
     yield getattr(info, "value_type", None), schema.get("additionalProperties")
-    yield from zip(getattr(info, "item_types", ()), schema.get("prefixItems", ()), strict=False)
+    yield from zip(getattr(info, "item_types", ()), schema.get("prefixItems", ()))
 
 
 def _are_alike(info: Any, schema: Any) -> bool:

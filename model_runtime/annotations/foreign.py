@@ -3,6 +3,8 @@
 Where a value of a library is made, whoever annotates it so has imported the library.
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 import io

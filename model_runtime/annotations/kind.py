@@ -1,10 +1,13 @@
 """What one annotation comes to: a schema, and the function that makes a value of JSON."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from model_runtime.failure import ModelFault
+from model_runtime.older import dataclass
 from model_runtime.refusals import InputError
 from model_runtime.signature import Schema
 

@@ -4,6 +4,8 @@ Libraries' types are told by their names (foreign.py): a file that uses none of 
 them. Types with named parts are in records.py.
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 import collections.abc
@@ -11,15 +13,16 @@ import datetime as dt
 import decimal
 import enum
 import pathlib
-import types
 import typing
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from model_runtime.annotations import bounds, foreign, records
 from model_runtime.annotations.kind import Kind, Record, UnclearError, nullable
+from model_runtime.iso import date_of, datetime_of, time_of
+from model_runtime.older import UnionType, dataclass, is_new_type, zip
 from model_runtime.refusals import InputError, at, unlike
 
 ANYTHING: Final = Kind({})
@@ -67,7 +70,7 @@ class Reader:
         if origin is typing.Annotated:
             inner, *details = typing.get_args(annotation)
             return bounds.bounded(self.kind(inner), details)
-        if origin in (typing.Union, types.UnionType):
+        if origin in (typing.Union, UnionType):
             return self._union(typing.get_args(annotation))
         if origin is typing.Literal:
             return _one_of({value: value for value in typing.get_args(annotation)}, "literal")
@@ -144,14 +147,14 @@ class Reader:
 def is_bare(annotation: Any) -> bool:
     """Tell whether an annotation says nothing."""
     is_any = annotation is Any or annotation is object
-    return is_any or isinstance(annotation, typing.TypeVar | typing.ForwardRef)
+    return is_any or isinstance(annotation, (typing.TypeVar, typing.ForwardRef))
 
 
 def plain(annotation: Any) -> Any:
     """Return what an annotation means without its wrappers: an alias' value, a NewType's base."""
     for _ in range(20):
         origin = typing.get_origin(annotation)
-        if isinstance(annotation, typing.NewType):
+        if is_new_type(annotation):
             annotation = annotation.__supertype__
         elif isinstance(annotation, typing.TypeVar):
             return annotation.__bound__ or Any
@@ -273,12 +276,12 @@ _SCALARS: Final[dict[Any, Kind]] = {
     **{cls: _bytes_kind(cls) for cls in _BYTES},
     dt.datetime: _formatted(
         "date-time",
-        dt.datetime.fromisoformat,
+        datetime_of,
         'a date and time such as "2026-11-26T08:00:00"',
         "datetime_type",
     ),
-    dt.date: _formatted("date", dt.date.fromisoformat, 'a date such as "2026-11-26"', "date_type"),
-    dt.time: _formatted("time", dt.time.fromisoformat, 'a time such as "08:00:00"', "time_type"),
+    dt.date: _formatted("date", date_of, 'a date such as "2026-11-26"', "date_type"),
+    dt.time: _formatted("time", time_of, 'a time such as "08:00:00"', "time_type"),
     dt.timedelta: Kind({"type": "number", "description": "seconds"}, _seconds),
     decimal.Decimal: Kind({"type": ["number", "string"]}, _decimal),
     uuid.UUID: _formatted("uuid", uuid.UUID, "a UUID", "uuid_type"),

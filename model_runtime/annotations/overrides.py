@@ -4,6 +4,8 @@ Where both cannot be true, the error names both. Called by the loader, and by di
 anything is deployed.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final

@@ -3,15 +3,17 @@
 Used by callables.py.
 """
 
+from __future__ import annotations
+
 import inspect
 import typing
-from dataclasses import dataclass
 from typing import Any, Final
 
 from model_runtime.annotations import foreign, kinds
 from model_runtime.annotations.kind import UnclearError
 from model_runtime.annotations.kinds import LISTS, Reader, plain
 from model_runtime.annotations.records import Unresolved, default_of
+from model_runtime.older import dataclass
 
 SCALARS: Final = (bool, int, float, str)
 

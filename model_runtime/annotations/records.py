@@ -4,6 +4,8 @@ The last two are asked for their own JSON Schema, and make and check their value
 others the parts are read here. `of` is how a part's annotation is understood (kinds.py).
 """
 
+from __future__ import annotations
+
 import dataclasses
 import datetime as dt
 import json
@@ -15,6 +17,7 @@ from typing import Any, Final
 
 from model_runtime.annotations import dates, schemas
 from model_runtime.annotations.kind import MISSING, Field, Kind, Record, UnclearError
+from model_runtime.older import dataclass
 from model_runtime.refusals import InputError, at, fault, unlike
 from model_runtime.signature import IGNORE, REFUSE, Schema
 
@@ -66,7 +69,7 @@ def _is_pydantic(cls: type) -> bool:
 # --- classes whose parts are read here ---
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Part:
     """A field, and the argument of the class' constructor that it is."""
 
@@ -90,7 +93,7 @@ def hints_of(target: Any) -> dict[str, Any]:
         }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Unresolved:
     """An annotation that cannot be understood, and why."""
 
@@ -135,7 +138,7 @@ def _attrs(cls: Any, of: Of) -> Record:
     return _read_record(cls, parts, cls)
 
 
-def _attrs_default(default: Any) -> "Default":
+def _attrs_default(default: Any) -> Default:
     if getattr(default, "name", "") == "NOTHING":
         return Default(MISSING)
     if type(default).__name__ == "Factory":
@@ -166,14 +169,14 @@ def _named_tuple(cls: Any, of: Of) -> Record:
     return _read_record(cls, parts, cls)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Default:
     """A default in JSON's terms; `is_dropped` where JSON cannot say it, or should not."""
 
     value: Any
     is_dropped: bool = False
 
-    def fit_for(self, kind: Kind) -> "Default":
+    def fit_for(self, kind: Kind) -> Default:
         """Return it, or that it is dropped where it is none of a kind, as in `size: int = None`."""
         if self.value is MISSING or self.is_dropped:
             return self

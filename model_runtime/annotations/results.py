@@ -1,14 +1,16 @@
 """What the annotation of a return value says: the output's schema, and of how many inputs it is."""
 
+from __future__ import annotations
+
 import collections.abc
 import typing
-from dataclasses import dataclass
 from typing import Any, Final
 
 from model_runtime.annotations import foreign
 from model_runtime.annotations.kind import MISSING, UnclearError
 from model_runtime.annotations.kinds import LISTS, Reader, plain
 from model_runtime.annotations.records import Unresolved
+from model_runtime.older import dataclass
 from model_runtime.signature import Schema
 
 _ITERATORS: Final = (

@@ -3,6 +3,8 @@
 References are replaced by what they mean, keywords that are not known there are left out.
 """
 
+from __future__ import annotations
+
 from typing import Any, Final
 
 from model_runtime.signature import KEYWORDS, Schema

@@ -5,6 +5,8 @@ user's own program servd.bento gives the same, and what saves and deploys. Modul
 that they have in BentoML 0.13.
 """
 
+from __future__ import annotations
+
 from model_runtime.bento.elsewhere import load, load_from_dir, save, save_to_dir
 from model_runtime.bento.service import (
     BentoService,

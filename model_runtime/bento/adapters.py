@@ -4,10 +4,13 @@
 the input alone decides it. How a batch becomes the API's argument: model_runtime/loaders/bento.py.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from model_runtime.bento.exceptions import InvalidArgument
+from model_runtime.older import zip
 
 ORIENTS = ("records", "columns", "values", "split", "index")
 """The ways in which a table is written as JSON."""

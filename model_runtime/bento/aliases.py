@@ -4,6 +4,8 @@ Used by loading.py. Where the real bentoml is there and has services as 0.13 has
 left alone; newer ones have another interface under the same name.
 """
 
+from __future__ import annotations
+
 import importlib
 import importlib.abc
 import importlib.machinery

@@ -1,5 +1,7 @@
 """The module that artifacts were in before BentoML 0.10."""
 
+from __future__ import annotations
+
 from model_runtime.bento.frameworks.sklearn import SklearnModelArtifact
 from model_runtime.bento.service.artifacts import ArtifactCollection, BentoServiceArtifact
 from model_runtime.bento.service.artifacts.common import (

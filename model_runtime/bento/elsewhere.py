@@ -4,6 +4,8 @@ Used in replicas, where a service's code is the script's whole file: it may impo
 does not call them. servd.bento has the real ones.
 """
 
+from __future__ import annotations
+
 from typing import Any, NoReturn
 
 from model_runtime.bento.exceptions import BentoMLException

@@ -1,5 +1,7 @@
 """What a service's definition or its files lack, under the names that BentoML 0.13 has for it."""
 
+from __future__ import annotations
+
 
 class BentoMLException(Exception):  # noqa: N818 - the name that scripts catch
     """The root of what is raised here."""

@@ -1,5 +1,7 @@
 """The names that inputs had before BentoML 0.8."""
 
+from __future__ import annotations
+
 from model_runtime.bento.adapters import BaseInputAdapter as BentoHandler
 from model_runtime.bento.adapters import ClipperBytesInput as ClipperBytesHandler
 from model_runtime.bento.adapters import ClipperDoublesInput as ClipperDoublesHandler

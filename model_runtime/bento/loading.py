@@ -3,14 +3,16 @@
 What a bundle says of itself is read by who has YAML: servd/packing/saved_bundle.py.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from model_runtime.bento import aliases
 from model_runtime.bento.exceptions import BentoMLException
+from model_runtime.older import dataclass
 
 ZIPPED = "zipimports"
 """The folder, beside a service's code, of modules in zip files."""

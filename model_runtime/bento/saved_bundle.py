@@ -1,5 +1,7 @@
 """Where a script has what saves and loads bundles from."""
 
+from __future__ import annotations
+
 from model_runtime.bento.elsewhere import (
     load_bento_service_api,
     load_bento_service_class,

@@ -1,5 +1,7 @@
 """Types that APIs are annotated with."""
 
+from __future__ import annotations
+
 from typing import Any
 
 JsonSerializable = Any

@@ -1,5 +1,7 @@
 """One loader per model format. `load` is called once, by the replica's loading thread."""
 
+from __future__ import annotations
+
 import importlib
 import os
 import sys

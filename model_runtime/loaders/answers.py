@@ -1,5 +1,7 @@
 """What a fitted model answers: labels, probabilities by class, or both. Used by pickle.py."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -8,6 +10,7 @@ from model_runtime.failure import MODEL_ERRORS
 from model_runtime.loaders.base import LoadError
 from model_runtime.loaders.boosters import is_catboost
 from model_runtime.manifest import Manifest
+from model_runtime.older import zip
 from model_runtime.outputs import render
 from model_runtime.signature import Schema
 

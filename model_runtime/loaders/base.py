@@ -1,7 +1,9 @@
 """The seam between loaders and the loop: what a loaded model is and how a batch is predicted."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -9,6 +11,7 @@ from model_runtime.calling import apart
 from model_runtime.failure import ModelFault
 from model_runtime.inputs import Batch, View, viewer
 from model_runtime.manifest import Manifest
+from model_runtime.older import dataclass
 from model_runtime.outputs import render
 from model_runtime.raw_outputs import RawOutput, render_wanted
 from model_runtime.refusals import UnfitRowsError

@@ -4,6 +4,8 @@ Of a saved bundle of BentoML 0.13 the code is imported under the names that it w
 whether or not BentoML is there (model_runtime/bento).
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace

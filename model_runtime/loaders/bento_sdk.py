@@ -4,6 +4,8 @@ Used by loaders/bento.py and by discover.py. BentoML is what the service's own f
 here does, and none of its server runs.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import os

@@ -5,6 +5,8 @@ the forms in which pandas writes one; the output of a table is the list of those
 by bento.py.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 

@@ -3,6 +3,8 @@
 Used by survey.py. None is imported here: their models are asked.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Sequence
@@ -53,7 +55,7 @@ def _xgboost(booster: Any, names: Sequence[str]) -> dict[str, Column]:
     kinds = booster.feature_types or ["float"] * len(names)
     categories = _xgboost_categories(booster) if "c" in kinds else []
     found = {}
-    for at, (name, kind) in enumerate(zip(names, kinds, strict=False)):
+    for at, (name, kind) in enumerate(zip(names, kinds)):
         if kind == "c":
             known = tuple(categories[at]) if at < len(categories) else ()
             found[name] = _category(known)
@@ -82,7 +84,7 @@ def _arrow_values(encoded: dict[str, Any]) -> list[Any]:
         return list(values)
     content = bytes(value & 0xFF for value in values)
     ends = offsets[1:]
-    return [content[at:end].decode() for at, end in zip(offsets, ends, strict=False)]
+    return [content[at:end].decode() for at, end in zip(offsets, ends)]
 
 
 def _lightgbm(booster: Any, names: Sequence[str]) -> dict[str, Column]:
@@ -91,14 +93,11 @@ def _lightgbm(booster: Any, names: Sequence[str]) -> dict[str, Column]:
     ranges = told[1].split() if told else []
     # What goes from 0 to 1 may have been true and false.
     kinds = [NUMERIC if each == "[0:1]" else FLOAT for each in ranges] or [FLOAT] * len(names)
-    found = {
-        name: Column(Dtype(kind), takes_missing=True)
-        for name, kind in zip(names, kinds, strict=False)
-    }
+    found = {name: Column(Dtype(kind), takes_missing=True) for name, kind in zip(names, kinds)}
     known = booster.pandas_categorical or []
     told = _LIGHTGBM_CATEGORICAL.search(content)
     named = set(map(int, told[1].split(","))) if told else set()
-    for place, categories in zip(_lightgbm_places(ranges, named, known), known, strict=False):
+    for place, categories in zip(_lightgbm_places(ranges, named, known), known):
         found[names[place]] = _category(tuple(categories))
     return found
 

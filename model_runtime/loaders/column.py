@@ -1,7 +1,9 @@
 """What is known of one column of the table that a model was fitted on. Used by survey.py."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from model_runtime.frames import (
@@ -16,6 +18,7 @@ from model_runtime.frames import (
     VALUE,
     Dtype,
 )
+from model_runtime.older import dataclass
 from model_runtime.signature import Schema
 
 _TYPES: Final[dict[str, Any]] = {

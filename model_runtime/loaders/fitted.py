@@ -4,10 +4,12 @@ scikit-learn's models keep the names of the columns that they were fitted on, an
 they need to know of each column's values; xgboost's, lightgbm's and catboost's keep both.
 """
 
+from __future__ import annotations
+
 import operator
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Final, SupportsIndex
 
 from model_runtime.failure import MODEL_ERRORS
@@ -25,6 +27,7 @@ from model_runtime.loaders.given import (
 )
 from model_runtime.loaders.survey import VECTORIZERS, Survey, names_of
 from model_runtime.manifest import AUTO, Manifest
+from model_runtime.older import dataclass
 from model_runtime.signature import MAX_FIELDS, Schema, Signature, SignatureError, check
 
 DOUBLES: Final = "doubles"

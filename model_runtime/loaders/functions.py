@@ -1,5 +1,7 @@
 """The model that a function or a method is: how it is called, and with what. Used by loaders."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -149,7 +151,7 @@ def _of_list(call: Callable[..., Any], callee: Callee) -> Callable[[Any], Any]:
     return (lambda inputs: call(inputs, *extras)) if extras else call
 
 
-def _loop() -> "AsyncCalls":
+def _loop() -> AsyncCalls:
     from model_runtime.async_calls import the_loop  # noqa: PLC0415  (as it says)
 
     return the_loop()

@@ -4,8 +4,9 @@ What is given counts, as far as the model can do with it; where the two contradi
 are told.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from model_runtime.frames import (
 from model_runtime.loaders.base import LoadError
 from model_runtime.loaders.column import Column, nullable, type_of
 from model_runtime.manifest import Manifest
+from model_runtime.older import dataclass
 from model_runtime.signature import IGNORE, REFUSE, Schema
 
 _HELD: Final = {

@@ -1,5 +1,7 @@
 """Loads pickles and joblib files: scikit-learn, and whatever has predict or is callable."""
 
+from __future__ import annotations
+
 import inspect
 import mmap
 import pickle

@@ -4,6 +4,8 @@ What the part raises tells nothing, what it takes does: a part that takes a date
 number nor a text was fitted on dates.
 """
 
+from __future__ import annotations
+
 import json
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -26,6 +28,7 @@ from model_runtime.frames import (
 from model_runtime.inputs import Batch
 from model_runtime.loaders.column import Column
 from model_runtime.loaders.survey import Opaque
+from model_runtime.older import zip
 from model_runtime.protocol import INPUT_TYPE_CODES
 from model_runtime.signature import Signature
 

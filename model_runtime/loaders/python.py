@@ -1,5 +1,7 @@
 """Loads a function or a class of a Python file. `import_file` is used by discover.py too."""
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import inspect

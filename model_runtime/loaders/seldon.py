@@ -1,5 +1,7 @@
 """Loads a class that is written for Seldon Core. Its inputs are messages (seldon/)."""
 
+from __future__ import annotations
+
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Loads skops' files: scikit-learn models, none of whose types is loaded that is not trusted."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any, Final
 

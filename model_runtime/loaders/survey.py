@@ -4,15 +4,18 @@ Used by fitted.py. Nothing here imports scikit-learn: parts are known by their c
 the attributes that fit gives them.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, Optional
 
 from model_runtime.failure import MODEL_ERRORS
 from model_runtime.frames import BOOL, CATEGORY, FLOAT, INT, NUMERIC, TEXT, Dtype
 from model_runtime.loaders import boosters, wholes
 from model_runtime.loaders.column import Column, both, in_turn
+from model_runtime.older import dataclass
 
 _MAX_ENUM: Final = 2000
 _MAX_DEPTH: Final = 16
@@ -32,7 +35,7 @@ _TABLE_PARTS: Final = frozenset({"ColumnTransformer", "FunctionTransformer", *_E
 _BOOSTERS: Final = ("catboost", "lightgbm", "xgboost")
 _GRADIENT: Final = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
 
-Taking = bool | None
+Taking = Optional[bool]
 """Whether something takes what is missing: it does, does not, or hands it on (None)."""
 
 
@@ -155,11 +158,11 @@ def _told_by(part: Any, names: Sequence[str]) -> dict[str, Column] | None:
     if kind in VECTORIZERS:
         return dict.fromkeys(names, Column(Dtype(TEXT)))
     if kind in _ENCODERS and hasattr(part, "categories_"):
-        return dict(zip(names, _encoded(part), strict=False))
+        return dict(zip(names, _encoded(part)))
     if kind == "SimpleImputer":
-        return dict(zip(names, _imputed(part), strict=False))
+        return dict(zip(names, _imputed(part)))
     if kind in _GRADIENT and getattr(part, "is_categorical_", None) is not None:
-        return dict(zip(names, _of_gradient(part), strict=False))
+        return dict(zip(names, _of_gradient(part)))
     return boosters.columns_of(part, names)
 
 
@@ -270,7 +273,7 @@ def _chosen(spec: Any, names: Sequence[str]) -> list[str]:
         return [names[spec]]
     listed = list(spec)
     if listed and all(type(each).__name__ in ("bool", "bool_") for each in listed):
-        return [name for name, is_chosen in zip(names, listed, strict=False) if is_chosen]
+        return [name for name, is_chosen in zip(names, listed) if is_chosen]
     return [each if isinstance(each, str) else names[int(each)] for each in listed]
 
 

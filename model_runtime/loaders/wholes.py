@@ -4,10 +4,13 @@ scikit-learn keeps no dtypes, but sums, extremes and thresholds; what they tell 
 an example, and for no more than that.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from model_runtime.failure import MODEL_ERRORS
+from model_runtime.older import zip
 
 _NEAR: Final = 1e-6
 _MAX_TREES: Final = 20
@@ -19,7 +22,7 @@ def fitted_on(part: Any, names: Sequence[str]) -> list[str]:
         told = _told_by(part, len(names))
     except MODEL_ERRORS:  # of another release, or a class of the author's that is called alike
         return []
-    return [name for name, is_whole in zip(names, told, strict=False) if is_whole]
+    return [name for name, is_whole in zip(names, told) if is_whole]
 
 
 def _told_by(part: Any, count: int) -> Iterable[bool]:

@@ -3,6 +3,8 @@
 Its methods are optional; what it lacks is answered as Seldon Core's own wrapper does.
 """
 
+from __future__ import annotations
+
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -276,7 +278,7 @@ def _is_metric(metric: Any) -> bool:
     if not isinstance(metric, Mapping):
         return False
     value = metric.get("value")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_number and "key" in metric and metric.get("type", "COUNTER") in _METRICS
 
 

@@ -3,13 +3,16 @@
 Numbers keep their kind: what came as whole numbers is an array of integers.
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
+from model_runtime.older import dataclass
 from model_runtime.outputs import OutputError, render
 from model_runtime.refusals import fault
 from model_runtime.values import plain

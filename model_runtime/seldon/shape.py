@@ -1,5 +1,7 @@
 """How a class that is written for Seldon Core is told from others. Used by discover.py."""
 
+from __future__ import annotations
+
 import inspect
 from typing import Any, Final
 
@@ -42,7 +44,7 @@ def fault_of(target: Any) -> str | None:
     if not [each for each in own if each.kind is not inspect.Parameter.KEYWORD_ONLY]:
         return f"'{kind.__name__}.predict' takes no input: it is called as predict(X, names, meta)"
     needed = [each.name for each in own if each.default is each.empty]
-    needed = [name for name, each in zip(needed, own, strict=False) if each.kind not in _VARIADIC]
+    needed = [name for name, each in zip(needed, own) if each.kind not in _VARIADIC]
     if len(needed) > _MOST:
         return (
             f"'{kind.__name__}.predict' needs {', '.join(needed)}: "

@@ -3,6 +3,8 @@
 Used by discover.py and by loaders/python.py. No framework is imported, and none is known by name.
 """
 
+from __future__ import annotations
+
 import inspect
 from collections.abc import Mapping
 from typing import Any, Final

@@ -5,6 +5,8 @@ knows no startup, and only logs why. Whoever deploys an application is to be tol
 https://asgi.readthedocs.io/en/latest/specs/lifespan.html
 """
 
+from __future__ import annotations
+
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable

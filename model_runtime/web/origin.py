@@ -4,6 +4,8 @@ An application sees the client's address, the scheme and the server as if the cl
 to it, and the path below which it is reached as `root_path` (ASGI) or SCRIPT_NAME (WSGI).
 """
 
+from __future__ import annotations
+
 from collections.abc import Awaitable
 from functools import lru_cache
 from typing import Any, Final

@@ -5,7 +5,8 @@ while a model computes (connection.py) does so all the time. HTTP has a socket o
 replica's; where that is, STATE says.
 """
 
-import asyncio
+from __future__ import annotations
+
 import contextlib
 import faulthandler
 import logging.config
@@ -13,7 +14,6 @@ import os
 import socket as sockets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +24,10 @@ from model_runtime import protocol
 from model_runtime.connection import ReplicaSocket
 from model_runtime.contract import WEB_PORT
 from model_runtime.manifest import WSGI
+from model_runtime.older import dataclass
 from model_runtime.web.lifespan import App, Lifespan
 from model_runtime.web.origin import Placed
+from model_runtime.web.runner import Runner
 
 DRAIN_QUIET_S: Final = 0.2
 """Requests that are on their way when the front ends are told to send no more come within this."""
@@ -173,7 +175,7 @@ def serve(app: WebApp, listen: str, link: ReplicaSocket, life: Life) -> BaseExce
     server = WebServer(config, link, life, on_started)
     link.lend()
     try:
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        with Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(server.serve(sockets=[sock]))
     finally:
         faulthandler.cancel_dump_traceback_later()

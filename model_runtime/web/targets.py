@@ -4,6 +4,8 @@ Frameworks open templates and import some modules at the first request only, and
 stand in no code: what they would open is told, so that it comes along.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator
 from contextlib import suppress

@@ -4,6 +4,8 @@ Beyond that bridge, an application whose client has hung up is told so: what it 
 PEP 3333 asks for, so that a thread does not go on for nobody.
 """
 
+from __future__ import annotations
+
 import asyncio
 import io
 import sys

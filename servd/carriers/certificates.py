@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from model_runtime import tls
-from model_runtime.admission import KeyFileError
+from model_runtime.keys import KeyFileError
 from servd.carriers.curve import write_key_files
 from servd.errors import ConfigError
 

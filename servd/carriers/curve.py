@@ -11,7 +11,7 @@ from pathlib import Path
 
 import zmq
 
-from model_runtime.admission import KeyFileError, read_key
+from model_runtime.keys import KeyFileError, read_key
 from servd.errors import ConfigError
 
 REPLICA_FILES = ("replica.secret", "frontend.public")

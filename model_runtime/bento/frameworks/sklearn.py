@@ -1,5 +1,7 @@
 """Fitted models of scikit-learn, written by joblib."""
 
+from __future__ import annotations
+
 import importlib
 from pathlib import Path
 from typing import Any

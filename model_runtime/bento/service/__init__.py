@@ -1,5 +1,7 @@
 """Services, by the names of BentoML 0.13."""
 
+from __future__ import annotations
+
 from model_runtime.bento.service.artifacts.base import ArtifactCollection, BentoServiceArtifact
 from model_runtime.bento.service.definition import (
     BentoService,

@@ -1,11 +1,13 @@
 """`BentoService`: models and the code that answers with them, as one class."""
 
+from __future__ import annotations
+
 import re
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from model_runtime.bento import elsewhere
 from model_runtime.bento.exceptions import InvalidArgument, NotFound
@@ -17,6 +19,9 @@ from model_runtime.bento.service.artifacts.base import (
 from model_runtime.bento.service.env import BentoServiceEnv, of_arguments
 from model_runtime.bento.service.inference_api import InferenceAPI, apis_of
 
+if TYPE_CHECKING:
+    from model_runtime.older import Self
+
 C = TypeVar("C", bound=type)
 
 _VERSION: Final = re.compile(r"[A-Za-z0-9_.+-]{1,128}\Z")
@@ -25,7 +30,7 @@ _VERSION: Final = re.compile(r"[A-Za-z0-9_.+-]{1,128}\Z")
 class _Name:
     """The name of a service: of its class, and of each instance."""
 
-    def __get__(self, instance: Any, owner: type["BentoService"]) -> str:
+    def __get__(self, instance: Any, owner: type[BentoService]) -> str:
         own = owner._bento_service_name  # noqa: SLF001 - of the class that this is for
         if own is not None and not own.isidentifier():
             raise InvalidArgument(f"a service's name is one that a class could have, not {own!r}")

@@ -1,13 +1,16 @@
 """What a service needs around it: packages, as its `@env` says. Written into its bundle."""
 
+from __future__ import annotations
+
 import platform
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from model_runtime.bento.exceptions import InvalidArgument
+from model_runtime.older import dataclass
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -29,7 +32,7 @@ class BentoServiceEnv:
     docker_base_image: str | None = None
     python_version: str = field(default_factory=platform.python_version)
 
-    def copied(self) -> "BentoServiceEnv":
+    def copied(self) -> BentoServiceEnv:
         """Return another one of the same."""
         given = {name: getattr(self, name) for name in self.__slots__}
         return BentoServiceEnv(**given | {"pip_packages": list(self.pip_packages)})

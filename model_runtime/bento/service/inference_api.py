@@ -1,13 +1,15 @@
 """`@api`: a method that answers, with what it takes."""
 
+from __future__ import annotations
+
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from model_runtime.bento.adapters import BaseInputAdapter, BaseOutputAdapter, DefaultOutput
 from model_runtime.bento.exceptions import InvalidArgument
+from model_runtime.older import dataclass
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import zmq
 
-from model_runtime.carriers import ZmqListener
+from model_runtime.zmq_listener import ZmqListener
 from servd.carriers import carriers
 from servd.carriers.carriers import MAX_UNSENT, ZmqCarrier
 from servd.carriers.certificates import write_certificates

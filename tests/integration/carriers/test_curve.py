@@ -6,8 +6,8 @@ import pytest
 import zmq
 
 from model_runtime import protocol
-from model_runtime.admission import KeyFileError, read_replica_keys
 from model_runtime.connection import ReplicaSocket
+from model_runtime.keys import KeyFileError, read_replica_keys
 from servd.carriers import curve
 from servd.carriers.carriers import carry
 from servd.clock import monotonic

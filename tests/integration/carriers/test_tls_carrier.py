@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from model_runtime import tls_listener
-from model_runtime.admission import KeyFileError
+from model_runtime.keys import KeyFileError
 from model_runtime.listening import listen
 from model_runtime.tls import read_identity
 from model_runtime.tls_listener import MAX_UNKNOWN

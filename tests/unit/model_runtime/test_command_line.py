@@ -3,7 +3,7 @@
 import pytest
 
 from model_runtime.__main__ import _options, _parser
-from model_runtime.admission import read_replica_keys
+from model_runtime.keys import read_replica_keys
 from servd.carriers import certificates, curve
 
 ARGUMENTS = ["--bundle=/b", "--model=m", "--version=1"]

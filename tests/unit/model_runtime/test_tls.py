@@ -8,8 +8,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from model_runtime.admission import KeyFileError
 from model_runtime.framing import Assembler, prefix
+from model_runtime.keys import KeyFileError
 from model_runtime.protocol import ProtocolError
 from model_runtime.tls import Session, StrangerError, read_identity
 from servd.carriers import certificates as certificates_module

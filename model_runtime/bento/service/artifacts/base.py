@@ -1,10 +1,12 @@
 """What a service holds: fitted models and other things, saved beside its code."""
 
+from __future__ import annotations
+
 import platform
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from model_runtime.bento.exceptions import (
     ArtifactLoadingException,
@@ -13,6 +15,9 @@ from model_runtime.bento.exceptions import (
     InvalidArgument,
     MissingDependencyException,
 )
+
+if TYPE_CHECKING:
+    from model_runtime.older import Self
 
 ARTIFACTS_DIR_NAME = "artifacts"
 """The folder of artifacts below that of a service's code."""

@@ -1,12 +1,17 @@
 """Artifacts of no framework's own: pickles, JSON, texts."""
 
+from __future__ import annotations
+
 import importlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from model_runtime.bento.service.artifacts.base import BentoServiceArtifact
+
+if TYPE_CHECKING:
+    from model_runtime.older import Self
 
 __all__ = ["JSONArtifact", "PickleArtifact", "TextFileArtifact"]
 
