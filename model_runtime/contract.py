@@ -32,6 +32,17 @@ THREAD_VARIABLES: Final = (
 )
 """By what numeric libraries are told how many threads they may take; each takes all otherwise."""
 
+ALL_THREAD_VARIABLES: Final = (
+    *THREAD_VARIABLES,
+    *("BLIS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS"),
+    *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+)
+"""Those, and what else is told where a deployer has said how many (PyTorch and ONNX Runtime's
+loader go by OMP_NUM_THREADS)."""
+
+DEVICE_VARIABLE: Final = "SERVD_DEVICE"
+"""Has what a replica is to compute on, where its deployer said so: "cpu" or "cuda"."""
+
 PARENT_VARIABLE: Final = "SERVD_PARENT_PID"
 """Has the process id of whoever a process is to end with."""
 

@@ -23,6 +23,13 @@ DOCKER = "docker"
 """The runtimes: replicas as processes of this machine, or as containers."""
 
 
+class Variables(dict[str, str]):
+    """Variables of a model's environment with their values, which are shown to nobody."""
+
+    def __repr__(self) -> str:
+        return f"Variables({', '.join(self)})"
+
+
 class InputType(enum.StrEnum):
     """What one input of an application is. The value is the canonical word of the APIs."""
 
@@ -109,8 +116,11 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     itself; None: servd builds one. `image_digest` is which image that name stood for when it was
     deployed: REPOSITORY@sha256:… where a registry has it, else the engine's own id; None: not
     known. A version with neither bundle nor image was only registered (its replicas, if
-    any, are somebody else's: Clipper's "containerless"). `memory_bytes`, `cpus` and `gpus` (`all`,
-    a number or `device=0,1`) are what each container may use, None: no limit, no GPU.
+    any, are somebody else's: Clipper's "containerless"). `memory_bytes` and `cpus` are what each
+    replica may use, `gpus` (`all`, a number or `device=0,1`) what each container may, None: no
+    limit, no GPU. `device` is what each computes on (`cpu`, `cuda`, `cuda:N`, `auto`), None: as the
+    machine has it. `threads` is how many each numeric library takes, None: by `cpus`. `env_vars`
+    are the names of variables that its deployer has set; their values are in the registry's state.
     `replicas` is the desired number. `batch_wait_us` is the paper's delayed batching, `batching`
     counts where `max_batch` adapts. `signature` is what a replica of it has said of its inputs and
     outputs, None where none has. What it answers `is_cached`, unless the deployer says otherwise.
@@ -139,6 +149,9 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     signature: Signature | None = None
     is_cached: bool = True
     web: str | None = None
+    device: str | None = None
+    threads: int | None = None
+    env_vars: tuple[str, ...] = ()
 
     @property
     def is_runnable(self) -> bool:
@@ -222,7 +235,8 @@ class RegistryState(msgspec.Struct, frozen=True):
     `current` maps a model to its current version, `links` an application to its linked models,
     `sources` a version to the path of the file that it was deployed from, where that is known,
     `routes` the name of each rule to it. `default_app` is the application that was chosen for paths
-    without a name.
+    without a name. `variables` has the values of a version's variables, which stay here: what goes
+    to front ends, clients and exports as a registry is without them.
     """
 
     applications: dict[str, Application] = {}
@@ -232,6 +246,7 @@ class RegistryState(msgspec.Struct, frozen=True):
     sources: dict[VersionId, str] = {}
     routes: dict[str, RouteRule] = {}
     default_app: str | None = None
+    variables: dict[VersionId, Variables] = {}
 
     @property
     def root_app(self) -> str | None:
@@ -280,6 +295,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     `default_ratio` and the objective `slo_ms` are its application's, where its version is the
     current one. `test_ms` is what one call took when it was tested, None where that is not known.
+    `device` is what it was given to compute on, where that was asked for; `limits` says what it may
+    use and by what that is kept.
     """
 
     application: str | None
@@ -299,6 +316,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None = None
     test_ms: float | None = None
     slo_ms: float | None = None
+    device: str | None = None
+    limits: tuple[str, ...] = ()
 
 
 class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -306,10 +325,11 @@ class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `version` None: the current one where it is the very same, else the next free whole number.
     `app` None: no application is made. `bundle` None: `image` is a replica by itself. `replicas`
-    None: as many as there are of what is there already, else one. The limits are of each container.
+    None: as many as there are of what is there already, else one. The limits are of each replica.
     `source` is the path of the deployed file. Where the model's name was taken from it
     (`is_name_given` false), a model of that name that came from another file is not replaced.
-    `container_name` is what Clipper's clients know the version's image by.
+    `container_name` is what Clipper's clients know the version's image by. `env_vars` are variables
+    of the replicas' environment with their values, which no answer has.
     """
 
     model: str
@@ -333,6 +353,14 @@ class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     is_name_given: bool = True
     is_cached: bool = True
     container_name: str | None = None
+    device: str | None = None
+    threads: int | None = None
+    env_vars: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Return what is asked for, without the values of variables."""
+        shown = {**msgspec.structs.asdict(self), "env_vars": Variables(self.env_vars)}
+        return f"DeployRequest({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
 class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -344,6 +372,7 @@ class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     loaded carries `test`, what the replica says of its test call (docs/protocol.md, STATE); live
     and unchanged carry the objective of the application in `slo_ms`, and live has the `signature`;
     of a web application they have its kind in `web`, and no objective.
+    loaded also says what the replica computes on and what it may use, as `ReplicaStatus` does.
     pulling, with the image in `message`, comes before starting, which knows the version, where the
     image is not here.
     """
@@ -360,5 +389,7 @@ class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     test: dict[str, Any] | None = None
     signature: dict[str, Any] | None = None
     web: str | None = None
+    device: str | None = None
+    limits: tuple[str, ...] = ()
     message: str | None = None
     error: dict[str, Any] | None = None

@@ -28,6 +28,8 @@ class FakeHandle:
         self.code = asyncio.get_running_loop().create_future()
         self.calls = []
         self.end_reason = ""
+        self.device = None
+        self.limits = ()
         self.memory_bytes = None
 
     async def wait(self):
@@ -74,6 +76,9 @@ class Stage:
 
     def clock(self):
         return self.now_s
+
+    async def check(self, version):
+        self.log.append(("check", str(version.id)))
 
     async def launch(self, spec):
         self.log.append(("launch", str(spec.version.id), spec.replica))

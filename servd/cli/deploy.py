@@ -66,9 +66,17 @@ from servd.cli.verb import option, verb
     "REF",
     "Run TARGET in this image; without TARGET, an image that is a replica by itself.",
 )
-@option("--memory", "SIZE", "As in 2g; Docker.", name="memory_bytes", type=SIZE)
-@option("--cpus", "N", "As in 1.5; Docker.", type=float)
+@option("--memory", "SIZE", "Most memory of a replica, as in 2g.", name="memory_bytes", type=SIZE)
+@option("--cpus", "N", "Most processors of a replica, as in 1.5.", type=float)
+@option("--threads", "N", "Threads of numeric libraries.  [default: --cpus, or 1]", type=POSITIVE)
+@option("--device", "WHERE", "cpu, cuda (one GPU a replica in turn), cuda:N, auto.")
 @option("--gpus", "WHICH", "all, a number, device=0,1; Docker.")
+@option(
+    "--env-var",
+    "NAME[=VALUE]",
+    "A variable of the model's, kept secret; without VALUE that of this shell.  May be repeated.",
+    multiple=True,
+)
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is live.")
 @click.option("--no-start", is_flag=True, help="Do not start a daemon if none runs.")
 def command() -> None:

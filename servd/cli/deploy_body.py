@@ -1,5 +1,6 @@
 """What `servd deploy` does. Loaded when it is run: what bundles a model comes along."""
 
+import os
 from typing import Any, Final, Literal
 
 import click
@@ -16,13 +17,14 @@ from servd.client.spawn import start_daemon
 from servd.errors import DaemonNotRunningError, InvalidValueError, StartError
 from servd.packing.services import SeveralApisError
 from servd.packing.targets import parse_target
+from servd.registry.variables import read_variables
 
 _OF_FILES: Final = (
     *("method", "example", "skip_test", "include", "columns", "schema", "extra_columns", "output"),
     *("concurrency", "param", "loader", "trust"),
 )
 """Options that say what is in a bundle."""
-_CONTAINER_FLAGS: Final = ("--image", "--memory", "--cpus", "--gpus")
+_CONTAINER_FLAGS: Final = ("--image", "--gpus")
 
 
 _OF_ONE: Final = ("name", "app", "method", "example", "columns", "schema", "input_type")
@@ -45,7 +47,7 @@ def deploy(session: Session, /, target: str | None, **flags: Any) -> None:
 
 
 def _deploy_one(session: Session, target: str | None, flags: dict[str, Any]) -> None:
-    settings = _deployment_settings(flags) | _container_settings(flags)
+    settings = _deployment_settings(flags) | _run_settings(flags)
     progress = Progress(session, is_cached=not flags["no_cache"])
     if remark := default_remark(flags["default_output"]):
         progress.on_warning(remark)
@@ -58,14 +60,17 @@ def _deploy_one(session: Session, target: str | None, flags: dict[str, Any]) -> 
     _deploy(client, request | settings, progress, is_waiting=not flags["no_wait"])
 
 
-def _container_settings(flags: dict[str, Any]) -> dict[str, Any]:
+def _run_settings(flags: dict[str, Any]) -> dict[str, Any]:
     """Return the part of a deployment request that these options decide.
 
     Raises:
         click.UsageError: they contradict each other.
+        InvalidValueError: one is wrong.
     """
+    variables = read_variables(flags["env_var"], os.environ)
+    given = {**flags, "env_vars": variables or None}
     try:
-        return deployment.container_settings(flags, flags["runtime"], _CONTAINER_FLAGS)
+        return deployment.run_settings(given, flags["runtime"], _CONTAINER_FLAGS)
     except InvalidValueError as error:
         if not error.hint.startswith("runtime"):
             raise

@@ -40,6 +40,7 @@ class Progress:
         self._bundle = ""
         self._test: dict[str, Any] = {}
         self._curl: str | None = None
+        self._limits: list[str] = []
         self._name = ""
         self._last: dict[str, Any] = {}
 
@@ -93,19 +94,28 @@ class Progress:
 
     def _on_loaded(self, event: dict[str, Any]) -> None:
         replica = {key: event.get(key, 0) for key in ("replica", "pid", "duration_ms")}
+        replica |= {key: event[key] for key in ("device", "limits") if event.get(key)}
         test = event.get("test") or {}
         self._replicas.append(replica | ({"test": test} if test else {}))
         process = f", pid {event['pid']}" if event.get("pid") else ""
         # What several replicas have all been asked is said of the first.
         said = "test call ok" if _is_same(test, self._test) else tested(test)
-        detail = f"replica {event.get('replica') or 0}{process}, {said}"
+        device = f" on {event['device']}" if event.get("device") else ""
+        detail = f"replica {event.get('replica') or 0}{process}{device}, {said}"
         self._output.step("loaded", detail, event.get("duration_ms"))
+        self._tell_limits(event.get("limits") or [])
         if not self._test:
             self._test = test
             if test.get("varies") and self._is_cached:
                 self.on_warning(_VARIES)
             for text in [*remarks_of(test), *self._lacked(test.get("reasons") or [])]:
                 self.on_warning(text)
+
+    def _tell_limits(self, limits: list[str]) -> None:
+        """Say by what replicas are kept to what they may use, where the last was not kept so."""
+        if limits and limits != self._limits:
+            self._output.step("limits", "; ".join(limits))
+        self._limits = limits
 
     def _lacked(self, reasons: list[str]) -> list[str]:
         """Return what lies in the project that the model missed on the inputs that were guessed."""

@@ -9,6 +9,8 @@ from servd.cli.model import rows_of
 from servd.cli.output import Output
 from servd.cli.session import Session
 from servd.client import calls
+from servd.quantities import counted
+from servd.registry.limits import shown_cpus, shown_memory
 from servd.schemas.examples import brief
 from servd.schemas.faults import wanted
 
@@ -28,9 +30,37 @@ def show(session: Session, /, name: str) -> None:
     if rows:
         output.table(("VERSION", "CURRENT", "INPUT", "REPLICAS", "MAX BATCH"), rows)
     for version in model["versions"]:
+        for line in _runs(version):
+            output.line(line)
+    for version in model["versions"]:
         if version["is_current"] and version.get("signature"):
             output.line("")
             _show_signature(output, version["version"], parse(version["signature"]))
+
+
+def _runs(version: dict[str, Any]) -> list[str]:
+    """Return what a version's replicas run on and may use, where its deployer has said anything."""
+    said = []
+    if version.get("device"):
+        said.append(f"device {version['device']}")
+    said += version.get("limits") or _limits_asked(version)
+    if version.get("gpus"):
+        said.append(f"GPUs {version['gpus']}")
+    if version.get("threads"):
+        said.append(counted(version["threads"], "thread"))
+    if version.get("env_vars"):
+        said.append(f"variables {', '.join(version['env_vars'])}")
+    return [f"version {version['version']} runs with: {'; '.join(said)}"] if said else []
+
+
+def _limits_asked(version: dict[str, Any]) -> list[str]:
+    """Return its limits where no replica runs, of which it would be known how they are kept."""
+    words = []
+    if version.get("memory_bytes"):
+        words.append(f"memory {shown_memory(version['memory_bytes'])}")
+    if version.get("cpus"):
+        words.append(shown_cpus(version["cpus"]))
+    return words
 
 
 def _show_signature(output: Output, version: str, signature: Signature) -> None:

@@ -50,13 +50,19 @@ def slow_lines(replicas: list[dict[str, Any]]) -> list[str]:
 def _print_table(output: Output, replicas: list[dict[str, Any]]) -> None:
     headers, rows = _HEADERS, [_row(replica) for replica in replicas]
     runtimes = [replica.get("runtime", _USUAL) for replica in replicas]
-    # Where all are processes, as they mostly are, a column would only say so.
-    if any(runtime != _USUAL for runtime in runtimes):
-        headers = (*headers[:_STATE], "RUNTIME", *headers[_STATE:])
-        rows = [
-            (*row[:_STATE], runtime, *row[_STATE:])
-            for row, runtime in zip(rows, runtimes, strict=True)
-        ]
+    devices = [replica.get("device") or "" for replica in replicas]
+    # Where all are processes, as they mostly are, and nobody asked for devices, a column would
+    # only say so.
+    for name, values, is_told in (
+        ("DEVICE", devices, any(devices)),
+        ("RUNTIME", runtimes, any(runtime != _USUAL for runtime in runtimes)),
+    ):
+        if is_told:
+            headers = (*headers[:_STATE], name, *headers[_STATE:])
+            rows = [
+                (*row[:_STATE], value or "-", *row[_STATE:])
+                for row, value in zip(rows, values, strict=True)
+            ]
     output.table(headers, rows)
 
 

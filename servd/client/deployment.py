@@ -17,9 +17,11 @@ from servd.packing import bundling
 from servd.packing.archive import Packed
 from servd.packing.bundling import BundleOptions, BundlePlan, choose_name
 from servd.packing.targets import Target
-from servd.registry.container_limits import check_limits
+from servd.registry.limits import check_device, check_limits, check_threads
+from servd.registry.variables import check_beside
 
-_OF_CONTAINERS: Final = ("image", "memory_bytes", "cpus", "gpus")
+_OF_CONTAINERS: Final = ("image", "gpus")
+_OF_RUNS: Final = (*_OF_CONTAINERS, "memory_bytes", "cpus", "device", "threads", "env_vars")
 
 
 class Reporter(Protocol):
@@ -162,20 +164,24 @@ def follow(
         reporter.on_event(event)
 
 
-def container_settings(
+def run_settings(
     given: dict[str, Any], runtime: str | None, shown: Sequence[str] = _OF_CONTAINERS
 ) -> dict[str, Any]:
-    """Return the part of a deployment request that says in what the replicas run.
+    """Return the part of a deployment request that says in what the replicas run, and on what.
 
-    `shown` is what `image`, `memory_bytes`, `cpus` and `gpus` are called by whoever gave them.
+    `shown` is what `image` and `gpus` are called by whoever gave them.
 
     Raises:
-        InvalidValueError: the limits of containers are given, and it runs in none.
+        InvalidValueError: what only containers have is given, and it runs in none; or one is wrong.
     """
-    named = {name: given[name] for name in _OF_CONTAINERS if given.get(name) is not None}
+    named = {name: given[name] for name in _OF_RUNS if given.get(name) is not None}
     runtime = runtime or ("docker" if named.get("image") else "process")
-    if named and runtime == "process":
-        word = shown[_OF_CONTAINERS.index(next(iter(named)))]
+    asked = [name for name in _OF_CONTAINERS if name in named]
+    if asked and runtime == "process":
+        word = shown[_OF_CONTAINERS.index(asked[0])]
         raise InvalidValueError(f"{word} is for containers", hint="runtime: docker")
-    check_limits(named.get("memory_bytes"), named.get("cpus"), named.get("gpus"))
+    check_limits(named.get("memory_bytes"), named.get("cpus"), named.get("gpus"), runtime)
+    check_device(named.get("device"), named.get("gpus"))
+    check_threads(named.get("threads"))
+    check_beside(named.get("env_vars", ()), named.get("device"), named.get("threads"))
     return {"runtime": runtime, **named}

@@ -80,6 +80,8 @@ class Report:
                 pid=told.pid,
                 duration_ms=told.duration_ms,
                 test=told.test or {},
+                device=told.device,
+                limits=told.limits,
             )
             self._replicas.append(loaded)
 

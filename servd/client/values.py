@@ -83,6 +83,10 @@ class Version(Value, frozen=True):
     source: str | None = None
     signature: dict[str, Any] | None = None
     is_cached: bool = True
+    device: str | None = None
+    threads: int | None = None
+    env_vars: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
 
 
 class Model(Value, frozen=True):
@@ -120,6 +124,8 @@ class Replica(Value, frozen=True):
     last_error: str | None = None
     test_ms: float | None = None
     slo_ms: float | None = None
+    device: str | None = None
+    limits: tuple[str, ...] = ()
 
 
 class Route(Value, frozen=True):
@@ -158,6 +164,8 @@ class LoadedReplica(Value, frozen=True):
 
     replica: int | None = None
     pid: int | None = None
+    device: str | None = None
+    limits: tuple[str, ...] = ()
     duration_ms: float | None = None
     test: dict[str, Any] = {}
 

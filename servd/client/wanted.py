@@ -4,20 +4,22 @@ Used by the clients. Times are given in milliseconds, sizes as numbers or as in 
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, TypedDict
 
 from servd.client.calls import Call, add_route, create_application
-from servd.client.deployment import container_settings
+from servd.client.deployment import run_settings
 from servd.client.queries import plain
 from servd.client.report import OnEvent
-from servd.datatypes import ADAPTIVE_BATCH, InputType
+from servd.datatypes import ADAPTIVE_BATCH, InputType, Variables
 from servd.errors import InvalidValueError
 from servd.packing.bundling import BundleOptions
 from servd.packing.columns import schema_of_columns, schema_of_file
 from servd.packing.parameters import read_parameters
 from servd.quantities import parse_size
+from servd.registry.variables import check_variables, read_variables
 
 UNSET: Final[Any] = type("Unset", (), {"__repr__": lambda _self: "UNSET"})()
 """Stands for an argument that was not given, where None is a value."""
@@ -57,6 +59,9 @@ class DeployOptions(TypedDict, total=False):
     memory: str | int | None
     cpus: float | None
     gpus: str | int | None
+    device: str | None
+    threads: int | None
+    env_vars: Any
     labels: Any
     wait: bool
     on_event: OnEvent | None
@@ -107,9 +112,11 @@ def request_settings(given: Mapping[str, Any]) -> dict[str, Any]:
         "memory_bytes": None if memory is None else _size(memory),
         "cpus": given["cpus"],
         "gpus": None if given["gpus"] is None else str(given["gpus"]),
+        "device": given["device"],
+        "threads": given["threads"],
+        "env_vars": _variables(given["env_vars"]) or None,
     }
-    shown = ("image", "memory", "cpus", "gpus")
-    settings = container_settings(contained, given["runtime"], shown) | {
+    settings = run_settings(contained, given["runtime"]) | {
         "max_batch": given["max_batch"] or ADAPTIVE_BATCH,
         "batching": given["batching"],
         "batch_wait_us": round(given["batch_wait_ms"] * 1000),
@@ -122,6 +129,16 @@ def request_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if settings["is_cached"]:
         del settings["is_cached"]
     return settings
+
+
+def _variables(given: Any) -> Variables:
+    """Return variables of a mapping, whose None is the caller's own, or of texts NAME[=VALUE]."""
+    if not isinstance(given, Mapping):
+        return read_variables(_texts(given, "env_vars"), os.environ)
+    found = Variables({str(name): str(value) for name, value in given.items()})
+    check_variables(found)
+    own = [str(name) for name, value in given.items() if value is None]
+    return Variables(found | read_variables(own, os.environ))
 
 
 def new_application(name: str, input_type: str, default: Any, slo_ms: float | None) -> Call:

@@ -20,17 +20,16 @@ from servd.datatypes import (
     DeployRequest,
     ModelVersion,
     RegistryState,
+    Variables,
     VersionId,
 )
 from servd.deploying.applications import Applications, at_once
+from servd.deploying.asked import check_container, check_replicas, check_web
 from servd.deploying.bundles import BundleStore
 from servd.deploying.plan import (
     Plan,
     as_web,
     changes_beside,
-    check_container,
-    check_replicas,
-    check_web,
     chosen_objective,
     find_runnable,
     learnt,
@@ -125,6 +124,7 @@ class Deployer(Applications):
         if plan.is_known:
             return await self._deploy_known(plan)
         version = plan.version
+        await self._supervisor.check(version)
         report(DeployEvent(event="starting", model=version.model, version=version.version))
         before = self._registry.state.current.get(version.model)
         with self._bundles.pinned(request.bundle or ""):
@@ -293,14 +293,15 @@ class Deployer(Applications):
         return image.input_type
 
     async def _go_live(self, plan: Plan, request: DeployRequest, report: Report) -> Plan:
-        version = plan.version
+        version, variables = plan.version, Variables(sorted(request.env_vars.items()))
         try:
+            self._supervisor.give(version, variables)
             await self._supervisor.ensure(version, version.replicas, report=report, fail_fast=True)
             signature = self._supervisor.signature(version.id)
             call_ms = None if request.slo_us is not None else self._supervisor.call_ms(version.id)
             plan = settle(self._registry.state, plan, signature, call_ms)
             plan = as_web(plan, self._supervisor.web(version.id))
-            await self._registry.commit_deploy(plan.version, plan.app, request.source)
+            await self._registry.commit_deploy(plan.version, plan.app, request.source, variables)
         finally:
             # Not by the exception: a deployment that is cancelled while it is written is live.
             if version.id in self._registry.state.versions:

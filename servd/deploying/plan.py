@@ -3,7 +3,6 @@
 Pure functions over the registry's state. Used by deployer.py.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,37 +13,29 @@ from model_runtime.manifest import AUTO
 from model_runtime.signature import Signature
 from servd.clock import wall_s
 from servd.datatypes import (
-    ADAPTIVE_BATCH,
-    DOCKER,
     NO_CONTAINER,
     Application,
-    Batching,
     DeployRequest,
     InputType,
     ModelVersion,
     RegistryState,
     VersionId,
 )
+from servd.deploying.asked import check_request
 from servd.errors import ConflictError, InvalidValueError, TypeMismatchError, VersionExistsError
 from servd.quantities import counted, longer_objective_s, shown_duration
 from servd.registry import rules
-from servd.registry.container_limits import check_limits
 from servd.schemas.compiled import compiled
 from servd.schemas.faults import Faults
 
 DEFAULT_SLO_US = 100_000
-MAX_REPLICAS = 256
-_CONTAINER_FIELDS = ("image", "memory_bytes", "cpus", "gpus")
 _SAME = (
-    *("bundle", "labels", "max_batch", "batch_wait_us", "batching", "runtime"),
-    *_CONTAINER_FIELDS,
-    "is_cached",
+    *("bundle", "labels", "max_batch", "batch_wait_us", "batching", "runtime", "image"),
+    *("memory_bytes", "cpus", "gpus", "device", "threads", "is_cached"),
 )
 """What a version has of its request."""
-_AGAIN = (*_SAME, "input_type")
+_AGAIN = (*_SAME, "env_vars", "input_type")
 """What one that is deployed again must have as before; the bundle is told first."""
-
-_IMAGE = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:/\[\]-]{0,254}(@sha256:[0-9a-f]{64})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +69,7 @@ def plan_deploy(
     Raises:
         ServdError: any of the registry's rules refuses it; the error says which.
     """
-    _check_request(request)
+    check_request(request)
     is_open = (request.input_type or declared_type) == AUTO
     version = _version(state, request, declared_type, image_digest)
     names = _AGAIN[:-1] if is_open else _AGAIN
@@ -91,7 +82,8 @@ def plan_deploy(
     rules.check_max_batch(version.max_batch)
     known = state.versions.get(version.id)
     if known is not None:
-        _check_same(state, known, version, names)
+        differs = ["variables"] if _has_other_values(state, request, known) else []
+        _check_same(state, known, version, names, differs)
         version = known
     plan = Plan(
         version,
@@ -149,28 +141,6 @@ def as_web(plan: Plan, web: str | None) -> Plan:
     return replace(plan, version=msgspec.structs.replace(plan.version, web=web))
 
 
-def check_web(request: DeployRequest, kind: str) -> None:
-    """Refuse settings of queries for a web application, which is not sent any.
-
-    Raises:
-        InvalidValueError: it names the option.
-    """
-    given = {
-        "--slo": request.slo_us is not None,
-        "--default": request.default_output is not None,
-        "--max-batch": request.max_batch != ADAPTIVE_BATCH,
-        "--batching": request.batching is not Batching.AIMD,
-        "--batch-wait": request.batch_wait_us != 0,
-        "--input-type": request.input_type not in (None, InputType.ANY),
-    }
-    for name in (name for name, is_given in given.items() if is_given):
-        raise InvalidValueError(
-            f"{name} is for models, and {request.model} is a web application ({kind.upper()})",
-            hint=f"leave {name} out: its requests are passed on as they come, within the limits "
-            "that docs/web-applications.md names",
-        )
-
-
 def unsaid(version_id: VersionId) -> InvalidValueError:
     """Return the error for a loaded version of which nobody says what it takes."""
     return InvalidValueError(
@@ -214,15 +184,6 @@ def _check_types(state: RegistryState, plan: Plan) -> None:
         _check_link(state, plan.app, plan.version)
 
 
-def _check_request(request: DeployRequest) -> None:
-    """Refuse values that no registry would take."""
-    if request.replicas is not None:
-        check_replicas(request.replicas, lowest=1)
-    if request.batch_wait_us < 0:
-        raise InvalidValueError("the time to wait for a batch must not be below 0")
-    check_container(request)
-
-
 def to_retire(state: RegistryState, model: str, before: str | None, warm: int) -> list[str]:
     """Return the versions of a model whose replicas are to end now that a new one is current.
 
@@ -256,12 +217,6 @@ def changes_beside(state: RegistryState, plan: Plan) -> list[str]:
     return words
 
 
-def check_replicas(count: int, *, lowest: int = 0) -> None:
-    """Raise InvalidValueError unless that is a number of replicas."""
-    if not lowest <= count <= MAX_REPLICAS:
-        raise InvalidValueError(f"the number of replicas must be {lowest} to {MAX_REPLICAS}")
-
-
 def next_version(state: RegistryState, model: str) -> str:
     """Return the whole number after the largest that a version of the model has; else 1."""
     numbers = [int(v) for v in rules.versions_of(state, model) if v.isascii() and v.isdigit()]
@@ -282,26 +237,6 @@ def previous_version(state: RegistryState, model: str) -> str:
             f"{model} has no version before {current}", hint=f"servd model show {model}"
         )
     return older[-1]
-
-
-def check_container(request: DeployRequest) -> None:
-    """Raise unless the request says what to run, and asks for no more than its runtime has."""
-    if request.bundle is None and request.image is None:
-        raise InvalidValueError(
-            "there is nothing to run", hint="a deployment needs a bundle or an image"
-        )
-    asked = [name for name in _CONTAINER_FIELDS if getattr(request, name) is not None]
-    if asked and request.runtime != DOCKER:
-        what = asked[0].removesuffix("_bytes")
-        raise InvalidValueError(
-            f"--{what} is for containers, not for processes", hint="--runtime docker"
-        )
-    if request.image is not None and not _IMAGE.fullmatch(request.image):
-        raise InvalidValueError(
-            f"'{request.image[:100]}' is not the name of an image",
-            hint="a name is [REGISTRY/]NAME[:TAG], as in localhost:5000/iris:1",
-        )
-    check_limits(request.memory_bytes, request.cpus, request.gpus)
 
 
 def _version(
@@ -326,6 +261,7 @@ def _version(
         created_s=wall_s(),
         container_name=request.container_name or NO_CONTAINER,
         image_digest=image_digest,
+        env_vars=tuple(sorted(request.env_vars)),
         **{name: getattr(request, name) for name in _SAME},
     )
 
@@ -361,7 +297,12 @@ def _current_again(
         return None
     names = (*names, "image_digest")
     is_same = all(getattr(current, name) == getattr(wanted, name) for name in names)
-    return current if is_same else None
+    return current if is_same and not _has_other_values(state, request, current) else None
+
+
+def _has_other_values(state: RegistryState, request: DeployRequest, known: ModelVersion) -> bool:
+    """Return whether a version's variables have other values than are asked for."""
+    return state.variables.get(known.id, {}) != request.env_vars
 
 
 def _check_source(state: RegistryState, request: DeployRequest) -> None:
@@ -381,9 +322,15 @@ def _check_source(state: RegistryState, request: DeployRequest) -> None:
 
 
 def _check_same(
-    state: RegistryState, known: ModelVersion, wanted: ModelVersion, names: Sequence[str]
+    state: RegistryState,
+    known: ModelVersion,
+    wanted: ModelVersion,
+    names: Sequence[str],
+    others: Sequence[str],
 ) -> None:
+    """Refuse another thing under a version's name; `others` is what differs beside `names`."""
     differs = [name for name in names if getattr(known, name) != getattr(wanted, name)]
+    differs = [*("variables" if name == "env_vars" else name for name in differs), *others]
     # Versions of an older servd do not say which image it was.
     if known.image_digest is not None and known.image_digest != wanted.image_digest:
         differs.append("image")

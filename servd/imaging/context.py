@@ -40,7 +40,7 @@ _BUNDLE_LETTERS: Final = 12
 _INPUT_LETTERS: Final = 8
 _ELSEWHERE: Final = (
     *("container_name", "model_data_path", "runtime", "created_s"),
-    *("image", "image_digest", "memory_bytes", "cpus", "gpus"),
+    *("image", "image_digest", "memory_bytes", "cpus", "gpus", "device", "threads"),
 )
 """The fields of a version that say when it was registered, and where and how it runs elsewhere."""
 

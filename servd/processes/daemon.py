@@ -45,6 +45,7 @@ from servd.replicas.launchers.orphans import Orphans
 from servd.replicas.launchers.process import ProcessLauncher
 from servd.replicas.supervisor import Supervisor
 from servd.system import descriptors
+from servd.system.devices import Devices
 from servd.system.identity import folder_id, process_id
 from servd.system.offspring import offspring
 from servd.system.ports import base_url, resolve_ports
@@ -204,14 +205,16 @@ class Daemon:
     async def _launchers(self, stack: AsyncExitStack) -> dict[str, Launcher]:
         config = self._config
         images = functools.partial(_ensure_image, config)
+        devices = Devices(os.environ)
         processes = ProcessLauncher(
             config.run_dir,
             os.environ,
             self._users_mask,
             scratch_dir=config.scratch_dir,
             carrier=config.carrier,
+            devices=devices,
         )
-        containers = await stack.enter_async_context(DockerLauncher(config, images))
+        containers = await stack.enter_async_context(DockerLauncher(config, images, devices))
         return {PROCESS: processes, DOCKER: containers}
 
     def _end_orphans(self) -> None:

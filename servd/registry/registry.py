@@ -5,13 +5,21 @@ seen: `state` is replaced as a whole and never changed in place, so a reader nee
 """
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from model_runtime.signature import Signature
 from servd import names
-from servd.datatypes import Application, ModelVersion, RegistryState, RouteRule, VersionId
+from servd.datatypes import (
+    Application,
+    ModelVersion,
+    RegistryState,
+    RouteRule,
+    Variables,
+    VersionId,
+)
 from servd.errors import (
     ApplicationExistsError,
     ApplicationNotFoundError,
@@ -133,13 +141,7 @@ class Registry:
         async with self._lock:
             state, version_id = self.state, VersionId(model, version)
             rules.find_version(state, version_id)
-            is_current = state.current.get(model) == version
-            new = msgspec.structs.replace(
-                state,
-                versions=rules.without(state.versions, version_id),
-                sources=rules.without(state.sources, version_id),
-                current=rules.without(state.current, model) if is_current else state.current,
-            )
+            new = rules.without_version(state, version_id)
             await self._commit([store.delete_version(version_id)], new)
 
     async def remove_model(self, model: str) -> None:
@@ -148,13 +150,10 @@ class Registry:
             state = self.state
             apps = [app for app, linked in state.links.items() if model in linked]
             gone = [version_id for version_id in state.versions if version_id.model == model]
-            new = msgspec.structs.replace(
-                state,
-                versions={key: kept for key, kept in state.versions.items() if key.model != model},
-                sources={key: kept for key, kept in state.sources.items() if key.model != model},
-                current=rules.without(state.current, model),
-                links=rules.without_links(state.links, model),
-            )
+            new = functools.reduce(rules.without_version, gone, state)
+            links = rules.without_links(state.links, model)
+            current = rules.without(state.current, model)
+            new = msgspec.structs.replace(new, current=current, links=links)
             changes = [store.delete_link(app, model) for app in apps]
             await self._commit([*changes, *map(store.delete_version, gone)], new)
 
@@ -200,12 +199,16 @@ class Registry:
             )
 
     async def commit_deploy(
-        self, version: ModelVersion, app: Application | None, source: str | None = None
+        self,
+        version: ModelVersion,
+        app: Application | None,
+        source: str | None = None,
+        variables: Variables | None = None,
     ) -> None:
         """Make a loaded version live in one transaction.
 
         The version is added and current; `app` is added or replaced, and linked if it is not.
-        `source` is the file that the version came from.
+        `source` is the file that the version came from, `variables` are its own.
         """
         async with self._lock:
             rules.check_new_names(self.state, version, app)
@@ -216,6 +219,9 @@ class Registry:
             if source is not None:
                 changes.append(store.put_source(version.id, source))
                 new = rules.with_source(new, version.id, source)
+            if variables:
+                changes += store.put_variables(version.id, variables)
+                new = rules.with_variables(new, version.id, variables)
             await self._commit(changes, new)
 
     async def put_application(self, app: Application, model: str) -> None:

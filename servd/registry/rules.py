@@ -15,6 +15,7 @@ from servd.datatypes import (
     InputType,
     ModelVersion,
     RegistryState,
+    Variables,
     VersionId,
 )
 from servd.errors import (
@@ -262,6 +263,25 @@ def with_version(state: RegistryState, version: ModelVersion) -> RegistryState:
 def with_source(state: RegistryState, version_id: VersionId, source: str) -> RegistryState:
     """Return the state that knows which file a version came from."""
     return msgspec.structs.replace(state, sources={**state.sources, version_id: source})
+
+
+def with_variables(
+    state: RegistryState, version_id: VersionId, variables: Variables
+) -> RegistryState:
+    """Return the state that has the values of a version's variables."""
+    return msgspec.structs.replace(state, variables={**state.variables, version_id: variables})
+
+
+def without_version(state: RegistryState, version_id: VersionId) -> RegistryState:
+    """Return the state less a version and all that is known of it; its model's links stay."""
+    is_current = state.current.get(version_id.model) == version_id.version
+    return msgspec.structs.replace(
+        state,
+        versions=without(state.versions, version_id),
+        sources=without(state.sources, version_id),
+        variables=without(state.variables, version_id),
+        current=without(state.current, version_id.model) if is_current else state.current,
+    )
 
 
 def with_current(state: RegistryState, version: ModelVersion) -> RegistryState:

@@ -19,7 +19,14 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from servd.clock import wall_s
-from servd.datatypes import Application, ModelVersion, RegistryState, RouteRule, VersionId
+from servd.datatypes import (
+    Application,
+    ModelVersion,
+    RegistryState,
+    RouteRule,
+    Variables,
+    VersionId,
+)
 from servd.errors import StoreError
 from servd.logs.log import log
 from servd.registry.witness import Tally, Witness
@@ -66,6 +73,14 @@ def put_version(version: ModelVersion) -> Change:
 def put_source(version_id: VersionId, path: str) -> Change:
     """Return the change that notes which file a new version was deployed from."""
     return Change("put_source", {**version_id._asdict(), "path": path})
+
+
+def put_variables(version_id: VersionId, variables: Variables) -> list[Change]:
+    """Return the changes that keep the variables of a new version."""
+    return [
+        Change("put_variable", {**version_id._asdict(), "name": name, "value": value})
+        for name, value in variables.items()
+    ]
 
 
 def delete_version(version_id: VersionId) -> Change:
@@ -297,6 +312,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute("PRAGMA foreign_keys=ON")
+    # Values of variables that are not registered any more do not stay in free pages.
+    connection.execute("PRAGMA secure_delete=ON")
     return connection
 
 
@@ -375,7 +392,8 @@ def _statements() -> dict[str, str]:
     return {name.strip(): sql for name, sql in parts}
 
 
-def _read_version(row: dict[str, Any]) -> ModelVersion:
+def _read_version(row: dict[str, Any], variables: Variables) -> ModelVersion:
+    row["env_vars"] = tuple(variables)
     row["labels"] = msgspec.json.decode(row["labels"])
     row["is_cached"] = bool(row["is_cached"])
     if row["signature"] is not None:
@@ -394,7 +412,14 @@ def _read_state(connection: sqlite3.Connection) -> RegistryState:
         return (dict(zip(columns, row, strict=True)) for row in cursor)
 
     applications = [msgspec.convert(row, Application) for row in rows("all_applications")]
-    versions = [_read_version(row) for row in rows("all_versions")]
+    variables: dict[VersionId, Variables] = {}
+    for row in rows("all_variables"):
+        own = variables.setdefault(VersionId(row["model"], row["version"]), Variables())
+        own[row["name"]] = row["value"]
+    versions = [
+        _read_version(row, variables.get(VersionId(row["model"], row["version"]), Variables()))
+        for row in rows("all_versions")
+    ]
     links: dict[str, tuple[str, ...]] = {}
     for row in rows("all_links"):
         links[row["application"]] = (*links.get(row["application"], ()), row["model"])
@@ -408,4 +433,5 @@ def _read_state(connection: sqlite3.Connection) -> RegistryState:
         },
         default_app=next((row["name"] for row in rows("all_defaults")), None),
         routes={rule.name: rule for rule in map(_read_route, rows("all_routes"))},
+        variables=variables,
     )

@@ -10,6 +10,7 @@ from model_runtime.contract import REPLICA_PORT
 from servd.clock import Clock
 from servd.errors import LACKED, LoadFailedError, ServdError
 from servd.logs.log import tail
+from servd.registry.limits import shown_memory
 from servd.replicas.collaborators import Timings
 from servd.replicas.launchers.base import LaunchSpec, describe_exit
 from servd.replicas.launchers.container_options import NO_PROTOCOL_HINT
@@ -17,6 +18,7 @@ from servd.replicas.launchers.container_options import NO_PROTOCOL_HINT
 _TAIL_LINES = 20
 
 
+_OF_MEMORY: Final = re.compile(r"\bMemoryError\b|\[Errno 12\]|Cannot allocate memory")
 _LACKED: Final = re.compile(
     rf"\[Errno (?:{'|'.join(map(str, sorted(LACKED)))})\]|\bMemoryError$|\bMemoryError: "
     r"|can't start new thread|Cannot allocate memory",
@@ -140,6 +142,8 @@ class LoadAttempt:
             return True
         known = self.failure
         said = f"{known.message}\n{known.traceback}" if known else self._last_lines()
+        if self._spec.version.memory_bytes is not None and _OF_MEMORY.search(said):
+            return False  # it has the same limit the next time
         return _LACKED.search(said) is not None
 
     def died(self, code: int, reason: str = "") -> LoadFailedError:
@@ -167,12 +171,31 @@ class LoadAttempt:
     def _on_failed(self, error: dict[str, Any]) -> None:
         if self.failure is None:
             self._phase_since_s = self._clock()
-            self.failure = LoadFailedError(
+            failure = LoadFailedError(
                 str(error.get("message") or f"{self._spec.version.id} could not be loaded"),
                 traceback=str(error.get("traceback") or ""),
                 hint=str(error.get("hint") or ""),
             )
+            if self._is_out_of_memory(failure):
+                failure = self._out_of_memory(failure)
+            self.failure = failure
         self._reported.set()
+
+    def _is_out_of_memory(self, failure: LoadFailedError) -> bool:
+        """Tell whether it was its own limit that a load failed for."""
+        if self._spec.version.memory_bytes is None:
+            return False
+        return _OF_MEMORY.search(f"{failure.message}\n{failure.traceback}") is not None
+
+    def _out_of_memory(self, failure: LoadFailedError) -> LoadFailedError:
+        limit = shown_memory(self._spec.version.memory_bytes or 0)
+        doing = "answering the test call" if self._phase == protocol.TESTING else "loading"
+        return LoadFailedError(
+            f"{self._spec.version.id} is out of memory: its limit is {limit} (--memory), and it "
+            f"asked for more while {doing}",
+            traceback=failure.traceback,
+            hint="--memory with more, or a smaller model",
+        )
 
     def _last_lines(self) -> str:
         return "\n".join(tail(self._spec.log_path, _TAIL_LINES, start=self._log_start))

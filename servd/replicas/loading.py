@@ -56,5 +56,7 @@ async def await_loaded(replica: Replica, report: Report | None, *, fail_fast: bo
                 pid=replica.pid,
                 duration_ms=round(replica.load_s * 1000, 1),
                 test=selftest_of(replica.info),
+                device=replica.device,
+                limits=replica.limits,
             )
         )

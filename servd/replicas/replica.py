@@ -76,6 +76,16 @@ class Replica:
         """What it uses, where its process id does not tell it."""
         return self._handle.memory_bytes if self._handle else None
 
+    @property
+    def device(self) -> str | None:
+        """What it was given to compute on, where that was asked for."""
+        return self._handle.device if self._handle else None
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What it may use and by what that is kept, in words."""
+        return self._handle.limits if self._handle else ()
+
     async def loaded(self) -> None:
         """Return when it is ready for the first time. Called by `Supervisor.ensure`.
 

@@ -21,6 +21,7 @@ from servd.datatypes import (
     RegistryState,
     ReplicaState,
     ReplicaStatus,
+    Variables,
     VersionId,
 )
 from servd.errors import InvalidValueError, ServdError
@@ -48,6 +49,7 @@ class _Group:
 
     version: ModelVersion
     around: Collaborators
+    variables: Variables
     members: dict[int, Replica] = field(default_factory=dict)
 
 
@@ -81,6 +83,7 @@ class Supervisor:
         self._figures = _Figures(clock)
         self._groups: dict[VersionId, _Group] = {}
         self._application_of: dict[str, str] = {}
+        self._variables: dict[VersionId, Variables] = {}
         self._tasks = asyncio.TaskGroup()
         self._timer: asyncio.Task[None] | None = None
         self._is_closing = False
@@ -99,15 +102,28 @@ class Supervisor:
             await self._tasks.__aexit__(None, None, None)
 
     def apply(self, state: RegistryState) -> None:
-        """Learn what versions take, and which application shows for a model in `statuses`.
+        """Learn what versions take and have, and which application shows for a model in `statuses`.
 
         Called after each change.
         """
         self._application_of = {
             model: app for app, models in state.links.items() for model in models
         }
+        self._variables = state.variables
         for version_id, group in self._groups.items():
             group.version = state.versions.get(version_id, group.version)
+
+    async def check(self, version: ModelVersion) -> None:
+        """Raise where replicas of a version cannot run on this machine. Called at a deployment.
+
+        Raises:
+            InvalidValueError: it wants a device that is not here.
+        """
+        await self._launcher(version.runtime).check(version)
+
+    def give(self, version: ModelVersion, variables: Variables) -> None:
+        """Have the replicas of a version that is not registered yet get these variables."""
+        self._group(version).variables = variables
 
     async def ensure(
         self, version: ModelVersion, count: int, *, report: Report | None = None, fail_fast: bool
@@ -233,7 +249,8 @@ class Supervisor:
                 clock=self._clock,
                 timings=self._timings,
             )
-            group = self._groups[version.id] = _Group(version, around)
+            variables = self._variables.get(version.id, Variables())
+            group = self._groups[version.id] = _Group(version, around, variables)
         return group
 
     def _launch(self, group: _Group, number: int, *, is_candidate: bool) -> Replica:
@@ -245,6 +262,7 @@ class Supervisor:
             replica=number,
             bundle_dir=self._config.bundles_dir / (version.bundle or ""),
             log_path=self.log_path(version.id, number),
+            variables=group.variables,
         )
         replica = Replica(spec, group.around, is_candidate=is_candidate)
         group.members[number] = replica
@@ -338,6 +356,8 @@ class _Figures:
             memory_bytes=self._memory_of(replica),
             runtime=replica.spec.version.runtime,
             test_ms=call_ms_of(replica.info),
+            device=replica.device,
+            limits=replica.limits,
             last_error=replica.failure.message if replica.failure else replica.last_death or None,
         )
 

@@ -186,7 +186,7 @@ def test_out_of_memory_is_named(docker_daemon, runtime_image):
     error = until(
         lambda: next((row["last_error"] for row in replicas_of(daemon)), None), "the reason"
     )
-    assert "ran out of memory of its 120 MiB" in error
+    assert "out of memory: its limit is 120 MiB (--memory)" in error
     until(lambda: ready_count(daemon) == 1, "its return")
     assert daemon.query("/eats/predict", {"input": [1.0]})[1]["output"] == 1.0
 

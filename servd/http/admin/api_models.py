@@ -128,6 +128,8 @@ class RouteRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a model. `replicas` are wanted, `ready` are there. `source` is the file that it
     was deployed from, where that is known, `signature` what it says of its inputs and outputs.
+    `env_vars` are the names of its variables; their values are never told. `limits` says what its
+    replicas may use and by what they are kept to it, where one runs.
     """
 
     model: str
@@ -152,6 +154,10 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     source: str | None
     signature: dict[str, Any] | None
     is_cached: bool
+    device: str | None
+    threads: int | None
+    env_vars: tuple[str, ...]
+    limits: tuple[str, ...]
 
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,12 +240,16 @@ def version_view(
     return VersionView(
         **row,
         ready=sum(
-            (status.model, status.version) == version.id and status.state is ReplicaState.READY
-            for status in statuses
+            _is_of(status, version) and status.state is ReplicaState.READY for status in statuses
         ),
+        limits=next((row.limits for row in statuses if _is_of(row, version) and row.limits), ()),
         is_current=state.current.get(version.model) == version.version,
         source=state.sources.get(version.id),
     )
+
+
+def _is_of(status: ReplicaStatus, version: ModelVersion) -> bool:
+    return (status.model, status.version) == version.id
 
 
 def model_view(name: str, state: RegistryState, statuses: list[ReplicaStatus]) -> ModelView:

@@ -23,13 +23,14 @@ DELETE FROM default_application;
 INSERT INTO versions (
     model, version, input_type, labels, container_name, model_data_path,
     max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s,
-    image, image_digest, memory_bytes, cpus, gpus, signature, is_cached, web
+    image, image_digest, memory_bytes, cpus, gpus, signature, is_cached, web,
+    device, threads
 )
 VALUES (
     :model, :version, :input_type, :labels, :container_name, :model_data_path,
     :max_batch, :batch_wait_us, :batching, :bundle, :runtime, :replicas, :created_s,
     :image, :image_digest, :memory_bytes, :cpus, :gpus,
-    :signature, :is_cached, :web
+    :signature, :is_cached, :web, :device, :threads
 )
 ON CONFLICT (model, version) DO UPDATE SET
     input_type = excluded.input_type,
@@ -50,10 +51,15 @@ ON CONFLICT (model, version) DO UPDATE SET
     gpus = excluded.gpus,
     signature = excluded.signature,
     is_cached = excluded.is_cached,
-    web = excluded.web;
+    web = excluded.web,
+    device = excluded.device,
+    threads = excluded.threads;
 
 -- name: put_source
 INSERT INTO sources (model, version, path) VALUES (:model, :version, :path);
+
+-- name: put_variable
+INSERT INTO variables (model, version, name, value) VALUES (:model, :version, :name, :value);
 
 -- name: delete_version
 DELETE FROM versions WHERE model = :model AND version = :version;
@@ -78,7 +84,8 @@ SELECT name FROM default_application;
 SELECT
     model, version, input_type, labels, container_name, model_data_path,
     max_batch, batch_wait_us, batching, bundle, runtime, replicas, created_s,
-    image, image_digest, memory_bytes, cpus, gpus, signature, is_cached, web
+    image, image_digest, memory_bytes, cpus, gpus, signature, is_cached, web,
+    device, threads
 FROM versions ORDER BY rowid;
 
 -- name: all_current
@@ -89,6 +96,9 @@ SELECT application, model FROM links ORDER BY rowid;
 
 -- name: all_sources
 SELECT model, version, path FROM sources ORDER BY rowid;
+
+-- name: all_variables
+SELECT model, version, name, value FROM variables ORDER BY rowid;
 
 -- name: count_change
 UPDATE registry SET changes = changes + 1;

@@ -5,11 +5,12 @@ Processes and containers differ only here. `replicas/replica.py` calls every met
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from servd.datatypes import ModelVersion
+from servd.datatypes import ModelVersion, Variables
+from servd.replicas.launchers.device_choice import Chosen
 
 _SIGNAL_NOTES = {
     signal.SIGKILL: ": out of memory?",
@@ -23,12 +24,18 @@ _SIGNAL_NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
-    """What to launch: one replica of a version, its files, and where its output goes."""
+    """What to launch: one replica of a version, its files, and where its output goes.
+
+    `variables` are what its deployer has set in its environment. `chosen` is what it computes on:
+    the launcher of containers says it to the engine so.
+    """
 
     version: ModelVersion
     replica: int
     bundle_dir: Path
     log_path: Path
+    variables: Variables = field(default_factory=Variables)
+    chosen: Chosen | None = None
 
 
 class Handle(Protocol):
@@ -49,6 +56,14 @@ class Handle(Protocol):
     @property
     def memory_bytes(self) -> int | None:
         """What it uses; None where that is not known, or `pid` tells it."""
+
+    @property
+    def device(self) -> str | None:
+        """What it was given to compute on ("cpu", "cuda:1"); None where nobody asked for that."""
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What it may use and by what that is kept, in words; empty: all there is."""
 
     async def wait(self) -> int:
         """Return the exit status when it has ended; minus the signal's number if one ended it."""
@@ -86,6 +101,13 @@ class Launcher(Protocol):
         Raises:
             OSError: it cannot be started.
             ServdError: it cannot be started; says what to do.
+        """
+
+    async def check(self, version: ModelVersion) -> None:
+        """Raise where this machine lacks what a version wants. Called when it is deployed.
+
+        Raises:
+            InvalidValueError: it wants a device that is not here.
         """
 
     async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:

@@ -8,13 +8,23 @@ import atexit
 import os
 import signal
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from servd.clock import wall_s
 
 PREFIX: Final = "servd-replica-"
+OWN: Final = "servd-daemon"
+"""The group that this process moves to where the one above is to limit its children: in the
+hierarchy a group has processes or children that are limited, not both."""
+MEMORY: Final = "memory"
+CPU: Final = "cpu"
+_PERIOD_US: Final = 100_000
+_LEAST_US: Final = 1_000
 _YOUNG_S: Final = 60.0
 _CHECKS: Final = 50
 _CHECK_S: Final = 0.02
@@ -30,6 +40,41 @@ class Group:
         """Put a process in it, with what it will start."""
         with suppress(OSError):
             (self.folder / "cgroup.procs").write_text(str(pid))
+
+    def limit_memory(self, size: int) -> bool:
+        """Let it use that much memory, and no swap; return whether the kernel holds to that."""
+        with suppress(OSError):  # a kernel without swap has no such file
+            self._write("memory.swap.max", "0")
+        return self._try("memory.max", str(size))
+
+    def limit_cpus(self, cpus: float) -> bool:
+        """Let it use so much processor time a second; return whether the kernel holds to that."""
+        quota_us = max(_LEAST_US, round(cpus * _PERIOD_US))
+        return self._try("cpu.max", f"{quota_us} {_PERIOD_US}")
+
+    def has_run_out(self) -> bool:
+        """Whether the kernel has killed something in it for its memory."""
+        try:
+            lines = (self.folder / "memory.events").read_text().split("\n")
+        except OSError:
+            return False
+        counts = dict(line.split() for line in lines if line)
+        return int(counts.get("oom_kill", 0)) > 0
+
+    def _try(self, name: str, text: str) -> bool:
+        try:
+            self._write(name, text)
+        except OSError:
+            return False
+        return True
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        descriptor = os.open(path, os.O_WRONLY)  # never made: the kernel has it, or there is none
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
 
     def end(self) -> None:
         """Kill all that is in it."""
@@ -92,7 +137,7 @@ def sweep(own: Path, now_s: float) -> None:
 def new_group(name: str) -> Group | None:
     """Return a new group below this process' own; None where none can be made."""
     _remove_ending()
-    own = group_of("self")
+    own = _base()
     if own is None:
         return None
     sweep(own, wall_s())
@@ -102,6 +147,57 @@ def new_group(name: str) -> Group | None:
     except OSError:
         return None
     return Group(folder)
+
+
+def why_unlimited(wanted: Collection[str]) -> str:
+    """Have new groups be limited by these controllers; return why they cannot be, or ""."""
+    base = _base()
+    if base is None:
+        return "this machine has no unified control groups"
+    try:
+        return _enable(base, wanted)
+    except OSError as error:
+        return f"{base} is not servd's to change ({error.strerror})"
+
+
+def _enable(base: Path, wanted: Collection[str]) -> str:
+    given = (base / "cgroup.controllers").read_text().split()
+    lacking = sorted(set(wanted) - set(given))
+    if lacking:
+        which = "controller" if len(lacking) == 1 else "controllers"
+        return f"{base} was not given the {which} {' and '.join(lacking)}"
+    control = base / "cgroup.subtree_control"
+    missing = set(wanted) - set(control.read_text().split())
+    if not missing:
+        return ""
+    text = " ".join(f"+{name}" for name in sorted(missing))
+    with suppress(OSError):  # the root of all groups may have processes and limited children
+        control.write_text(text)
+        return ""
+    if strangers := _strangers(base):
+        return f"processes that are not servd's are in {base} (pid {strangers[0]})"
+    own = Group(base / OWN)
+    own.folder.mkdir(exist_ok=True)
+    for pid in _members(base):
+        own.add(pid)
+    control.write_text(text)
+    return ""
+
+
+def _members(folder: Path) -> list[int]:
+    return [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+
+
+def _strangers(folder: Path) -> list[int]:
+    """Return the processes of a group that are not this one and do not come from it."""
+    own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    return [pid for pid in _members(folder) if pid not in own]
+
+
+def _base() -> Path | None:
+    """Return the group below which replicas have theirs."""
+    own = group_of("self")
+    return own.parent if own is not None and own.name == OWN else own
 
 
 def end_group(folder: str) -> None:

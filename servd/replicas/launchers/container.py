@@ -19,7 +19,7 @@ from servd.errors import ServdError
 from servd.logs.log import log
 from servd.logs.model_log import ModelLog
 from servd.replicas.launchers.base import LaunchSpec
-from servd.replicas.launchers.container_options import end_reason, exit_code
+from servd.replicas.launchers.container_options import end_reason, exit_code, limits_in_words
 
 if TYPE_CHECKING:
     from servd.replicas.launchers.docker_engine import Ended, Engine, Started
@@ -83,6 +83,16 @@ class ContainerHandle:
             self._memory_asked_s = now_s
             self._submit(self._ask_memory)
         return self._memory
+
+    @property
+    def device(self) -> str | None:
+        """What it was given to compute on."""
+        return None if self._spec.chosen is None else str(self._spec.chosen)
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What it may use."""
+        return limits_in_words(self._spec.version)
 
     async def wait(self) -> int:
         """Return the exit status when it has ended."""

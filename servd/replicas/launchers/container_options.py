@@ -12,8 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from model_runtime.contract import REPLICA_PORT, THREAD_VARIABLES
-from servd.registry.container_limits import parse_gpus
+from model_runtime.contract import ALL_THREAD_VARIABLES, REPLICA_PORT, THREAD_VARIABLES
+from servd.datatypes import ModelVersion
+from servd.registry.limits import (
+    out_of_memory,
+    parse_gpus,
+    shown_cpus,
+    shown_memory,
+    threads_of,
+)
 from servd.replicas.launchers.base import LaunchSpec
 
 ORPHAN_TIMEOUT_S: Final = 30
@@ -128,6 +135,23 @@ def gpu_request(text: str) -> dict[str, Any]:
     return {"device_ids": list(gpus), **capabilities}
 
 
+def gpus_of(spec: LaunchSpec) -> str | None:
+    """Return which GPUs a container is given, in the words of `--gpus`; None: none."""
+    if spec.chosen is None:
+        return spec.version.gpus
+    return None if spec.chosen.device is None else f"device={spec.chosen.device.name}"
+
+
+def limits_in_words(version: ModelVersion) -> tuple[str, ...]:
+    """Return what a container may use: its engine keeps it to that."""
+    words = []
+    if version.memory_bytes is not None:
+        words.append(f"memory {shown_memory(version.memory_bytes)} (container)")
+    if version.cpus is not None:
+        words.append(f"{shown_cpus(version.cpus)} (container)")
+    return tuple(words)
+
+
 def user_for(configured: str) -> str | None:
     """Return whom to run as in an image whose own user is `configured`; None: that one."""
     return USER if configured.partition(":")[0] in _ROOTS else None
@@ -143,23 +167,22 @@ def end_reason(spec: LaunchSpec, status: int, *, is_oom: bool) -> str:
     if not is_oom:
         # For a process one has to guess whether it was the memory; here it is known.
         return "ended (killed by signal 9)" if exit_code(status) == -signal.SIGKILL else ""
-    limit = spec.version.memory_bytes
-    allowed = f" of its {_mebibytes(limit)} (--memory)" if limit else ""
-    return f"was killed: it ran out of memory{allowed}"
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 1024**2:.4g} MiB"
+    return out_of_memory(spec.version.memory_bytes)
 
 
 def _environment(spec: LaunchSpec, configured: list[str]) -> dict[str, str]:
     version = spec.version
-    environment = dict.fromkeys(THREAD_VARIABLES, "1") if version.bundle is not None else {}
+    environment: dict[str, str] = {}
+    if version.bundle is not None or version.threads is not None:
+        names = THREAD_VARIABLES if version.threads is None else ALL_THREAD_VARIABLES
+        environment = dict.fromkeys(names, str(threads_of(version)))
     if _is_mounted(spec):
         path = [line.partition("=")[2] for line in configured if line.startswith("PYTHONPATH=")]
         environment["PYTHONPATH"] = ":".join([RUNTIME_DIR, *path])
+    environment["HOME"] = "/tmp"  # noqa: S108 - the only place where libraries can write
+    environment |= spec.variables
+    environment |= {} if spec.chosen is None else spec.chosen.variables_inside
     return environment | {
-        "HOME": "/tmp",  # noqa: S108 - the only place where libraries can write
         "PYTHONUNBUFFERED": "1",
         "SERVD_LISTEN": f"tcp://0.0.0.0:{REPLICA_PORT}",
         "SERVD_CURVE": KEYS_DIR,

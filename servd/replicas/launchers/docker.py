@@ -10,11 +10,13 @@ started later are to be the version that was deployed all the same (`pinned_imag
 
 import asyncio
 import functools
+import os
 import secrets
 import shutil
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,6 +29,8 @@ from servd.logs.log import log
 from servd.replicas.launchers.base import ImageFacts, LaunchSpec, describe_exit
 from servd.replicas.launchers.container import ContainerHandle, copy_output
 from servd.replicas.launchers.container_options import NO_PROTOCOL_HINT, Place, exit_code
+from servd.replicas.launchers.device_choice import check_device_here, choose
+from servd.system.devices import Devices
 from servd.system.identity import folder_id, is_of
 from servd.system.in_thread import in_thread
 
@@ -52,12 +56,15 @@ class DockerLauncher:
     daemon before this one may have left some.
     """
 
-    def __init__(self, config: Config, ensure_image: EnsureImage) -> None:
+    def __init__(
+        self, config: Config, ensure_image: EnsureImage, devices: Devices | None = None
+    ) -> None:
         self._config = config
         self._ensure_image = ensure_image
         self._id_file = config.data_dir / "docker.id"
         self._launching: set[asyncio.Future[Any]] = set()
         self._pending: set[asyncio.Future[Any]] = set()
+        self._devices = devices or Devices(os.environ)
         self._lock = threading.Lock()
         self._building = threading.Lock()
         self._closing = threading.Event()
@@ -85,6 +92,9 @@ class DockerLauncher:
         Raises:
             ServdError: there is no engine, no image, or the container does not start.
         """
+        if spec.version.device is not None:
+            choosing = functools.partial(choose, spec.version, spec.replica, self._devices)
+            spec = replace(spec, chosen=await in_thread(choosing, _THREADS))
         launching = in_thread(functools.partial(self._launch, spec), _THREADS)
         self._launching.add(launching)
         launching.add_done_callback(self._launching.discard)
@@ -97,6 +107,16 @@ class DockerLauncher:
         handle = ContainerHandle(engine, started, spec, self._submit)
         handle.watch()
         return handle
+
+    async def check(self, version: ModelVersion) -> None:
+        """Raise where this machine has no device that a version wants.
+
+        Raises:
+            InvalidValueError: it has none.
+        """
+        if version.device is not None:
+            known = await in_thread(self._devices.find, _THREADS)
+            check_device_here(version, known)
 
     async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:
         """Return what an image's name stands for now; it is pulled where it is not here.

@@ -24,6 +24,7 @@ from servd.replicas.launchers.container_options import (
     Place,
     creation,
     gpu_request,
+    gpus_of,
     limits,
 )
 from servd.system import docker_client
@@ -200,8 +201,9 @@ class Engine:
 
     def _create(self, place: Place, spec: LaunchSpec, image: dict[str, Any], nonce: str) -> str:
         options = limits(place, spec)
-        if spec.version.gpus is not None:
-            options["device_requests"] = [DeviceRequest(**gpu_request(spec.version.gpus))]
+        wanted = gpus_of(spec)
+        if wanted is not None:
+            options["device_requests"] = [DeviceRequest(**gpu_request(wanted))]
         made = self._api.create_container(
             **creation(place, spec, image, nonce),
             host_config=self._api.create_host_config(**options),
@@ -251,7 +253,7 @@ def _start_failure(spec: LaunchSpec, error: APIError) -> ImageError | EngineErro
     if "could not select device driver" in words:
         return EngineError(
             f"the container engine has no GPUs to give: {words}",
-            hint="install the vendor's container toolkit, or leave --gpus out",
+            hint="install the vendor's container toolkit, or leave --gpus and --device out",
         )
     return _refusal(words)
 

@@ -3,27 +3,43 @@
 import asyncio
 import os
 import pwd
+import re
 import secrets
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from model_runtime.carriers import FILE_SCHEME, STREAM_SCHEME
-from model_runtime.contract import PARENT_VARIABLE, THREAD_VARIABLES
+from model_runtime.contract import ALL_THREAD_VARIABLES, PARENT_VARIABLE, THREAD_VARIABLES
+from servd.datatypes import ModelVersion
 from servd.errors import BundleError, InvalidValueError
+from servd.logs.log import tail
 from servd.logs.pump import LogPump, Output
+from servd.registry.limits import out_of_memory, threads_of
 from servd.replicas.launchers.base import ImageFacts, LaunchSpec
 from servd.replicas.launchers.cgroups import Group, new_group
+from servd.replicas.launchers.device_choice import Chosen, check_device_here, choose
 from servd.replicas.launchers.orphans import NAME_VARIABLE
+from servd.replicas.launchers.process_limits import Kept, ProcessLimits
+from servd.system.devices import Devices
 from servd.system.offspring import PRIVATE, has_in_environment, offspring
 
 _SCHEMES: Final = {"auto": STREAM_SCHEME, "unix": STREAM_SCHEME, "zmq": FILE_SCHEME}
 """By the setting `carrier`. A stream answers more queries a second than ZeroMQ (docs/adr/0005)."""
+
+
+_LAST_LINES: Final = 30
+_OF_MEMORY: Final = re.compile(
+    r"\bMemoryError\b|\bbad_alloc\b|Cannot allocate memory|can't start new thread"
+    r"|out of memory|Memory allocation still failed",
+    re.IGNORECASE,
+)
+"""What programs print that were given no more memory, and end of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +52,32 @@ class Traces:
     group: Group | None
 
 
+@dataclass(slots=True)
+class Seat:
+    """What a replica was given: a device if it asked for one, and what it is `kept` to by `limits`.
+
+    `log_start` is where in its log it begins.
+    """
+
+    spec: LaunchSpec
+    log_start: int
+    chosen: Chosen | None = None
+    kept: Kept = field(default_factory=Kept)
+    limits: ProcessLimits | None = None
+
+
 class ProcessHandle:
     """One replica process, the leader of its own session."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, address: str, scratch: Path, traces: Traces
+        self,
+        process: asyncio.subprocess.Process,
+        address: str,
+        scratch: Path,
+        traces: Traces,
+        seat: Seat,
     ) -> None:
+        self._seat = seat
         self.address = address
         self._process = process
         self._scratch = scratch
@@ -54,8 +90,30 @@ class ProcessHandle:
 
     @property
     def end_reason(self) -> str:
-        """Nothing: the exit status says all."""
-        return ""
+        """That it ran out of the memory that it may use, if it did; else the status says all."""
+        return out_of_memory(self._seat.spec.version.memory_bytes) if self._ran_out() else ""
+
+    def _ran_out(self) -> bool:
+        code, seat = self._process.returncode, self._seat
+        if not code:
+            return False
+        group = self._traces.group
+        if code == -signal.SIGKILL and group is not None and group.has_run_out():
+            return True
+        if not seat.kept.has_memory_limit:
+            return False
+        said = tail(seat.spec.log_path, _LAST_LINES, start=seat.log_start)
+        return _OF_MEMORY.search("\n".join(said)) is not None
+
+    @property
+    def device(self) -> str | None:
+        """What it was given to compute on."""
+        return None if self._seat.chosen is None else str(self._seat.chosen)
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What it may use, and by what that is kept."""
+        return self._seat.kept.words
 
     @property
     def memory_bytes(self) -> int | None:
@@ -78,6 +136,17 @@ class ProcessHandle:
             with suppress(ProcessLookupError):
                 self._process.terminate()
 
+    def keep(self, limits: ProcessLimits) -> None:
+        """Keep it to what its version may use. Called right after its start.
+
+        Raises:
+            OSError: the kernel refuses that.
+        """
+        seat = self._seat
+        with suppress(ProcessLookupError):  # it has ended, which will be seen
+            seat.kept = limits.keep(self.pid, seat.spec.version, self._traces.group)
+            seat.limits = limits
+
     def kill(self) -> None:
         """End it and its children at once."""
         if self._process.returncode is None:
@@ -94,6 +163,9 @@ class ProcessHandle:
         if group is not None:
             group.remove_soon()
         self._traces.pump.close(self._traces.output)
+        if self._seat.limits is not None:
+            self._seat.limits.release(self._seat.kept)
+            self._seat.limits = None
         path = self.address.partition("://")[2]
         for suffix in ("", ".http"):
             Path(f"{path}{suffix}").unlink(missing_ok=True)
@@ -119,7 +191,7 @@ class ProcessHandle:
 
 
 class ProcessLauncher:
-    """Launches replica processes whose sockets lie below `run_dir`.
+    """Launches replica processes whose sockets lie below `run_dir`, one device each in turn.
 
     A replica works in a folder of its own below `scratch_dir` (by default below `run_dir` too),
     which ends with it. `users_mask` is the file mode creation mask that models get; None: this
@@ -134,13 +206,25 @@ class ProcessLauncher:
         *,
         scratch_dir: Path | None = None,
         carrier: str = "auto",
+        devices: Devices | None = None,
     ) -> None:
         self._run_dir = run_dir
         self._scratch_dir = scratch_dir or run_dir / "scratch"
         self._environ = environ
         self._users_mask = users_mask
         self._scheme = _SCHEMES[carrier]
+        self._devices = devices or Devices(environ)
+        self._limits = ProcessLimits()
         self._pump = LogPump()
+
+    async def check(self, version: ModelVersion) -> None:
+        """Raise where this machine has no device that a version wants.
+
+        Raises:
+            InvalidValueError: it has none.
+        """
+        if version.device is not None:
+            check_device_here(version, await asyncio.to_thread(self._devices.find))
 
     async def launch(self, spec: LaunchSpec) -> ProcessHandle:
         """Start one replica process.
@@ -148,8 +232,10 @@ class ProcessLauncher:
         Raises:
             OSError: no process, file or folder can be made.
             BundleError: the version's files are not there.
+            InvalidValueError: it wants a device that is not here.
         """
         _check_files(spec)
+        chosen = await self._choose(spec)
         name = secrets.token_hex(5)
         socket = self._run_dir / "r" / f"{name}.sock"
         scratch = self._scratch_dir / name
@@ -158,6 +244,7 @@ class ProcessLauncher:
         output = self._pump.open(spec.log_path)
         address = f"{self._scheme}{socket}"
         traces = Traces(name, self._pump, output, new_group(name))
+        seat = Seat(spec, _size_of(spec.log_path), chosen)
         try:
             process = await asyncio.create_subprocess_exec(
                 *_command(spec, address, scratch),
@@ -165,8 +252,9 @@ class ProcessLauncher:
                 stdout=output.write_end,
                 stderr=output.write_end,
                 cwd=str(scratch),
-                env=self._env(spec)
-                | {NAME_VARIABLE: name, **_stand_in_home(self._environ, scratch)},
+                env=_stand_in_home(self._environ, scratch)
+                | self._env(spec, chosen)
+                | {NAME_VARIABLE: name},
                 # Ctrl-C at the daemon's terminal must not reach replicas: they drain first.
                 start_new_session=True,
             )
@@ -181,7 +269,14 @@ class ProcessLauncher:
         if traces.group is not None:
             # Before the model is loaded: Python itself takes longer to start.
             traces.group.add(process.pid)
-        return ProcessHandle(process, address, scratch, traces)
+        handle = ProcessHandle(process, address, scratch, traces, seat)
+        try:
+            handle.keep(self._limits)
+        except OSError:
+            handle.kill()
+            handle.cleanup()
+            raise
+        return handle
 
     async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:
         """Refuse: processes have no images."""
@@ -190,9 +285,19 @@ class ProcessLauncher:
             f"the image {image} cannot be run as a process", hint="--runtime docker"
         )
 
-    def _env(self, spec: LaunchSpec) -> dict[str, str]:
-        env = dict.fromkeys(THREAD_VARIABLES, "1")
+    async def _choose(self, spec: LaunchSpec) -> Chosen | None:
+        if spec.version.device is None:
+            return None
+        return await asyncio.to_thread(choose, spec.version, spec.replica, self._devices)
+
+    def _env(self, spec: LaunchSpec, chosen: Chosen | None) -> dict[str, str]:
+        threads = str(threads_of(spec.version, len(os.sched_getaffinity(0))))
+        env = dict.fromkeys(THREAD_VARIABLES, threads)
         env.update((key, value) for key, value in self._environ.items() if key not in PRIVATE)
+        if spec.version.threads is not None:
+            env |= dict.fromkeys(ALL_THREAD_VARIABLES, threads)
+        env |= spec.variables
+        env |= {} if chosen is None else chosen.variables
         env["PYTHONUNBUFFERED"] = "1"
         env[PARENT_VARIABLE] = str(os.getpid())
         if self._users_mask is not None:
@@ -217,6 +322,13 @@ def _stand_in_home(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
         user = f"user-{os.getuid()}"
         return {"HOME": str(folder), "USER": environ.get("USER") or user}
     return {}
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _check_files(spec: LaunchSpec) -> None:

@@ -477,12 +477,12 @@ def test_an_image_is_deployed_without_a_target(run, events, admin):
         ("", "TARGET"),
         ("--image x", "--name is needed"),
         ("--image x --name m --method f", "--method needs a TARGET"),
-        ("func.py --memory 2g", "--memory is for containers"),
+        ("func.py --gpus 1", "--gpus is for containers"),
         ("func.py --runtime process --image x", "--image is for containers"),
         ("func.py --runtime docker --memory much", "not a size"),
         ("func.py --runtime docker --gpus some", "which GPUs"),
     ],
-    ids=["nothing", "no name", "method", "memory", "image", "size", "gpus"],
+    ids=["nothing", "no name", "method", "gpus of a process", "image", "size", "gpus"],
 )
 def test_container_options_that_are_refused(run, events, words, said):
     """What contradicts itself is refused before anything is sent."""

@@ -7,7 +7,7 @@ import pytest
 from servd.datatypes import DeployRequest, InputType, RegistryState
 from servd.deploying.plan import plan_deploy
 from servd.errors import InvalidValueError, VersionExistsError
-from servd.registry.container_limits import ALL_GPUS, check_limits, parse_gpus
+from servd.registry.limits import ALL_GPUS, check_limits, parse_gpus
 from servd.registry.rules import with_version
 from servd.replicas.launchers import container_options as options
 from servd.replicas.launchers.base import LaunchSpec
@@ -79,7 +79,7 @@ def test_ends_in_words():
     assert [options.exit_code(status) for status in (0, 3, 137, 255)] == [0, 3, -9, 255]
     limited = spec_of(memory_bytes=120 * 2**20)
     oom = options.end_reason(limited, 137, is_oom=True)
-    assert oom == "was killed: it ran out of memory of its 120 MiB (--memory)"
+    assert oom == "was killed: out of memory: its limit is 120 MiB (--memory)"
     assert options.end_reason(spec_of(), 137, is_oom=True) == "was killed: it ran out of memory"
     assert options.end_reason(limited, 137, is_oom=False) == "ended (killed by signal 9)"
     assert options.end_reason(limited, 3, is_oom=False) == ""
@@ -129,11 +129,11 @@ def test_an_image_alone_is_a_version_that_runs():
     [
         ({"image": None}, "nothing to run"),
         ({"runtime": "process"}, "--image is for containers"),
-        ({"runtime": "process", "image": None, "bundle": "b", "memory_bytes": 2**30}, "--memory"),
+        ({"runtime": "process", "image": None, "bundle": "b", "gpus": "1"}, "--gpus"),
         ({"image": "no such name"}, "not the name of an image"),
         ({"gpus": "some"}, "which GPUs"),
     ],
-    ids=["nothing", "image of a process", "memory of a process", "bad name", "bad gpus"],
+    ids=["nothing", "image of a process", "gpus of a process", "bad name", "bad gpus"],
 )
 def test_container_settings_that_are_refused(changes, words):
     """The error names the setting, whichever API it came by."""
