@@ -48,7 +48,10 @@ addition_options: Final = together(
 )
 @option("--platform", "OS/ARCH", "For another machine, as linux/arm64.")
 @option(
-    "--threads", "N", "Threads of numeric libraries.", type=POSITIVE, default=1, show_default=True
+    "--threads",
+    "N",
+    "Threads of numeric libraries.  [default: as the version was deployed, else 1]",
+    type=POSITIVE,
 )
 @addition_options
 @click.option("--push", is_flag=True, help="Push it to its registry.")

@@ -28,6 +28,7 @@ from servd.imaging.context import clear, content_of, packages_of, write_context
 from servd.imaging.naming import Kind, checked_registry, checked_tag, image_name
 from servd.imaging.spec import ImageSpec
 from servd.registry import rules
+from servd.registry.limits import threads_of
 from servd.system.docker_client import connect
 
 
@@ -82,7 +83,7 @@ def _specification(
     base = flags["base_image"] or session.config.base_image
     common = {
         "platform": flags["platform"],
-        "threads": flags["threads"],
+        "threads": flags["threads"] or 1,
         "additions": take_additions(flags, session.config),
     }
     if kind == "frontend":
@@ -103,7 +104,7 @@ def _specification(
             applications=chosen.applications if chosen.kind == "standalone" else (),
             routes=chosen.routes if chosen.kind == "standalone" else (),
             bundle_dir=bundle,
-            **common,
+            **common | {"threads": flags["threads"] or threads_of(chosen.version)},
         )
         yield _named(spec, flags)
 

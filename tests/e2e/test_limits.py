@@ -6,6 +6,7 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -70,11 +71,11 @@ def daemon() -> Iterator[Daemon]:
         yield running
 
 
-def _deploy(daemon: Daemon, text: str, name: str, *flags: str) -> dict[str, object]:
+def _deploy(daemon: Daemon, text: str, name: str, *flags: str) -> dict[str, Any]:
     path = write_model(daemon, f"{name}.py", text)
     done = daemon.cli("--json", "deploy", f"{path}:{name}", *flags)
     assert done.returncode == 0, done.stderr
-    said: dict[str, object] = json.loads(done.stdout)
+    said: dict[str, Any] = json.loads(done.stdout)
     return said
 
 
