@@ -22,14 +22,19 @@ _UNNAMED: Final = re.compile(r"Column_\d+|f\d+")
 
 def columns_of(model: Any, names: Sequence[str]) -> dict[str, Column] | None:
     """Return what a booster's model knows of its columns; None of another model."""
-    library = type(model).__module__.partition(".")[0]
-    if library == "xgboost" and callable(getattr(model, "get_booster", None)):
-        return _xgboost(model.get_booster(), names)
-    if library == "lightgbm" and hasattr(model, "booster_"):
+    if callable(getattr(model, "get_booster", None)):
+        booster = model.get_booster()
+        is_coded = hasattr(model, "is_booster")
+        return _xgboost(booster, names, is_coded) if _library(booster) == "xgboost" else None
+    if _library(getattr(model, "booster_", None)) == "lightgbm":
         return _lightgbm(model.booster_, names)
     if is_catboost(model):
         return _catboost(model, names)
     return None
+
+
+def _library(model: Any) -> str:
+    return type(model).__module__.partition(".")[0]
 
 
 def is_catboost(model: Any) -> bool:
@@ -51,14 +56,20 @@ def are_made_up(names: Sequence[str]) -> bool:
     return bool(names) and all(_UNNAMED.fullmatch(name) for name in names)
 
 
-def _xgboost(booster: Any, names: Sequence[str]) -> dict[str, Column]:
+def _xgboost(booster: Any, names: Sequence[str], is_coded: bool) -> dict[str, Column]:  # noqa: FBT001
+    """Return a booster's columns.
+
+    Of categories that are not in the model, as before xgboost 3.1, one that `is_coded` takes codes.
+    """
     kinds = booster.feature_types or ["float"] * len(names)
     categories = _xgboost_categories(booster) if "c" in kinds else []
     found = {}
     for at, (name, kind) in enumerate(zip(names, kinds)):
         if kind == "c":
             known = tuple(categories[at]) if at < len(categories) else ()
-            found[name] = _category(known)
+            is_code = is_coded and not known
+            code = Column(Dtype(INT), takes_missing=True)
+            found[name] = code if is_code else _category(known)
         else:
             found[name] = Column(Dtype(_XGBOOST_KINDS.get(kind, FLOAT)), takes_missing=True)
     return found

@@ -227,7 +227,8 @@ def _is_opaque(part: Any) -> bool:
     """Tell whether what a part does is its author's code."""
     if isinstance(part, str):
         return False
-    is_known = is_sklearn(part) or type(part).__module__.partition(".")[0] in _BOOSTERS
+    is_booster = type(part).__module__.partition(".")[0] in _BOOSTERS or hasattr(part, "is_booster")
+    is_known = is_sklearn(part) or is_booster
     return not is_known or type(part).__name__ == "FunctionTransformer"
 
 

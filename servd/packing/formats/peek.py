@@ -85,6 +85,11 @@ class Peek:
             file.seek(max(0, self.size - _TAIL_BYTES))
             return file.read(_TAIL_BYTES)
 
+    def content(self) -> bytes:
+        """Return all of the file; its `size` is to be looked at before."""
+        with self._reading():
+            return self.path.read_bytes()
+
     @cached_property
     def entries(self) -> tuple[Path, ...]:
         """The files and folders of a folder, sorted; the first ones of very many."""

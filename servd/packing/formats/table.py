@@ -4,12 +4,19 @@ from pathlib import Path
 from typing import Final
 
 from servd.errors import TargetError, did_you_mean
-from servd.packing.formats import onnx, pickled, skops, unknown
+from servd.packing.formats import catboost, lightgbm, onnx, pickled, skops, unknown, xgboost
 from servd.packing.formats.base import Format
 from servd.packing.formats.peek import Peek
 
 PICKLE: Final = pickled.FORMAT.name
-FORMATS: Final[tuple[Format, ...]] = (onnx.FORMAT, pickled.FORMAT, skops.FORMAT)
+FORMATS: Final[tuple[Format, ...]] = (
+    pickled.FORMAT,
+    skops.FORMAT,
+    onnx.FORMAT,
+    xgboost.FORMAT,
+    lightgbm.FORMAT,
+    catboost.FORMAT,
+)
 """All formats. Whoever fits is asked by content; the order is that of messages."""
 _BY_NAME: Final = {each.name: each for each in FORMATS}
 
