@@ -21,6 +21,7 @@ from model_runtime.loaders import ports
 from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
 from model_runtime.loaders.ports import Plan, Port
 from model_runtime.manifest import AUTO, Manifest
+from model_runtime.older import zip
 from model_runtime.signature import Schema, Signature, SignatureError, check
 
 _CPU: Final = "CPUExecutionProvider"

@@ -8,7 +8,7 @@ one. In other cases it is called with one row.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Optional, Tuple  # noqa: UP035
 
 from model_runtime.loaders.base import LoadError
 from model_runtime.refusals import fault
@@ -29,7 +29,7 @@ _DTYPES: Final = {
 _MAPS: Final = "seq(map("
 _ANY: Final[Schema] = {}
 
-Shape = tuple[int | None, ...]
+Shape = Tuple[Optional[int], ...]  # noqa: UP006  (Python 3.9 evaluates it)
 """A size of each dimension, None where it is any."""
 
 
