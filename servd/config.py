@@ -125,6 +125,11 @@ class Config:
         return self.data_dir / "scratch"
 
     @property
+    def environments_dir(self) -> Path:
+        """The folder of the environments that are built for models."""
+        return self.data_dir / "environments"
+
+    @property
     def logs_dir(self) -> Path:
         """The folder of the logs of the daemon and of its replicas."""
         return self.data_dir / "logs"
