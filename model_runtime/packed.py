@@ -1,7 +1,7 @@
-"""Which msgpack packs and unpacks: the library's, or messagepack.py where none can be had.
+"""Which msgpack packs and unpacks: the library's, or messagepack.py where none is to be had.
 
 In an interpreter that is not servd's own nothing of the model's environment counts: it may have any
-version, or a file of that name. zipped.py hands servd's own library over where it can be used.
+version of the library, or a file of its name.
 """
 
 from __future__ import annotations
@@ -12,19 +12,16 @@ from zipimport import zipimporter
 
 from model_runtime import messagepack
 
-HANDED_OVER: Final = "servd_msgpack"
-"""As what the library is known that zipped.py has found."""
-IS_FOREIGN: Final = isinstance(__spec__.loader, zipimporter)
-"""Whether this runs in an interpreter in which nothing of servd is installed."""
+IS_FOREIGN: Final = __spec__ is not None and isinstance(__spec__.loader, zipimporter)
+"""Whether this runs where nothing of servd is installed (zipped.py)."""
 
 
 def _found() -> tuple[Callable[[Any], bytes], Callable[[bytes | memoryview], Any]]:
     """Return what packs, and what unpacks."""
+    if IS_FOREIGN:
+        return messagepack.pack, messagepack.unpack
     try:
-        if IS_FOREIGN:
-            import servd_msgpack as msgpack  # noqa: PLC0415
-        else:
-            import msgpack  # noqa: PLC0415
+        import msgpack  # noqa: PLC0415 - where it is
     except ImportError:
         return messagepack.pack, messagepack.unpack
     # One packer is kept because making one costs more than packing.

@@ -1,22 +1,26 @@
 """Replicas as processes of this machine: `python -m model_runtime`. Made by processes/daemon.py."""
 
 import asyncio
+import errno
 import os
 import pwd
 import re
 import secrets
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from model_runtime import manifest
+from model_runtime.bundle import BundleFormatError
 from model_runtime.carriers import FILE_SCHEME, STREAM_SCHEME
 from model_runtime.contract import ALL_THREAD_VARIABLES, PARENT_VARIABLE, THREAD_VARIABLES
 from servd.datatypes import ModelVersion
+from servd.environments import runtime
+from servd.environments.interpreter import Interpreter, InterpreterError, at, own
 from servd.errors import BundleError, InvalidValueError
 from servd.logs.log import tail
 from servd.logs.pump import LogPump, Output
@@ -40,6 +44,9 @@ _OF_MEMORY: Final = re.compile(
     re.IGNORECASE,
 )
 """What programs print that were given no more memory, and end of it."""
+
+
+_OF_PROGRAMS: Final = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC, errno.ELOOP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +240,10 @@ class ProcessLauncher:
             OSError: no process, file or folder can be made.
             BundleError: the version's files are not there.
             InvalidValueError: it wants a device that is not here.
+            InterpreterError: the Python that it is to run in is not there, or does not start.
         """
         _check_files(spec)
+        interpreter = await interpreter_of(spec.version, spec.bundle_dir)
         chosen = await self._choose(spec)
         name = secrets.token_hex(5)
         socket = self._run_dir / "r" / f"{name}.sock"
@@ -242,26 +251,29 @@ class ProcessLauncher:
         for folder in (socket.parent, scratch, spec.log_path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         output = self._pump.open(spec.log_path)
-        address = f"{self._scheme}{socket}"
+        # In an environment of the model's own there may be no ZeroMQ.
+        address = f"{self._scheme if interpreter.is_own else STREAM_SCHEME}{socket}"
         traces = Traces(name, self._pump, output, new_group(name))
         seat = Seat(spec, _size_of(spec.log_path), chosen)
         try:
             process = await asyncio.create_subprocess_exec(
-                *_command(spec, address, scratch),
+                *await self._command(interpreter, spec, address, scratch),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output.write_end,
                 stderr=output.write_end,
                 cwd=str(scratch),
                 env=_stand_in_home(self._environ, scratch)
-                | self._env(spec, chosen)
+                | self._env(interpreter, spec, chosen)
                 | {NAME_VARIABLE: name},
                 # Ctrl-C at the daemon's terminal must not reach replicas: they drain first.
                 start_new_session=True,
             )
-        except BaseException:
+        except BaseException as error:
             if traces.group is not None:
                 traces.group.remove()
             self._pump.close(output)
+            if isinstance(error, OSError) and not interpreter.is_own:
+                raise not_started(interpreter, error) from error
             raise
         finally:
             os.close(output.write_end)
@@ -290,10 +302,25 @@ class ProcessLauncher:
             return None
         return await asyncio.to_thread(choose, spec.version, spec.replica, self._devices)
 
-    def _env(self, spec: LaunchSpec, chosen: Chosen | None) -> dict[str, str]:
+    async def _command(
+        self, interpreter: Interpreter, spec: LaunchSpec, address: str, scratch: Path
+    ) -> list[str]:
+        options = _options(spec, address, scratch)
+        if interpreter.is_own:
+            return runtime.command(interpreter, runtime.PACKAGE, *options)
+        # What runs there is put there the first time.
+        folder = self._scratch_dir.with_name("runtime")
+        return await asyncio.to_thread(
+            runtime.command, interpreter, runtime.PACKAGE, *options, folder=folder
+        )
+
+    def _env(
+        self, interpreter: Interpreter, spec: LaunchSpec, chosen: Chosen | None
+    ) -> dict[str, str]:
         threads = str(threads_of(spec.version, len(os.sched_getaffinity(0))))
         env = dict.fromkeys(THREAD_VARIABLES, threads)
-        env.update((key, value) for key, value in self._environ.items() if key not in PRIVATE)
+        given = runtime.variables(interpreter, self._environ)
+        env.update((key, value) for key, value in given.items() if key not in PRIVATE)
         if spec.version.threads is not None:
             env |= dict.fromkeys(ALL_THREAD_VARIABLES, threads)
         env |= spec.variables
@@ -339,7 +366,35 @@ def _check_files(spec: LaunchSpec) -> None:
         )
 
 
-def _command(spec: LaunchSpec, address: str, scratch: Path) -> list[str]:
+async def interpreter_of(version: ModelVersion, bundle_dir: Path) -> Interpreter:
+    """Return the interpreter that a version's bundle names; servd's own where it names none.
+
+    Raises:
+        InterpreterError: it is not there, or does not start.
+        BundleError: its environment is still to be made.
+    """
+    try:
+        environment = manifest.read(bundle_dir).environment
+    except BundleFormatError:
+        return own()  # the replica says what is wrong with it
+    if environment is None:
+        return own()
+    if "interpreter" not in environment:
+        raise BundleError(f"there is no environment for {version.id}")
+    return await asyncio.to_thread(at, Path(environment["interpreter"]))
+
+
+def not_started(interpreter: Interpreter, error: OSError) -> Exception:
+    """Return what is raised where a process of an interpreter does not start."""
+    if error.errno not in _OF_PROGRAMS:
+        return error
+    return InterpreterError(
+        f"{interpreter.path} does not start: {error.strerror}",
+        hint="make the environment anew, and start the replica again: servd scale",
+    )
+
+
+def _options(spec: LaunchSpec, address: str, scratch: Path) -> list[str]:
     version = spec.version
     options = {
         "--listen": address,
@@ -351,4 +406,4 @@ def _command(spec: LaunchSpec, address: str, scratch: Path) -> list[str]:
         "--work": str(scratch),
     }
     # One word an option, as a name or a version may begin with a dash.
-    return [sys.executable, "-m", "model_runtime", *(f"{k}={v}" for k, v in options.items())]
+    return [f"{name}={value}" for name, value in options.items()]
