@@ -29,7 +29,10 @@ ASGI: Final = "asgi"
 WSGI: Final = "wsgi"
 WEB_KINDS: Final = (ASGI, WSGI)
 """The kinds of web applications, which are not called but run."""
-FORMATS: Final = ("onnx", "skops", "xgboost", "lightgbm", "catboost", "pmml")
+FORMATS: Final = (
+    *("onnx", "skops", "xgboost", "lightgbm", "catboost", "pmml"),
+    *("torchscript", "torch_export", "torch_state", "keras"),
+)
 """Loaders of formats of which the file itself says all: nothing in it is named."""
 FOLDER_FORMATS: Final[tuple[str, ...]] = ()
 """And those of which it is a folder: `file` is what tells, the rest lies around it."""
@@ -62,6 +65,8 @@ class Manifest:
     `environment` is what the model runs in: its `python`, and the `interpreter` that is used as it
     is, or the `lock` in the bundle that an environment is made of; None: the server's own.
     `trust` are the types that the deployer lets a file load that its format does not trust.
+    `architecture` is what the weights in a file are put into, `file.py:Class` of the bundle, which
+    is made with `parameters` as well; `task` is what a model of several uses is used for.
     """
 
     loader: str
@@ -86,6 +91,8 @@ class Manifest:
     parameters: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] | None = None
     trust: tuple[str, ...] = ()
+    architecture: str | None = None
+    task: str | None = None
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -94,7 +101,7 @@ class Manifest:
 
 _LATER: Final = (
     *("folders", "schema", "extra", "output", "concurrency", "call", "parameters"),
-    *("environment", "trust"),
+    *("environment", "trust", "architecture", "task"),
 )
 _USUAL: Final = {each.name: each.default for each in fields(Manifest)} | {"parameters": {}}
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -119,6 +126,8 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "parameters": (dict,),
     "environment": (dict, type(None)),
     "trust": (tuple,),
+    "architecture": (str, type(None)),
+    "task": (str, type(None)),
     "format": (int,),
 }
 
@@ -217,6 +226,7 @@ def _check(manifest: Manifest) -> None:
     if manifest.input_type not in (*INPUT_TYPE_CODES, AUTO):
         raise BundleFormatError(f"{MANIFEST_NAME}: no input type '{manifest.input_type}'")
     _check_inputs(manifest)
+    _check_architecture(manifest.architecture)
     _check_environment(manifest.environment)
     for path in (manifest.file, manifest.cwd, *manifest.sys_path, *manifest.folders):
         _check_path(path)
@@ -261,7 +271,8 @@ def _check_inputs(manifest: Manifest) -> None:
             f"{MANIFEST_NAME}: a replica has 1 to {MAX_CONCURRENCY} streams at once "
             f"(concurrency), not {manifest.concurrency}"
         )
-    if manifest.parameters and manifest.kind not in ("class", SELDON):
+    is_made = manifest.kind in ("class", SELDON) or manifest.architecture is not None
+    if manifest.parameters and not is_made:
         raise BundleFormatError(
             f"{MANIFEST_NAME}: parameters are a class's, not a {manifest.kind}'s"
         )
@@ -269,6 +280,18 @@ def _check_inputs(manifest: Manifest) -> None:
         check_schema(manifest.schema or {}, "schema")
     except SignatureError as error:
         raise BundleFormatError(f"{MANIFEST_NAME}: {error}") from error
+
+
+def _check_architecture(architecture: str | None) -> None:
+    """Refuse what names no class of a file of the bundle."""
+    if architecture is None:
+        return
+    file, _, name = architecture.rpartition(":")
+    if not file.endswith(".py") or not name:
+        raise BundleFormatError(
+            f"{MANIFEST_NAME}: an architecture is file.py:Class, not {architecture!r:.60}"
+        )
+    _check_path(file)
 
 
 def _check_path(path: object) -> None:

@@ -36,6 +36,8 @@ of_files: Final = together(
     click.option("--method", help="Method of the class or model.  [default: predict]"),
     option("--loader", "NAME", "Format of a file that may be of several, as in onnx, pickle."),
     option("--trust", "TYPE", "A type in a skops file; may be repeated, or all.", multiple=True),
+    option("--class", "FILE:NAME", "What weights are put into, as in net.py:Net."),
+    option("--task", "NAME", "Use of a pipeline's folder, as in text-classification."),
     option(
         "--param",
         "NAME=VALUE:TYPE",

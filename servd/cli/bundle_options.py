@@ -35,6 +35,8 @@ def bundle_options(flags: dict[str, Any], load_timeout_s: float) -> tuple[Bundle
         load_timeout_s=load_timeout_s,
         loader=flags["loader"],
         trust=flags["trust"],
+        architecture=flags["class"],
+        task=flags["task"],
     )
     return options, example
 

@@ -21,7 +21,7 @@ from servd.registry.variables import read_variables
 
 _OF_FILES: Final = (
     *("method", "example", "skip_test", "include", "columns", "schema", "extra_columns", "output"),
-    *("concurrency", "param", "loader", "trust"),
+    *("concurrency", "param", "loader", "trust", "class", "task"),
 )
 """Options that say what is in a bundle."""
 _CONTAINER_FLAGS: Final = ("--image", "--gpus")

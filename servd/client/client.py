@@ -177,6 +177,8 @@ class Client(Querying):
         parameters: Any = None,
         loader: str | None = None,
         trust: Any = (),
+        architecture: str | None = None,
+        task: str | None = None,
         runtime: str | None = None,
         image: str | None = None,
         memory: str | int | None = None,
@@ -199,6 +201,8 @@ class Client(Querying):
             parameters: what a class is made with, by name.
             loader: the format of a file that may be of several.
             trust: types in a skops file that may be loaded.
+            architecture: "file.py:Class", what weights are put into (`--class`).
+            task: what a pipeline is used for.
             wait: False: return when it has been accepted.
             on_event: called with each step as it comes.
 

@@ -43,6 +43,8 @@ _NOT_GIVEN: Final[Mapping[str, Any]] = {
     "parameters": None,
     "loader": None,
     "trust": (),
+    "architecture": None,
+    "task": None,
 }
 
 

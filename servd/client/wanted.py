@@ -54,6 +54,8 @@ class DeployOptions(TypedDict, total=False):
     parameters: Any
     loader: str | None
     trust: Any
+    architecture: str | None
+    task: str | None
     runtime: str | None
     image: str | None
     memory: str | int | None
@@ -88,6 +90,8 @@ def bundle_options(given: Mapping[str, Any], load_timeout_s: float) -> BundleOpt
         load_timeout_s=load_timeout_s,
         loader=given.get("loader"),
         trust=_texts(given.get("trust") or (), "trust"),
+        architecture=given.get("architecture"),
+        task=given.get("task"),
     )
 
 

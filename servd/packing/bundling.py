@@ -60,6 +60,8 @@ class BundleOptions:
     load_timeout_s: float = 120.0
     loader: str | None = None
     trust: tuple[str, ...] = ()
+    architecture: str | None = None
+    task: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,17 @@ def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan
     if options.method and (found.kind == "function" or found.method is not None):
         what = "functions" if found.kind == "function" else "services: PATH:api names an API"
         raise TargetError(f"--method is for classes and pickled models, not for {what}")
-    if options.parameters and found.kind != "class":
+    for flag, given, taken in (
+        ("class", options.architecture, found.architecture),
+        ("task", options.task, found.task),
+    ):
+        if given is not None and taken is None:
+            what = found.summary or f"a {found.kind}"
+            raise TargetError(
+                f"--{flag} says nothing of {target.path.name}, which is {what}",
+                hint=f"leave --{flag} out",
+            )
+    if options.parameters and found.kind != "class" and found.architecture is None:
         raise TargetError("--param is for classes: nothing else is made with parameters")
     if found.kind in WEB_KINDS:
         _check_web(target, found, options)
@@ -141,6 +153,9 @@ def _find(target: Target, options: BundleOptions, place: Place) -> Found:
         parameters=options.parameters,
         loader=options.loader,
         trust=options.trust,
+        architecture=options.architecture,
+        task=options.task,
+        timeout_s=options.load_timeout_s,
     )
     return find(target, options.load_timeout_s, place, asked)
 
@@ -198,6 +213,8 @@ def _manifest(
         concurrency=options.concurrency,
         output=options.output,
         trust=found.trust,
+        architecture=found.architecture,
+        task=found.task,
     )
 
 

@@ -34,7 +34,7 @@ def find_code(target: Target, place: Place, asked: Asked, timeout_s: float) -> F
     needs.read_data()
     name = target.object or _only_object(needs, target.path, place, timeout_s)
     heard = needs.load(needs.what(name, asked.method, asked.parameters), timeout_s)
-    found = _checked(heard.found or {}, target.path, needs, place)
+    found = checked(heard.found or {}, target.path, needs, place)
     needs.read_data()
     packages = needs.packages(heard.packages)
     if found["kind"] == "service":
@@ -98,7 +98,7 @@ def _only_object(needs: Needs, path: Path, place: Place, timeout_s: float) -> st
 
     Whatever else there is in the file of one: functions answer its requests.
     """
-    found = _checked(needs.load(needs.what(), timeout_s).found or {}, path, needs, place)
+    found = checked(needs.load(needs.what(), timeout_s).found or {}, path, needs, place)
     if len(found.get("services") or ()) == 1:
         return str(found["services"][0])
     applications: list[str] = found.get("web") or []
@@ -117,8 +117,10 @@ def _only_object(needs: Needs, path: Path, place: Place, timeout_s: float) -> st
     )
 
 
-def _checked(found: dict[str, Any], path: Path, needs: Needs, place: Place) -> dict[str, Any]:
-    """Return what was found.
+def checked(
+    found: dict[str, Any], path: Path, needs: Needs, place: Place, way: str = "servd deploy"
+) -> dict[str, Any]:
+    """Return what was found; `way` is how another object of the file is named in its stead.
 
     Raises:
         TargetError: it is an error.
@@ -129,7 +131,7 @@ def _checked(found: dict[str, Any], path: Path, needs: Needs, place: Place) -> d
     hint = problem.get("hint") or ""
     if hint.startswith("did you mean "):
         name = hint.removeprefix("did you mean ").rstrip("?")
-        hint += f"   servd deploy {path.name}:{name}"
+        hint += f"   {way} {path.name}:{name}"
     message = problem["message"]
     told = needs.name_hint(message, problem.get("before") or ())
     hint = told or target_hint(message, needs.root, place.cwd, needs.files()) or hint

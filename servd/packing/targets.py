@@ -74,12 +74,17 @@ class Asked:
 
     `method` is what is called of a class, which is made with `parameters`. `loader` is the format
     of a file or folder that could be of several, `trust` the types that it may have in it.
+    `architecture` is what weights are put into, as in "file.py:Class", `task` what a model of
+    several uses is used for.
     """
 
     method: str = "predict"
     parameters: Mapping[str, Any] = field(default_factory=dict)
     loader: str | None = None
     trust: tuple[str, ...] = ()
+    architecture: str | None = None
+    task: str | None = None
+    timeout_s: float = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +97,8 @@ class Found:
     what the model is called, `input_type` what it takes and `schema` an input's, each where the
     target itself says so. `signature` is how a function or a class says that it is called,
     `is_told` whether it says so itself; a class that `is_seldon` is written for Seldon Core. Of a
-    folder `file` is the one that tells what it is. `trust` are the types that may be loaded.
+    folder `file` is the one that tells what it is. `trust` are the types that may be loaded,
+    `architecture` is what weights are put into, `task` what the model is used for.
     """
 
     project: Path
@@ -119,6 +125,8 @@ class Found:
     schema: dict[str, Any] | None = None
     file: Path | None = None
     trust: tuple[str, ...] = ()
+    architecture: str | None = None
+    task: str | None = None
 
 
 def parse_target(text: str) -> Target:

@@ -12,7 +12,8 @@ from servd.packing.targets import Asked
 class Need:
     """A library that a model needs where it runs.
 
-    `distribution` is what brings the module, by default; another may have brought it. The file is
+    `distribution` is what brings the module, by default; another may have brought it, and one of
+    `others` is as good. The file is
     read from the version `at_least` on (of which `why` tells, as in "opset 21") and up to
     `at_most`, each empty where any does; `made_with` is the one that wrote it.
     """
@@ -23,6 +24,7 @@ class Need:
     at_most: str = ""
     why: str = ""
     made_with: str = ""
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,8 @@ class Inspected:
 
     `summary` is for people, behind its name. `needs` are libraries, `files` what comes along (all
     that lie in a folder), `file` what tells of a folder what it is. `trust` are the types in it
-    that the deployer trusts. `remarks` are said before it is loaded.
+    that the deployer trusts. `remarks` are said before it is loaded. `architecture` is the file and
+    the name of what it is put into, `task` what it is used for.
     """
 
     summary: str
@@ -40,6 +43,8 @@ class Inspected:
     file: Path | None = None
     remarks: tuple[str, ...] = ()
     trust: tuple[str, ...] = ()
+    architecture: tuple[Path, str] | None = None
+    task: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

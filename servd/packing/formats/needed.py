@@ -44,9 +44,12 @@ def checked(file: str, needs: Iterable[Need], place: Place) -> dict[str, str]:
 
 def brought_by(need: Need, interpreter: Interpreter) -> dict[str, str] | None:
     """Return the distribution that a library is of, and its version; None where it is not there."""
-    if not interpreter.has_module(need.module):
+    known = (need.module, *need.others)
+    module = next((each for each in known if interpreter.has_module(each)), None)
+    if module is None:
         return None
-    for name in (need.distribution, *interpreter.distributions_of(need.module)):
+    usual = (need.distribution,) if module == need.module else ()
+    for name in (*usual, *interpreter.distributions_of(module)):
         version = interpreter.version_of(name)
         if version is not None:
             return {name: version}

@@ -115,7 +115,10 @@ class Peek:
     def _is_listed(self) -> bool:
         """Tell whether a zip has its list of names, and one that is not too long to be read."""
         at = self.tail.rfind(_END)
-        if at < 0:
+        if at < 0 or at + 22 > len(self.tail):
+            return False
+        # One that was cut off may end within a zip that lies in it, whose list is not its own.
+        if at + 22 + int.from_bytes(self.tail[at + 20 : at + 22], "little") != len(self.tail):
             return False
         bytes_of_list = int.from_bytes(self.tail[at + 12 : at + 16], "little")
         return bytes_of_list <= _MOST_NAMES_BYTES or bytes_of_list == _BIG

@@ -11,6 +11,7 @@ from servd.errors import TargetError
 from servd.packing import pickle_scan
 from servd.packing.formats.base import Format, Inspected
 from servd.packing.formats.peek import Peek
+from servd.packing.formats.torch_zip import OLD_HEAD
 from servd.packing.pickles import PICKLE_ENDINGS
 from servd.packing.targets import Asked
 
@@ -21,6 +22,8 @@ _STOP: Final = b"."
 
 
 def _detect(peek: Peek) -> bool:
+    if peek.head.startswith(OLD_HEAD):
+        return False
     head = peek.inflated_head
     if len(head) >= 2 and head[0] == _PROTO and 2 <= head[1] <= 2 * _NEWEST:
         return True

@@ -4,7 +4,19 @@ from pathlib import Path
 from typing import Final
 
 from servd.errors import TargetError, did_you_mean
-from servd.packing.formats import catboost, lightgbm, onnx, pickled, skops, unknown, xgboost
+from servd.packing.formats import (
+    catboost,
+    keras,
+    lightgbm,
+    onnx,
+    pickled,
+    skops,
+    torch_export,
+    torch_state,
+    torchscript,
+    unknown,
+    xgboost,
+)
 from servd.packing.formats.base import Format
 from servd.packing.formats.peek import Peek
 
@@ -16,6 +28,10 @@ FORMATS: Final[tuple[Format, ...]] = (
     xgboost.FORMAT,
     lightgbm.FORMAT,
     catboost.FORMAT,
+    torchscript.FORMAT,
+    torch_export.FORMAT,
+    torch_state.FORMAT,
+    keras.FORMAT,
 )
 """All formats. Whoever fits is asked by content; the order is that of messages."""
 _BY_NAME: Final = {each.name: each for each in FORMATS}

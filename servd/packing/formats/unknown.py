@@ -23,6 +23,12 @@ def refusal(peek: Peek, formats: Sequence[Format]) -> TargetError:
         return _of_folder(peek, formats)
     if not peek.head:
         return TargetError(f"{peek.name} is empty", hint=FORMS)
+    if peek.is_zip and not peek.names:
+        return TargetError(
+            f"{peek.name} is damaged: it begins as a zip archive, which files of PyTorch, Keras "
+            "and skops are, and its end is missing",
+            hint="copy or download it again",
+        )
     for magic, what in _MAGICS:
         if peek.head.startswith(magic):
             return TargetError(f"{peek.name} is {what}, and no model that servd knows", hint=FORMS)
