@@ -1,7 +1,7 @@
 """Models that are boosters in files of their own: seen as the fitted models that they are of.
 
-Used by xgboost.py and lightgbm.py. Columns that have names and are numbers make an array, without
-pandas; categories need a table.
+Used by xgboost.py, lightgbm.py and pmml.py. Columns that have names and are numbers make an array,
+without pandas; categories need a table.
 """
 
 from __future__ import annotations
@@ -92,6 +92,15 @@ def model_of(model: Boosted, manifest: Manifest) -> LoadedModel:
     if manifest.output is not None or manifest.method == _PROBA:
         classes = model.classes()
         seen = model if classes is None else Classifier(model, classes)
+    return loaded(seen, manifest, type(model).__name__)
+
+
+def loaded(seen: Any, manifest: Manifest, kind: str = "") -> LoadedModel:
+    """Return the model that is seen as a fitted one; `kind` is the name of what it is.
+
+    Raises:
+        LoadError: as `model_of` does.
+    """
     call = getattr(seen, manifest.method, None)
     if manifest.method not in ("predict", _PROBA) or call is None:
         has = "predict, predict_proba" if hasattr(seen, _PROBA) else "predict"
@@ -105,7 +114,7 @@ def model_of(model: Boosted, manifest: Manifest) -> LoadedModel:
         CallPredictor(call, _view(learnt, manifest)),
         signature.input_type,
         learnt.row_items,
-        {"object": type(model).__name__},
+        {"object": kind or type(seen).__name__},
         signature=signature,
     )
 

@@ -10,6 +10,7 @@ from servd.packing.formats import (
     lightgbm,
     onnx,
     pickled,
+    pmml,
     skops,
     torch_export,
     torch_state,
@@ -32,6 +33,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     torch_export.FORMAT,
     torch_state.FORMAT,
     keras.FORMAT,
+    pmml.FORMAT,
 )
 """All formats. Whoever fits is asked by content; the order is that of messages."""
 _BY_NAME: Final = {each.name: each for each in FORMATS}
