@@ -76,7 +76,8 @@ def test_the_models_in_a_folder_are_named(tmp_path):
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(TargetError, match=r"is a folder with a, b$") as caught:
         table.choose(tmp_path, None)
-    assert f"{tmp_path.name}/a or {tmp_path.name}/b" in caught.value.hint
+    both = f"servd deploy {tmp_path.name}/a or servd deploy {tmp_path.name}/b"
+    assert caught.value.hint == both
 
 
 def test_of_a_file_of_five_gigabytes_only_head_and_tail_are_read(tmp_path, monkeypatch):
