@@ -296,7 +296,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     `default_ratio` and the objective `slo_ms` are its application's, where its version is the
     current one. `test_ms` is what one call took when it was tested, None where that is not known.
     `device` is what it was given to compute on, where that was asked for; `limits` says what it may
-    use and by what that is kept.
+    use and by what that is kept. `doing` is what is done before a replica that is starting can
+    start: how the building of its environment goes.
     """
 
     application: str | None
@@ -318,6 +319,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     slo_ms: float | None = None
     device: str | None = None
     limits: tuple[str, ...] = ()
+    doing: str | None = None
 
 
 class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -366,13 +368,15 @@ class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 class DeployEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of a deployment's progress (NDJSON).
 
-    `event` is one of pulling, starting, loaded, live, unchanged, error. The last line is live,
-    unchanged or error, which carries `error`, the problem object of docs (code, message, hint,
-    traceback).
+    `event` is one of pulling, starting, environment, loaded, live, unchanged, error. The last line
+    is live, unchanged or error, which carries `error`, the problem object of docs (code, message,
+    hint, traceback).
     loaded carries `test`, what the replica says of its test call (docs/protocol.md, STATE); live
     and unchanged carry the objective of the application in `slo_ms`, and live has the `signature`;
     of a web application they have its kind in `web`, and no objective.
     loaded also says what the replica computes on and what it may use, as `ReplicaStatus` does.
+    environment, with a line of progress in `message`, comes while the version's environment is
+    built; the last of them says with `duration_ms` how long that took, and which it is.
     pulling, with the image in `message`, comes before starting, which knows the version, where the
     image is not here.
     """

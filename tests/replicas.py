@@ -3,6 +3,7 @@
 # ruff: noqa: D102 - the methods are those of the seams, described there
 
 import asyncio
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -79,6 +80,12 @@ class Stage:
 
     async def check(self, version):
         self.log.append(("check", str(version.id)))
+
+    def prepared(self, _version, _bundle_dir, _tell):
+        return nullcontext()
+
+    def doing(self, _version_id):
+        return None
 
     async def launch(self, spec):
         self.log.append(("launch", str(spec.version.id), spec.replica))

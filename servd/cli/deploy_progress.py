@@ -87,10 +87,20 @@ class Progress:
             self._name = _name(event)
         if kind == "pulling":
             self._output.working(f"pulling {event.get('message', 'the image')}")
+        elif kind == "environment":
+            self._on_environment(event)
         elif kind == "loaded":
             self._on_loaded(event)
         elif kind in ("live", "unchanged"):
             self._on_live(event)
+
+    def _on_environment(self, event: dict[str, Any]) -> None:
+        """Tell how the building of the version's environment goes, and which one it has become."""
+        text, took_ms = event.get("message", ""), event.get("duration_ms")
+        if took_ms is None:
+            self._output.working(f"environment: {text}")
+        else:
+            self._output.step("environment", text, took_ms)
 
     def _on_loaded(self, event: dict[str, Any]) -> None:
         replica = {key: event.get(key, 0) for key in ("replica", "pid", "duration_ms")}

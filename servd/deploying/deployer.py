@@ -128,7 +128,9 @@ class Deployer(Applications):
         report(DeployEvent(event="starting", model=version.model, version=version.version))
         before = self._registry.state.current.get(version.model)
         with self._bundles.pinned(request.bundle or ""):
-            settled = await self._go_live(plan, request, report)
+            # How long that takes is no part of the time that a model has to load.
+            async with self._supervisor.prepared(version, report):
+                settled = await self._go_live(plan, request, report)
         chosen = chosen_objective(plan, settled, self._supervisor.call_ms(version.id))
         retired = await self._retire(version.model, before)
         return self._last_event("live", settled, "; ".join(filter(None, (chosen, retired))) or None)

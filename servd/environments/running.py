@@ -69,6 +69,7 @@ class Runner:
         self.log_path = log_path
         self.scratch = scratch
         self.secrets = secrets
+        self._process: subprocess.Popen[bytes] | None = None
         kept = {name: text for name, text in environ.items() if name not in _MISLEADING | PRIVATE}
         self._environ = kept | {
             "TMPDIR": str(scratch),
@@ -90,6 +91,7 @@ class Runner:
         with _log(self.log_path) as log:
             _write(log, f"$ {self.secrets.hide(' '.join(command))}")
             with self._started(command, extra or {}) as process:
+                self._process = process
                 for line in _lines(process.stdout):
                     said = on_one_line(self.secrets.hide(line)).replace(f"{self.scratch}/", "")
                     last.append(said)
@@ -99,6 +101,13 @@ class Runner:
                 status = process.wait()
             _write(log, f"# ended with {status}")
         return Outcome(status, tuple(last))
+
+    def end(self) -> None:
+        """End what runs now, at once. Called from another thread."""
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with suppress(OSError, ValueError):
+                process.stdin.close()
 
     def _started(self, command: Sequence[str], extra: Mapping[str, str]) -> "_Kept":
         process = subprocess.Popen(
@@ -126,7 +135,8 @@ class _Kept:
     def __exit__(self, *exc_info: object) -> None:
         process = self._process
         if process.stdin is not None:
-            process.stdin.close()  # the keeper ends all that is left
+            with suppress(OSError, ValueError):
+                process.stdin.close()  # the keeper ends all that is left
         if process.stdout is not None:
             process.stdout.close()
         process.wait()

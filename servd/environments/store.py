@@ -262,6 +262,10 @@ class Environments:
             if each.lock.digest in used:
                 self._shelf.touch(each.key)
 
+    def end(self) -> None:
+        """End what builds and resolves here, at once: who waits for it fails, and cleans up."""
+        self._toolbox.end()
+
     def tidy(self) -> builtins.list[str]:
         """Remove what killed builders have left; return the keys of half environments."""
         self._toolbox.tidy()

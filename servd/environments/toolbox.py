@@ -32,6 +32,7 @@ class Toolbox:
         self._environ = environ
         self._pip = Pip(folder, self._prepared)
         self._tool: Tool | None = None
+        self._runners: set[Runner] = set()
 
     def tool(self, report: Report) -> Tool:
         """Return uv where there is one that works, else pip."""
@@ -50,7 +51,17 @@ class Toolbox:
         log_path = self._logs / f"{name}.log"
         log_path.unlink(missing_ok=True)
         with self._shelf.scratch() as scratch:
-            yield Work(interpreter, Runner(log_path, scratch, self._environ, hidden), report)
+            runner = Runner(log_path, scratch, self._environ, hidden)
+            self._runners.add(runner)
+            try:
+                yield Work(interpreter, runner, report)
+            finally:
+                self._runners.discard(runner)
+
+    def end(self) -> None:
+        """End all that runs, at once: who waits for it fails."""
+        for runner in list(self._runners):
+            runner.end()
 
     def tidy(self) -> None:
         """Remove what killed processes have left."""

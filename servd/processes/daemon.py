@@ -20,6 +20,7 @@ from servd.config import Config
 from servd.datatypes import DOCKER, PROCESS, ModelVersion
 from servd.deploying.bundles import BundleStore
 from servd.deploying.deployer import Deployer
+from servd.environments.store import Environments
 from servd.errors import ServdError, StartError
 from servd.http.admin.server import AdminServer
 from servd.logs import log
@@ -38,11 +39,12 @@ from servd.quantities import counted
 from servd.registry.registry import Registry
 from servd.registry.store import Store
 from servd.registry.witness import Witness
+from servd.replicas.homes import Homes
 from servd.replicas.launchers.aftermath import aftermath
 from servd.replicas.launchers.base import Launcher
 from servd.replicas.launchers.docker import DockerLauncher
 from servd.replicas.launchers.orphans import Orphans
-from servd.replicas.launchers.process import ProcessLauncher
+from servd.replicas.launchers.process import Around, ProcessLauncher
 from servd.replicas.supervisor import Supervisor
 from servd.system import descriptors
 from servd.system.devices import Devices
@@ -119,6 +121,7 @@ class Daemon:
         self._copier: LogCopier | None = None
         self._stop_copying: Callable[[], object] = lambda: None
         self._users_mask = 0
+        self._environments = Environments(config.environments_dir)
 
     async def run(self) -> int:
         """Start, serve until told to stop, drain, stop."""
@@ -210,9 +213,12 @@ class Daemon:
             config.run_dir,
             os.environ,
             self._users_mask,
-            scratch_dir=config.scratch_dir,
-            carrier=config.carrier,
-            devices=devices,
+            around=Around(
+                scratch_dir=config.scratch_dir,
+                carrier=config.carrier,
+                devices=devices,
+                homes=await stack.enter_async_context(Homes(self._environments)),
+            ),
         )
         containers = await stack.enter_async_context(DockerLauncher(config, images, devices))
         return {PROCESS: processes, DOCKER: containers}
@@ -223,6 +229,8 @@ class Daemon:
             which = counted(count, "process", "processes")
             log.log.warning("ended %s that a killed daemon left behind", which)
         clear_leftovers(self._config)
+        for key in self._environments.tidy():
+            log.log.warning("removed the environment %s, which was left half built", key)
 
     def _announce(self) -> None:
         loop = asyncio.get_running_loop()

@@ -35,8 +35,9 @@ from servd.logs import log
 from servd.logs.copier import LogCopier
 from servd.processes import lifecycle
 from servd.processes.instance import close_to_others, make_folders
+from servd.replicas.homes import Homes
 from servd.replicas.launchers.aftermath import aftermath
-from servd.replicas.launchers.process import ProcessLauncher
+from servd.replicas.launchers.process import Around, ProcessLauncher
 from servd.replicas.supervisor import Supervisor
 from servd.system import descriptors
 from servd.system.offspring import offspring
@@ -157,8 +158,11 @@ class _Server:
                 config.run_dir,
                 self._environ,
                 users_mask,
-                scratch_dir=config.scratch_dir,
-                carrier=config.carrier,
+                around=Around(
+                    scratch_dir=config.scratch_dir,
+                    carrier=config.carrier,
+                    homes=Homes(is_image=True),
+                ),
             )
         }
         supervisor = Supervisor(

@@ -6,7 +6,7 @@ it does not say in time) and `stop`. Those only end the process; `run` sees its 
 """
 
 import asyncio
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from model_runtime import protocol
@@ -17,6 +17,7 @@ from servd.errors import LoadFailedError, ServdError
 from servd.logs.log import log, note
 from servd.replicas.announced import other_files
 from servd.replicas.collaborators import Collaborators, LoadingRoutes
+from servd.replicas.homes import tell_nobody
 from servd.replicas.launchers.base import Handle, LaunchSpec, describe_exit
 from servd.replicas.link import Link
 from servd.replicas.load import LoadAttempt
@@ -114,7 +115,7 @@ class Replica:
         """Drain, then TERM, wait and KILL. Returns when it has ended; idempotent."""
         self._stop.set()
         if self._launching is not None:
-            # An image may be on its way for minutes.
+            # An image, or the packages of an environment, may be on their way for minutes.
             self._launching.reschedule(asyncio.get_running_loop().time())
         if self._handle is not None and self.state is ReplicaState.STARTING:
             self._handle.kill()  # it has nothing in flight
@@ -252,14 +253,17 @@ class Replica:
             self._around.orphans.forget(self._leader(handle))
 
     async def _launch(self) -> Handle:
-        launcher = self._around.launcher
-        if not self.spec.version.is_contained:
-            return await launcher.launch(self.spec)
-        try:
-            async with asyncio.timeout(None) as self._launching:
-                return await launcher.launch(self.spec)
-        finally:
-            self._launching = None
+        launcher, spec = self._around.launcher, self.spec
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(None) as self._launching:
+                    if spec.version.is_contained:
+                        return await launcher.launch(spec)
+                    prepared = launcher.prepared(spec.version, spec.bundle_dir, tell_nobody)
+                    await stack.enter_async_context(prepared)
+            finally:
+                self._launching = None
+            return await launcher.launch(spec)
 
     def _leader(self, handle: Handle) -> int | None:
         # Containers are found by their labels; their process ids may be of another machine.

@@ -4,7 +4,8 @@ Callers see to it that calls for one version do not overlap (deployer.py has a l
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -17,6 +18,7 @@ from model_runtime.signature import Signature
 from servd.clock import Clock
 from servd.config import Config
 from servd.datatypes import (
+    DeployEvent,
     ModelVersion,
     RegistryState,
     ReplicaState,
@@ -121,6 +123,38 @@ class Supervisor:
         """
         await self._launcher(version.runtime).check(version)
 
+    @asynccontextmanager
+    async def prepared(self, version: ModelVersion, report: Report) -> AsyncIterator[None]:
+        """Have, for a block, what a version's replicas run in. Called by a deployment.
+
+        `report` hears how its environment is built, where it is.
+
+        Raises:
+            ServdError: it cannot be had; says why and what to do.
+        """
+
+        def tell(line: str, took_ms: float | None = None) -> None:
+            event = DeployEvent(
+                event="environment",
+                model=version.model,
+                version=version.version,
+                message=line,
+                duration_ms=None if took_ms is None else round(took_ms, 1),
+            )
+            report(event)
+
+        launcher = self._launcher(version.runtime)
+        async with launcher.prepared(version, self._bundle_dir(version), tell):
+            yield
+
+    def doing(self) -> dict[VersionId, str]:
+        """Return what is done for versions before their replicas can start, by version."""
+        told = {each: group.around.launcher.doing(each) for each, group in self._groups.items()}
+        return {version_id: text for version_id, text in told.items() if text}
+
+    def _bundle_dir(self, version: ModelVersion) -> Path:
+        return self._config.bundles_dir / (version.bundle or "")
+
     def give(self, version: ModelVersion, variables: Variables) -> None:
         """Have the replicas of a version that is not registered yet get these variables."""
         self._group(version).variables = variables
@@ -222,8 +256,13 @@ class Supervisor:
 
     def statuses(self) -> list[ReplicaStatus]:
         """Return one row for each replica, by model, version and number."""
+        doing = self.doing()
         rows = [
-            self._figures.status(replica, self._application_of.get(group.version.model))
+            self._figures.status(
+                replica,
+                self._application_of.get(group.version.model),
+                doing.get(group.version.id) if replica.state is ReplicaState.STARTING else None,
+            )
             for group, replica in self._all()
         ]
         return sorted(rows, key=lambda row: (row.model, row.version, row.replica))
@@ -260,7 +299,7 @@ class Supervisor:
         spec = LaunchSpec(
             version=version,
             replica=number,
-            bundle_dir=self._config.bundles_dir / (version.bundle or ""),
+            bundle_dir=self._bundle_dir(version),
             log_path=self.log_path(version.id, number),
             variables=group.variables,
         )
@@ -337,8 +376,11 @@ class _Figures:
         self._clock = clock
         self._memory: dict[int, tuple[float, int | None]] = {}
 
-    def status(self, replica: Replica, application: str | None) -> ReplicaStatus:
-        """Return the row of a replica; `application` is one that its model is linked to."""
+    def status(self, replica: Replica, application: str | None, doing: str | None) -> ReplicaStatus:
+        """Return the row of a replica; `application` is one that its model is linked to.
+
+        `doing` is what is done before it can start.
+        """
         connection = replica.connection
         window = connection.counters.window(self._clock()) if connection else None
         return ReplicaStatus(
@@ -358,6 +400,7 @@ class _Figures:
             test_ms=call_ms_of(replica.info),
             device=replica.device,
             limits=replica.limits,
+            doing=doing,
             last_error=replica.failure.message if replica.failure else replica.last_death or None,
         )
 

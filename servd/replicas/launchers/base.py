@@ -5,11 +5,13 @@ Processes and containers differ only here. `replicas/replica.py` calls every met
 
 import signal
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from servd.datatypes import ModelVersion, Variables
+from servd.datatypes import ModelVersion, Variables, VersionId
+from servd.replicas.homes import Tell
 from servd.replicas.launchers.device_choice import Chosen
 
 _SIGNAL_NOTES = {
@@ -109,6 +111,20 @@ class Launcher(Protocol):
         Raises:
             InvalidValueError: it wants a device that is not here.
         """
+
+    def prepared(
+        self, version: ModelVersion, bundle_dir: Path, tell: Tell
+    ) -> AbstractAsyncContextManager[object]:
+        """Have, for a block, what a version's replicas run in. Called when it is deployed.
+
+        `tell` hears of what takes long. Where it is not called before, `launch` does the same.
+
+        Raises:
+            ServdError: it cannot be had; says why and what to do.
+        """
+
+    def doing(self, version_id: VersionId) -> str | None:
+        """Return what is done before a version's replicas can start, where something is."""
 
     async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:
         """Return what an image's name stands for now. Called when a version is deployed with it.

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Self
 import model_runtime
 from servd.carriers import curve
 from servd.config import Config
-from servd.datatypes import ModelVersion
+from servd.datatypes import ModelVersion, VersionId
 from servd.errors import EngineError, ImageError, ServdError
 from servd.logs.log import log
+from servd.replicas.homes import Tell
 from servd.replicas.launchers.base import ImageFacts, LaunchSpec, describe_exit
 from servd.replicas.launchers.container import ContainerHandle, copy_output
 from servd.replicas.launchers.container_options import NO_PROTOCOL_HINT, Place, exit_code
@@ -117,6 +118,16 @@ class DockerLauncher:
         if version.device is not None:
             known = await in_thread(self._devices.find, _THREADS)
             check_device_here(version, known)
+
+    def prepared(
+        self, version: ModelVersion, bundle_dir: Path, tell: Tell
+    ) -> AbstractAsyncContextManager[object]:
+        """Have nothing: what a container runs in is its image, which `launch` builds."""
+        del version, bundle_dir, tell
+        return nullcontext()
+
+    def doing(self, version_id: VersionId) -> None:
+        """Say nothing: what an engine does it says itself."""
 
     async def describe_image(self, image: str, on_pull: Callable[[], None]) -> ImageFacts:
         """Return what an image's name stands for now; it is pulled where it is not here.

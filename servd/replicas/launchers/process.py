@@ -9,22 +9,21 @@ import secrets
 import shutil
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from model_runtime import manifest
-from model_runtime.bundle import BundleFormatError
 from model_runtime.carriers import FILE_SCHEME, STREAM_SCHEME
 from model_runtime.contract import ALL_THREAD_VARIABLES, PARENT_VARIABLE, THREAD_VARIABLES
-from servd.datatypes import ModelVersion
+from servd.datatypes import ModelVersion, VersionId
 from servd.environments import runtime
-from servd.environments.interpreter import Interpreter, InterpreterError, at, own
+from servd.environments.interpreter import Interpreter, InterpreterError
 from servd.errors import BundleError, InvalidValueError
 from servd.logs.log import tail
 from servd.logs.pump import LogPump, Output
 from servd.registry.limits import out_of_memory, threads_of
+from servd.replicas.homes import Homes, Tell
 from servd.replicas.launchers.base import ImageFacts, LaunchSpec
 from servd.replicas.launchers.cgroups import Group, new_group
 from servd.replicas.launchers.device_choice import Chosen, check_device_here, choose
@@ -197,12 +196,25 @@ class ProcessHandle:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What replica processes have around them.
+
+    A replica works in a folder of its own below `scratch_dir` (by default below the sockets'),
+    which ends with it. `carrier` is what their sockets are: the setting of that name. `devices` are
+    those of this machine, `homes` the environments that versions run in.
+    """
+
+    scratch_dir: Path | None = None
+    carrier: str = "auto"
+    devices: Devices | None = None
+    homes: Homes | None = None
+
+
 class ProcessLauncher:
     """Launches replica processes whose sockets lie below `run_dir`, one device each in turn.
 
-    A replica works in a folder of its own below `scratch_dir` (by default below `run_dir` too),
-    which ends with it. `users_mask` is the file mode creation mask that models get; None: this
-    process's own. `carrier` is what their sockets are: the setting of that name.
+    `users_mask` is the file mode creation mask that models get; None: this process's own.
     """
 
     def __init__(
@@ -211,16 +223,16 @@ class ProcessLauncher:
         environ: Mapping[str, str],
         users_mask: int | None = None,
         *,
-        scratch_dir: Path | None = None,
-        carrier: str = "auto",
-        devices: Devices | None = None,
+        around: Around | None = None,
     ) -> None:
+        around = around or Around()
         self._run_dir = run_dir
-        self._scratch_dir = scratch_dir or run_dir / "scratch"
+        self._scratch_dir = around.scratch_dir or run_dir / "scratch"
         self._environ = environ
         self._users_mask = users_mask
-        self._scheme = _SCHEMES[carrier]
-        self._devices = devices or Devices(environ)
+        self._scheme = _SCHEMES[around.carrier]
+        self._devices = around.devices or Devices(environ)
+        self._homes = around.homes or Homes()
         self._limits = ProcessLimits()
         self._pump = LogPump()
 
@@ -233,6 +245,20 @@ class ProcessLauncher:
         if version.device is not None:
             check_device_here(version, await asyncio.to_thread(self._devices.find))
 
+    def prepared(
+        self, version: ModelVersion, bundle_dir: Path, tell: Tell
+    ) -> AbstractAsyncContextManager[object]:
+        """Have a version's environment, which is built if it is not there.
+
+        Raises:
+            ServdError: it cannot be built; says why and what to do.
+        """
+        return self._homes.kept(version, bundle_dir, tell)
+
+    def doing(self, version_id: VersionId) -> str | None:
+        """Return how the building of a version's environment goes, where it is built."""
+        return self._homes.doing(version_id)
+
     async def launch(self, spec: LaunchSpec) -> ProcessHandle:
         """Start one replica process.
 
@@ -241,9 +267,10 @@ class ProcessLauncher:
             BundleError: the version's files are not there.
             InvalidValueError: it wants a device that is not here.
             InterpreterError: the Python that it is to run in is not there, or does not start.
+            EnvironmentFailedError: its environment is not there and cannot be built.
         """
         _check_files(spec)
-        interpreter = await interpreter_of(spec.version, spec.bundle_dir)
+        interpreter = await self._homes.interpreter(spec.version, spec.bundle_dir)
         chosen = await self._choose(spec)
         name = secrets.token_hex(5)
         socket = self._run_dir / "r" / f"{name}.sock"
@@ -364,24 +391,6 @@ def _check_files(spec: LaunchSpec) -> None:
             f"the files of {spec.version.id} are not in {spec.bundle_dir}",
             hint="deploy it again, or put the data directory back",
         )
-
-
-async def interpreter_of(version: ModelVersion, bundle_dir: Path) -> Interpreter:
-    """Return the interpreter that a version's bundle names; servd's own where it names none.
-
-    Raises:
-        InterpreterError: it is not there, or does not start.
-        BundleError: its environment is still to be made.
-    """
-    try:
-        environment = manifest.read(bundle_dir).environment
-    except BundleFormatError:
-        return own()  # the replica says what is wrong with it
-    if environment is None:
-        return own()
-    if "interpreter" not in environment:
-        raise BundleError(f"there is no environment for {version.id}")
-    return await asyncio.to_thread(at, Path(environment["interpreter"]))
 
 
 def not_started(interpreter: Interpreter, error: OSError) -> Exception:

@@ -14,7 +14,7 @@ import pytest
 
 from servd.replicas.launchers.base import LaunchSpec, describe_exit
 from servd.replicas.launchers.orphans import Orphans
-from servd.replicas.launchers.process import ProcessLauncher
+from servd.replicas.launchers.process import Around, ProcessLauncher
 from servd.system.identity import folder_id
 from tests.replicas import WAIT_S, make_bundle, version_of
 
@@ -53,7 +53,7 @@ def test_a_replica_listens_by_the_carrier_of_the_setting(tmp_path, carrier, sche
         make_bundle(tmp_path / "b", "def f(x): return x")
         spec = LaunchSpec(version_of("-1"), 0, tmp_path / "b", tmp_path / "logs" / "0.log")
         with tempfile.TemporaryDirectory(prefix="sv-") as folder:  # a socket's path is short
-            launcher = ProcessLauncher(Path(folder), os.environ, carrier=carrier)
+            launcher = ProcessLauncher(Path(folder), os.environ, around=Around(carrier=carrier))
             handle = await launcher.launch(spec)
             assert handle.address.startswith(f"{scheme}://{folder}/r/")
             assert f"--listen={handle.address}" in psutil.Process(handle.pid).cmdline()
