@@ -15,7 +15,7 @@ MEASURED := tests/unit $(filter-out $(TIMED),$(wildcard tests/integration/[a-z]*
 MEASURED += tests/e2e/test_cli.py tests/e2e/test_examples.py
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-zmq coverage checks lint types contracts bench bench-paper profile soak lock clean
+.PHONY: help quickstart test test-zmq coverage checks lint types contracts bench bench-paper profile soak pex lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -84,6 +84,10 @@ profile: $(STAMP) ## a flame graph of the daemon under load
 
 soak: $(STAMP) ## five million queries, and the daemon's memory
 	$(BIN)/python -m benchmarks soak $(ARGS)
+
+# Of other Pythons than that of .venv only the wheels are needed: PYTHONS='3.12 3.13'.
+pex: $(STAMP) ## build servd as one file, dist/servd, that needs only a Python: make pex PYTHONS='3.12'
+	@$(BIN)/python scripts/single_file.py dist/servd $(PYTHONS:%=--python %) $(EXTRAS:%=--extras %)
 
 lock: ## write requirements.lock, checks.lock and seldon.lock anew
 	scripts/lock.sh $(PYTHON)
