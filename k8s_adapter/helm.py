@@ -4,10 +4,11 @@ A template is the very object that the other forms hold, in which some values st
 so a chart that is rendered with its own values is what `kubectl apply` would have been given.
 """
 
+import base64
 import copy
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from k8s_adapter import resources
@@ -24,6 +25,7 @@ from k8s_adapter.standalone import (
     app_objects,
     pull_policy,
 )
+from k8s_adapter.variables import CHECKSUM, owner_of, variable_objects, variables_of
 
 CHART_VERSION: Final = "0.1.0"
 
@@ -41,6 +43,9 @@ def standalone_chart(app: StandaloneApp, options: Options) -> dict[str, str]:
     secrets = {
         f"templates/{file_name(found)}": _template(found) for found in token_objects(in_place)
     }
+    for found in variable_objects(_text("app.name"), app.version, in_place):
+        found["data"] = _values_of(found["data"], ".Values.variables")
+        secrets["templates/secret-variables.yaml"] = _template(found)
     return {
         "Chart.yaml": _chart_yaml(
             app.name, f"{app.application} in one image", app.version.version, options
@@ -101,6 +106,7 @@ def _chart_yaml(name: str, description: str, app_version: str, options: Options)
 def _standalone_values(app: StandaloneApp, options: Options) -> Object:
     deployment, service, autoscaler = app_objects(app, options)
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    variables = variables_of(app.version, options)
     return {
         "app": {
             "name": app.name,
@@ -119,6 +125,7 @@ def _standalone_values(app: StandaloneApp, options: Options) -> Object:
         },
         "resources": container["resources"],
         "imagePullSecrets": _pull_secrets(options),
+        **({"variables": dict(variables)} if variables else {}),
     }
 
 
@@ -136,6 +143,7 @@ def _standalone_templates(app: StandaloneApp, options: Options) -> list[Object]:
     deployment, service, autoscaler = app_objects(marked, settled)
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
     annotations.update({key: _escape(text) for key, text in annotations.items()})
+    _mark_checksum(annotations, ".Values.variables")
     pod = deployment["spec"]["template"]["spec"]
     pod["imagePullSecrets"] = "{{ toJson .Values.imagePullSecrets }}"
     (container,) = pod["containers"]
@@ -177,6 +185,8 @@ def _move_values(found: Object, marked: Object, values: dict[str, Any], options:
     if found["kind"] == "Deployment":
         workload = values["workloads"][name] = {}
         where = f"index .Values.workloads `{name}`"
+        annotations = marked["spec"]["template"]["metadata"].get("annotations", {})
+        _mark_checksum(annotations, f"index .Values.variables `{name}`")
         (container,) = found["spec"]["template"]["spec"]["containers"]
         workload["image"] = container["image"]
         pod = marked["spec"]["template"]["spec"]
@@ -185,6 +195,10 @@ def _move_values(found: Object, marked: Object, values: dict[str, Any], options:
         if "replicas" in found["spec"]:
             workload["replicas"] = found["spec"]["replicas"]
             marked["spec"]["replicas"] = f"{{{{ int ({where}).replicas }}}}"
+    elif found["kind"] == "Secret" and (owner := owner_of(name)):
+        texts = {key: base64.b64decode(text).decode() for key, text in found["data"].items()}
+        values.setdefault("variables", {})[owner] = texts
+        marked["data"] = _values_of(texts, f"index .Values.variables `{owner}`")
     elif found["kind"] == "HorizontalPodAutoscaler":
         spec = found["spec"]
         values["autoscaling"][name] = {
@@ -196,6 +210,16 @@ def _move_values(found: Object, marked: Object, values: dict[str, Any], options:
     elif found["kind"] == "Service" and found["spec"].get("clusterIP") != "None":
         values["service"] = {"type": found["spec"]["type"]}
         marked["spec"]["type"] = _text("service.type")
+
+
+def _values_of(names: Iterable[str], where: str) -> dict[str, str]:
+    """Return a Secret's data that is in the values: a number that was set there is a text too."""
+    return {name: f"{{{{ ({where}).{name} | toString | b64enc }}}}" for name in names}
+
+
+def _mark_checksum(annotations: dict[str, str], where: str) -> None:
+    if CHECKSUM in annotations:
+        annotations[CHECKSUM] = f"{{{{ {where} | toJson | sha256sum }}}}"
 
 
 def _mark_autoscaler(marked: Object, where: str) -> None:

@@ -76,8 +76,14 @@ def standalone_schema(values: Mapping[str, Any]) -> str:
         "autoscaling": _AUTOSCALING_SCHEMA,
         "resources": {"type": "object"},
         "imagePullSecrets": _PULL_SECRETS_SCHEMA,
+        "variables": _variables_schema(values.get("variables", {})),
     }
     return _json_text({name: known[name] for name in values})
+
+
+def _variables_schema(variables: Mapping[str, str]) -> Object:
+    """Return the schema of a version's variables; `--set` makes numbers of what looks so."""
+    return _object_schema({name: {"type": ["string", "number", "boolean"]} for name in variables})
 
 
 def cluster_schema(values: Mapping[str, Any]) -> str:
@@ -93,5 +99,8 @@ def cluster_schema(values: Mapping[str, Any]) -> str:
         "autoscaling": _object_schema(dict.fromkeys(values["autoscaling"], _AUTOSCALING_SCHEMA)),
         "imagePullSecrets": _PULL_SECRETS_SCHEMA,
         "service": _object_schema({"type": _SERVICE_TYPE_SCHEMA}),
+        "variables": _object_schema(
+            {name: _variables_schema(own) for name, own in values.get("variables", {}).items()}
+        ),
     }
     return _json_text({name: known[name] for name in values})

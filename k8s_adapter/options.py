@@ -20,6 +20,7 @@ class Options:
     quantities for the versions that name none of their own. `tls` maps the four files of
     certificates to their texts, `curve` those of the keys for images that are replicas by
     themselves; empty: replicas are reached without encryption. `token` None: anyone may query.
+    `variables` has the values of versions' variables by "model:version".
     `ingress_namespace` is where the ingress controller's pods run; None: anyone may reach the
     frontends. Where it `is_seldon` each standalone application is a SeldonDeployment.
     """
@@ -41,6 +42,7 @@ class Options:
     tls: Mapping[str, str] = field(default_factory=dict, repr=False)
     curve: Mapping[str, str] = field(default_factory=dict, repr=False)
     token: str | None = None
+    variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     is_seldon: bool = False
 
 

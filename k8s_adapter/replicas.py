@@ -1,6 +1,5 @@
 """The replicas of each model version: a Deployment of its image, found by a headless Service."""
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +19,13 @@ from k8s_adapter.names import to_label_value
 from k8s_adapter.options import Options
 from k8s_adapter.quantity import format_cpu, format_memory, parse_cpu
 from k8s_adapter.snapshot import Version
+from k8s_adapter.variables import (
+    environment,
+    gpu_count,
+    thread_variables,
+    variable_objects,
+    variables_annotation,
+)
 
 ACCOUNT: Final = "servd-replica"
 BUNDLE_FOLDER: Final = "/opt/servd/bundle"
@@ -32,10 +38,6 @@ DRAIN_S: Final = 30
 GRACE_S: Final = PAUSE_S + DRAIN_S + 5
 MIN_READY_S: Final = 10
 """A new replica has been found by the frontends before an old one is told to leave."""
-THREAD_VARIABLES: Final = (
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
-    *("NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,7 @@ def replica_objects(seat: Seat) -> list[Object]:
     """Return the objects of one version. One that is scaled to 0 has no autoscaler."""
     identity, options = seat.identity, seat.options
     found = [
+        *variable_objects(seat.name, seat.version, options),
         resources.headless_service(identity, REPLICA_PORT, "rpc"),
         resources.deployment(_workload(seat)),
         resources.disruption_budget(identity, options.kube_version),
@@ -127,21 +130,9 @@ def memory_of(version: Version, options: Options) -> tuple[str, str]:
     return (own, own) if own else ("256Mi", "1Gi")
 
 
-def gpu_count(gpus: str | None) -> int:
-    """Return how many whole GPUs a text of `--gpus` (2, all, device=0,1) asks for.
-
-    A cluster has no "all": that is one.
-    """
-    if not gpus or gpus in ("0", "none"):
-        return 0
-    if gpus.isdecimal():
-        return int(gpus)
-    return len(gpus.removeprefix("device=").split(",")) if gpus.startswith("device=") else 1
-
-
 def _workload(seat: Seat) -> pods.Workload:
     version, options = seat.version, seat.options
-    annotations = annotations_of(version)
+    annotations = annotations_of(version) | variables_annotation(version, options)
     volumes: list[Object] = []
     if seat.keys:
         annotations |= seat.keys.annotation(options)
@@ -178,7 +169,7 @@ def _run_as_built(seat: Seat) -> Object:
     return {
         # The image has the command; what is said here adds to it.
         "args": _arguments(seat),
-        "env": _environment(seat.version),
+        "env": _environment(seat),
         "ports": [
             pods.container_port("rpc", REPLICA_PORT),
             pods.container_port("health", HEALTH_PORT),
@@ -204,7 +195,7 @@ def _run_as_it_is(seat: Seat) -> Object:
     }
     variables = [{"name": name, "value": value} for name, value in said.items()]
     found: Object = {
-        "env": [*_environment(version), *variables],
+        "env": [*_environment(seat), *variables],
         "ports": [pods.container_port("rpc", REPLICA_PORT)],
         **pods.tcp_probes("rpc"),
     }
@@ -224,9 +215,10 @@ def _arguments(seat: Seat) -> list[str]:
     return [*arguments, *(seat.keys.argument if seat.keys else ())]
 
 
-def _environment(version: Version) -> list[Object]:
-    threads = str(max(1, math.ceil(version.cpus or 1)))
-    return [pods.HOME, *({"name": name, "value": threads} for name in THREAD_VARIABLES)]
+def _environment(seat: Seat) -> list[Object]:
+    version = seat.version
+    own = [pods.HOME, *thread_variables(version)]
+    return environment(seat.name, version, seat.options, own=own)
 
 
 def _resources(version: Version, options: Options) -> Object:
@@ -237,4 +229,4 @@ def _resources(version: Version, options: Options) -> Object:
         # A limit well over the request: a batch is to be computed at full speed.
         request = parse_cpu(options.cpu_request)
         cpu = (format_cpu(request), format_cpu(max(2000, request)))
-    return pods.resources(cpu, memory_of(version, options), gpu_count(version.gpus))
+    return pods.resources(cpu, memory_of(version, options), gpu_count(version))

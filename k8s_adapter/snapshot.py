@@ -42,6 +42,9 @@ class Version:
     memory_bytes: int | None = None
     cpus: float | None = None
     gpus: str | None = None
+    device: str | None = None
+    threads: int | None = None
+    env_vars: tuple[str, ...] = ()
     created_s: float = 0.0
     is_current: bool = False
 
@@ -137,6 +140,13 @@ def _warnings(version: Version) -> Iterator[str]:
         return
     if version.gpus == "all":
         yield f"{version.key} gets one GPU: on a cluster, all GPUs are those of many machines"
+    if version.device and ":" in version.device:
+        yield f"{version.key} gets one GPU, which its node chooses, for {version.device}"
+    if version.device == "auto":
+        yield (
+            f"{version.key} runs on processors: a cluster gives a GPU to what asks for one "
+            "(--device cuda)"
+        )
     if version.is_current and not version.replicas:
         yield f"{version.key} is current and scaled to 0: nothing answers for {version.model}"
 
@@ -156,6 +166,7 @@ def _version(
 ) -> Version:
     own = {item.name for item in dataclasses.fields(Version)} - {"image", "is_current"}
     given = {name: value for name, value in raw.items() if name in own}
+    given["env_vars"] = tuple(raw.get("env_vars", ()))
     return Version(
         **given,
         image=images.get(f"{raw['model']}:{raw['version']}") or raw.get("image"),

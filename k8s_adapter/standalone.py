@@ -16,8 +16,15 @@ from k8s_adapter.keys import token_annotation, token_objects, token_variables
 from k8s_adapter.names import to_service_name
 from k8s_adapter.options import Options, check_options
 from k8s_adapter.quantity import format_cpu, parse_cpu
-from k8s_adapter.replicas import annotations_of, gpu_count, memory_of
+from k8s_adapter.replicas import annotations_of, memory_of
 from k8s_adapter.snapshot import Snapshot, Version
+from k8s_adapter.variables import (
+    environment,
+    gpu_count,
+    thread_variables,
+    variable_objects,
+    variables_annotation,
+)
 
 PORT: Final = 5000
 CPU_REQUEST: Final = "1"
@@ -93,6 +100,7 @@ def standalone_objects(apps: Sequence[StandaloneApp], options: Options) -> list[
     found = namespace_objects(options.namespace)
     found += [] if options.is_seldon else token_objects(options)
     for app in apps:
+        found += variable_objects(app.name, app.version, options)
         found += app_objects(app, options)
     return found
 
@@ -148,6 +156,7 @@ def _workload(app: StandaloneApp, identity: Identity, options: Options) -> pods.
         service_account="default",
         grace_s=_GRACE_S,
         annotations=annotations_of(app.version)
+        | variables_annotation(app.version, options)
         | ({} if options.is_seldon else token_annotation(options)),
         image_pull_secret=options.image_pull_secret,
     )
@@ -182,11 +191,15 @@ def _resources(version: Version, options: Options) -> Object:
     """Return what a pod requests: without a CPU request there is nothing to scale by."""
     request = round(version.cpus * 1000) if version.cpus else parse_cpu(options.cpu_request)
     cpu = (format_cpu(max(1, request)), format_cpu(max(2000, request)))
-    return pods.resources(cpu, memory_of(version, options), gpu_count(version.gpus))
+    return pods.resources(cpu, memory_of(version, options), gpu_count(version))
 
 
 def _environment(app: StandaloneApp, options: Options) -> list[Object]:
-    found: list[Object] = [pods.HOME]
+    version = app.version
+    is_said = version.threads is not None or version.cpus is not None
+    # Else the image says it, which its builder may have told otherwise.
+    own: list[Object] = [pods.HOME, *(thread_variables(version) if is_said else ())]
+    found = environment(app.name, version, options, own=own)
     if app.version.bundle:
         # An image's name may have come to stand for another model; then its pods end at once.
         found.append({"name": EXPECTED_BUNDLE, "value": app.version.bundle})

@@ -1,5 +1,6 @@
 """The state that the tests of exports share: 3 applications, 5 versions, every input type."""
 
+import dataclasses
 import functools
 import json
 from pathlib import Path
@@ -63,6 +64,28 @@ def secured() -> Options:
         return {name: f"not a key but the text of {name}" for name in names}
 
     return Options(tls=texts("crt", "key"), curve=texts("public", "secret"), token="not-a-token")
+
+
+SECRET_VALUES = {"TOKEN": "not-a-token-of-a-database", "NOTE": "-----\n<one> & two: 'x'\n"}
+"""Variables of a version: what is to be seen in a Secret only, and as it is."""
+
+
+def as_deployed(snapshot: Snapshot, options: Options) -> tuple[Snapshot, Options]:
+    """Return both where a version has variables, and others a device, threads and limits."""
+    own: dict[str, dict[str, Any]] = {
+        "feature_sum:2": {"env_vars": tuple(SECRET_VALUES), "threads": 3, "cpus": 2.0},
+        "Tags:2026.11": {"device": "cuda:1", "memory_bytes": 3 * 2**30},
+        "images:1": {"device": "cpu"},
+        "prebuilt:9": {"env_vars": ("TOKEN",), "device": "cuda", "gpus": None},
+    }
+    versions = tuple(
+        dataclasses.replace(version, **own.get(version.key, {})) for version in snapshot.versions
+    )
+    variables = {"feature_sum:2": SECRET_VALUES, "prebuilt:9": {"TOKEN": "another"}}
+    return (
+        dataclasses.replace(snapshot, versions=versions),
+        dataclasses.replace(options, variables=variables),
+    )
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from servd.cli.export_flags import place_of
 from servd.cli.export_images import ExportImages
 from servd.cli.output import Output
 from servd.cli.session import Session
-from servd.client.registry_reader import read_registry
+from servd.client.registry_reader import read_all
 from servd.export.changes import Change, object_changes, unified_diff
 from servd.export.plan import plan_export
 from servd.export.secrets import export_secrets
@@ -21,9 +21,10 @@ def diff(session: Session, /, **flags: Any) -> int:
     """Write the changes; return the exit code."""
     _, place = place_of(flags)
     record, written = place.read_export()
-    registry = read_registry(session.config, session.admin_url)
+    registry = read_all(session.config, session.admin_url)
     contents = ExportImages(session, registry, record.settings).contents()
-    plan = plan_export(registry, record.settings, export_secrets(session.config), contents)
+    secrets = export_secrets(session.config, registry)
+    plan = plan_export(registry, record.settings, secrets, contents)
     changes = object_changes(written.files, plan.files)
     lines = unified_diff(written.files, plan.files, str(place.path))
     edited = [name or place.path.name for name in written.edited]

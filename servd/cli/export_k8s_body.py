@@ -12,7 +12,7 @@ from servd.cli.export_flags import place_of, settings_of
 from servd.cli.export_images import ExportImages
 from servd.cli.output import Output
 from servd.cli.session import Session
-from servd.client.registry_reader import read_registry
+from servd.client.registry_reader import read_all
 from servd.export.errors import CheckFailedError
 from servd.export.next_steps import next_steps, read_examples
 from servd.export.place import Place, holds_secret
@@ -34,15 +34,15 @@ def export(session: Session, /, apps: tuple[str, ...], **flags: Any) -> None:
     flags |= _remembered(additions)
     settings = settings_of(apps, form, flags)
     _check_push(settings.image_registry or settings.image, wants)
-    registry = read_registry(session.config, session.admin_url)
+    registry = read_all(session.config, session.admin_url)
     images = ExportImages(session, registry, settings, additions)
     contents = images.contents()
-    plan = plan_export(registry, settings, export_secrets(session.config), contents)
+    plan = plan_export(registry, settings, export_secrets(session.config, registry), contents)
     place.check(settings, force=wants["force"])
     # Before anything is built or written: what reads them is an extra.
     schemas = Schemas(plan.options.kube_version) if wants["check"] else None
     if wants["renew_keys"]:  # once it is known that the export can be written
-        secrets = export_secrets(session.config, is_new=True)
+        secrets = export_secrets(session.config, registry, is_new=True)
         plan = plan_export(registry, settings, secrets, contents)
     if wants["build"] or wants["push"]:
         images.build(plan, session.output, push=wants["push"])

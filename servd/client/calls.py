@@ -38,6 +38,11 @@ def shutdown(drain_s: float | None = None) -> Call:
     return Call("POST", "/shutdown", {"drain_s": drain_s})
 
 
+def variables() -> Call:
+    """Ask for the values of all versions' variables; answered on the daemon's own machine only."""
+    return Call("POST", "/variables")
+
+
 def applications() -> Call:
     """Ask for all applications."""
     return Call("GET", "/applications")

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import msgspec
 
+from servd.client import calls
 from servd.client.admin import find_daemon
 from servd.config import Config
-from servd.datatypes import RegistryState
+from servd.datatypes import RegistryState, Variables
 from servd.errors import DaemonNotRunningError, ServdError, StoreError
-from servd.registry.snapshot import Registered, unpack_state
+from servd.registry.snapshot import Registered, unpack_state, version_id
 from servd.system.temporary import temporary_folder
 
 
@@ -43,6 +44,22 @@ def read_registry(config: Config, admin: str | None = None) -> RegistryState:
             f"the daemon's registry is not one that this servd knows: {error}",
             hint="are both of the same version? servd status, servd --version",
         ) from error
+
+
+def read_all(config: Config, admin: str | None = None) -> RegistryState:
+    """Return the same with the values of variables, which a daemon tells on its own machine only.
+
+    Raises:
+        ServdError: as `read_registry`, or the daemon does not tell them.
+    """
+    state = read_registry(config, admin)
+    named = [version.id for version in state.versions.values() if version.env_vars]
+    if all(each in state.variables for each in named):
+        return state
+    answer = find_daemon(config, admin).ask(calls.variables())
+    told = msgspec.convert(answer, dict[str, dict[str, str]])
+    variables = {version_id(key): Variables(values) for key, values in told.items()}
+    return msgspec.structs.replace(state, variables=variables)
 
 
 def _read_database(config: Config) -> RegistryState:

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,9 +11,11 @@ from typing import Any, Final
 
 import yaml
 
-from servd.export.place import holds_secret
+from servd.export.place import VARIABLES, holds_secret
 
 _SECRET_VALUE: Final = re.compile(r"^(  [\w.-]+: )(\S+)$", re.MULTILINE)
+_MARK: Final = re.compile(r"^---\n", re.MULTILINE)
+_TOP_LEVEL: Final = re.compile(r"^\S", re.MULTILINE)
 _TEMPLATES: Final = "templates/"
 
 
@@ -94,17 +97,34 @@ def _label(body: Mapping[str, Any]) -> str:
 
 
 def _lines(text: str | None) -> list[str]:
-    return [] if text is None else "---\n".join(_masked(text.split("---\n"))).splitlines()
+    # At the beginning of a line only: a value may have lines that end so.
+    return [] if text is None else "---\n".join(_masked(_MARK.split(text))).splitlines()
 
 
 def _masked(documents: Iterable[str]) -> Iterable[str]:
     """Show of a Secret's value only whether it changed: a diff ends up in logs."""
     for document in documents:
-        if holds_secret(document):
+        if VARIABLES in f"\n{document}":
+            yield _masked_values(document)
+        elif holds_secret(document):
             head, mark, data = document.partition("\ndata:\n")
             yield head + mark + _SECRET_VALUE.sub(_mask, data)
         else:
             yield document
+
+
+def _masked_values(text: str) -> str:
+    """Return a chart's values with those of variables masked, however YAML has written them."""
+    head, mark, rest = f"\n{text}".partition(VARIABLES)
+    end = next((each.start() for each in _TOP_LEVEL.finditer(rest)), len(rest))
+    hidden = yaml.safe_dump(_hidden(yaml.safe_load(rest[:end])), width=1000)
+    return f"{head}{mark}{textwrap.indent(hidden, '  ')}{rest[end:]}".removeprefix("\n")
+
+
+def _hidden(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _hidden(each) for name, each in value.items()}
+    return f"(secret {hashlib.sha256(str(value).encode()).hexdigest()[:8]})"
 
 
 def _mask(found: re.Match[str]) -> str:

@@ -26,6 +26,8 @@ RECORD_FILE: Final = ".servd-export"
 _MARK: Final = "# servd export-k8s "
 """Before it in the first line of an export in one file."""
 _FORMAT: Final = 1
+VARIABLES: Final = "\nvariables:\n"
+"""What stands before the values of variables in a chart's values.yaml."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,8 +225,8 @@ def _write(path: Path, text: str) -> None:
 
 
 def holds_secret(text: str) -> bool:
-    """Return whether a file of an export holds keys or a token."""
-    return "\nkind: Secret\n" in f"\n{text}"
+    """Return whether a file of an export holds keys, a token, or variables as a chart's values."""
+    return any(mark in f"\n{text}" for mark in ("\nkind: Secret\n", VARIABLES))
 
 
 def _refused(path: Path, error: OSError) -> OutputError:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from servd.config import Config
+from servd.datatypes import RegistryState
 from servd.errors import StoreError
 
 CERTIFICATE_FILES: Final = ("frontend.crt", "frontend.key", "replica.crt", "replica.key")
@@ -22,19 +23,23 @@ class Secrets:
     """The texts of key files by name, and the token that queries need, if any.
 
     `tls` are certificates and their keys, for replicas that servd makes; `curve` are keys for
-    images that are replicas by themselves.
+    images that are replicas by themselves. `variables` are those of versions, by "model:version".
     """
 
     tls: Mapping[str, str] = field(default_factory=dict, repr=False)
     curve: Mapping[str, str] = field(default_factory=dict, repr=False)
     token: str | None = field(default=None, repr=False)
+    variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
 
-def export_secrets(config: Config, *, is_new: bool = False) -> Secrets:
+def export_secrets(
+    config: Config, state: RegistryState | None = None, *, is_new: bool = False
+) -> Secrets:
     """Return the secrets of a data directory's exports; its keys are made at the first.
 
     Args:
         config: of the data directory.
+        state: its registry, with the values of variables.
         is_new: whether to make other keys, for this export and those after it.
 
     Raises:
@@ -45,6 +50,7 @@ def export_secrets(config: Config, *, is_new: bool = False) -> Secrets:
         tls=_kept(folder / "tls", CERTIFICATE_FILES, _write_certificates, is_new=is_new),
         curve=_kept(folder / "curve", KEY_FILES, _write_keys, is_new=is_new),
         token=None if config.public_queries else config.token,
+        variables={str(key): values for key, values in state.variables.items()} if state else {},
     )
 
 

@@ -92,6 +92,7 @@ def options_of(settings: ExportSettings, secrets: Secrets) -> Options:
         tls=secrets.tls,
         curve=secrets.curve,
         token=secrets.token,
+        variables=secrets.variables,
         is_seldon=settings.seldon,
     )
 

@@ -17,7 +17,7 @@ MAX_TOTAL_BYTES: Final = 768 * 1024
 """A Secret of Kubernetes has at most 1 MiB, in base64."""
 MAX_COUNT: Final = 500
 
-_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _OWNED: Final = frozenset(
     {"PYTHONHOME", "PYTHONPATH", "PYTHONEXECUTABLE", "PYTHONPLATLIBDIR", "PYTHONSAFEPATH"}
     | {"PYTHONUNBUFFERED", "__PYVENV_LAUNCHER__"}
@@ -109,7 +109,7 @@ def _check_name(name: str, *, is_shown: bool = True) -> None:
         shown = f"'{name[:60]}'" if is_shown else "what was given"
         raise InvalidValueError(
             f"{shown} is not a name that a variable can have",
-            hint="--env-var NAME=VALUE: letters, digits and _, not beginning with a digit",
+            hint="--env-var NAME=VALUE: at most 100 letters, digits and _, no digit first",
         )
     if name.startswith(_OWN_PREFIX) or name in _OWNED:
         what = "variables that begin with SERVD_ are" if name.startswith(_OWN_PREFIX) else "it is"

@@ -1,10 +1,12 @@
 """`servd export-k8s` and `servd diff-k8s` as a user runs them, against a daemon up and down."""
 
+import base64
 import json
 import shutil
 import signal
 import subprocess
 from pathlib import Path
+from unittest import mock
 
 import kubernetes_validate
 import psutil
@@ -294,3 +296,87 @@ def test_nothing_deployed_and_no_daemon(folder):
         code, said = refused(daemon, folder, "export-k8s")
         assert (code, "servd deploy" in said) == (1, True)
         assert list(folder.iterdir()) == []
+
+
+SECRET = "hunter2-cafe-7711"
+
+
+@pytest.fixture(scope="module")
+def with_variables():
+    """Yield a running daemon with a version that has variables, threads and limits."""
+    with fresh_daemon() as daemon:
+        daemon.start()
+        path = write_model(daemon, "func.py", SUM)
+        flags = ("--threads", "2", "--memory", "300m", "--cpus", "1")
+        deploy(daemon, path, *flags, "--env-var", f"TOKEN={SECRET}", "--env-var", "B=two words")
+        yield daemon
+
+
+def _variables(folder: Path) -> dict[str, str]:
+    """Return what the Secret of an exported version holds."""
+    for name, text in content(folder).items():
+        for body in objects(text) if name.endswith(".yaml") else ():
+            if body["kind"] == "Secret" and body["metadata"]["name"].endswith("-variables"):
+                return {
+                    name: base64.b64decode(value).decode() for name, value in body["data"].items()
+                }
+    return {}
+
+
+@pytest.mark.parametrize("shape", [(), ("--standalone",)], ids=["cluster", "standalone"])
+def test_variables_are_in_a_secret_of_their_own(with_variables, folder, shape):
+    """Their values are there and nowhere else; limits and threads are the container's."""
+    export(with_variables, folder, *REGISTRY, *shape, "--check")
+    assert _variables(folder / "k8s") == {"B": "two words", "TOKEN": SECRET}
+    files = content(folder / "k8s")
+    assert not [name for name, text in files.items() if SECRET in text]
+    encoded = base64.b64encode(SECRET.encode()).decode()
+    (holding,) = [name for name, text in files.items() if encoded in text]
+    assert (folder / "k8s" / holding).stat().st_mode & 0o077 == 0
+    found = [
+        body for name, text in files.items() if name.endswith(".yaml") for body in objects(text)
+    ]
+    (pod,) = [
+        body["spec"]["template"]["spec"]["containers"][0]
+        for body in found
+        if body["kind"] == "Deployment" and body["metadata"]["name"] != "query-frontend"
+    ]
+    said = {each["name"]: each.get("value") for each in pod["env"]}
+    assert said["OMP_NUM_THREADS"] == "2"
+    assert pod["resources"]["limits"]["memory"] == "300Mi"
+    assert {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"key": "TOKEN", "name": mock.ANY}}} in (
+        pod["env"]
+    )
+
+
+def test_a_changed_value_is_a_change_that_is_not_shown(folder):
+    """Of a chart too; with the daemon up, and down, where the registry is read from the disk."""
+    with fresh_daemon() as daemon:
+        daemon.start()
+        path = write_model(daemon, "func.py", SUM)
+        deploy(daemon, path, "--version", "1", "--env-var", f"TOKEN={SECRET}")
+        places = [("--out", f"{folder}/k8s"), ("--helm", f"{folder}/chart")]
+        for place in places:
+            export(daemon, folder, *place)
+        assert daemon.cli("model", "rm", "feature_sum", "--force").returncode == 0
+        deploy(daemon, path, "--version", "1", "--env-var", "TOKEN=other-hidden-value")
+        for is_up in (True, False):
+            for place in places:
+                done = daemon.cli("diff-k8s", *place, cwd=folder)
+                assert done.returncode == 1, done.stderr
+                assert "(secret " in done.stdout
+                for value in (SECRET, "other-hidden-value"):
+                    assert value not in done.stdout
+                    assert base64.b64encode(value.encode()).decode() not in done.stdout
+            if is_up:
+                daemon.stop()
+
+
+def test_values_are_told_on_the_daemons_own_machine_only(with_variables, folder):
+    """No port has them, whoever asks; the error says where to go."""
+    code, said = refused(with_variables, folder, "--admin", with_variables.admin_url, "export-k8s")
+    assert code == 1
+    assert "through the daemon's unix socket only" in said
+    assert admin(with_variables, "GET", "/api/v1/variables")[0] == 405
+    status, answer = admin(with_variables, "POST", "/api/v1/variables")
+    assert (status, SECRET in json.dumps(answer)) == (403, False)

@@ -35,10 +35,10 @@ class Guard:
 
     async def check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Pass the request on, or raise RequestRefusedError (401 or 403)."""
-        is_unix = _is_unix(request)
-        if not is_unix:
+        is_local = is_unix(request)
+        if not is_local:
             _check_origin(request, self._checked_host(request))
-        if not (is_unix and peers.may_act(await self._owner(request))):
+        if not (is_local and peers.may_act(await self._owner(request))):
             if self._token or not self._is_loopback:
                 self._check_token(request)
             else:
@@ -116,7 +116,8 @@ def actor_of(request: web.Request) -> str:
     return f"{request.remote}{token}"
 
 
-def _is_unix(request: web.Request) -> bool:
+def is_unix(request: web.Request) -> bool:
+    """Return whether a request came through the unix socket. Used by api.py too."""
     transport = request.transport
     return transport is not None and not isinstance(transport.get_extra_info("sockname"), tuple)
 

@@ -83,6 +83,13 @@ CALLS: Final = (
     Call("getStatus", "GET", "/status", "The daemon's state.", StatusView),
     Call("getRegistry", "GET", "/registry", "All that is registered, for exports.", Registered),
     Call(
+        "readVariables",
+        "POST",
+        "/variables",
+        "The values of versions' variables, for exports: through the daemon's unix socket only.",
+        dict[str, dict[str, str]],
+    ),
+    Call(
         "listApplications", "GET", "/applications", "All applications.", list[ApplicationView]
     ),
     Call(

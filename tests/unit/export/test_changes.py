@@ -2,6 +2,7 @@
 
 import base64
 
+from k8s_adapter.render import to_yaml
 from servd.export.changes import Change, Kind, object_changes, unified_diff
 
 
@@ -71,6 +72,26 @@ def test_secrets_are_not_shown():
     assert "+  a.key: (secret " in lines
     for hidden in ("old-key", "new-key", "same"):
         assert base64.b64encode(hidden.encode()).decode() not in lines
+
+
+def test_variables_of_a_chart_are_not_shown():
+    """However YAML writes them: on a line, in several, with lines that look like its own."""
+
+    def values(**variables):
+        return to_yaml({"app": {"name": "a"}, "variables": variables, "zone": 1})
+
+    key = "-----BEGIN KEY-----\nabc-hidden\n---\n-----END KEY-----\n"
+    old = values(TOKEN="old hidden one", KEY=key, SAME="hidden: same")
+    new = values(TOKEN="new-hidden", KEY=key + "x", SAME="hidden: same")
+    lines = "\n".join(unified_diff({"values.yaml": old}, {"values.yaml": new}, "chart"))
+    assert "hidden" not in lines
+    assert "BEGIN KEY" not in lines
+    changed = [line for line in lines.splitlines() if line[:1] in "+-" and "secret" in line]
+    assert [line.split(":")[0] for line in changed] == ["-  KEY", "+  KEY", "-  TOKEN", "+  TOKEN"]
+    nested = to_yaml({"variables": {"iris-1": {"A": "hidden"}}, "workloads": {}})
+    lines = "\n".join(unified_diff({}, {"values.yaml": nested}, "chart"))
+    assert "workloads" in lines
+    assert "hidden" not in lines
 
 
 def test_secrets_in_one_file_are_not_shown():

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from k8s_adapter import replicas
+from k8s_adapter import replicas, variables
 from k8s_adapter.check import check_files
 from k8s_adapter.cluster import cluster_objects
 from k8s_adapter.errors import NothingToExportError
@@ -14,8 +14,8 @@ from k8s_adapter.identity import Object
 from k8s_adapter.kube_version import DEFAULT, NEWEST, OLDEST, KubeVersion
 from k8s_adapter.options import Options
 from k8s_adapter.render import render_directory
-from k8s_adapter.replicas import gpu_count
-from k8s_adapter.snapshot import Snapshot
+from k8s_adapter.snapshot import Snapshot, Version
+from k8s_adapter.variables import gpu_count
 from model_runtime import contract
 from tests.export_state import schemas_of
 from tests.k8s_finding import container, names, one, pod
@@ -208,7 +208,15 @@ def test_a_versions_own_limits_count(objects: list[Object]):
 )
 def test_gpus_become_a_number(text: str | None, count: int):
     """A cluster counts GPUs, whatever way they were asked for."""
-    assert gpu_count(text) == count
+    version = Version(model="m", version="1", input_type="doubles", gpus=text)
+    assert gpu_count(version) == count
+
+
+@pytest.mark.parametrize(("device", "count"), [("cpu", 0), ("auto", 0), ("cuda", 1), ("cuda:3", 1)])
+def test_a_device_becomes_a_number(device: str, count: int):
+    """One of a CUDA device, whichever a node has; what may do without asks for none."""
+    version = Version(model="m", version="1", input_type="doubles", device=device)
+    assert gpu_count(version) == count
 
 
 def test_batching_reaches_the_replicas(objects: list[Object]):
@@ -272,6 +280,7 @@ def test_an_image_that_is_a_replica_by_itself_runs_as_it_is(snapshot: Snapshot, 
 
 def test_what_an_export_says_of_replicas_is_what_they_do():
     """The adapter imports nothing of servd, so what both must know is written twice."""
-    assert replicas.THREAD_VARIABLES == contract.THREAD_VARIABLES
+    assert variables.THREAD_VARIABLES == contract.THREAD_VARIABLES
+    assert variables.ALL_THREAD_VARIABLES == contract.ALL_THREAD_VARIABLES
     assert replicas.HEALTH_PORT == contract.HEALTH_PORT
     assert replicas.REPLICA_PORT == contract.REPLICA_PORT

@@ -15,7 +15,7 @@ from k8s_adapter.kube_version import NEWEST, OLDEST, KubeVersion
 from k8s_adapter.options import Options
 from k8s_adapter.render import render_directory, render_kustomize, render_single_file
 from k8s_adapter.snapshot import Snapshot, read_snapshot
-from tests.export_state import schemas_of
+from tests.export_state import as_deployed, schemas_of
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "k8s"
 
@@ -43,6 +43,8 @@ def render(name: str, snapshot: Snapshot, secured: Options) -> dict[str, str]:
     """Return the files of a golden folder."""
     if name == "cluster":
         return render_directory(cluster_objects(snapshot, secured))
+    if name == "runs":
+        return render_directory(cluster_objects(*as_deployed(snapshot, secured)))
     if name == "kustomize":
         return render_kustomize(cluster_objects(snapshot, secured), secured.namespace)
     version = OLDEST if name == "oldest" else NEWEST
@@ -50,7 +52,7 @@ def render(name: str, snapshot: Snapshot, secured: Options) -> dict[str, str]:
     return {"all.yaml": render_single_file(objects)}
 
 
-@pytest.mark.parametrize("name", ["cluster", "kustomize", "oldest", "newest"])
+@pytest.mark.parametrize("name", ["cluster", "kustomize", "oldest", "newest", "runs"])
 def test_an_export_is_as_recorded(name: str, snapshot: Snapshot, secured: Options):
     """An export's files are those that were looked at and recorded, byte by byte."""
     files = render(name, snapshot, secured)
@@ -64,7 +66,7 @@ def test_an_export_is_as_recorded(name: str, snapshot: Snapshot, secured: Option
     assert {path.name: path.read_text() for path in folder.iterdir()} == files
 
 
-@pytest.mark.parametrize("name", ["cluster", "kustomize", "oldest", "newest"])
+@pytest.mark.parametrize("name", ["cluster", "kustomize", "oldest", "newest", "runs"])
 def test_a_recorded_export_has_no_faults(name: str, secured: Options):
     """The recorded files pass the checks of `--check` for their Kubernetes version."""
     files = {path.name: path.read_text() for path in (GOLDEN / name).iterdir()}

@@ -1,5 +1,6 @@
 """Helm charts, by Helm itself: lint, schema, and that they render to the objects of other forms."""
 
+import base64
 import copy
 import dataclasses
 import os
@@ -16,6 +17,8 @@ from k8s_adapter.kube_version import NEWEST, OLDEST
 from k8s_adapter.options import Options
 from k8s_adapter.snapshot import Application, Snapshot, Version
 from k8s_adapter.standalone import StandaloneApp, standalone_apps, standalone_objects
+from k8s_adapter.variables import CHECKSUM
+from tests.export_state import SECRET_VALUES, as_deployed
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "k8s" / "chart"
 OPTIONS = Options(namespace="test-ml-app", cpu_request="1", service_type="LoadBalancer")
@@ -245,6 +248,57 @@ def test_a_cluster_chart_is_the_cluster_shape(charts, objects, secured):
     del expected["Namespace", "servd"]
     assert keyed(rendered) == expected
     assert "kubectl get pods --namespace somewhere" in notes
+
+
+def test_a_chart_has_variables_as_values(charts, snapshot, secured):
+    """Rendered with its own it is the other forms; another value is in the Secret, and new pods."""
+    objects = cluster_objects(*as_deployed(snapshot, secured))
+    charts.write(cluster_chart(objects, as_deployed(snapshot, secured)[1], "0.1.0"))
+    assert charts.lint() == []
+    expected = keyed(objects, namespaced=False)
+    del expected["Namespace", "servd"]
+    assert keyed(charts.render()[0]) == expected
+    templates = [path.read_text() for path in (charts.folder / "templates").iterdir()]
+    shown = base64.b64encode(SECRET_VALUES["TOKEN"].encode()).decode()
+    assert not [text for text in templates if shown in text or SECRET_VALUES["TOKEN"] in text]
+    rendered, _ = charts.render({"variables": {"feature-sum-2": {"TOKEN": 12}}})
+    found = keyed(rendered)
+    secret = found["Secret", "feature-sum-2-variables"]["data"]
+    assert base64.b64decode(secret["TOKEN"]) == b"12"
+    assert base64.b64decode(secret["NOTE"]).decode() == SECRET_VALUES["NOTE"]
+    name = ("Deployment", "feature-sum-2")
+    pods = [
+        each["spec"]["template"]["metadata"]["annotations"]
+        for each in (found[name], expected[name])
+    ]
+    assert pods[0][CHECKSUM] != pods[1][CHECKSUM]
+    with pytest.raises(helm_python.HelmValuesError):
+        charts.render({"variables": {"feature-sum-2": {"TOKENS": "x"}}})
+
+
+def test_a_standalone_chart_has_variables_as_values(charts):
+    """The same where an application is one image; its Secret is called after the application."""
+    app = standalone_app()
+    app = dataclasses.replace(
+        app, version=dataclasses.replace(app.version, env_vars=tuple(SECRET_VALUES), threads=2)
+    )
+    options = dataclasses.replace(OPTIONS, variables={"credit:1": SECRET_VALUES})
+    charts.write(standalone_chart(app, options))
+    assert charts.lint() == []
+    rendered = keyed(charts.render()[0])
+    expected = keyed(standalone_objects([app], options))
+    name = ("Secret", "credit-variables")
+    assert rendered[name] == expected[name]
+    deployments = [found["Deployment", "credit"] for found in (rendered, expected)]
+    boxes = [each["spec"]["template"]["spec"]["containers"][0]["env"] for each in deployments]
+    assert boxes[0] == boxes[1]
+    assert {"name": "OMP_NUM_THREADS", "value": "2"} in boxes[0]
+    sums = [each["spec"]["template"]["metadata"]["annotations"] for each in deployments]
+    assert sums[0][CHECKSUM] == sums[1][CHECKSUM]
+    other = keyed(charts.render({"app": {"name": "other"}, "variables": {"TOKEN": "x"}})[0])
+    assert base64.b64decode(other["Secret", "other-variables"]["data"]["TOKEN"]) == b"x"
+    container = other["Deployment", "other"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["env"][-3]["valueFrom"]["secretKeyRef"]["name"] == "other-variables"
 
 
 def test_a_cluster_chart_has_images_and_numbers_as_values(charts, objects, secured):
