@@ -1,27 +1,34 @@
-"""What a project says that it needs: requirements.txt, Pipfile, pyproject.toml. Used by targets.py.
+"""What a project says that it needs, held against what is installed. Used by packing/.
 
-Only to say by name what is missing here: which packages a bundle needs is learnt from its imports.
+Which packages a bundle needs is learnt from its imports. What the project's own files say decides
+whether an environment will do, and says by name what is missing in it.
 """
 
-import importlib.metadata
 import re
-import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-_REQUIREMENT: Final = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*(?P<wanted>[^;#]*)(?P<marker>;.*)?"
-)
-_PIN: Final = re.compile(r"===?\s*(?P<version>[^\s,*]+)")
-_MAX_BYTES: Final = 1 << 20
+from packaging.markers import default_environment
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+from servd.environments.interpreter import Interpreter, own
+from servd.finding.requirement_files import Declared, found_in
+
 _MOST_SHOWN: Final = 8
+_VERSIONS: Final = re.compile(
+    r"[A-Za-z0-9._-]+\s*(?:\[[^\]]*\])?\s*([^;#@]*?)(?:\s--?[a-z].*|[;#].*)?$"
+)
+_OPTIONS: Final = re.compile(r"\s--?[a-z].*$")
 
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """What a file asks for and is not here; `installed` is the version that is, if another one."""
+    """What a file asks for and is not there; `installed` is the version that is, if another one."""
 
     file: Path
     name: str
@@ -32,24 +39,71 @@ class Lacking:
         return f"{self.name}{self.wanted}"
 
 
-def lacking(folders: Iterable[Path]) -> list[Lacking]:
-    """Return what the files of these folders ask for and is not installed, or at another version.
+def lacking(folders: Iterable[Path], interpreter: Interpreter | None = None) -> list[Lacking]:
+    """Return what the files of these folders ask for and an environment does not have."""
+    return lacking_of(found_in(folders), interpreter or own())
 
-    Of versions only those that are pinned are compared; what a marker makes depend on something
-    is passed over.
+
+def lacking_of(declared: Iterable[Declared], interpreter: Interpreter) -> list[Lacking]:
+    """Return what files ask for and an environment does not have, or at another version.
+
+    What comes from no index (a path, an address) is passed over, and so is what a marker leaves
+    out for that Python.
     """
     found: dict[str, Lacking] = {}
-    for folder in dict.fromkeys(folders):
-        for file, name, wanted in _declared(folder):
-            pin = _PIN.fullmatch(wanted)
-            installed = _installed(name)
-            if installed is None or (pin is not None and pin["version"] != installed):
-                found.setdefault(_normal(name), Lacking(file, name, wanted, installed))
+    for each in declared:
+        for file, line in zip(each.origins or repeat(each.file), each.lines, strict=False):
+            wanted = requirement_of(line)
+            if wanted is None or wanted.url or not _applies(wanted, interpreter):
+                continue
+            installed = interpreter.version_of(wanted.name)
+            if installed is None or not holds(wanted.specifier, installed):
+                told = Lacking(file, wanted.name, _as_written(line, wanted), installed)
+                found.setdefault(normal(wanted.name), told)
     return list(found.values())
 
 
-def remarks(found: Iterable[Lacking]) -> list[str]:
-    """Return what to say of an application that could be loaded all the same."""
+def requirement_of(line: str) -> Requirement | None:
+    """Return the requirement of a line as pip reads it; None of options, paths and addresses."""
+    try:
+        return Requirement(_OPTIONS.sub("", line))
+    except InvalidRequirement:
+        return None
+
+
+def _as_written(line: str, wanted: Requirement) -> str:
+    """Return the versions of a requirement as whoever wrote it had them."""
+    match = _VERSIONS.match(line)
+    return match[1].strip() if match and wanted.specifier else ""
+
+
+def holds(specifier: SpecifierSet, version: str) -> bool:
+    """Tell whether an installed version is among those that are wanted."""
+    try:
+        return specifier.contains(Version(version), prereleases=True)
+    except InvalidVersion:
+        return True  # of what is named in its own way nobody knows
+
+
+def _applies(wanted: Requirement, interpreter: Interpreter) -> bool:
+    """Tell whether a requirement's marker holds for a Python of this machine."""
+    if wanted.marker is None:
+        return True
+    return wanted.marker.evaluate(environment_of(interpreter.version))
+
+
+def environment_of(version: str) -> dict[str, str]:
+    """Return what markers are evaluated by for a Python of this machine."""
+    here = {name: str(value) for name, value in default_environment().items()}
+    series = ".".join(version.split(".")[:2])
+    return here | {"python_version": series, "python_full_version": version, "extra": ""}
+
+
+def remarks(found: Iterable[Lacking], where: str = "here", instead: str = "") -> list[str]:
+    """Return what to say of an environment that does all the same, or may.
+
+    `where` says which it is, `instead` what else there is to do than to install what is missing.
+    """
     by_file: dict[Path, list[Lacking]] = {}
     for each in found:
         by_file.setdefault(each.file, []).append(each)
@@ -59,11 +113,11 @@ def remarks(found: Iterable[Lacking]) -> list[str]:
         if missing:
             is_are = "is" if len(missing) == 1 else "are"
             said.append(
-                f"{file.name} asks for {_listed(missing)}, which {is_are} not installed here: "
-                f"{_command(file, missing)}"
+                f"{file.name} asks for {_listed(missing)}, which {is_are} not installed {where}: "
+                f"{_command(file, missing)}{instead}"
             )
         said += [
-            f"{file.name} asks for {each}, and {each.installed} is installed here"
+            f"{file.name} asks for {each}, and {each.installed} is installed {where}"
             for each in every
             if each.installed is not None
         ][:_MOST_SHOWN]
@@ -88,81 +142,35 @@ def _listed(missing: list[Lacking]) -> str:
     return ", ".join([*shown, *([f"and {more} more"] if more else [])])
 
 
-def _declared(folder: Path) -> Iterator[tuple[Path, str, str]]:
-    """Give file, name and version of each requirement; a file that cannot be read has none."""
-    yield from _of_lines(folder / "requirements.txt", set())
-    for name, listed in (("Pipfile", _of_pipfile), ("pyproject.toml", _of_project)):
-        file = folder / name
-        content = _toml(file)
-        yield from ((file, *pair) for pair in listed(content))
+def disagreements(counts: Declared, others: Iterable[Declared]) -> list[str]:
+    """Return where other files of a project contradict the one that counts, each in a line."""
+    said = []
+    mine = {normal(each.name): each for each in map(requirement_of, counts.lines) if each}
+    for other in others:
+        against = [
+            f"{theirs.name}{theirs.specifier}"
+            for theirs in map(requirement_of, other.lines)
+            if theirs and _contradict(mine.get(normal(theirs.name)), theirs)
+        ]
+        if against:
+            shown = ", ".join(against[:_MOST_SHOWN])
+            said.append(
+                f"{counts.file.name} counts, and not {other.file.name}, which asks for {shown}"
+            )
+    return said
 
 
-def _of_lines(file: Path, seen: set[Path]) -> Iterator[tuple[Path, str, str]]:
-    if file in seen:
-        return
-    seen.add(file)
-    for raw in _text(file).replace("\\\n", " ").splitlines():
-        line = re.sub(r"(^|\s)#.*", "", raw).strip()
-        if line.startswith(("-r ", "--requirement ")):
-            yield from _of_lines(file.parent / line.split(None, 1)[1], seen)
-        elif (pair := _parsed(line)) is not None:
-            yield (file, *pair)
+def _contradict(mine: Requirement | None, theirs: Requirement) -> bool:
+    """Tell whether no version can be what both ask for, as far as one of them is exact."""
+    if mine is None:
+        return False
+    for one, other in ((mine, theirs), (theirs, mine)):
+        for each in one.specifier:
+            if each.operator == "==" and not each.version.endswith(".*"):
+                return not holds(other.specifier, each.version)
+    return False
 
 
-def _of_pipfile(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for name, wanted in _table(content, "packages").items():
-        version = wanted.get("version", "*") if isinstance(wanted, dict) else wanted
-        is_elsewhere = isinstance(wanted, dict) and {"path", "git", "markers"} & wanted.keys()
-        if isinstance(version, str) and not is_elsewhere:
-            yield name, "" if version == "*" else version
-
-
-def _of_project(content: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    listed = _table(content, "project").get("dependencies", [])
-    for line in listed if isinstance(listed, list) else []:
-        pair = _parsed(line) if isinstance(line, str) else None
-        if pair is not None:
-            yield pair
-    poetry = _table(_table(_table(content, "tool"), "poetry"), "dependencies")
-    for name, wanted in poetry.items():
-        # Its own words for ranges (^1.2) are no pins, and not pip's.
-        is_pin = isinstance(wanted, str) and wanted.startswith("==")
-        if name != "python" and isinstance(wanted, str):
-            yield name, wanted if is_pin else ""
-
-
-def _parsed(line: str) -> tuple[str, str] | None:
-    match = _REQUIREMENT.fullmatch(line)
-    if match is None or match["marker"] or "://" in line or line.startswith((".", "/")):
-        return None
-    return match["name"], match["wanted"].split(" --", 1)[0].strip()
-
-
-def _table(content: dict[str, Any], name: str) -> dict[str, Any]:
-    found = content.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(_text(file))
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8", "replace") if file.stat().st_size <= _MAX_BYTES else ""
-    except OSError:
-        return ""
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        return None
-
-
-def _normal(name: str) -> str:
+def normal(name: str) -> str:
+    """Return a distribution's name as all its spellings have it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()

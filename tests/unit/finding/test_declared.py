@@ -59,7 +59,7 @@ def test_what_is_missing_is_named_with_how_to_get_it(tmp_path):
             PIPFILE,
             ["Pipfile asks for no-such-thing, which is not", "msgspec==0.0.1, and"],
         ),
-        ("pyproject.toml", PROJECT, ["asks for no-such-thing>=1, no-such-poem, which are not"]),
+        ("pyproject.toml", PROJECT, ["no-such-thing>=1, no-such-poem>=1.0,<2, which are not"]),
     ],
 )
 def test_other_files_are_read_as_well(tmp_path, name, text, words):
