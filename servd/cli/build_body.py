@@ -104,6 +104,7 @@ def _specification(
             applications=chosen.applications if chosen.kind == "standalone" else (),
             routes=chosen.routes if chosen.kind == "standalone" else (),
             bundle_dir=bundle,
+            environments=session.config.environments_dir,
             **common | {"threads": flags["threads"] or threads_of(chosen.version)},
         )
         yield _named(spec, flags)

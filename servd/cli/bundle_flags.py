@@ -49,3 +49,19 @@ of_files: Final = together(
     option("--include", "GLOB", "Further files; may be repeated.", multiple=True),
 )
 """Decorates a verb with what is said of files and of the test call."""
+
+of_environment: Final = together(
+    option(
+        "--env",
+        "WHICH",
+        "shared (servd's own), auto (inferred), new, venv:PATH.  [env: SERVD_ENV; default: the "
+        "active one]",
+    ),
+    option(
+        "--requirements",
+        "FILE",
+        "What a new environment has.  [env: SERVD_ENV_REQUIREMENTS]",
+    ),
+    option("--python", "PATH|3.12", "Of which Python it is.  [env: SERVD_PYTHON]"),
+)
+"""Decorates a verb with what is said of the environment of a model."""

@@ -1,5 +1,6 @@
 """What the options of a bundle say (bundle_flags.py). Used by the bodies of deploy and test."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 from servd.cli.files import File, read_example
 from servd.datatypes import InputType
 from servd.packing.bundling import BundleOptions
+from servd.packing.choice import options_of
 from servd.packing.columns import schema_of_columns, schema_of_file
 from servd.packing.parameters import read_parameters
 
@@ -37,6 +39,7 @@ def bundle_options(flags: dict[str, Any], load_timeout_s: float) -> tuple[Bundle
         trust=flags["trust"],
         architecture=flags["class"],
         task=flags["task"],
+        environment=options_of(flags["env"], flags["requirements"], flags["python"], os.environ),
     )
     return options, example
 

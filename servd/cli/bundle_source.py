@@ -15,6 +15,7 @@ from servd.client.calls import segment
 from servd.datatypes import ModelVersion
 from servd.deploying.bundles import MAX_BYTES, verify
 from servd.errors import BundleError, DaemonNotRunningError
+from servd.imaging.environment import python_of
 from servd.imaging.spec import default_base_image
 from servd.system.temporary import temporary_folder
 
@@ -73,7 +74,7 @@ def model_base(version: ModelVersion, bundle: Path | None, given: str | None) ->
     if base := version.image or given:
         return base
     try:
-        return default_base_image(manifest.read(bundle or Path()).python)
+        return default_base_image(python_of(manifest.read(bundle or Path())))
     except (BundleFormatError, OSError) as error:
         raise BundleError(
             f"the files of {version.id} are not in {bundle}",

@@ -2,7 +2,7 @@
 
 import click
 
-from servd.cli.bundle_flags import of_files, of_inputs
+from servd.cli.bundle_flags import of_environment, of_files, of_inputs
 from servd.cli.values import BATCH_SIZE, DURATION, OBJECTIVE, POSITIVE, SIZE
 from servd.cli.verb import option, verb
 
@@ -55,6 +55,7 @@ from servd.cli.verb import option, verb
     default="0s",
 )
 @of_files
+@of_environment
 @option(
     "--runtime",
     "HOW",

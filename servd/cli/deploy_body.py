@@ -14,6 +14,7 @@ from servd.client import calls, deployment
 from servd.client.admin import AdminClient
 from servd.client.deployment import Naming
 from servd.client.spawn import start_daemon
+from servd.environments.store import Environments
 from servd.errors import DaemonNotRunningError, InvalidValueError, StartError
 from servd.packing.services import SeveralApisError
 from servd.packing.targets import parse_target
@@ -22,6 +23,7 @@ from servd.registry.variables import read_variables
 _OF_FILES: Final = (
     *("method", "example", "skip_test", "include", "columns", "schema", "extra_columns", "output"),
     *("concurrency", "param", "loader", "trust", "class", "task"),
+    *("env", "requirements", "python"),
 )
 """Options that say what is in a bundle."""
 _CONTAINER_FLAGS: Final = ("--image", "--gpus")
@@ -107,7 +109,9 @@ def _bundle_request(
 ) -> tuple[dict[str, Any], AdminClient]:
     """Bundle and upload a target; return what its deployment asks for, and of which daemon."""
     options, example = bundle_options(flags, session.config.load_timeout_s)
-    prepared = deployment.prepare(parse_target(target), _naming(flags), options, progress)
+    environments = Environments(session.config.environments_dir)
+    naming = _naming(flags)
+    prepared = deployment.prepare(parse_target(target), naming, options, progress, environments)
     client = _daemon(session, progress, may_start=not flags["no_start"])
     progress.example_file = example if isinstance(example, File) else None
     return deployment.send(client, prepared, progress), client

@@ -38,6 +38,7 @@ class Progress:
         self._plan: BundlePlan | None = None
         self.example_file: File | None = None
         self._bundle = ""
+        self._environment = ""
         self._test: dict[str, Any] = {}
         self._curl: str | None = None
         self._limits: list[str] = []
@@ -57,6 +58,15 @@ class Progress:
     def on_started(self, status: dict[str, Any]) -> None:
         """Say that a daemon had to be started."""
         self._output.step("started", f"servd {status['version']}, pid {status['pid']}")
+
+    def on_progress(self, text: str) -> None:
+        """Show what goes on while an environment is made."""
+        self._output.working(text)
+
+    def on_environment(self, line: str) -> None:
+        """Say in which environment the model is to run."""
+        self._environment = line
+        self._output.step("environment", line)
 
     def on_bundled(self, plan: BundlePlan, digest: str, duration_ms: float) -> None:
         """Say what was packed."""
@@ -241,6 +251,8 @@ class Progress:
             document = {key: value for key, value in self._last.items() if value is not None}
             document |= {"bundle": self._bundle or None, "replicas": self._replicas}
             document["files"] = self._plan.contents if self._plan else []
+            if self._environment:
+                document["environment"] = self._environment
             if self._curl:
                 document["curl"] = self._curl
             self._output.document(document | {"warnings": self._warnings})

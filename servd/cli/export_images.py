@@ -39,6 +39,7 @@ class ExportImages:
         self._state = registry
         config = session.config
         self._base = settings.base_image or config.base_image
+        self._environments = config.environments_dir
         self._bundles = BundleSource(config.bundles_dir, session.client())
 
     def contents(self) -> dict[str, str]:
@@ -117,6 +118,7 @@ class ExportImages:
                 routes=routes_of(self._state, apps),
                 bundle_dir=bundle,
                 additions=self._additions,
+                environments=self._environments,
             )
 
 

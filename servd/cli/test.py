@@ -2,7 +2,7 @@
 
 import click
 
-from servd.cli.bundle_flags import of_files, of_inputs
+from servd.cli.bundle_flags import of_environment, of_files, of_inputs
 from servd.cli.verb import verb
 
 
@@ -18,6 +18,7 @@ from servd.cli.verb import verb
 @click.argument("inputs", metavar="[JSON|@FILE]...", nargs=-1)
 @of_inputs
 @of_files
+@of_environment
 def command() -> None:
     """Load a model as a replica does, make its test call, and call it with further inputs.
 

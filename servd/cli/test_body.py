@@ -10,6 +10,8 @@ from servd.cli.files import File, read_input
 from servd.cli.output import Output
 from servd.cli.session import Session
 from servd.client.trial import ModelError, Trial, trying
+from servd.environments.store import Environments
+from servd.packing.environment import Workshop
 from servd.packing.targets import parse_target
 
 
@@ -20,14 +22,17 @@ def test(session: Session, /, target: str, inputs: tuple[str, ...], **flags: Any
     given = [_read(each, is_of_bytes=options.input_type == "bytes") for each in inputs]
     found = parse_target(target)
     began_s = time.monotonic()
-    with trying(found, options, timeout_s=config.load_timeout_s) as trial:
+    workshop = Workshop(Environments(config.environments_dir), output.working)
+    with trying(found, options, workshop, timeout_s=config.load_timeout_s) as trial:
+        if line := trial.plan.environment.line:
+            output.step("environment", line)
         output.step("bundled", trial.plan.description, (time.monotonic() - began_s) * 1000)
         output.working("loading and testing the model")
         try:
             trial.load()
         finally:
             output.settle()
-        warnings = [*trial.plan.found.remarks, *remarks_of(trial.test)]
+        warnings = [*trial.plan.remarks, *remarks_of(trial.test)]
         _tell_loaded(trial, output, warnings)
         answers = [_answer(trial, each, output) for each in given]
     if output.is_json:
@@ -39,6 +44,7 @@ def test(session: Session, /, target: str, inputs: tuple[str, ...], **flags: Any
                 "test": trial.test,
                 "answers": answers,
                 "files": trial.plan.contents,
+                "environment": trial.plan.environment.line or None,
                 "warnings": warnings,
             }
         )

@@ -35,6 +35,7 @@ from servd.client.values import (
 )
 from servd.client.wanted import UNSET
 from servd.config import Config, load_config
+from servd.environments.store import Environments
 from servd.errors import StartError
 from servd.registry.happenings import Happening
 
@@ -179,6 +180,9 @@ class Client(Querying):
         trust: Any = (),
         architecture: str | None = None,
         task: str | None = None,
+        env: str | None = None,
+        requirements: str | Path | None = None,
+        python: str | None = None,
         runtime: str | None = None,
         image: str | None = None,
         memory: str | int | None = None,
@@ -203,6 +207,9 @@ class Client(Querying):
             trust: types in a skops file that may be loaded.
             architecture: "file.py:Class", what weights are put into (`--class`).
             task: what a pipeline is used for.
+            env: the environment: "shared", "auto", "new", "venv:PATH" (docs/environments.md).
+            requirements: a file of what a new one is to have.
+            python: of which Python it is: a version, or a path.
             wait: False: return when it has been accepted.
             on_event: called with each step as it comes.
 
@@ -235,7 +242,8 @@ class Client(Querying):
         else:
             options = wanted.bundle_options(given, config.load_timeout_s)
             with as_target(target, naming.name, options.method) as found:
-                prepared = deployment.prepare(found, naming, options, report)
+                environments = Environments(config.environments_dir)
+                prepared = deployment.prepare(found, naming, options, report, environments)
                 request = deployment.send(admin, prepared, report)
         return admin, request | settings
 

@@ -12,10 +12,12 @@ from servd import names
 from servd.client import calls
 from servd.client.admin import AdminClient
 from servd.datatypes import InputType
+from servd.environments.store import Environments
 from servd.errors import InvalidValueError, TargetError
 from servd.packing import bundling
 from servd.packing.archive import Packed
 from servd.packing.bundling import BundleOptions, BundlePlan, choose_name
+from servd.packing.environment import Workshop
 from servd.packing.targets import Target
 from servd.registry.limits import check_device, check_limits, check_threads
 from servd.registry.variables import check_beside
@@ -32,6 +34,12 @@ class Reporter(Protocol):
 
     def on_note(self, text: str) -> None:
         """Hear what was decided for the user."""
+
+    def on_progress(self, text: str) -> None:
+        """Hear what goes on while an environment is made."""
+
+    def on_environment(self, line: str) -> None:
+        """Hear in which environment the model is to run, and why."""
 
     def on_bundled(self, plan: BundlePlan, digest: str, duration_ms: float) -> None:
         """Hear what was packed and sent."""
@@ -75,16 +83,26 @@ class Prepared:
     took_s: float
 
 
-def prepare(target: Target, naming: Naming, options: BundleOptions, reporter: Reporter) -> Prepared:
-    """Find out what a target needs; nothing is sent yet.
+def prepare(
+    target: Target,
+    naming: Naming,
+    options: BundleOptions,
+    reporter: Reporter,
+    environments: Environments,
+) -> Prepared:
+    """Find out what a target needs; nothing is sent yet. A new environment is one of these.
 
     Raises:
         TargetError: it cannot be deployed; the message says why.
+        ServdError: its environment cannot be had.
         InvalidNameError: a name breaks the rules.
     """
     started_s = time.monotonic()
-    plan = bundling.plan_bundle(target, options, Path.cwd())
-    for remark in plan.found.remarks:
+    workshop = Workshop(environments, reporter.on_progress)
+    plan = bundling.plan_bundle(target, options, Path.cwd(), workshop)
+    if plan.environment.line:
+        reporter.on_environment(plan.environment.line)
+    for remark in plan.remarks:
         reporter.on_warning(remark)
     name = naming.name
     if name is None:

@@ -14,7 +14,8 @@ from servd.errors import ServdError
 from servd.packing.bundling import BundlePlan
 
 OnEvent = Callable[[DeployEvent], object]
-"""Called with each step: what the daemon tells, and before it `warning`, `note` and `bundled`."""
+"""Called with each step: what the daemon tells, before it `progress`, `environment`, `warning`,
+`note` and `bundled`."""
 
 
 @contextmanager
@@ -52,6 +53,14 @@ class Report:
         """See Reporter."""
         self._warnings.append(text)
         self._tell(DeployEvent(event="note", message=text))
+
+    def on_progress(self, text: str) -> None:
+        """See Reporter."""
+        self._tell(DeployEvent(event="progress", message=text))
+
+    def on_environment(self, line: str) -> None:
+        """See Reporter."""
+        self._tell(DeployEvent(event="environment", message=line))
 
     def on_bundled(self, plan: BundlePlan, digest: str, duration_ms: float) -> None:
         """See Reporter."""

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,9 +21,14 @@ from servd.client.objects import as_target
 from servd.client.queries import plain
 from servd.client.report import with_notes
 from servd.client.wanted import UNSET
+from servd.config import load_config
+from servd.environments import runtime
+from servd.environments.interpreter import Interpreter
+from servd.environments.store import Environments, quiet
 from servd.errors import LoadFailedError, ServdError, TargetError
 from servd.packing import bundling
 from servd.packing.bundling import BundleOptions, BundlePlan
+from servd.packing.environment import Workshop
 from servd.packing.targets import Target
 from servd.system.temporary import temporary_folder
 
@@ -45,6 +49,9 @@ _NOT_GIVEN: Final[Mapping[str, Any]] = {
     "trust": (),
     "architecture": None,
     "task": None,
+    "env": None,
+    "requirements": None,
+    "python": None,
 }
 
 
@@ -179,10 +186,12 @@ def loaded(
     if unknown:
         raise TypeError(f"loaded() has no option {', '.join(sorted(unknown))}")
     given = wanted.bundle_options({**_NOT_GIVEN, **options}, timeout_s)
+    config = load_config({}, os.environ, Path.cwd())
+    workshop = Workshop(Environments(config.environments_dir), quiet)
     with (
         with_notes(),
         as_target(target, None, given.method) as found,
-        trying(found, given, timeout_s=timeout_s, max_batch=max_batch) as trial,
+        trying(found, given, workshop, timeout_s=timeout_s, max_batch=max_batch) as trial,
     ):
         trial.load()
         yield trial
@@ -190,14 +199,20 @@ def loaded(
 
 @contextmanager
 def trying(
-    target: Target, options: BundleOptions, *, timeout_s: float, max_batch: int = -1
+    target: Target,
+    options: BundleOptions,
+    workshop: Workshop,
+    *,
+    timeout_s: float,
+    max_batch: int = -1,
 ) -> Iterator[Trial]:
     """Yield the model of a bundled target, which has still to `load`.
 
     Raises:
         TargetError: it cannot be deployed.
+        ServdError: its environment cannot be had.
     """
-    plan = bundling.plan_bundle(target, options, Path.cwd())
+    plan = bundling.plan_bundle(target, options, Path.cwd(), workshop)
     if plan.manifest.kind in WEB_KINDS:
         raise TargetError(
             f"{target.path.name}:{plan.found.object} is a web application, which is not called: it "
@@ -208,20 +223,21 @@ def trying(
         for name in ("bundle", "work"):
             (folder / name).mkdir()
         bundling.build(plan, folder / "bundle")
-        with _process(folder, max_batch) as process:
+        with _process(folder, max_batch, plan.environment.interpreter) as process:
             yield Trial(plan, process, timeout_s)
 
 
 @contextmanager
-def _process(folder: Path, max_batch: int) -> Iterator["subprocess.Popen[str]"]:
-    command = [sys.executable, "-P", "-m", "model_runtime.trial"]
-    command += [f"--work={folder / 'work'}", f"--max-batch={max_batch}", str(folder / "bundle")]
+def _process(
+    folder: Path, max_batch: int, interpreter: Interpreter
+) -> Iterator["subprocess.Popen[str]"]:
+    given = [f"--work={folder / 'work'}", f"--max-batch={max_batch}", str(folder / "bundle")]
     with subprocess.Popen(
-        command,
+        runtime.command(interpreter, "model_runtime.trial", *given),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=folder / "work",
-        env=_environment(),
+        env=_environment(interpreter),
         start_new_session=True,
         text=True,
     ) as process:
@@ -231,9 +247,10 @@ def _process(folder: Path, max_batch: int) -> Iterator["subprocess.Popen[str]"]:
             _end(process)
 
 
-def _environment() -> dict[str, str]:
+def _environment(interpreter: Interpreter) -> dict[str, str]:
     """Return what a replica has for an environment, as far as models can tell."""
-    return dict.fromkeys(THREAD_VARIABLES, "1") | {**os.environ, "PYTHONUNBUFFERED": "1"}
+    there = runtime.variables(interpreter, os.environ)
+    return dict.fromkeys(THREAD_VARIABLES, "1") | {**there, "PYTHONUNBUFFERED": "1"}
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

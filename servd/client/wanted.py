@@ -16,6 +16,7 @@ from servd.client.report import OnEvent
 from servd.datatypes import ADAPTIVE_BATCH, InputType, Variables
 from servd.errors import InvalidValueError
 from servd.packing.bundling import BundleOptions
+from servd.packing.choice import options_of
 from servd.packing.columns import schema_of_columns, schema_of_file
 from servd.packing.parameters import read_parameters
 from servd.quantities import parse_size
@@ -56,6 +57,9 @@ class DeployOptions(TypedDict, total=False):
     trust: Any
     architecture: str | None
     task: str | None
+    env: str | None
+    requirements: str | Path | None
+    python: str | None
     runtime: str | None
     image: str | None
     memory: str | int | None
@@ -92,6 +96,9 @@ def bundle_options(given: Mapping[str, Any], load_timeout_s: float) -> BundleOpt
         trust=_texts(given.get("trust") or (), "trust"),
         architecture=given.get("architecture"),
         task=given.get("task"),
+        environment=options_of(
+            given.get("env"), given.get("requirements"), given.get("python"), os.environ
+        ),
     )
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from model_runtime.contract import PARENT_VARIABLE
+from servd.environments import runtime
 from servd.environments.interpreter import Interpreter, own
 from servd.errors import TargetError
 from servd.finding.watching import OpenWatch
@@ -99,7 +99,8 @@ def load(what: Load, timeout_s: float) -> Heard:
                 stdout=output,
                 stderr=messages,
                 cwd=what.cwd,
-                env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
+                env=runtime.variables(what.interpreter, os.environ)
+                | {PARENT_VARIABLE: str(os.getpid())},
                 start_new_session=True,
             )
             try:
@@ -122,16 +123,15 @@ def load(what: Load, timeout_s: float) -> Heard:
 
 
 def _command(what: Load, timeout_s: float) -> list[str]:
-    # -P: the working directory is not searched for modules unless it is named.
-    command = [sys.executable, "-P", "-m", "model_runtime.discover"]
-    command += [f"--first={folder}" for folder in what.first]
+    command = [f"--first={folder}" for folder in what.first]
     command += [f"--path={folder}" for folder in what.last]
     command += [f"--method={what.method}", f"--load-for={min(_LOAD_S, int(timeout_s))}"]
     if what.parameters:
         command.append(f"--parameters={json.dumps(what.parameters)}")
     if what.is_pickle:
         command.append("--pickle")
-    return [*command, "--", str(what.file), *([what.object] if what.object else [])]
+    command += ["--", str(what.file), *([what.object] if what.object else [])]
+    return runtime.command(what.interpreter, "model_runtime.discover", *command)
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float, watch: OpenWatch) -> bool:

@@ -52,7 +52,7 @@ class Needs:
         self._file = file
         self._content = content or file
         self._place = place
-        self.root = _project_root(file)
+        self.root = project_root(file)
         self.area = _area(self.root, place.cwd)
         self.installed = Installed(place.interpreter)
         self.modules = ModuleFinder(file, self.root, place.cwd, place.included, self.installed)
@@ -261,7 +261,7 @@ def _reach(area: Path, root: Path) -> Path:
     return area
 
 
-def _project_root(file: Path) -> Path:
+def project_root(file: Path) -> Path:
     """Return the nearest folder above a file that looks like a project, else the file's folder.
 
     Never the root of the file system or a home folder because of a marker there.

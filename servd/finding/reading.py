@@ -77,6 +77,8 @@ class Reading:
     """What files are listed by, or what is known of a path whose name only a run tells."""
     resources: list[str] = field(default_factory=list)
     """Packages whose files are asked for by importlib.resources and its like; "" is its own."""
+    optional: list[Import] = field(default_factory=list)
+    """Those of the imports that the code does without where they fail."""
 
 
 def read(file: Path, cwd: Path) -> Reading:
@@ -189,6 +191,24 @@ class _Reader(ast.NodeVisitor):
             branches = [*node.body, *node.orelse]
         for statement in branches:
             self.visit(statement)
+
+    def visit_Try(self, node: ast.Try) -> None:
+        """Note which imports may fail."""
+        before = len(self.reading.imports)
+        for statement in node.body:
+            self.visit(statement)
+        if any(_is_for_imports(handler.type) for handler in node.handlers):
+            self.reading.optional += self.reading.imports[before:]
+            # What is taken instead is not there either, where the first is.
+            before = len(self.reading.imports)
+            for handler in node.handlers:
+                self.visit(handler)
+            self.reading.optional += self.reading.imports[before:]
+        else:
+            for handler in node.handlers:
+                self.visit(handler)
+        for each in (*node.orelse, *node.finalbody):
+            self.visit(each)
 
     def visit_Expr(self, node: ast.Expr) -> None:
         """Leave docstrings out."""
@@ -343,6 +363,15 @@ class _Reader(ast.NodeVisitor):
             if text is not None:
                 # `glob("texts/*.txt")` reads what stands before the first pattern.
                 yield os.path.dirname(text.partition("*")[0]) if "*" in text else text  # noqa: PTH120
+
+
+def _is_for_imports(caught: ast.expr | None) -> bool:
+    """Tell whether a handler catches an import that fails."""
+    each = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    names = {"" if one is None else last_name(one) for one in each}
+    return not names.isdisjoint(
+        {"", "ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
+    )
 
 
 def _receiver(node: ast.Call) -> ast.expr | None:

@@ -25,6 +25,7 @@ from servd.deploying.bundles import read_manifest
 from servd.errors import BundleError, ConflictError
 from servd.imaging import requirements
 from servd.imaging.dockerfile import IGNORED, MARK, PIP_CONF, dockerfile, pip_conf
+from servd.imaging.environment import check_serves, origins_of, python_of
 from servd.imaging.packages import Packages, plan_packages
 from servd.imaging.spec import ImageSpec
 from servd.registry.snapshot import Registered
@@ -116,11 +117,11 @@ def _texts(spec: ImageSpec) -> dict[str, str]:
     """Return the files of a context that are written for it, by name."""
     manifest = _manifest(spec)
     planned = packages_of(spec)
-    python = manifest.python if manifest else ""
+    python = python_of(manifest) if manifest else ""
     texts = {
         "Dockerfile": dockerfile(spec, python, has_wheels=planned.has_wheels),
         ".dockerignore": IGNORED,
-        "requirements.txt": "".join(f"{line}\n" for line in planned.required),
+        "requirements.txt": "".join(f"{line}\n" for line in (*planned.options, *planned.required)),
         "constraints.txt": requirements.as_lines(planned.constraints),
     }
     if spec.kind == "standalone":
@@ -138,7 +139,14 @@ def packages_of(spec: ImageSpec) -> Packages:
     manifest = _manifest(spec)
     is_frontend = spec.kind == "frontend"
     additions = spec.additions.for_front_end() if is_frontend else spec.additions
-    return plan_packages(spec.kind, manifest.packages if manifest else {}, additions)
+    if spec.kind == "standalone" and manifest is not None and spec.version is not None:
+        check_serves(python_of(manifest), str(spec.version.id))
+    bundle = None if is_frontend else spec.bundle_dir
+    origins = origins_of(manifest, bundle, spec.environments or Path())
+    known = (origins.sources, origins.lookup, origins.wheels)
+    planned = plan_packages(spec.kind, origins.pins, additions, *known)
+    planned.options += origins.options
+    return planned
 
 
 def _write_wheels(planned: Packages, folder: Path) -> None:

@@ -5,6 +5,7 @@ context.py and by who tells the user.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import quote
 
@@ -23,10 +24,11 @@ _ELSEWHERE: Final = "--extra-index URL of an index that has it, or --wheel FILE"
 class Packages:
     """The lines of requirements.txt and of constraints.txt, the wheels beside them, and remarks.
 
-    `notes` tell what was decided, `warnings` what will probably fail.
+    `options` are pip's, `notes` tell what was decided, `warnings` what will probably fail.
     """
 
     required: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
     constraints: dict[str, str] = field(default_factory=dict)
     sources: list[Source] = field(default_factory=list)
     wheels: list[Path] = field(default_factory=list)
@@ -45,16 +47,18 @@ def plan_packages(
     additions: Additions,
     sources: Sources = source_of,
     lookup: requirements.Lookup = requirements.installed,
+    kept: Mapping[str, Path] = MappingProxyType({}),
 ) -> Packages:
     """Return where the packages of an image come from.
 
     What `additions` say of a package counts; then what is installed here from no index, at the
-    version that is wanted, comes along as it is; the rest is asked of an index.
+    version that is wanted, comes along as it is; the rest is asked of an index. `kept` are files of
+    some of them.
     """
     pinned = requirements.requirements_of(kind, pins, lookup)
     brought = requirements.constraints_of(pinned, lookup)
     planned = Packages()
-    lines, wheels = additions.lines(), additions.wheels()
+    lines, wheels = additions.lines(), {**kept, **additions.wheels()}
     for name in sorted({*pinned, *lines, *wheels}):
         if name in wheels:
             planned.wheels.append(wheels[name])

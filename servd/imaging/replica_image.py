@@ -18,6 +18,7 @@ from servd.datatypes import ModelVersion
 from servd.imaging.additions import NONE, Additions
 from servd.imaging.builder import Builder
 from servd.imaging.context import content_of, packages_of
+from servd.imaging.environment import python_of
 from servd.imaging.naming import image_name
 from servd.imaging.spec import ImageSpec, default_base_image
 from servd.logs.log import log
@@ -31,6 +32,7 @@ def ensure_image(
     version: ModelVersion,
     bundle_dir: Path,
     additions: Additions = NONE,
+    environments: Path | None = None,
 ) -> str:
     """Return the id of an image that is a replica of a version; build it unless it is there.
 
@@ -40,7 +42,7 @@ def ensure_image(
     Raises:
         ServdError: it cannot be built.
     """
-    base = base_image or default_base_image(read(bundle_dir).python)
+    base = base_image or default_base_image(python_of(read(bundle_dir)))
     spec = ImageSpec(
         kind="replica",
         tag="",
@@ -48,6 +50,7 @@ def ensure_image(
         version=version,
         bundle_dir=bundle_dir,
         additions=additions,
+        environments=environments,
     )
     tag = image_name("replica", version.id, content=content_of(spec, _id_of(client, base)))
     with suppress(ImageNotFound):

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from servd.environments.interpreter import Interpreter
 from servd.imaging.naming import Kind
 
 RUNTIME: Final = ("msgpack", "pyzmq")
@@ -30,9 +31,19 @@ Lookup = Callable[[str], tuple[str, tuple[str, ...]] | None]
 def installed(name: str) -> tuple[str, tuple[str, ...]] | None:
     """Return what is installed under a name here: the `Lookup` of this environment."""
     try:
-        found = importlib.metadata.distribution(name)
+        return _told(importlib.metadata.distribution(name))
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def installed_in(interpreter: Interpreter, name: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return what is installed under a name for an interpreter, as `installed` does."""
+    path = [str(folder) for folder in interpreter.sys_path]
+    found = importlib.metadata.distributions(name=name, path=path)
+    return next(map(_told, found), None)
+
+
+def _told(found: importlib.metadata.Distribution) -> tuple[str, tuple[str, ...]]:
     # Requirements of extras are not followed; those of other platforms only constrain.
     wanted = [text for text in found.requires or () if "extra ==" not in text]
     names = (_REQUIRED_NAME.match(text) for text in wanted)

@@ -8,6 +8,7 @@ neither a build tool nor a network is needed. Nothing of a package is run.
 import base64
 import functools
 import hashlib
+import importlib.machinery
 import importlib.metadata
 import importlib.util
 import json
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from servd.environments.interpreter import Interpreter
 from servd.imaging.additions import without_secret
 
 MAX_BYTES: Final = 512 << 20
@@ -104,10 +106,23 @@ def source_of(name: str) -> Source | None:
         found = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+    return _source_of(found, None)
+
+
+@functools.cache
+def source_in(interpreter: Interpreter, name: str) -> Source | None:
+    """Return a package that an interpreter has installed and that no index has."""
+    path = [str(folder) for folder in interpreter.sys_path]
+    found = next(iter(importlib.metadata.distributions(name=name, path=path)), None)
+    return None if found is None else _source_of(found, path)
+
+
+def _source_of(found: importlib.metadata.Distribution, path: list[str] | None) -> Source | None:
+    """Return a package as a source; its modules lie in `path`, None: where this Python looks."""
     origin = _origin(found)
     if not origin:
         return None
-    files = dict(_files(found))
+    files = dict(_files(found, path))
     problem = _problem(files)
     return Source(
         name=str(found.metadata["Name"]),
@@ -136,19 +151,21 @@ def _origin(found: importlib.metadata.Distribution) -> str:
     return f"was installed from {url}"
 
 
-def _files(found: importlib.metadata.Distribution) -> Iterator[tuple[str, Path]]:
+def _files(
+    found: importlib.metadata.Distribution, path: list[str] | None
+) -> Iterator[tuple[str, Path]]:
     """Yield name and place of the files of a package, without its metadata."""
     known = False
     for entry in found.files or ():
-        path = Path(str(found.locate_file(entry)))
+        place = Path(str(found.locate_file(entry)))
         is_own = not entry.parts[0].endswith((".dist-info", ".egg-info"))
         is_hook = entry.parts[0].startswith("__editable__") or entry.suffix in (".pth", ".pyc")
-        if is_own and not is_hook and ".." not in entry.parts and path.is_file():
+        if is_own and not is_hook and ".." not in entry.parts and place.is_file():
             known = True
-            yield entry.as_posix(), path
+            yield entry.as_posix(), place
     if not known:
         for top in _tops(found):
-            yield from _files_of_module(top)
+            yield from _files_of_module(top, path)
 
 
 def _tops(found: importlib.metadata.Distribution) -> list[str]:
@@ -161,20 +178,21 @@ def _tops(found: importlib.metadata.Distribution) -> list[str]:
     return [module for module, owners in by_module if own in owners] or [re.sub(r"[-.]+", "_", own)]
 
 
-def _files_of_module(name: str) -> Iterator[tuple[str, Path]]:
+def _files_of_module(name: str, path: list[str] | None) -> Iterator[tuple[str, Path]]:
     """Yield the files of a top-level module where Python finds it; it is not imported."""
     try:
-        spec = importlib.util.find_spec(name)
+        finder = importlib.machinery.PathFinder
+        spec = importlib.util.find_spec(name) if path is None else finder.find_spec(name, path)
     except (ImportError, ValueError):
         return
     if spec is None:
         return
     for folder in spec.submodule_search_locations or ():
-        for path in sorted(Path(folder).rglob("*")):
-            inner = PurePosixPath(name, path.relative_to(folder).as_posix())
+        for place in sorted(Path(folder).rglob("*")):
+            inner = PurePosixPath(name, place.relative_to(folder).as_posix())
             is_hidden = any(part.startswith(".") or part == "__pycache__" for part in inner.parts)
-            if path.is_file() and not is_hidden and path.suffix != ".pyc":
-                yield str(inner), path
+            if place.is_file() and not is_hidden and place.suffix != ".pyc":
+                yield str(inner), place
     if not spec.submodule_search_locations and spec.origin and Path(spec.origin).is_file():
         yield Path(spec.origin).name, Path(spec.origin)
 

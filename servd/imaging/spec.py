@@ -33,7 +33,7 @@ class ImageSpec:
     standalone image answers for, the first of them at paths without a name too, and `routes` their
     further paths. `platform` is Docker's word (`linux/arm64`), None the engine's own. `threads` is
     for numeric libraries. `also` are further names that the image gets. `additions` are packages
-    beyond what the bundle says.
+    beyond what the bundle says; `environments` is the folder in which those of models are made.
     """
 
     kind: Kind
@@ -47,6 +47,7 @@ class ImageSpec:
     threads: int = 1
     also: tuple[str, ...] = ()
     additions: Additions = NONE
+    environments: Path | None = None
 
     @property
     def port(self) -> int:

@@ -4,7 +4,6 @@ A bundle has its code and its artifacts with it, and says which packages it need
 to find out.
 """
 
-import platform
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,8 +11,10 @@ from typing import Any, Final
 from model_runtime.manifest import AUTO
 from servd.errors import TargetError
 from servd.finding.data import files_below
+from servd.finding.installed import Installed
 from servd.finding.layout import Layout
-from servd.finding.needs import installed_version
+from servd.finding.missing import install, where
+from servd.finding.needs import Place
 from servd.packing.pickles import packages_of_pickle
 from servd.packing.saved_bundle import (
     DESCRIPTION,
@@ -55,7 +56,11 @@ def name_of(bundle: SavedBundle, api: str) -> str:
 
 
 def find_saved(
-    target: Target, bundle: SavedBundle, input_type: str | None, schema: dict[str, Any] | None
+    target: Target,
+    bundle: SavedBundle,
+    input_type: str | None,
+    schema: dict[str, Any] | None,
+    place: Place,
 ) -> Found:
     """Return what an API of a bundle is, with inputs as the deployer says where he does.
 
@@ -79,9 +84,9 @@ def find_saved(
         input_type=_input_type(api, input_type, schema or own),
         schema=schema or own,
         sys_path=(folder, "."),
-        python=bundle.python if _is_runnable(bundle.python) else platform.python_version(),
-        packages=packages_of(bundle),
-        remarks=(*_remarks(bundle), *_missing(bundle)),
+        python=bundle.python if _is_runnable(bundle.python) else place.interpreter.version,
+        packages=packages_of(bundle, place),
+        remarks=(*_remarks(bundle, place), *_missing(bundle, place)),
         summary=f"{bundle.name}:{bundle.version}, {api.name} of {api.input_type}",
     )
 
@@ -173,8 +178,9 @@ def _field(dtype: Any) -> dict[str, Any]:
 # --- what it needs ---
 
 
-def packages_of(bundle: SavedBundle) -> dict[str, str]:
-    """Return the packages that a bundle needs, in the versions that it names or that are here."""
+def packages_of(bundle: SavedBundle, place: Place) -> dict[str, str]:
+    """Return the packages that a bundle needs, in the versions that it names or that are there."""
+    installed_version = Installed(place.interpreter).version_of
     found: dict[str, str] = {}
     for line in bundle.packages:
         name, pin = _pinned(line)
@@ -188,7 +194,7 @@ def packages_of(bundle: SavedBundle) -> dict[str, str]:
         if name not in found and (version := installed_version(name)):
             found[name] = version
     for path in sorted((bundle.folder / bundle.name).rglob("*.pkl")):
-        found = packages_of_pickle(path) | found
+        found = packages_of_pickle(path, place) | found
     return found
 
 
@@ -197,21 +203,22 @@ def _pinned(line: str) -> tuple[str, str | None]:
     return (match[1], match[2]) if match else ("", None)
 
 
-def _missing(bundle: SavedBundle) -> list[str]:
-    """Return what to say of packages that a bundle names and that are not here."""
+def _missing(bundle: SavedBundle, place: Place) -> list[str]:
+    """Return what to say of packages that a bundle names and that are not there."""
+    installed_version = Installed(place.interpreter).version_of
     names = [_pinned(line)[0] for line in bundle.packages]
     lacking = [name for name in names if name and installed_version(name) is None]
     if not lacking:
         return []
     are = "is" if len(lacking) == 1 else "are"
     listed = ", ".join(lacking)
-    told = f"{bundle.folder / DESCRIPTION} names {listed}, which {are} not installed here"
-    return [f"{told}: pip install {' '.join(lacking)}"]
+    told = f"{bundle.folder / DESCRIPTION} names {listed}, which {are} not installed"
+    return [f"{told}{where(place) or ' here'}: {install(place, *lacking)}"]
 
 
-def _remarks(bundle: SavedBundle) -> list[str]:
+def _remarks(bundle: SavedBundle, place: Place) -> list[str]:
     python = bundle.python
-    here = platform.python_version()
+    here = place.interpreter.version
     if not python or _MINOR.match(python) is None or python.split(".")[:2] == here.split(".")[:2]:
         return []
     return [f"the bundle was saved by Python {python}, this is Python {here}"]

@@ -3,8 +3,8 @@
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,15 +12,24 @@ from model_runtime import manifest as manifests
 from model_runtime.annotations.callables import Callee
 from model_runtime.annotations.kind import UnclearError
 from model_runtime.annotations.overrides import settled, with_columns, without_columns
-from model_runtime.bundle import FILES_NAME, MANIFEST_NAME, BundleFormatError, digest_of
+from model_runtime.bundle import (
+    FILES_NAME,
+    LOCK_NAME,
+    MANIFEST_NAME,
+    BundleFormatError,
+    digest_of,
+)
 from model_runtime.manifest import ASGI, WEB_KINDS, Manifest
 from servd import names
+from servd.environments.interpreter import own
 from servd.errors import TargetError
 from servd.finding.data import files_below, leads_back
 from servd.finding.hints import failure_hint
 from servd.finding.needs import Place
 from servd.packing.archive import Packed
 from servd.packing.bentos import find_saved
+from servd.packing.choice import EnvironmentOptions
+from servd.packing.environment import Settled, Workshop, settle
 from servd.packing.kinds import find
 from servd.packing.made import find_made
 from servd.packing.pickles import PICKLE_ENDINGS, packages_of_pickle
@@ -62,6 +71,20 @@ class BundleOptions:
     trust: tuple[str, ...] = ()
     architecture: str | None = None
     task: str | None = None
+    environment: EnvironmentOptions = field(default_factory=EnvironmentOptions)
+
+    @property
+    def asked(self) -> Asked:
+        """What is said of how a target is loaded and called."""
+        return Asked(
+            method=self.method or "predict",
+            parameters=self.parameters,
+            loader=self.loader,
+            trust=self.trust,
+            architecture=self.architecture,
+            task=self.task,
+            timeout_s=self.load_timeout_s,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +95,14 @@ class BundlePlan:
     found: Found
     manifest: Manifest
     files: tuple[Path, ...]
+    environment: Settled = field(default_factory=lambda: Settled(interpreter=own()))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What may go wrong, or may not be what was meant."""
+        first = self.environment.remarks
+        rest = (each for each in self.found.remarks if not any(map(_begins(each), first)))
+        return (*first, *rest)
 
     @property
     def contents(self) -> list[dict[str, Any]]:
@@ -107,14 +138,28 @@ class BundlePlan:
         return text
 
 
-def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan:
+def _begins(text: str) -> Callable[[str], bool]:
+    """Return what tells of a longer remark that it says the same, and more."""
+    return lambda other: other.startswith(text)
+
+
+def plan_bundle(
+    target: Target, options: BundleOptions, cwd: Path, workshop: Workshop | None = None
+) -> BundlePlan:
     """Find out what a target needs and return the plan of its bundle.
+
+    In `workshop` its environment is made where it gets a new one; without, it is for servd's own.
 
     Raises:
         TargetError: it cannot be deployed; the message says why.
+        ServdError: its environment cannot be had.
     """
     included = _included(options.include, (cwd, target.path.parent))
     place = Place(cwd=cwd, included=included)
+    environment = Settled(interpreter=own())
+    if workshop is not None:
+        environment = settle(target, options.environment, place, options.asked, workshop)
+        place = replace(place, interpreter=environment.interpreter)
     found = _find(target, options, place)
     if options.method and (found.kind == "function" or found.method is not None):
         what = "functions" if found.kind == "function" else "services: PATH:api names an API"
@@ -134,30 +179,22 @@ def plan_bundle(target: Target, options: BundleOptions, cwd: Path) -> BundlePlan
     if found.kind in WEB_KINDS:
         _check_web(target, found, options)
     data = [path for path in found.files if path != target.path]
-    packages = _packages_of_pickles(data) | found.packages
+    packages = _packages_of_pickles(data, place) | found.packages
     try:
         manifest = _manifest(target, found, options, packages)
+        manifest = replace(manifest, environment=environment.told)
     except BundleFormatError as error:
         raise TargetError(str(error)) from error
-    return BundlePlan(target, found, manifest, found.files)
+    return BundlePlan(target, found, manifest, found.files, environment)
 
 
 def _find(target: Target, options: BundleOptions, place: Place) -> Found:
     if target.bento is not None:
-        return find_saved(target, target.bento, options.input_type, options.schema)
+        return find_saved(target, target.bento, options.input_type, options.schema, place)
     made = target.made
     if made is not None and made.kind != "pickle":
         return find_made(target, made, place)
-    asked = Asked(
-        method=options.method or "predict",
-        parameters=options.parameters,
-        loader=options.loader,
-        trust=options.trust,
-        architecture=options.architecture,
-        task=options.task,
-        timeout_s=options.load_timeout_s,
-    )
-    return find(target, options.load_timeout_s, place, asked)
+    return find(target, options.load_timeout_s, place, options.asked)
 
 
 def _check_web(target: Target, found: Found, options: BundleOptions) -> None:
@@ -185,9 +222,9 @@ def _check_web(target: Target, found: Found, options: BundleOptions) -> None:
             )
 
 
-def _packages_of_pickles(paths: Iterable[Path]) -> dict[str, str]:
+def _packages_of_pickles(paths: Iterable[Path], place: Place) -> dict[str, str]:
     pickles = (path for path in sorted(paths) if path.suffix in PICKLE_ENDINGS)
-    return {name: pin for path in pickles for name, pin in packages_of_pickle(path).items()}
+    return {name: pin for path in pickles for name, pin in packages_of_pickle(path, place).items()}
 
 
 def _manifest(
@@ -266,6 +303,8 @@ def build(plan: BundlePlan, folder: Path) -> str:
             copy = folder / FILES_NAME / plan.found.layout.name_of(path)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(plan.source_of(path), copy)
+        if plan.environment.lock is not None:
+            (folder / LOCK_NAME).write_text(plan.environment.lock.text, "utf-8")
         manifests.write(plan.manifest, folder)
         return digest_of(folder)
     except OSError as error:
@@ -279,10 +318,12 @@ def packed(plan: BundlePlan) -> Packed:
         TargetError: a file cannot be read.
     """
     try:
-        files = [
+        files: list[tuple[str, Path | bytes]] = [
             (f"{FILES_NAME}/{plan.found.layout.name_of(path)}", plan.source_of(path))
             for path in plan.files
         ]
+        if plan.environment.lock is not None:
+            files.append((LOCK_NAME, plan.environment.lock.text.encode()))
         return Packed.of([*files, (MANIFEST_NAME, manifests.encode(plan.manifest))])
     except OSError as error:
         raise TargetError(f"{error.filename} cannot be read: {error.strerror}") from error

@@ -3,19 +3,24 @@
 What comes along is found by servd/finding.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from model_runtime import signature
+from model_runtime.contract import distribution
 from model_runtime.manifest import WEB_KINDS
 from model_runtime.web import kinds
 from servd.errors import TargetError
 from servd.finding import declared
 from servd.finding.hints import target_hint
+from servd.finding.missing import install, where
 from servd.finding.needs import Needs, Place
 from servd.packing import saved_bundle, services
 from servd.packing.targets import Asked, Found, Target
+
+_NO_MODULE: Final = re.compile(r"No module named '([\w.]+)'")
 
 
 def find_code(target: Target, place: Place, asked: Asked, timeout_s: float) -> Found:
@@ -90,7 +95,8 @@ def _lacking(kind: str, path: Path, needs: Needs) -> list[str]:
     """Return which packages a web application's project asks for and has not got here."""
     if kind not in WEB_KINDS:
         return []  # what a model needs its imports tell; the rest is for its training
-    return declared.remarks(declared.lacking((path.parent, needs.root)))
+    lacking = declared.lacking((path.parent, needs.root), needs.installed.interpreter)
+    return declared.remarks(lacking)
 
 
 def _only_object(needs: Needs, path: Path, place: Place, timeout_s: float) -> str:
@@ -117,6 +123,15 @@ def _only_object(needs: Needs, path: Path, place: Place, timeout_s: float) -> st
     )
 
 
+def _installing(message: str, place: Place) -> str:
+    """Return how a module that is not there is installed where the model runs."""
+    module = _NO_MODULE.search(message)
+    if module is None or place.interpreter.is_own:
+        return ""
+    name = distribution(module[1].partition(".")[0])
+    return f"{name} is not installed{where(place)}: {install(place, name)}"
+
+
 def checked(
     found: dict[str, Any], path: Path, needs: Needs, place: Place, way: str = "servd deploy"
 ) -> dict[str, Any]:
@@ -136,6 +151,7 @@ def checked(
     told = needs.name_hint(message, problem.get("before") or ())
     hint = told or target_hint(message, needs.root, place.cwd, needs.files()) or hint
     if "No module named" in message:
-        hint = declared.hint(declared.lacking((path.parent, needs.root))) or hint
+        lacking = declared.lacking((path.parent, needs.root), place.interpreter)
+        hint = declared.hint(lacking) or _installing(message, place) or hint
     traceback = (problem.get("traceback") or "").replace(f'File "{needs.root}/', 'File "')
     raise TargetError(message, hint=hint, traceback=traceback)

@@ -9,7 +9,7 @@ from typing import Final
 
 from servd.errors import TargetError
 from servd.finding.hints import module_hint
-from servd.finding.needs import Needs, Place, versions_of
+from servd.finding.needs import Needs, Place
 from servd.packing.targets import Found, Made, Target
 
 _PICKLER: Final = "cloudpickle"
@@ -51,7 +51,7 @@ def find_made(target: Target, made: Made, place: Place) -> Found:
         as_lists=callee is not None and callee.as_lists,
         is_seldon=made.is_seldon,
         python=platform.python_version(),
-        packages=needs.packages({}) | versions_of([*installed, _PICKLER]),
+        packages=needs.packages({}) | needs.installed.versions_of([*installed, _PICKLER]),
         remarks=needs.remarks(),
         summary=made.kind,
     )

@@ -279,7 +279,9 @@ def _ensure_image(config: Config, client: Any, version: ModelVersion, bundle_dir
     from servd.imaging import replica_image as images  # noqa: PLC0415 - wanted for containers only
 
     additions = images.additions_of(config)
-    return images.ensure_image(config.base_image, client, version, bundle_dir, additions)
+    return images.ensure_image(
+        config.base_image, client, version, bundle_dir, additions, config.environments_dir
+    )
 
 
 async def _check_bundles(registry: Registry, bundles: BundleStore, *, is_whole: bool) -> None:

@@ -5,11 +5,11 @@ Used by found.py and pickled models. What is installed is looked up; nothing is 
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
 from servd.environments.interpreter import Interpreter
 from servd.errors import TargetError
+from servd.finding.missing import install, where
 from servd.finding.needs import Place
 from servd.packing.formats.base import Need
 
@@ -90,28 +90,6 @@ def _pinned(need: Need) -> str:
     if need.at_most:
         return f"{need.distribution}=={need.at_most}.*"
     return f"{need.distribution}>={need.at_least}" if need.at_least else need.distribution
-
-
-def where(place: Place) -> str:
-    """Return where something is not installed, unless it is where servd itself is."""
-    interpreter = place.interpreter
-    return "" if interpreter.is_own else f" in {_shown(interpreter.prefix, place.cwd)}"
-
-
-def install(place: Place, *wanted: str) -> str:
-    """Return the command that installs some packages where the model is going to run."""
-    names = " ".join(f"'{each}'" if set(each) & set("<>=*") else each for each in wanted)
-    interpreter = place.interpreter
-    if interpreter.is_own:
-        return f"pip install {names}"
-    python = _shown(interpreter.path, place.cwd)
-    if interpreter.has_module("pip"):
-        return f"{python} -m pip install {names}"
-    return f"uv pip install --python {python} {names}"
-
-
-def _shown(path: Path, cwd: Path) -> str:
-    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
 def numbers(version: str) -> tuple[int, ...]:
