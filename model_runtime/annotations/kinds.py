@@ -147,7 +147,7 @@ class Reader:
 def is_bare(annotation: Any) -> bool:
     """Tell whether an annotation says nothing."""
     is_any = annotation is Any or annotation is object
-    return is_any or isinstance(annotation, (typing.TypeVar, typing.ForwardRef))
+    return is_any or isinstance(annotation, (typing.TypeVar, typing.ForwardRef, str))
 
 
 def plain(annotation: Any) -> Any:

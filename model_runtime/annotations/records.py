@@ -13,9 +13,10 @@ import re
 import sys
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
-from model_runtime.annotations import dates, schemas
+from model_runtime.annotations import dates, schemas, texts
 from model_runtime.annotations.kind import MISSING, Field, Kind, Record, UnclearError
 from model_runtime.older import dataclass
 from model_runtime.refusals import InputError, at, fault, unlike
@@ -82,15 +83,16 @@ def hints_of(target: Any) -> dict[str, Any]:
 
     One that cannot be resolved does not hide the others: it is an `Unresolved`.
     """
-    try:
-        return typing.get_type_hints(target, include_extras=True)
-    except Exception:  # noqa: BLE001  (resolving runs the annotations: anything may come of it)
-        owners = reversed(getattr(target, "__mro__", (target,)))
-        return {
-            name: _resolved(annotation, owner)
-            for owner in owners
-            for name, annotation in (getattr(owner, "__annotations__", None) or {}).items()
-        }
+    if texts.IS_READ_BY_PYTHON:
+        # Resolving runs the annotations: anything may come of it.
+        with suppress(Exception):
+            return typing.get_type_hints(target, include_extras=True)
+    owners = reversed(getattr(target, "__mro__", (target,)))
+    return {
+        name: _resolved(annotation, owner)
+        for owner in owners
+        for name, annotation in (getattr(owner, "__annotations__", None) or {}).items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,21 @@ class Unresolved:
 
 
 def _resolved(annotation: Any, owner: Any) -> Any:
-    space = type(
-        "Space", (), {"__annotations__": {"x": annotation}, "__module__": owner.__module__}
-    )
+    known = None
+    asked = annotation
+    if not texts.IS_READ_BY_PYTHON:
+        known, asked = texts.NAMES, texts.readable(annotation)
+    space = type("Space", (), {"__annotations__": {"x": asked}, "__module__": owner.__module__})
+    inner = owner
+    while hasattr(inner, "__wrapped__"):  # where its annotations were written
+        inner = inner.__wrapped__
+    names = getattr(inner, "__globals__", None)
     try:
-        return typing.get_type_hints(
-            space, globalns=getattr(owner, "__globals__", None), include_extras=True
-        )["x"]
+        read = typing.get_type_hints(space, globalns=names, localns=known, include_extras=True)["x"]
+        if texts.IS_READ_BY_PYTHON or (inside := texts.readable(read)) is read:
+            return read
+        space.__annotations__["x"] = inside  # what a name stands for had texts inside
+        return typing.get_type_hints(space, globalns=names, localns=known, include_extras=True)["x"]
     except Exception as error:  # noqa: BLE001  (as above)
         return Unresolved(f"{annotation}"[:100], f"{type(error).__name__}: {error}"[:200])
 
