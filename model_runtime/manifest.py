@@ -34,7 +34,7 @@ FORMATS: Final = (
     *("torchscript", "torch_export", "torch_state", "keras"),
 )
 """Loaders of formats of which the file itself says all: nothing in it is named."""
-FOLDER_FORMATS: Final[tuple[str, ...]] = ()
+FOLDER_FORMATS: Final = ("mlflow", "transformers")
 """And those of which it is a folder: `file` is what tells, the rest lies around it."""
 _KINDS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(FORMATS, ("file",)),
@@ -66,7 +66,8 @@ class Manifest:
     is, or the `lock` in the bundle that an environment is made of; None: the server's own.
     `trust` are the types that the deployer lets a file load that its format does not trust.
     `architecture` is what the weights in a file are put into, `file.py:Class` of the bundle, which
-    is made with `parameters` as well; `task` is what a model of several uses is used for.
+    is made with `parameters` as well; `task` is what a model of several uses is used for, called
+    with them.
     """
 
     loader: str
@@ -271,7 +272,8 @@ def _check_inputs(manifest: Manifest) -> None:
             f"{MANIFEST_NAME}: a replica has 1 to {MAX_CONCURRENCY} streams at once "
             f"(concurrency), not {manifest.concurrency}"
         )
-    is_made = manifest.kind in ("class", SELDON) or manifest.architecture is not None
+    is_put_into = manifest.architecture is not None or manifest.task is not None
+    is_made = manifest.kind in ("class", SELDON) or is_put_into
     if manifest.parameters and not is_made:
         raise BundleFormatError(
             f"{MANIFEST_NAME}: parameters are a class's, not a {manifest.kind}'s"

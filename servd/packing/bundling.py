@@ -174,7 +174,8 @@ def plan_bundle(
                 f"--{flag} says nothing of {target.path.name}, which is {what}",
                 hint=f"leave --{flag} out",
             )
-    if options.parameters and found.kind != "class" and found.architecture is None:
+    takes_parameters = found.kind == "class" or found.architecture or found.task
+    if options.parameters and not takes_parameters:
         raise TargetError("--param is for classes: nothing else is made with parameters")
     if found.kind in WEB_KINDS:
         _check_web(target, found, options)

@@ -15,7 +15,8 @@ class Need:
     `distribution` is what brings the module, by default; another may have brought it, and one of
     `others` is as good. The file is
     read from the version `at_least` on (of which `why` tells, as in "opset 21") and up to
-    `at_most`, each empty where any does; `made_with` is the one that wrote it.
+    `at_most`, each empty where any does; `made_with` is the one that wrote it. What only `is_asked`
+    for is said to be missing and no more; without a module the distribution itself is looked for.
     """
 
     module: str
@@ -25,6 +26,7 @@ class Need:
     why: str = ""
     made_with: str = ""
     others: tuple[str, ...] = ()
+    is_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

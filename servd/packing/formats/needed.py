@@ -4,7 +4,7 @@ Used by found.py and pickled models. What is installed is looked up; nothing is 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from servd.environments.interpreter import Interpreter
@@ -27,7 +27,8 @@ def checked(file: str, needs: Iterable[Need], place: Place) -> dict[str, str]:
     for need in needs:
         brought = brought_by(need, place.interpreter)
         if brought is None:
-            missing.append(need)
+            if not need.is_asked:
+                missing.append(need)
             continue
         found |= brought
         for version in brought.values():
@@ -44,6 +45,9 @@ def checked(file: str, needs: Iterable[Need], place: Place) -> dict[str, str]:
 
 def brought_by(need: Need, interpreter: Interpreter) -> dict[str, str] | None:
     """Return the distribution that a library is of, and its version; None where it is not there."""
+    if not need.module:
+        version = interpreter.version_of(need.distribution)
+        return None if version is None else {need.distribution: version}
     known = (need.module, *need.others)
     module = next((each for each in known if interpreter.has_module(each)), None)
     if module is None:
@@ -56,9 +60,23 @@ def brought_by(need: Need, interpreter: Interpreter) -> dict[str, str] | None:
     return {}
 
 
-def remarks(needs: Iterable[Need], place: Place) -> list[str]:
-    """Return what to say of libraries that are of another version than what wrote the file."""
+def remarks(needs: Sequence[Need], place: Place) -> list[str]:
+    """Return what to say of libraries that are of another version than what wrote the file.
+
+    And of those that its author has asked for, though it may do without.
+    """
     told = []
+    lacking = [
+        each for each in needs if each.is_asked and brought_by(each, place.interpreter) is None
+    ]
+    if lacking:
+        pins = [f"{each.distribution}=={each.made_with}" for each in lacking if each.made_with]
+        pins += [each.distribution for each in lacking if not each.made_with]
+        is_are = "is" if len(pins) == 1 else "are"
+        told.append(
+            f"its requirements name {', '.join(pins)}, which {is_are} not installed{where(place)}: "
+            f"{install(place, *pins)}"
+        )
     for need in needs:
         brought = brought_by(need, place.interpreter) or {}
         told += [

@@ -8,6 +8,7 @@ from servd.packing.formats import (
     catboost,
     keras,
     lightgbm,
+    mlflow,
     onnx,
     pickled,
     pmml,
@@ -15,6 +16,7 @@ from servd.packing.formats import (
     torch_export,
     torch_state,
     torchscript,
+    transformers,
     unknown,
     xgboost,
 )
@@ -34,6 +36,8 @@ FORMATS: Final[tuple[Format, ...]] = (
     torch_state.FORMAT,
     keras.FORMAT,
     pmml.FORMAT,
+    mlflow.FORMAT,
+    transformers.FORMAT,
 )
 """All formats. Whoever fits is asked by content; the order is that of messages."""
 _BY_NAME: Final = {each.name: each for each in FORMATS}

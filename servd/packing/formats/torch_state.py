@@ -87,6 +87,13 @@ def _architecture(given: str) -> tuple[Path, str]:
 # --- safetensors ---
 
 
+def check_safetensors(peek: Peek) -> None:
+    """Raise TargetError where a file is no whole file of safetensors. Called by transformers.py."""
+    if not is_safetensors(peek):
+        raise TargetError(f"{peek.name} is damaged: it does not begin as safetensors do")
+    _header(peek)
+
+
 def _header(peek: Peek) -> dict[str, Any]:
     """Return what the head of a file says of its tensors, by their names.
 
