@@ -29,9 +29,11 @@ def command(session: Session) -> None:
         return
     _print_table(output, replicas)
     for replica in replicas:
+        name = f"{replica['model']}:{replica['version']}"
         if replica.get("last_error"):
-            name = f"{replica['model']}:{replica['version']}"
             output.line(f"{name} replica {replica['replica']}: {replica['last_error']}")
+        elif replica.get("doing"):
+            output.line(f"{name} replica {replica['replica']}: {replica['doing']}")
     for text in slow_lines([row for row in replicas if not row.get("last_error")]):
         output.line(text)
 

@@ -1,5 +1,7 @@
 """`servd status`."""
 
+from typing import Any
+
 from servd.cli.output import duration, size
 from servd.cli.session import Session
 from servd.cli.verb import verb
@@ -24,9 +26,15 @@ def command(session: Session) -> None:
             ("up", duration(status["uptime_s"])),
             ("data", str(status["data_dir"])),
             ("serving", serving(status)),
+            *([("building", building(status))] if status.get("building") else []),
             ("memory", size(status.get("memory_bytes"))),
         ]
     )
+
+
+def building(status: dict[str, Any]) -> str:
+    """Return the versions whose environments are being built, in words."""
+    return f"the environments of {', '.join(status['building'])}: servd ps    shows how it goes"
 
 
 def serving(status: dict[str, object]) -> str:

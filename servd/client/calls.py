@@ -143,6 +143,27 @@ def delete_route(method: str, path: str) -> Call:
     return Call("DELETE", f"/routes{query(method=method, path=path)}")
 
 
+def environments() -> Call:
+    """Ask for the environments that were built for models."""
+    return Call("GET", "/environments")
+
+
+def environment(key: str) -> Call:
+    """Ask for one of them, by how its key begins."""
+    return Call("GET", f"/environments/{segment(key)}")
+
+
+def delete_environment(key: str, *, is_forced: bool = False) -> Call:
+    """Remove one; `is_forced`: also where versions use it."""
+    flag = query(force="true" if is_forced else None)
+    return Call("DELETE", f"/environments/{segment(key)}{flag}")
+
+
+def prune_environments() -> Call:
+    """Remove those that nothing uses."""
+    return Call("POST", "/environments/prune")
+
+
 def deploy(request: dict[str, Any], *, is_waiting: bool = True) -> Call:
     """Deploy an uploaded bundle or an image; events come where `is_waiting`."""
     return Call("POST", "/deployments" if is_waiting else "/deployments?wait=false", request)

@@ -178,6 +178,14 @@ class Environments:
             )
         return found
 
+    def folder_of(self, key: str) -> Path:
+        """Return where the environment of a key is, or is being built."""
+        return self._shelf.path(key)
+
+    def log_of(self, key: str) -> Path:
+        """Return where all is that its builder has said."""
+        return self._logs / f"{key}.log"
+
     def list(self) -> builtins.list[Environment]:
         """Return all that are whole, by when they were built."""
         found = (self.show(key) for key in self._shelf.whole())
@@ -204,7 +212,7 @@ class Environments:
             used_s=used_s,
             took_s=float(note.get("took_s", 0.0)),
             size_bytes=_size_of(folder),
-            log_path=self._logs / f"{key}.log",
+            log_path=self.log_of(key),
         )
 
     def named(self, prefix: str) -> Environment:
@@ -238,7 +246,7 @@ class Environments:
             )
         if found is not None:
             self._resolver.forget([found.lock.digest])
-        (self._logs / f"{key}.log").unlink(missing_ok=True)
+        self.log_of(key).unlink(missing_ok=True)
 
     def prune(self, used: Collection[str], *, unused_s: float = 0.0) -> builtins.list[Environment]:
         """Remove those whose locks' digests are not in `used`; return what was removed.

@@ -20,6 +20,7 @@ from servd.config import Config
 from servd.datatypes import DOCKER, PROCESS, ModelVersion
 from servd.deploying.bundles import BundleStore
 from servd.deploying.deployer import Deployer
+from servd.environments.listing import Listing
 from servd.environments.store import Environments
 from servd.errors import ServdError, StartError
 from servd.http.admin.server import AdminServer
@@ -122,6 +123,7 @@ class Daemon:
         self._stop_copying: Callable[[], object] = lambda: None
         self._users_mask = 0
         self._environments = Environments(config.environments_dir)
+        self._tend: Callable[[], object] = lambda: None
 
     async def run(self) -> int:
         """Start, serve until told to stop, drain, stop."""
@@ -179,6 +181,8 @@ class Daemon:
         store = await stack.enter_async_context(Store(config.database, witness))
         registry = Registry(store)
         await registry.load()
+        listing = Listing(self._environments, config.bundles_dir)
+        self._tend = lambda: _tend(listing, registry)
         self._is_whole = store.is_whole
         await _check_bundles(registry, bundles, is_whole=store.is_whole)
         answering = await begin_answering(config, stack)
@@ -262,7 +266,7 @@ class Daemon:
             ]
             tending.append(tasks.create_task(offspring.keep_reaping()))
             if self._is_whole:
-                tending.append(tasks.create_task(_sweep(deployer)))
+                tending.append(tasks.create_task(_sweep(deployer, self._tend)))
             if self._copier is not None:
                 copying = tasks.create_task(self._copier.run())
                 self._stop_copying = copying.cancel
@@ -298,13 +302,19 @@ async def _check_bundles(registry: Registry, bundles: BundleStore, *, is_whole: 
         await bundles.collect(registry.bundles)
 
 
-async def _sweep(deployer: Deployer) -> None:
+def _tend(listing: Listing, registry: Registry) -> None:
+    for each in listing.tend(registry.state.versions.values()):
+        log.log.info("removed the environment %s, which no version has used for a week", each.key)
+
+
+async def _sweep(deployer: Deployer, tend: Callable[[], object]) -> None:
     while True:
         await asyncio.sleep(SWEEP_EVERY_S)
         try:
             await deployer.sweep()
+            await asyncio.to_thread(tend)
         except Exception:  # noqa: BLE001 - a task boundary: the daemon serves without
-            log.log.exception("looking for unused bundles failed")
+            log.log.exception("looking for unused bundles and environments failed")
 
 
 async def _restore(deployer: Deployer, on_loaded: Callable[[], None]) -> None:

@@ -34,6 +34,7 @@ from servd.errors import (
     VersionNotFoundError,
 )
 from servd.http.admin import api_models as models
+from servd.http.admin.api_environments import EnvironmentsApi
 from servd.http.admin.api_events import EventsApi
 from servd.http.admin.api_logs import LogsApi
 from servd.http.admin.deployments import Deployments, Events, error_event
@@ -43,6 +44,7 @@ from servd.http.admin.problems import (
     BODY_TIMEOUT_S,
     Handler,
     RequestRefusedError,
+    is_asked,
     json_answer,
     read_struct,
 )
@@ -66,6 +68,7 @@ class Api:
         deployments: Deployments,
         logs: LogsApi,
         events: EventsApi,
+        environments: EnvironmentsApi,
         clock: Clock = monotonic,
     ) -> None:
         self._services = services
@@ -74,6 +77,7 @@ class Api:
         self._deployments = deployments
         self._logs = logs
         self._events = events
+        self._environments = environments
         self._clock = clock
         self._started_s = clock()
 
@@ -112,6 +116,7 @@ class Api:
             "getLogs": self._logs.model,
             "shutdown": self._shutdown,
             "getOpenapi": self._openapi,
+            **self._environments.handlers(),
         }
         for call in CALLS:
             router.add_route(call.method, PREFIX + call.path, handlers[call.name])
@@ -132,6 +137,7 @@ class Api:
                 replicas=len(self._services.supervisor.statuses()),
                 memory_bytes=psutil.Process().memory_info().rss,
                 loading=self._services.deployer.loading,
+                building=sorted(map(str, self._services.supervisor.doing())),
                 has_token=config.token is not None,
                 settings=settings_of(config),
             )
@@ -231,7 +237,9 @@ class Api:
 
     async def _delete_model(self, request: web.Request) -> web.Response:
         self._check_model(request.match_info["name"])
-        await self._deployer.remove_model(request.match_info["name"], is_forced=_is_forced(request))
+        await self._deployer.remove_model(
+            request.match_info["name"], is_forced=is_asked(request, "force")
+        )
         return web.Response(status=204)
 
     async def _get_version(self, request: web.Request) -> web.Response:
@@ -241,7 +249,7 @@ class Api:
         await self._deployer.remove_version(
             request.match_info["name"],
             request.match_info["version"],
-            is_forced=_is_forced(request),
+            is_forced=is_asked(request, "force"),
         )
         return web.Response(status=204)
 
@@ -341,10 +349,6 @@ class Api:
         known = rules.model_names(self._registry.state)
         if name not in known:
             raise ModelNotFoundError(name, known)
-
-
-def _is_forced(request: web.Request) -> bool:
-    return request.query.get("force", "false").lower() in {"", "1", "true", "yes"}
 
 
 async def _stream(

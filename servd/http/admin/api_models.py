@@ -39,7 +39,8 @@ class ProblemAnswer(msgspec.Struct, frozen=True):
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon. The counts are of what is registered, and of replicas that exist.
 
-    `loading` are the current versions that its start is still bringing up.
+    `loading` are the current versions that its start is still bringing up, `building` versions
+    whose environments are being built.
 
     `settings` are those that it runs with, by the names that flags and servd.toml have; durations
     in seconds, sizes in bytes. The token is not among them, only whether there is one.
@@ -58,6 +59,7 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     has_token: bool
     loading: list[str]
+    building: list[str]
     settings: dict[str, str | int | float | bool | list[str] | None]
 
 

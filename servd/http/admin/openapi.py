@@ -13,6 +13,7 @@ import msgspec
 
 from servd import __version__
 from servd.datatypes import DeployEvent, DeployRequest, ReplicaStatus
+from servd.environments.listing import EnvironmentView
 from servd.http.admin.api_models import (
     ApplicationRequest,
     ApplicationView,
@@ -77,6 +78,7 @@ _ROUTE_PARAMETERS: Final = (
     Parameter("path", "string", "Its path."),
 )
 _APP, _MODEL = "/applications/{name}", "/models/{name}"
+_ENVIRONMENT = "/environments/{key}"
 _VERSION = f"{_MODEL}/versions/{{version}}"
 
 CALLS: Final = (
@@ -225,6 +227,29 @@ CALLS: Final = (
             Parameter("version", "string", "The current one if not given."),
             Parameter("replica", "integer", "All if not given."),
         ),
+    ),
+    Call(
+        "listEnvironments",
+        "GET",
+        "/environments",
+        "The environments that were built for models, and who uses them.",
+        list[EnvironmentView],
+    ),
+    Call("getEnvironment", "GET", _ENVIRONMENT, "One environment.", EnvironmentView),
+    Call(
+        "deleteEnvironment",
+        "DELETE",
+        _ENVIRONMENT,
+        "Remove an environment. The next launch of a version that uses it builds it anew.",
+        EnvironmentView,
+        parameters=(Parameter("force", "boolean", "Also one that versions use."),),
+    ),
+    Call(
+        "pruneEnvironments",
+        "POST",
+        "/environments/prune",
+        "Remove the environments that no version and no deployment uses; answers which.",
+        list[EnvironmentView],
     ),
     Call("shutdown", "POST", "/shutdown", "Stop the daemon.", dict[str, str], 202, ShutdownRequest),
     Call("getOpenapi", "GET", "/openapi.json", "This document.", dict[str, Any]),

@@ -137,6 +137,11 @@ async def read_struct(request: web.Request, kind: type[_Body]) -> _Body:
         raise MalformedBodyError(f"the body is not what this call takes: {error}") from error
 
 
+def is_asked(request: web.Request, name: str) -> bool:
+    """Tell whether a flag stands in the query: `?force`, `?force=true`."""
+    return request.query.get(name, "false").lower() in {"", "1", "true", "yes"}
+
+
 def json_answer(value: Any, status: int = 200) -> web.Response:
     """Return a JSON answer."""
     return web.Response(

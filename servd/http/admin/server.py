@@ -11,7 +11,10 @@ from typing import Final, Self
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from servd.environments.listing import Listing
+from servd.environments.store import Environments
 from servd.http.admin.api import Api
+from servd.http.admin.api_environments import EnvironmentsApi
 from servd.http.admin.api_events import EventsApi
 from servd.http.admin.api_logs import LogsApi
 from servd.http.admin.clipper import ClipperApi
@@ -98,7 +101,9 @@ class AdminServer(Services):
             "/metrics", _metrics_handler(MetricsPage(prometheus_metrics, self.engine))
         )
         ClipperApi(self).add_to(app.router)
-        Api(self, deployments, logs, events).add_to(app.router)
+        listing = Listing(Environments(self.config.environments_dir), self.config.bundles_dir)
+        environments = EnvironmentsApi(self.registry, listing)
+        Api(self, deployments, logs, events, environments).add_to(app.router)
         return app
 
     async def _readiness(self, _request: web.Request) -> web.Response:

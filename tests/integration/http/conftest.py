@@ -114,6 +114,9 @@ class StandInSupervisor:
     def statuses(self):
         return self.rows
 
+    def doing(self):
+        return {}
+
     def log_path(self, version_id: VersionId, replica):
         name = f"{version_id.version}.{replica}.log"
         return self.config.logs_dir / "models" / version_id.model / name
