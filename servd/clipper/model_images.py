@@ -6,6 +6,7 @@ are kept until then; afterwards the daemon has them. Used by the managers of thi
 
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import shutil
@@ -24,6 +25,8 @@ from servd.clipper.exceptions import ClipperException
 from servd.clipper.image_builds import ModelBuild
 from servd.clipper.saved_objects import MODULES, read_beside
 from servd.datatypes import InputType
+from servd.environments.interpreter import own
+from servd.environments.tools import find_uv
 from servd.finding.needs import versions_of
 from servd.packing.archive import Packed
 from servd.packing.pickles import packages_of_pickle
@@ -200,9 +203,8 @@ def _install(packages: list[str], folder: Path) -> None:
     """
     if not packages:
         return
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder)]
     done: Any = subprocess.run(
-        [*command, *packages],
+        [*_installer(packages), "--quiet", "--target", str(folder), *packages],
         capture_output=True,
         text=True,
         timeout=_PIP_TIMEOUT_S,
@@ -210,7 +212,25 @@ def _install(packages: list[str], folder: Path) -> None:
     )
     if done.returncode:
         said = "\n".join(done.stderr.strip().splitlines()[-3:])
-        raise ClipperException(
-            f"{', '.join(packages)} cannot be installed for the model: {said}\n"
+        raise _NotInstalledError(packages, said)
+
+
+def _installer(packages: list[str]) -> list[str]:
+    """Return what installs packages for this interpreter: environments of tools have no pip.
+
+    Raises:
+        ClipperException: there is neither pip nor uv.
+    """
+    if own().has_module("pip"):
+        return [sys.executable, "-m", "pip", "install"]
+    if found := find_uv(os.environ, lambda _line: None):
+        return [str(found[0]), "pip", "install", "--python", sys.executable]
+    raise _NotInstalledError(packages, f"{sys.prefix} has no pip, and there is no uv")
+
+
+class _NotInstalledError(ClipperException):
+    def __init__(self, packages: list[str], why: str) -> None:
+        super().__init__(
+            f"{', '.join(packages)} cannot be installed for the model: {why}\n"
             "What to do: install it where servd runs, and leave pkgs_to_install out"
         )
