@@ -15,7 +15,9 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator
+from email import message_from_bytes
 from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Final
@@ -76,12 +78,15 @@ def _build(output: Path, root: str, versions: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="servd-pex-") as text:
         folder = Path(text)
         wheels = folder / "wheels"
-        for each in versions:
-            _download(_locked(_closure(root, _environment(each))), each, wheels, folder)
         _run(
             *("pip", "wheel", "-q", "--disable-pip-version-check", "--no-deps"),
             *("--no-build-isolation", "-w", str(wheels), str(copy_of_sources(folder))),
         )
+        # Of the wheel, as what is installed here may be older than the sources.
+        needs = _needs(next(wheels.glob("servd-*.whl")))
+        for each in versions:
+            names = _closure(Requirement(root), needs, _environment(each))
+            _download(_locked(names), each, wheels, folder)
         made = folder / output.name
         _run(
             *("pex", root, "--pre-resolved-dists", str(wheels), "-e", ENTRY, "-o", str(made)),
@@ -116,10 +121,17 @@ def _environment(python: str) -> dict[str, str]:
     return environment
 
 
-def _closure(root: str, environment: dict[str, str]) -> set[str]:
-    """Return the names of the packages that servd needs, directly or by way of others."""
+def _needs(wheel: Path) -> list[str]:
+    """Return what a wheel says that it requires."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (each for each in archive.namelist() if each.endswith(".dist-info/METADATA"))
+        return message_from_bytes(archive.read(name)).get_all("Requires-Dist", [])
+
+
+def _closure(root: Requirement, own: list[str], environment: dict[str, str]) -> set[str]:
+    """Return the names of the packages that servd needs, directly (`own`) or by way of others."""
     seen: set[tuple[str, str]] = set()
-    to_do = [Requirement(root)]
+    to_do = [root]
     while to_do:
         wanted = to_do.pop()
         for extra in ("", *wanted.extras):
@@ -128,8 +140,9 @@ def _closure(root: str, environment: dict[str, str]) -> set[str]:
                 continue
             seen.add((name, extra))
             markers = {**environment, "extra": extra}
-            needs = map(Requirement, requires(wanted.name) or [])
-            to_do += [each for each in needs if not each.marker or each.marker.evaluate(markers)]
+            needs = own if name == root.name else requires(name) or []
+            found = map(Requirement, needs)
+            to_do += [each for each in found if not each.marker or each.marker.evaluate(markers)]
     return {str(name) for name, _ in seen} - {"servd"}
 
 
@@ -160,6 +173,7 @@ def _targets(versions: list[str], folder: Path) -> Iterator[str]:
     With constraints its environment lies in one folder wherever the interpreter does, so that the
     file finds it again without starting a Python of its own for that.
     """
+    yield f"--python-path={sys.executable}"
     for each in versions:
         yield f"--interpreter-constraint=CPython=={each}.*"
     for each in versions[1:]:

@@ -3,20 +3,33 @@
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.e2e.steps import deploy, replicas, write_model
-from tests.single_file import FileDaemon, file_daemon
+from tests.single_file import FileDaemon, file_daemon, make_environment
 
 SUM = "def feature_sum(xs):\n    return [str(sum(x)) for x in xs]\n"
 LENGTH = "def length(xs):\n    return [len(x) for x in xs]\n"
+STANDIN = """
+import sys
+import standin
+def place(xs):
+    return [f"{standin.NAME} {sys.prefix}" for x in xs]
+"""
 SEEN = """
 import os
 def seen(xs):
     return [os.environ.get(str(x), "none") for x in xs]
 """
+
+
+@pytest.fixture(scope="module")
+def users(tmp_path_factory) -> Path:
+    """Return a project's environment, which holds one package that nobody else has."""
+    return make_environment(tmp_path_factory.mktemp("users") / "venv", standin='NAME = "theirs"\n')
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +111,20 @@ def test_modules_that_the_shell_names_are_found(daemon):
     finally:
         del daemon.variables["PYTHONPATH"]
     assert daemon.query("/plus/predict", {"input": [1.0]})[1]["output"] == 4.0
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_models_run_in_their_projects_environment(daemon, users, is_active):
+    """In the one that the shell has active, or in the one that is named; the file has neither."""
+    told = () if is_active else ("--env", f"venv:{users}")
+    daemon.variables = {"VIRTUAL_ENV": str(users)} if is_active else {}
+    name = f"place-{is_active}".lower()
+    try:
+        deploy(daemon, write_model(daemon, "place.py", STANDIN), "--name", name, *told)
+    finally:
+        daemon.variables = {}
+    answer = daemon.query(f"/{name}/predict", {"input": [1.0]})[1]
+    assert answer["output"] == f"theirs {users}"
 
 
 def test_models_see_the_users_variables(daemon):
