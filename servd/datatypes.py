@@ -297,7 +297,8 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     current one. `test_ms` is what one call took when it was tested, None where that is not known.
     `device` is what it was given to compute on, where that was asked for; `limits` says what it may
     use and by what that is kept. `doing` is what is done before a replica that is starting can
-    start: how the building of its environment goes.
+    start: how the building of its environment goes. `environment` is what it runs in, None: servd's
+    own.
     """
 
     application: str | None
@@ -320,6 +321,7 @@ class ReplicaStatus(msgspec.Struct, frozen=True, kw_only=True):
     device: str | None = None
     limits: tuple[str, ...] = ()
     doing: str | None = None
+    environment: str | None = None
 
 
 class DeployRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

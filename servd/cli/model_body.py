@@ -30,6 +30,8 @@ def show(session: Session, /, name: str) -> None:
     if rows:
         output.table(("VERSION", "CURRENT", "INPUT", "REPLICAS", "MAX BATCH"), rows)
     for version in model["versions"]:
+        if version.get("environment"):
+            output.line(f"version {version['version']} runs in {version['environment']}")
         for line in _runs(version):
             output.line(line)
     for version in model["versions"]:

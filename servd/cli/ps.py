@@ -1,5 +1,6 @@
 """`servd ps`."""
 
+from pathlib import Path
 from typing import Any, Final
 
 from servd.cli.output import Output, milliseconds, number, percent, size
@@ -53,9 +54,11 @@ def _print_table(output: Output, replicas: list[dict[str, Any]]) -> None:
     headers, rows = _HEADERS, [_row(replica) for replica in replicas]
     runtimes = [replica.get("runtime", _USUAL) for replica in replicas]
     devices = [replica.get("device") or "" for replica in replicas]
-    # Where all are processes, as they mostly are, and nobody asked for devices, a column would
-    # only say so.
+    # Where all are processes of servd's own environment, as they mostly are, and nobody asked for
+    # devices, a column would only say so.
+    environments = [_place(replica.get("environment") or "") for replica in replicas]
     for name, values, is_told in (
+        ("ENVIRONMENT", environments, any(environments)),
         ("DEVICE", devices, any(devices)),
         ("RUNTIME", runtimes, any(runtime != _USUAL for runtime in runtimes)),
     ):
@@ -66,6 +69,12 @@ def _print_table(output: Output, replicas: list[dict[str, Any]]) -> None:
                 for row, value in zip(rows, values, strict=True)
             ]
     output.table(headers, rows)
+
+
+def _place(environment: str) -> str:
+    """Return what an environment is called in a table: the last words of its path."""
+    path = Path(environment.partition(" (")[0])
+    return "/".join(path.parts[-2:]) if path.is_absolute() else str(path) if environment else ""
 
 
 def _row(replica: dict[str, Any]) -> tuple[str, ...]:

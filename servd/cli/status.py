@@ -25,6 +25,7 @@ def command(session: Session) -> None:
             ("pid", str(status["pid"])),
             ("up", duration(status["uptime_s"])),
             ("data", str(status["data_dir"])),
+            *_python(status),
             ("serving", serving(status)),
             *([("building", building(status))] if status.get("building") else []),
             ("memory", size(status.get("memory_bytes"))),
@@ -35,6 +36,13 @@ def command(session: Session) -> None:
 def building(status: dict[str, Any]) -> str:
     """Return the versions whose environments are being built, in words."""
     return f"the environments of {', '.join(status['building'])}: servd ps    shows how it goes"
+
+
+def _python(status: dict[str, object]) -> list[tuple[str, str]]:
+    """Return servd's own environment, of a daemon that tells it."""
+    if not status.get("prefix"):
+        return []
+    return [("python", f"{status['prefix']} (Python {status['python']})")]
 
 
 def serving(status: dict[str, object]) -> str:

@@ -2,9 +2,10 @@
 by `servd deploy`: what is told on the way is a `Reporter`'s to say.
 """
 
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -12,6 +13,7 @@ from servd import names
 from servd.client import calls
 from servd.client.admin import AdminClient
 from servd.datatypes import InputType
+from servd.environments.interpreter import own
 from servd.environments.store import Environments
 from servd.errors import InvalidValueError, TargetError
 from servd.packing import bundling
@@ -143,6 +145,7 @@ def send(client: AdminClient, prepared: Prepared, reporter: Reporter) -> dict[st
         TargetError: a file cannot be read.
     """
     started_s = time.monotonic()
+    prepared.plan = _for_daemon(client, prepared.plan, reporter)
     try:
         packed = bundling.packed(prepared.plan)
         digest = upload(client, packed)
@@ -155,6 +158,23 @@ def send(client: AdminClient, prepared: Prepared, reporter: Reporter) -> dict[st
     took_s = time.monotonic() - started_s + prepared.took_s
     reporter.on_bundled(prepared.plan, digest, took_s * 1000)
     return prepared.request | {"bundle": digest}
+
+
+def _for_daemon(client: AdminClient, plan: BundlePlan, reporter: Reporter) -> BundlePlan:
+    """Have a model run in this program's environment where the daemon is of another one.
+
+    It was looked at here. Unless it is said that it is for the daemon's own, or that is elsewhere.
+    """
+    here = own()
+    is_open = plan.environment.told is None and not plan.environment.is_daemons
+    if not is_open or client.address.path is None:
+        return plan
+    prefix = client.ask(calls.status()).get("prefix")
+    if not prefix or os.path.realpath(prefix) == os.path.realpath(here.prefix):
+        return plan
+    reporter.on_environment(f"{here.prefix} (Python {here.version}): the daemon's is {prefix}")
+    named = {"python": here.version, "interpreter": str(here.path)}
+    return replace(plan, manifest=replace(plan.manifest, environment=named))
 
 
 def upload(client: AdminClient, packed: Packed) -> str:

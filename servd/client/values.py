@@ -87,6 +87,7 @@ class Version(Value, frozen=True):
     threads: int | None = None
     env_vars: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
+    environment: str | None = None
 
 
 class Model(Value, frozen=True):
@@ -126,6 +127,7 @@ class Replica(Value, frozen=True):
     slo_ms: float | None = None
     device: str | None = None
     limits: tuple[str, ...] = ()
+    environment: str | None = None
 
 
 class Route(Value, frozen=True):
@@ -156,6 +158,8 @@ class Status(Value, frozen=True):
     memory_bytes: int = 0
     has_token: bool = False
     loading: tuple[str, ...] = ()
+    python: str = ""
+    prefix: str = ""
     settings: dict[str, Any] = {}
 
 

@@ -5,6 +5,7 @@ says becomes lines as pip reads them; what cannot be understood of it is a `Decl
 """
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -127,7 +128,8 @@ def _flat(file: Path, text: str, seen: frozenset[Path]) -> Iterator[tuple[Path, 
     for raw in re.sub(r"\\\r?\n", " ", text).splitlines():
         line = re.sub(r"(^|\s)#.*", "", raw).strip()
         if (match := _INCLUDES.fullmatch(line)) is not None:
-            inner = file.parent / (match["path"] or match["short"]).strip().strip("'\"")
+            named = (match["path"] or match["short"]).strip().strip("'\"")
+            inner = Path(os.path.normpath(file.parent / named))
             yield from _included(file, inner, seen)
         elif (match := _CONSTRAINTS.fullmatch(line)) is not None:
             yield file, f"-c {(file.parent / match['path'].strip()).absolute()}"

@@ -22,6 +22,7 @@ from servd.finding.needs import Place, project_root
 from servd.finding.requirement_files import Declared, found_in, read
 from servd.packing.choice import (
     AUTO,
+    SHARED,
     Choice,
     EnvironmentOptions,
     Surroundings,
@@ -49,14 +50,15 @@ class Workshop:
 class Settled:
     """What a model runs in. `lock` is what it is made of where it is of servd's making.
 
-    `line` says which it is and why; empty where it is what everybody would expect. `is_default`:
-    nobody has asked for another than the server's own.
+    `line` says which it is and why; empty where it is what everybody would expect. `is_daemons`: it
+    is to be that of the daemon, whichever that is.
     """
 
     interpreter: Interpreter
     lock: Lock | None = None
     line: str = ""
     remarks: tuple[str, ...] = ()
+    is_daemons: bool = False
 
     @property
     def told(self) -> dict[str, str] | None:
@@ -80,7 +82,12 @@ def settle(
     around = _surroundings(target, options, place.cwd, workshop.environ)
     choice = choose(options, around)
     if choice.interpreter is not None:
-        return Settled(interpreter=choice.interpreter, line=choice.line, remarks=choice.remarks)
+        return Settled(
+            interpreter=choice.interpreter,
+            line=choice.line,
+            remarks=choice.remarks,
+            is_daemons=options.env == SHARED,
+        )
     base = around.active.interpreter or around.own
     inferred = None
     if choice.counts is None:

@@ -5,6 +5,8 @@ Every change is in force when it is answered.
 
 import asyncio
 import os
+import platform
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Final
@@ -26,6 +28,7 @@ from servd.datatypes import (
     VersionId,
 )
 from servd.deploying.bundles import BundleStore
+from servd.environments.store import Environments
 from servd.errors import (
     ApplicationNotFoundError,
     InvalidValueError,
@@ -38,6 +41,7 @@ from servd.http.admin.api_environments import EnvironmentsApi
 from servd.http.admin.api_events import EventsApi
 from servd.http.admin.api_logs import LogsApi
 from servd.http.admin.deployments import Deployments, Events, error_event
+from servd.http.admin.environment_names import EnvironmentNames
 from servd.http.admin.guard import is_unix
 from servd.http.admin.openapi import CALLS, NDJSON, PREFIX, document
 from servd.http.admin.problems import (
@@ -78,6 +82,8 @@ class Api:
         self._logs = logs
         self._events = events
         self._environments = environments
+        made = Environments(services.config.environments_dir)
+        self._names = EnvironmentNames(services.bundles, made)
         self._clock = clock
         self._started_s = clock()
 
@@ -138,6 +144,8 @@ class Api:
                 memory_bytes=psutil.Process().memory_info().rss,
                 loading=self._services.deployer.loading,
                 building=sorted(map(str, self._services.supervisor.doing())),
+                python=platform.python_version(),
+                prefix=sys.prefix,
                 has_token=config.token is not None,
                 settings=settings_of(config),
             )
@@ -228,12 +236,14 @@ class Api:
     async def _list_models(self, _request: web.Request) -> web.Response:
         state, statuses = self._registry.state, self._services.supervisor.statuses()
         known = rules.model_names(state)
-        return json_answer([models.model_view(name, state, statuses) for name in known])
+        named = self._names.of
+        return json_answer([models.model_view(name, state, statuses, named) for name in known])
 
     async def _get_model(self, request: web.Request) -> web.Response:
         name, state = request.match_info["name"], self._registry.state
         self._check_model(name)
-        return json_answer(models.model_view(name, state, self._services.supervisor.statuses()))
+        statuses = self._services.supervisor.statuses()
+        return json_answer(models.model_view(name, state, statuses, self._names.of))
 
     async def _delete_model(self, request: web.Request) -> web.Response:
         self._check_model(request.match_info["name"])
@@ -308,7 +318,13 @@ class Api:
     async def _list_replicas(self, _request: web.Request) -> web.Response:
         self._services.engine.fold()
         rows = self._services.supervisor.statuses()
-        return json_answer([self._with_defaults(row) for row in rows])
+        return json_answer([self._with_environment(self._with_defaults(row)) for row in rows])
+
+    def _with_environment(self, row: ReplicaStatus) -> ReplicaStatus:
+        """Add what it runs in: its version's bundle says it."""
+        version = self._registry.state.versions.get(VersionId(row.model, row.version))
+        named = None if version is None else self._names.of(version)
+        return row if named is None else msgspec.structs.replace(row, environment=named)
 
     def _with_defaults(self, row: ReplicaStatus) -> ReplicaStatus:
         """Add the objective and the share of default outputs: an application has them."""
@@ -343,7 +359,8 @@ class Api:
         self._check_model(model)
         state = self._registry.state
         found = rules.find_version(state, VersionId(model, version))
-        return json_answer(models.version_view(found, state, self._services.supervisor.statuses()))
+        statuses = self._services.supervisor.statuses()
+        return json_answer(models.version_view(found, state, statuses, self._names.of))
 
     def _check_model(self, name: str) -> None:
         known = rules.model_names(self._registry.state)

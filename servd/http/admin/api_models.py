@@ -1,5 +1,6 @@
 """The JSON of `/api/v1`: what calls take and answer. Used by api.py and described by openapi.py."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -40,7 +41,8 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     """The daemon. The counts are of what is registered, and of replicas that exist.
 
     `loading` are the current versions that its start is still bringing up, `building` versions
-    whose environments are being built.
+    whose environments are being built. `python` is the version that it runs in, `prefix` the folder
+    of its environment.
 
     `settings` are those that it runs with, by the names that flags and servd.toml have; durations
     in seconds, sizes in bytes. The token is not among them, only whether there is one.
@@ -60,6 +62,8 @@ class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     has_token: bool
     loading: list[str]
     building: list[str]
+    python: str
+    prefix: str
     settings: dict[str, str | int | float | bool | list[str] | None]
 
 
@@ -131,7 +135,8 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a model. `replicas` are wanted, `ready` are there. `source` is the file that it
     was deployed from, where that is known, `signature` what it says of its inputs and outputs.
     `env_vars` are the names of its variables; their values are never told. `limits` says what its
-    replicas may use and by what they are kept to it, where one runs.
+    replicas may use and by what they are kept to it, where one runs. `environment` is what it runs
+    in, null: servd's own environment.
     """
 
     model: str
@@ -160,6 +165,7 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None
     env_vars: tuple[str, ...]
     limits: tuple[str, ...]
+    environment: str | None
 
 
 class ModelView(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,9 +236,12 @@ def route_view(rule: RouteRule, config: Config) -> RouteView:
 
 
 def version_view(
-    version: ModelVersion, state: RegistryState, statuses: list[ReplicaStatus]
+    version: ModelVersion,
+    state: RegistryState,
+    statuses: list[ReplicaStatus],
+    environment: Callable[[ModelVersion], str | None],
 ) -> VersionView:
-    """Return a version as the API shows it."""
+    """Return a version as the API shows it; `environment` says what it runs in."""
     row: dict[str, Any] = {
         name: getattr(version, name)
         for name in VersionView.__struct_fields__
@@ -247,6 +256,7 @@ def version_view(
         limits=next((row.limits for row in statuses if _is_of(row, version) and row.limits), ()),
         is_current=state.current.get(version.model) == version.version,
         source=state.sources.get(version.id),
+        environment=environment(version),
     )
 
 
@@ -254,11 +264,16 @@ def _is_of(status: ReplicaStatus, version: ModelVersion) -> bool:
     return (status.model, status.version) == version.id
 
 
-def model_view(name: str, state: RegistryState, statuses: list[ReplicaStatus]) -> ModelView:
+def model_view(
+    name: str,
+    state: RegistryState,
+    statuses: list[ReplicaStatus],
+    environment: Callable[[ModelVersion], str | None],
+) -> ModelView:
     """Return a model as the API shows it."""
     versions = (state.versions[VersionId(name, version)] for version in versions_of(state, name))
     return ModelView(
         name=name,
         current_version=state.current.get(name),
-        versions=[version_view(version, state, statuses) for version in versions],
+        versions=[version_view(version, state, statuses, environment) for version in versions],
     )
