@@ -46,7 +46,7 @@ def test_imports_become_distributions_with_the_versions_that_are_there(tmp_path)
     assert found == (
         f"click=={version('click')}",
         "opencv-python-headless",
-        "pillow",
+        f"pillow=={version('pillow')}" if version("pillow") else "pillow",
         f"pyyaml=={version('PyYAML')}",
     )
 
