@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 import traceback as tb
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from model_runtime import manifest as manifests
+from model_runtime import packed
 from model_runtime.bundle import FILES_NAME, BundleFormatError
 from model_runtime.contract import distribution
 
@@ -146,8 +148,15 @@ def missing_module_hint(module: str) -> str:
         name = distribution(top)
     return (
         f"if {top} is a file of yours: servd deploy … --include {top}.py; if it is a package: "
-        f"pip install {name} in the environment servd runs in"
+        + install_command(name)
     )
+
+
+def install_command(name: str) -> str:
+    """Return how a package comes where this runs."""
+    if packed.IS_FOREIGN:
+        return f"{sys.executable} -m pip install {name}"
+    return f"pip install {name} in the environment servd runs in"
 
 
 def _file_hint(error: BaseException) -> str:

@@ -10,13 +10,16 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import Any
+from typing import Any, Final
 
 from model_runtime.loaders import functions
 from model_runtime.loaders.base import LoadedModel, LoadedWeb, LoadError
 from model_runtime.local_modules import package_folder
-from model_runtime.manifest import WEB_KINDS, Manifest
+from model_runtime.manifest import WEB_KINDS, WSGI, Manifest
 from model_runtime.web.kinds import kind_of, named
+
+RUN_BY: Final = ("uvicorn", "websockets", "a2wsgi")
+"""What web applications need beside their own: servd has it, as far as it is for this Python."""
 
 
 def load(manifest: Manifest, files: Path) -> LoadedModel | LoadedWeb:
@@ -35,8 +38,16 @@ def load(manifest: Manifest, files: Path) -> LoadedModel | LoadedWeb:
 
 
 def _web(manifest: Manifest, files: Path, name: str) -> LoadedWeb:
-    from model_runtime.web.serving import configure_logs  # noqa: PLC0415  (few are web applications)
+    try:
+        from model_runtime.web.serving import configure_logs  # noqa: PLC0415  (few need it)
 
+        if manifest.kind == WSGI:
+            importlib.import_module("model_runtime.web.wsgi")
+    except ModuleNotFoundError as error:
+        raise LoadError(
+            f"a web application is run by {error.name}, which is not installed in {sys.prefix}",
+            hint=f"{sys.executable} -m pip install {' '.join(RUN_BY)}",
+        ) from error
     configure_logs()
     app = find(import_file(files / manifest.file), name, manifest.file)
     if kind_of(app) != manifest.kind:
