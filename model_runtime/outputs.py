@@ -174,7 +174,12 @@ def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(word)
 
 
-_SUSPICIOUS: Final = re.compile(r"[eE]\+?\d{3}|\d{300}|\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+_SIGNS: Final = (r"[eE]\+?\d{3}", r"\d\d{299}", r"\\u[dD][89a-fA-F]", "[\ud800-\udfff]")
+_SUSPICIOUS: Final = re.compile("|".join(_SIGNS))
+_EACH_SUSPICIOUS: Final = tuple(map(re.compile, _SIGNS))
+"""One by one they are found three times as fast, as each begins with a sign of few; all at once a
+short text is done sooner."""
+_SHORT: Final = 4096
 
 _parse = json.JSONDecoder(parse_constant=_refuse_constant).decode
 
@@ -188,11 +193,18 @@ def _is_json(text: str) -> bool:
     """
     try:
         value = _parse(text)
-        if _SUSPICIOUS.search(text):
+        if _is_suspicious(text):
             _dump(value).encode()
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _is_suspicious(text: str) -> bool:
+    """Tell whether a text that Python reads has what others might not."""
+    if len(text) <= _SHORT:
+        return _SUSPICIOUS.search(text) is not None
+    return any(sign.search(text) for sign in _EACH_SUSPICIOUS)
 
 
 def _converted(convert: Callable[[Any], Any], value: Any) -> Any:

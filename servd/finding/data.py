@@ -313,10 +313,17 @@ def _exists(path: Path) -> bool:
 def _links_below(area: Path) -> dict[str, set[Path]]:
     """Return the files of a project whose names are links, or lead through one, by real path."""
     found: dict[str, set[Path]] = {}
-    for path in islice(files_below(area), _LINKED_FILES):
-        folder = str(path.parent)
-        if path.is_symlink() or os.path.realpath(folder) != folder:
-            found.setdefault(os.path.realpath(path), set()).add(path)
+    # A project's environments have ten thousands of files: a path is made of those that count.
+    left = _LINKED_FILES
+    for at, _, names in _walk(area):
+        is_led_to = os.path.realpath(at) != at
+        for name in names[:left]:
+            path = os.path.join(at, name)  # noqa: PTH118
+            if is_led_to or os.path.islink(path):  # noqa: PTH114
+                found.setdefault(os.path.realpath(path), set()).add(Path(path))
+        left -= len(names)
+        if left <= 0:
+            break
     return found
 
 
@@ -325,14 +332,20 @@ def files_below(folder: Path) -> Iterator[Path]:
 
     A link that leads back to a folder on the way is not followed; dangling links are given too.
     """
-    for at, folders, names in os.walk(folder, followlinks=True):
+    for at, _, names in _walk(folder):
         here = Path(at)
-        folders[:] = sorted(name for name in folders if not leads_back(here / name))
-        yield from (here / name for name in sorted(names))
+        yield from (here / name for name in names)
 
 
-def leads_back(path: Path) -> bool:
+def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Give each folder at and below one as `os.walk` does, in order, through links but not back."""
+    for at, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not leads_back(os.path.join(at, name)))  # noqa: PTH118
+        yield at, folders, sorted(names)
+
+
+def leads_back(path: str | Path) -> bool:
     """Tell whether a path is a link to a folder that it lies in itself."""
-    if not path.is_symlink():
+    if not os.path.islink(path):  # noqa: PTH114 - of many texts, of which hardly any is one
         return False
-    return os.path.realpath(path) in {os.path.realpath(folder) for folder in path.parents}
+    return os.path.realpath(path) in {os.path.realpath(folder) for folder in Path(path).parents}

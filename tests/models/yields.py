@@ -35,7 +35,8 @@ def predict(told: dict):
             _act(told, number)
             _note(told, number)
             yield _item(told, number)
-            time.sleep(told.get("pause_s", 0))
+            if "pause_s" in told:
+                time.sleep(told["pause_s"])
     except BaseException as error:
         _note(told, type(error).__name__)
         raise
@@ -52,7 +53,8 @@ async def answer(told: dict):
                 await asyncio.sleep(60)
             _note(told, number)
             yield _item(told, number)
-            await asyncio.sleep(told.get("pause_s", 0))
+            if "pause_s" in told:
+                await asyncio.sleep(told["pause_s"])
     except BaseException as error:
         _note(told, type(error).__name__)
         raise

@@ -106,6 +106,17 @@ def test_texts_cannot_vouch_for_each_other(texts, wanted):
     assert [strict(text) for text in render(texts, len(texts))] == wanted
 
 
+@pytest.mark.parametrize("sign", ["1e999", "9" * 320 + ".0", '"\\ud800"', '"\ud800"'])
+@pytest.mark.parametrize("blanks", [10, 10_000])
+def test_what_others_cannot_read_is_found_in_a_text_of_any_length(sign, blanks):
+    """Such a text is a string; one of the same length without it is pasted."""
+    for number in (sign, "1e99"):
+        text = f'[{" " * blanks},"",{number}]'.replace(",", "1,", 1)
+        (rendered,) = render([text], 1)
+        assert strict_json.is_json(text) == (number != sign)
+        assert strict(rendered) == (json.loads(text) if number != sign else whole(text))
+
+
 class Letter(str, enum.Enum):  # noqa: UP042  # models are older than StrEnum
     """A text with a name."""
 
