@@ -36,6 +36,14 @@ def version(xs):
 """
 
 
+@pytest.fixture(autouse=True)
+def _caches_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the caches and the settings of who runs the tests alone."""
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_CACHE_DIR", str(tmp_path / "cache-of-pip"))
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+
+
 def _client(daemon: Daemon) -> AdminClient:
     config = load_config({}, daemon.env, daemon.data_dir.parent)
     return find_daemon(config, None, 120.0)
