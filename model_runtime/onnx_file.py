@@ -44,7 +44,7 @@ _INNER: Final[dict[str, dict[int, str]]] = {
 }
 _EXTERNAL: Final = 13
 _MOST_FIELDS: Final = 5_000_000
-_MOST_DEPTH: Final = 64
+_MOST_DEPTH: Final = 100  # as protobuf's own readers have it
 _MOST_TEXT: Final = 4096
 
 
@@ -87,7 +87,7 @@ def is_one(path: Path) -> bool:
     """
     try:
         with _mapped(path) as content:
-            for field in _top(content):
+            for field in _top(content, is_cut=True):
                 if field.number == _GRAPH:
                     return True
                 if field.number == _PRODUCER and not _is_text(content, field):
@@ -130,22 +130,22 @@ def _mapped(path: Path) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _top(content: Any) -> Iterator[Field]:
-    """Yield the fields of the model itself.
+def _top(content: Any, *, is_cut: bool = False) -> Iterator[Field]:
+    """Yield the fields of the model itself, of which the last one may be cut off where it `is_cut`.
 
     Raises:
         OnnxFileError: one is none of a model.
     """
-    for field in fields(content, 0, len(content)):
+    for field in fields(content, 0, len(content), is_cut=is_cut):
         if _MODEL_FIELDS.get(field.number) != field.wire:
             raise OnnxFileError("it has fields that no ONNX model has")
         yield field
 
 
-def fields(content: Any, start: int, end: int) -> Iterator[Field]:
+def fields(content: Any, start: int, end: int, *, is_cut: bool = False) -> Iterator[Field]:
     """Yield the fields of a message that lies in a part of a buffer.
 
-    A field of bytes that does not end there is yielded before it is refused.
+    Where the message `is_cut`, a last field that does not end in it is one nevertheless.
 
     Raises:
         OnnxFileError: it is no message.
@@ -166,10 +166,10 @@ def fields(content: Any, start: int, end: int) -> Iterator[Field]:
             size = 4 if wire == _FIXED32 else 8
         else:
             raise OnnxFileError(f"it has a field of an unknown kind at byte {at}")
+        if at + size > end and not is_cut:
+            raise OnnxFileError(f"it ends too early: {at + size - end} bytes are missing")
         yield Field(number, wire, value, at, at + size)
         at += size
-        if at > end:
-            raise OnnxFileError(f"it ends too early: {at - end} bytes are missing")
 
 
 def _varint(content: Any, at: int, end: int) -> tuple[int, int]:

@@ -24,8 +24,11 @@ def _inspect(peek: Peek, asked: Asked) -> Inspected:
     found = _HEAD.match(peek.head)
     if found is None:
         raise TargetError(f"{peek.name} is not a lightgbm model: it begins with no tree")
-    if not any(word in peek.tail for word in _ENDS):
-        raise TargetError(f"{peek.name} is damaged: it ends in the middle of its trees")
+    is_cut = b"\nparameters:" in peek.tail and b"end of parameters" not in peek.tail
+    told = peek.tail.rpartition(b"\npandas_categorical:")[2]
+    is_cut |= not told.rstrip().endswith((b"]", b"null")) if told != peek.tail else False
+    if is_cut or not any(word in peek.tail for word in _ENDS):
+        raise TargetError(f"{peek.name} is damaged: it ends too early")
     objective = _OBJECTIVE.search(peek.head)
     told = f", {objective[1].decode().strip()}" if objective else ""
     tables = [Need(module="pandas", distribution="pandas")]

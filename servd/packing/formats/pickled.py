@@ -12,7 +12,6 @@ from servd.packing import pickle_scan
 from servd.packing.formats.base import Format, Inspected
 from servd.packing.formats.peek import Peek
 from servd.packing.formats.torch_zip import OLD_HEAD
-from servd.packing.pickles import PICKLE_ENDINGS
 from servd.packing.targets import Asked
 
 _PROTO: Final = 0x80
@@ -27,14 +26,7 @@ def _detect(peek: Peek) -> bool:
     head = peek.inflated_head
     if len(head) >= 2 and head[0] == _PROTO and 2 <= head[1] <= 2 * _NEWEST:
         return True
-    if peek.path.suffix in PICKLE_ENDINGS and not _is_other(peek):
-        return True  # what is wrong with it is said of it as of a pickle
     return _is_text(peek)
-
-
-def _is_other(peek: Peek) -> bool:
-    """Tell whether a file that is called like a pickle is of another format in any case."""
-    return peek.is_zip or not peek.head
 
 
 def _is_text(peek: Peek) -> bool:

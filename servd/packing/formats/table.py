@@ -22,6 +22,7 @@ from servd.packing.formats import (
 )
 from servd.packing.formats.base import Format
 from servd.packing.formats.peek import Peek
+from servd.packing.pickles import PICKLE_ENDINGS
 
 PICKLE: Final = pickled.FORMAT.name
 FORMATS: Final[tuple[Format, ...]] = (
@@ -53,6 +54,8 @@ def choose(path: Path, loader: str | None) -> Format:
         return _named(path, loader)
     peek = Peek(path)
     found = [each for each in FORMATS if each.is_folder == peek.is_folder and each.detect(peek)]
+    if not found and path.suffix in PICKLE_ENDINGS and not unknown.is_told(peek):
+        return pickled.FORMAT  # what is wrong with it is said of it as of a pickle
     if not found:
         raise unknown.refusal(peek, [each for each in FORMATS if not each.is_folder])
     if len(found) > 1:

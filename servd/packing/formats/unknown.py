@@ -132,6 +132,13 @@ def refusal(peek: Peek, formats: Sequence[Format]) -> TargetError:
     return TargetError(f"{name} is {kind.what}", hint=hint)
 
 
+def is_told(peek: Peek) -> bool:
+    """Tell whether something is known to be of another kind than a model's file."""
+    if peek.is_folder or peek.is_zip or not peek.head:
+        return True
+    return peek.compression is None and any(kind.is_one(peek.head) for kind in _KINDS[:-1])
+
+
 def _kind_of(peek: Peek) -> _Kind:
     if not peek.head:
         return _Kind(bool, "empty")
