@@ -19,15 +19,22 @@ def _detect(peek: Peek) -> bool:
     return found is not None and b"\nnum_class=" in found[0]
 
 
+def _is_cut(tail: bytes) -> bool:
+    """Tell whether a file lacks its end: of its trees, its parameters, or its categories."""
+    if b"\nparameters:" in tail and b"end of parameters" not in tail:
+        return True
+    _, is_there, categories = tail.rpartition(b"\npandas_categorical:")
+    if is_there and not categories.rstrip().endswith((b"]", b"null")):
+        return True
+    return not any(word in tail for word in _ENDS)
+
+
 def _inspect(peek: Peek, asked: Asked) -> Inspected:
     del asked
     found = _HEAD.match(peek.head)
     if found is None:
         raise TargetError(f"{peek.name} is not a lightgbm model: it begins with no tree")
-    is_cut = b"\nparameters:" in peek.tail and b"end of parameters" not in peek.tail
-    told = peek.tail.rpartition(b"\npandas_categorical:")[2]
-    is_cut |= not told.rstrip().endswith((b"]", b"null")) if told != peek.tail else False
-    if is_cut or not any(word in peek.tail for word in _ENDS):
+    if _is_cut(peek.tail):
         raise TargetError(f"{peek.name} is damaged: it ends too early")
     objective = _OBJECTIVE.search(peek.head)
     told = f", {objective[1].decode().strip()}" if objective else ""
