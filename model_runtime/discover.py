@@ -28,10 +28,11 @@ from model_runtime.annotations.kind import UnclearError
 from model_runtime.contract import PARENT_VARIABLE, die_with_parent
 from model_runtime.distributions import packages_distributions, stdlib_module_names
 from model_runtime.failure import MODEL_ERRORS, ModelFault
-from model_runtime.loaders import bento_sdk
+from model_runtime.loaders import bento_sdk, litserve
 from model_runtime.loaders import pickle as pickle_loader
 from model_runtime.loaders import python as loader
 from model_runtime.loaders.base import LoadError
+from model_runtime.manifest import LITSERVE
 from model_runtime.seldon import shape
 from model_runtime.web import kinds
 from model_runtime.web import targets as web_targets
@@ -117,6 +118,9 @@ def _object(module: ModuleType, name: str, file: str, method: str) -> dict[str, 
     is_class = isinstance(target, type) or (has_method and not inspect.isroutine(target))
     if not is_class:
         return {"kind": "function"} | _callee(loader.function_call(target, name), name)
+    if method == "predict" and litserve.is_api(target):
+        litserve.check(target, name)
+        return {"kind": LITSERVE, "signature": None, "is_told": False, "as_lists": True}
     if method == "predict" and shape.is_seldon(target):
         return _of_seldon(target, name)
     return {"kind": "class"} | _method(target, name, method)
@@ -331,12 +335,16 @@ def _load_python(given: argparse.Namespace, teller: _Teller) -> None:
     found, module = discover(given.file, given.object, given.method)
     teller.tell({"listed": found.pop("folders", [])})
     teller.tell(found)
-    if module is None or found.get("kind") != "class" or not given.load_for:
+    if module is None or found.get("kind") not in ("class", LITSERVE) or not given.load_for:
         return
     _limit(given.load_for)
     target = loader.find(module, given.object, given.file.name)
     try:
-        loader.instance_of(target, json.loads(given.parameters), given.object)
+        parameters = json.loads(given.parameters)
+        if found["kind"] == LITSERVE:
+            litserve.prepare(loader.made(target, parameters, given.object))
+        else:
+            loader.instance_of(target, parameters, given.object)
     except MODEL_ERRORS as error:  # the replica will say so
         teller.tell({"load_error": _described(error)})
     teller.tell({"loaded": surroundings(before)})

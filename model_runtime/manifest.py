@@ -25,6 +25,8 @@ MAX_CONCURRENCY: Final = 1000
 """Streams of a replica at once: a plain generator takes a thread each."""
 SELDON: Final = "seldon"
 """The kind of classes that are written for Seldon Core, whose inputs are its messages."""
+LITSERVE: Final = "litserve"
+"""The kind of LitServe's classes, whose methods decode, predict and encode."""
 ASGI: Final = "asgi"
 WSGI: Final = "wsgi"
 WEB_KINDS: Final = (ASGI, WSGI)
@@ -39,11 +41,11 @@ FOLDER_FORMATS: Final = ("mlflow", "transformers")
 _KINDS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(FORMATS, ("file",)),
     **dict.fromkeys(FOLDER_FORMATS, ("folder",)),
-    "python": ("function", "class", SELDON, *WEB_KINDS),
+    "python": ("function", "class", SELDON, LITSERVE, *WEB_KINDS),
     "pickle": ("pickle", "function", "class", SELDON),
     "bento": ("saved", "service"),
 }
-_OF_CODE: Final = ("function", "class", SELDON, "saved", "service", *WEB_KINDS)
+_OF_CODE: Final = ("function", "class", SELDON, LITSERVE, "saved", "service", *WEB_KINDS)
 _MAX_BYTES: Final = 1 << 20
 
 
@@ -273,7 +275,7 @@ def _check_inputs(manifest: Manifest) -> None:
             f"(concurrency), not {manifest.concurrency}"
         )
     is_put_into = manifest.architecture is not None or manifest.task is not None
-    is_made = manifest.kind in ("class", SELDON) or is_put_into
+    is_made = manifest.kind in ("class", SELDON, LITSERVE) or is_put_into
     if manifest.parameters and not is_made:
         raise BundleFormatError(
             f"{MANIFEST_NAME}: parameters are a class's, not a {manifest.kind}'s"

@@ -12,10 +12,11 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
 
+from model_runtime.litserve import stand_in
 from model_runtime.loaders import functions
 from model_runtime.loaders.base import LoadedModel, LoadedWeb, LoadError
 from model_runtime.local_modules import package_folder
-from model_runtime.manifest import WEB_KINDS, WSGI, Manifest
+from model_runtime.manifest import LITSERVE, WEB_KINDS, WSGI, Manifest
 from model_runtime.web.kinds import kind_of, named
 
 RUN_BY: Final = ("uvicorn", "websockets", "a2wsgi")
@@ -29,6 +30,10 @@ def load(manifest: Manifest, files: Path) -> LoadedModel | LoadedWeb:
         return _web(manifest, files, name)
     module = import_file(files / manifest.file)
     target = find(module, name, manifest.file)
+    if manifest.kind == LITSERVE:
+        from model_runtime.loaders import litserve  # noqa: PLC0415  (few are)
+
+        return litserve.load(made(target, manifest.parameters, name), manifest, name)
     if manifest.kind == "class":
         call = class_call(target, manifest.method, name, manifest.parameters)
     else:
@@ -61,6 +66,7 @@ def import_file(path: Path) -> ModuleType:
     That is the shortest dotted name from a folder of `sys.path` where the file is in a package,
     else its stem. A module of that name that is already there is not replaced.
     """
+    stand_in.install()
     name = _module_name(path)
     if name in sys.modules and getattr(sys.modules[name], "__file__", None) != str(path):
         name = f"servd_model_{name}"
@@ -137,7 +143,7 @@ def class_call(
     target: Any, method: str, name: str, parameters: Mapping[str, Any] = MappingProxyType({})
 ) -> Callable[..., Any]:
     """Make the class's one instance, call its `load()` if it has one, and return its method."""
-    instance = _made(target, parameters, name)
+    instance = made(target, parameters, name)
     bound = getattr(instance, method, None)
     if not callable(bound):
         listed = ", ".join(callables_of(instance)) or "none"
@@ -153,12 +159,12 @@ def instance_of(target: Any, parameters: Mapping[str, Any], name: str) -> Any:
     """Return the class's one instance, of which `load()` has been called if it has one."""
     if isinstance(target, type):
         _check_parameters(target, parameters, name)
-    instance = _made(target, parameters, name)
+    instance = made(target, parameters, name)
     _prepare(instance)
     return instance
 
 
-def _made(target: Any, parameters: Mapping[str, Any], name: str) -> Any:
+def made(target: Any, parameters: Mapping[str, Any], name: str) -> Any:
     """Return an instance of a class, made with its deployer's parameters.
 
     Raises:

@@ -19,7 +19,7 @@ from model_runtime.bundle import (
     BundleFormatError,
     digest_of,
 )
-from model_runtime.manifest import ASGI, WEB_KINDS, Manifest
+from model_runtime.manifest import ASGI, LITSERVE, WEB_KINDS, Manifest
 from servd import names
 from servd.environments.interpreter import own
 from servd.errors import TargetError
@@ -38,6 +38,7 @@ from servd.quantities import counted, shown_bytes
 
 _USUAL_TYPES: Final = {
     "service": "any",
+    LITSERVE: "any",
     "pickle": manifests.AUTO,
     "file": manifests.AUTO,
     "folder": manifests.AUTO,
@@ -174,7 +175,7 @@ def plan_bundle(
                 f"--{flag} says nothing of {target.path.name}, which is {what}",
                 hint=f"leave --{flag} out",
             )
-    takes_parameters = found.kind == "class" or found.architecture or found.task
+    takes_parameters = found.kind in ("class", LITSERVE) or found.architecture or found.task
     if options.parameters and not takes_parameters:
         raise TargetError("--param is for classes: nothing else is made with parameters")
     if found.kind in WEB_KINDS:
