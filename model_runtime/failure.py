@@ -137,7 +137,10 @@ def _other_version_hint(module: str) -> str:
     version = installed_version(name)
     if top == module or version == _NOT_INSTALLED:
         return ""
-    return f"{name} {version} has no {module}: install the version the model was made with"
+    return (
+        f"{name} {version} has no {module}: install the version the model was made with, "
+        "or --env auto makes an environment that has it"
+    )
 
 
 def missing_module_hint(module: str) -> str:
@@ -148,7 +151,7 @@ def missing_module_hint(module: str) -> str:
         name = distribution(top)
     return (
         f"if {top} is a file of yours: servd deploy … --include {top}.py; if it is a package: "
-        + install_command(name)
+        f"{install_command(name)}, or --env auto makes an environment that has it"
     )
 
 
@@ -188,7 +191,10 @@ def version_hint(packages: Mapping[str, str]) -> str:
     ]
     if not differing:
         return ""
-    return f"the model was made with {', '.join(differing)}: install the same, or make it again"
+    return (
+        f"the model was made with {', '.join(differing)}: install the same, make it again, or have "
+        "--env auto make an environment with them"
+    )
 
 
 def installed_version(distribution: str) -> str:
