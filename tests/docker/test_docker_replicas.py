@@ -191,6 +191,48 @@ def test_out_of_memory_is_named(docker_daemon, runtime_image):
     assert daemon.query("/eats/predict", {"input": [1.0]})[1]["output"] == 1.0
 
 
+KNOWS = """
+import os
+def knows(names):
+    return ["=" + str(os.environ.get(name)) for name in names]
+"""
+
+
+def test_a_container_has_what_its_version_says(engine, docker_daemon, runtime_image):
+    """Its variables, threads and the processor alone; nothing of servd's shows a value."""
+    daemon, secret = docker_daemon, "hunter2-docker-7788"
+    options = ("--runtime", "docker", "--image", runtime_image, "--input-type", "strings")
+    limits = ("--memory", "200m", "--cpus", "1", "--threads", "2", "--device", "cpu")
+    done = deploy(daemon, KNOWS, *options, *limits, "--skip-test", "--env-var", f"TOKEN={secret}")
+    assert done.returncode == 0, done.stderr
+    assert "limits    memory 200 MiB (container); 1 processor (container)" in done.stdout
+
+    def known(name):
+        return daemon.query("/knows/predict", {"input": name})[1]["output"].removeprefix("=")
+
+    assert known("TOKEN") == secret
+    names = ("OMP_NUM_THREADS", "RAYON_NUM_THREADS", "SERVD_DEVICE", "NVIDIA_VISIBLE_DEVICES")
+    assert [known(name) for name in names] == ["2", "2", "cpu", "void"]
+    (row,) = replicas_of(daemon)
+    assert (row["device"], len(row["limits"])) == ("cpu", 2)
+    shown = [daemon.cli("--json", *words).stdout for words in (("ps",), ("model", "show", "knows"))]
+    logs = [path.read_text() for path in (daemon.data_dir / "logs").rglob("*.log")]
+    assert not [text for text in (*shown, *logs, done.stdout) if secret in text]
+    (container,) = containers_of(engine, daemon)
+    assert not [label for label in container.labels.values() if secret in label]
+    assert secret not in container.name
+
+
+def test_a_container_is_not_given_a_device_that_is_not_here(docker_daemon, runtime_image):
+    """It is refused before a container is made; `auto` goes without."""
+    daemon = docker_daemon
+    options = ("--runtime", "docker", "--image", runtime_image, "--device")
+    done = deploy(daemon, SUM, *options, "cuda")
+    assert done.returncode == 2
+    assert "container engine's machine has no CUDA device" in done.stderr
+    assert deploy(daemon, SUM, *options, "auto").returncode == 0
+
+
 def test_killed_daemon_comes_back(engine, docker_daemon, runtime_image):
     """After kill -9 the next start ends what was left and brings the replicas up by itself."""
     daemon = docker_daemon
