@@ -18,7 +18,7 @@ from servd.cli.additions import take_additions, tell_packages
 from servd.cli.bundle_source import BundleSource, frontend_base, model_base
 from servd.cli.output import Output
 from servd.cli.session import Session
-from servd.client.registry_reader import read_registry
+from servd.client.registry_reader import read_registry, with_values
 from servd.datatypes import Application, ModelVersion, RegistryState, RouteRule, VersionId
 from servd.deploying.plan import find_bundled
 from servd.errors import ConflictError, ModelNotFoundError, NotFoundError, did_you_mean
@@ -36,6 +36,7 @@ def build(session: Session, /, target: str | None, context: Path | None, **flags
     """Build what the flags say, or write what it would be built from."""
     if context is not None and flags["push"]:
         raise click.UsageError("--push and --context-only contradict each other")
+    flags["is_tried"] = context is None
     with _specification(session, target, flags) as spec:
         if flags["push"] and "/" not in spec.tag:
             raise click.UsageError(
@@ -93,7 +94,8 @@ def _specification(
         return
     if target is None:
         raise click.UsageError("name a MODEL[:VERSION] or an APP, or say --kind frontend")
-    chosen = choose(read_registry(session.config, session.admin_url), target, kind)
+    state = read_registry(session.config, session.admin_url)
+    chosen = choose(state, target, kind)
     bundles = BundleSource(session.config.bundles_dir, session.client())
     with bundles.bundle(chosen.version) as bundle:
         spec = ImageSpec(
@@ -107,7 +109,23 @@ def _specification(
             environments=session.config.environments_dir,
             **common | {"threads": flags["threads"] or threads_of(chosen.version)},
         )
+        if chosen.version.env_vars and flags["is_tried"]:
+            spec = _with_variables(session, spec, state)
         yield _named(spec, flags)
+
+
+def _with_variables(session: Session, spec: ImageSpec, state: RegistryState) -> ImageSpec:
+    """Return the specification with the variables that its image is tried with; say what of it."""
+    version = spec.version
+    if version is None:
+        return spec
+    known = with_values(state, session.config, session.admin_url).variables
+    names = ", ".join(version.env_vars)
+    session.output.warning(
+        f"the image has no values of {names}: give them to whoever runs it (docker run -e "
+        f"{version.env_vars[0]})"
+    )
+    return replace(spec, variables=known.get(version.id, {}))
 
 
 def _named(spec: ImageSpec, flags: dict[str, Any]) -> ImageSpec:

@@ -119,6 +119,7 @@ class ExportImages:
                 bundle_dir=bundle,
                 additions=self._additions,
                 environments=self._environments,
+                variables=self._state.variables.get(version.id, {}),
             )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from servd.cli.settings import cors, show_errors
-from servd.cli.values import OBJECTIVE, POSITIVE
+from servd.cli.values import OBJECTIVE, POSITIVE, SIZE
 from servd.cli.verb import option, verb
 
 
@@ -38,6 +38,10 @@ from servd.cli.verb import option, verb
     "--slo", "DURATION", "Time to answer within.  [default: 100ms]", name="slo_us", type=OBJECTIVE
 )
 @option("--replicas", "N", "Copies of the model.  [default: 1]", type=POSITIVE)
+@option("--memory", "SIZE", "Most memory of a replica, as in 2g.", name="memory_bytes", type=SIZE)
+@option("--cpus", "N", "Most processors of a replica, as in 1.5.", type=float)
+@option("--threads", "N", "Threads of numeric libraries.", type=POSITIVE)
+@option("--device", "WHERE", "cpu, cuda (one GPU a replica in turn), cuda:N, auto.")
 @option("--port", "PORT", "0: a free one.", default="5000", show_default=True)
 @click.option("--bind", metavar="ADDRESS", default="0.0.0.0", show_default=True)  # noqa: S104
 @option(

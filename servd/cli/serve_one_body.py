@@ -14,11 +14,12 @@ from model_runtime.bundle import BundleFormatError, digest_of
 from servd import names
 from servd.cli.session import Session
 from servd.config import Config
-from servd.datatypes import Application, InputType, ModelVersion
+from servd.datatypes import PROCESS, Application, InputType, ModelVersion
 from servd.deploying.plan import DEFAULT_SLO_US
 from servd.errors import BundleError, ConfigError
 from servd.processes import lifecycle
 from servd.processes.serve_one import OneModel, serve_one
+from servd.registry.limits import check_device, check_limits, check_threads
 from servd.registry.snapshot import Registered
 
 
@@ -49,10 +50,23 @@ def _one_model(bundle: Path, applications: Path | None, flags: dict[str, Any]) -
     _check_expected(version, flags["expected"])
     given = {name: flags[name] for name in ("slo_us", "default_output")}
     changes = {name: value for name, value in given.items() if value is not None}
-    if flags["replicas"] is not None:
-        version = msgspec.structs.replace(version, replicas=flags["replicas"])
+    version = _with_limits(version, flags)
     changed = tuple(msgspec.structs.replace(app, **changes) for app in one.applications)
     return replace(one, version=version, applications=changed)
+
+
+def _with_limits(version: ModelVersion, flags: dict[str, Any]) -> ModelVersion:
+    """Return the version with what its replicas may use here, and how many there are.
+
+    Raises:
+        InvalidValueError: no replica can be kept to that.
+    """
+    names = ("replicas", "memory_bytes", "cpus", "threads", "device")
+    given = {name: flags[name] for name in names if flags[name] is not None}
+    check_limits(given.get("memory_bytes"), given.get("cpus"), None, PROCESS)
+    check_device(given.get("device"), None)
+    check_threads(given.get("threads"))
+    return msgspec.structs.replace(version, **given)
 
 
 def _check_expected(version: ModelVersion, expected: str | None) -> None:

@@ -52,7 +52,15 @@ def read_all(config: Config, admin: str | None = None) -> RegistryState:
     Raises:
         ServdError: as `read_registry`, or the daemon does not tell them.
     """
-    state = read_registry(config, admin)
+    return with_values(read_registry(config, admin), config, admin)
+
+
+def with_values(state: RegistryState, config: Config, admin: str | None) -> RegistryState:
+    """Return what was read, with the values of variables.
+
+    Raises:
+        ServdError: the daemon does not tell them.
+    """
     named = [version.id for version in state.versions.values() if version.env_vars]
     if all(each in state.variables for each in named):
         return state

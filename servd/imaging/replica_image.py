@@ -14,7 +14,6 @@ from docker.errors import ImageNotFound
 
 from model_runtime.manifest import read
 from servd.config import Config
-from servd.datatypes import ModelVersion
 from servd.imaging.additions import NONE, Additions
 from servd.imaging.builder import Builder
 from servd.imaging.context import content_of, packages_of
@@ -22,6 +21,7 @@ from servd.imaging.environment import python_of
 from servd.imaging.naming import image_name
 from servd.imaging.spec import ImageSpec, default_base_image
 from servd.logs.log import log
+from servd.replicas.launchers.base import LaunchSpec
 
 _BUNDLE_LABEL = "io.servd.bundle"
 
@@ -29,19 +29,20 @@ _BUNDLE_LABEL = "io.servd.bundle"
 def ensure_image(
     base_image: str | None,
     client: docker.DockerClient,
-    version: ModelVersion,
-    bundle_dir: Path,
+    launched: LaunchSpec,
     additions: Additions = NONE,
     environments: Path | None = None,
 ) -> str:
     """Return the id of an image that is a replica of a version; build it unless it is there.
 
     Without a base image it is the official one of the Python that the files were deployed with.
-    `additions` are packages beyond what these need. Blocks, for minutes where packages come.
+    `additions` are packages beyond what these need. The image is tried with the variables that its
+    replicas have, which are not in it. Blocks, for minutes where packages come.
 
     Raises:
         ServdError: it cannot be built.
     """
+    version, bundle_dir = launched.version, launched.bundle_dir
     base = base_image or default_base_image(python_of(read(bundle_dir)))
     spec = ImageSpec(
         kind="replica",
@@ -51,6 +52,7 @@ def ensure_image(
         bundle_dir=bundle_dir,
         additions=additions,
         environments=environments,
+        variables=launched.variables,
     )
     tag = image_name("replica", version.id, content=content_of(spec, _id_of(client, base)))
     with suppress(ImageNotFound):

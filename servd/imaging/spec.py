@@ -1,7 +1,8 @@
 """What an image is to be: `ImageSpec`, and where things lie in it. Used by all of imaging."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ class ImageSpec:
     further paths. `platform` is Docker's word (`linux/arm64`), None the engine's own. `threads` is
     for numeric libraries. `also` are further names that the image gets. `additions` are packages
     beyond what the bundle says; `environments` is the folder in which those of models are made.
+    `variables` are what its model is tried with; they are not in the image.
     """
 
     kind: Kind
@@ -47,6 +49,7 @@ class ImageSpec:
     threads: int = 1
     also: tuple[str, ...] = ()
     additions: Additions = NONE
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     environments: Path | None = None
 
     @property

@@ -86,7 +86,11 @@ class Trial:
         return self._spec.kind == "replica"
 
     def _settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {"labels": {LABEL: self._spec.tag}, **LOCKS}
+        settings: dict[str, Any] = {
+            "labels": {LABEL: self._spec.tag},
+            "environment": dict(self._spec.variables),
+            **LOCKS,
+        }
         if self._spec.kind == "frontend":
             write = f"echo '{_EMPTY_REGISTRY}' >{_REGISTRY_FILE} && exec \"$@\""
             # Without it a front end that is not on loopback refuses to start; probers need none.

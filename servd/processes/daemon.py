@@ -11,13 +11,12 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import Any
 
 from servd import __version__
 from servd.clock import monotonic, wall_s
 from servd.config import Config
-from servd.datatypes import DOCKER, PROCESS, ModelVersion
+from servd.datatypes import DOCKER, PROCESS
 from servd.deploying.bundles import BundleStore
 from servd.deploying.deployer import Deployer
 from servd.environments.listing import Listing
@@ -42,7 +41,7 @@ from servd.registry.store import Store
 from servd.registry.witness import Witness
 from servd.replicas.homes import Homes
 from servd.replicas.launchers.aftermath import aftermath
-from servd.replicas.launchers.base import Launcher
+from servd.replicas.launchers.base import Launcher, LaunchSpec
 from servd.replicas.launchers.docker import DockerLauncher
 from servd.replicas.launchers.orphans import Orphans
 from servd.replicas.launchers.process import Around, ProcessLauncher
@@ -279,13 +278,11 @@ class Daemon:
             self._stop_copying()
 
 
-def _ensure_image(config: Config, client: Any, version: ModelVersion, bundle_dir: Path) -> str:
+def _ensure_image(config: Config, client: Any, spec: LaunchSpec) -> str:
     from servd.imaging import replica_image as images  # noqa: PLC0415 - wanted for containers only
 
     additions = images.additions_of(config)
-    return images.ensure_image(
-        config.base_image, client, version, bundle_dir, additions, config.environments_dir
-    )
+    return images.ensure_image(config.base_image, client, spec, additions, config.environments_dir)
 
 
 async def _check_bundles(registry: Registry, bundles: BundleStore, *, is_whole: bool) -> None:

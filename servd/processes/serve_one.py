@@ -221,7 +221,15 @@ class _Server:
 
     async def _load(self, engine: Engine, supervisor: Supervisor) -> ServdError | None:
         version = self._one.version
+        missing = [name for name in version.env_vars if name not in self._environ]
+        if missing:
+            log.log.warning(
+                "%s was deployed with variables that are not set here: %s",
+                version.id,
+                ", ".join(missing),
+            )
         try:
+            await supervisor.check(version)
             await supervisor.ensure(version, version.replicas, fail_fast=True)
             signature = supervisor.signature(version.id) or version.signature
             self._one = self._one.settled(signature, supervisor.web(version.id))

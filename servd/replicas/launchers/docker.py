@@ -45,9 +45,9 @@ _CLOSE_S = 10.0
 
 _INPUT_TYPE_LABEL = "io.servd.input-type"
 
-EnsureImage = Callable[[Any, ModelVersion, Path], str]
-"""Returns the image of a version with files, built where there is none: (docker client, version,
-folder of the bundle). It blocks."""
+EnsureImage = Callable[[Any, LaunchSpec], str]
+"""Returns the image of a version with files, built where there is none: (docker client, replica to
+launch). It blocks."""
 
 
 class DockerLauncher:
@@ -181,7 +181,7 @@ class DockerLauncher:
             return pinned_image(engine, version)
         # One at a time: replicas of a version would all build the same image.
         with self._building:
-            return self._ensure_image(engine.client, version, spec.bundle_dir)
+            return self._ensure_image(engine.client, spec)
 
     def _describe_image(self, image: str, on_pull: Callable[[], object]) -> ImageFacts:
         engine, _ = self._prepare()
