@@ -81,8 +81,10 @@ from servd.cli.verb import option, verb
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is live.")
 @click.option("--no-start", is_flag=True, help="Do not start a daemon if none runs.")
 def command() -> None:
-    """Deploy a function, a class, a pickled model or a web application (ASGI, WSGI).
+    """Deploy a function, a class, a file or folder of a model, or a web application (ASGI, WSGI).
 
-    TARGET is file.py:name, file.py with one function, class or web application, a .pkl, .pickle or
-    .joblib file, or a saved service of BentoML: PATH[:api].
+    TARGET is file.py:name, file.py with one function, class or web application, a saved service of
+    BentoML (PATH[:api]), or a model as its library saves it: a pickle, joblib, skops, ONNX,
+    xgboost, lightgbm, catboost, PMML, PyTorch, Keras, MLflow, Hugging Face. What a file is its
+    content says, whatever it is called (docs/formats.md).
     """

@@ -35,7 +35,14 @@ def test_example_works_as_its_readme_says(idle_daemon: Daemon, example_dir: Path
 def test_there_is_a_readme_for_each_example() -> None:
     """All examples are found, so none is silently left out of the test above."""
     assert set(EXAMPLES) == {
-        *("bento_iris", "clipper_tutorial", "columns", "course_fastapi", "credit_course"),
+        *(
+            "bento_iris",
+            "booster",
+            "clipper_tutorial",
+            "columns",
+            "course_fastapi",
+            "credit_course",
+        ),
         *("flask_score", "iris", "kidney", "seldon_score", "streaming"),
     }
 

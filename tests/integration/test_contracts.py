@@ -75,6 +75,8 @@ BREAKS = [
     ("model_runtime/health.py", "import msgspec", RUNTIME),
     ("k8s_adapter/render.py", "import os", PURE),
     ("servd/packing/targets.py", "import pickle", PICKLES),
+    ("servd/packing/formats/onnx.py", "import onnxruntime", PICKLES),
+    ("servd/packing/formats/xgboost.py", "from xgboost import Booster", PICKLES),
 ]
 
 
