@@ -31,6 +31,11 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
         raise LoadError(
             f"lightgbm {lightgbm.__version__} does not load {manifest.file}: {error}"
         ) from error
+    return model_of(booster, manifest)
+
+
+def model_of(booster: Any, manifest: Manifest) -> LoadedModel:
+    """Return the model that a booster is; pickle.py has some, too."""
     return boosted.model_of(LightgbmModel(booster), manifest)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import mmap
 import pickle
@@ -38,6 +39,8 @@ _TABLE_HINT: Final = (
     "it was fitted on a table with named columns: leave --input-type out, and it says itself what "
     "it takes"
 )
+_BOOSTERS: Final = ("lightgbm", "xgboost")
+"""Whose boosters take what a file of their own does, and no arrays or no names."""
 _METHODS: Final = (
     "predict",
     "predict_proba",
@@ -55,6 +58,11 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     model = unpickled(manifest, files)
     if manifest.kind != "pickle":
         return _of_code(model, manifest)
+    library = type(model).__module__.partition(".")[0]
+    if type(model).__name__ == "Booster" and library in _BOOSTERS:
+        loader = importlib.import_module(f"model_runtime.loaders.{library}")
+        booster: LoadedModel = loader.model_of(model, manifest)
+        return booster
     return fitted_model(model, manifest)
 
 

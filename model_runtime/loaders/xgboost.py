@@ -38,6 +38,13 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
             f"xgboost {xgboost.__version__} does not load {manifest.file}: "
             f"{str(error).strip().splitlines()[0]}"
         ) from error
+    return model_of(booster, manifest)
+
+
+def model_of(booster: Any, manifest: Manifest) -> LoadedModel:
+    """Return the model that a booster is; pickle.py has some, too."""
+    import xgboost  # noqa: PLC0415  (as above)
+
     return boosted.model_of(XgboostModel(booster, xgboost.DMatrix), manifest)
 
 

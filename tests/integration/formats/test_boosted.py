@@ -1,6 +1,7 @@
 """Boosters' own files, as a replica has them: answers are those of the libraries' boosters."""
 
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -147,6 +148,21 @@ def test_numbers_and_tables_of_lightgbm(loaded):
     wanted = booster.predict(FRAME[:9]).tolist()
     assert len(set(wanted)) > 1
     assert answers(found, FRAME[:9].to_dict("records")) == wanted
+
+
+@pytest.mark.parametrize("make", [of_xgboost, of_lightgbm])
+def test_a_booster_in_a_pickle_is_asked_as_in_a_file_of_its_own(tmp_path, monkeypatch, make):
+    """By the names of its columns."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "files").mkdir()
+    frame = FRAME.drop(columns="city")
+    booster = make(frame, CLASS, "binary:logistic" if make is of_xgboost else "binary")
+    (tmp_path / "files" / "m.pkl").write_bytes(pickle.dumps(booster))
+    usual = {"loader": "pickle", "kind": "pickle", "file": "m.pkl", "input_type": "auto"}
+    manifest.write(Manifest(**usual), tmp_path)
+    found = loaders.load(tmp_path)
+    wanted = booster.predict(xgboost.DMatrix(frame[:5]) if make is of_xgboost else frame[:5])
+    assert answers(found, frame[:5].to_dict("records")) == wanted.tolist()
 
 
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
