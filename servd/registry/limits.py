@@ -142,4 +142,9 @@ def out_of_memory(memory_bytes: int | None) -> str:
     """Return why a replica has ended that had no more memory; goes on after its name."""
     if memory_bytes is None:
         return "was killed: it ran out of memory"
-    return f"was killed: out of memory: its limit is {shown_memory(memory_bytes)} (--memory)"
+    return f"was killed: {over_limit(memory_bytes)}"
+
+
+def over_limit(memory_bytes: int) -> str:
+    """Return that a replica has no more memory, with the limit and the flag that it is of."""
+    return f"out of memory: its limit is {shown_memory(memory_bytes)} (--memory)"

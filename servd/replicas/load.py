@@ -10,7 +10,7 @@ from model_runtime.contract import REPLICA_PORT
 from servd.clock import Clock
 from servd.errors import LACKED, LoadFailedError, ServdError
 from servd.logs.log import tail
-from servd.registry.limits import shown_memory
+from servd.registry.limits import over_limit
 from servd.replicas.collaborators import Timings
 from servd.replicas.launchers.base import LaunchSpec, describe_exit
 from servd.replicas.launchers.container_options import NO_PROTOCOL_HINT
@@ -188,11 +188,10 @@ class LoadAttempt:
         return _OF_MEMORY.search(f"{failure.message}\n{failure.traceback}") is not None
 
     def _out_of_memory(self, failure: LoadFailedError) -> LoadFailedError:
-        limit = shown_memory(self._spec.version.memory_bytes or 0)
+        limit = over_limit(self._spec.version.memory_bytes or 0)
         doing = "answering the test call" if self._phase == protocol.TESTING else "loading"
         return LoadFailedError(
-            f"{self._spec.version.id} is out of memory: its limit is {limit} (--memory), and it "
-            f"asked for more while {doing}",
+            f"{self._spec.version.id} is {limit}, and it asked for more while {doing}",
             traceback=failure.traceback,
             hint="--memory with more, or a smaller model",
         )

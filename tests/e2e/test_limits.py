@@ -4,6 +4,7 @@ import json
 import os
 import re
 import stat
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,52 @@ def test_the_processor_alone_is_seen_where_that_is_asked_for(daemon: Daemon):
         seen = _asked(daemon, name, "CUDA_VISIBLE_DEVICES", "SERVD_DEVICE")
         assert seen == {"CUDA_VISIBLE_DEVICES": "", "SERVD_DEVICE": "cpu"}
     assert "DEVICE" in daemon.cli("ps").stdout
+
+
+def test_replicas_have_one_device_each_in_turn(tmp_path, monkeypatch):
+    """Of those that the machine says it has, through a restart too; `servd ps` shows which."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/sh\nfor n in 0 1; do echo "GPU $n: NVIDIA H100 (UUID: x)"; done\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    flags = ("--input-type", "strings", "--skip-test")
+    with running_daemon() as daemon:
+        for name, device, expected in (
+            ("turns", "cuda", ["cuda:0", "cuda:1", "cuda:0"]),
+            ("second", "cuda:1", ["cuda:1", "cuda:1"]),
+            ("automatic", "auto", ["cuda:0"]),
+        ):
+            more = ("--device", device, "--replicas", str(len(expected)))
+            said = _deploy(daemon, KNOWS.replace("knows", name), name, *flags, *more)
+            found = sorted(said["replicas"], key=lambda each: each["replica"])
+            assert [each["device"] for each in found] == expected
+        assert "2 CUDA devices: cuda:0 and cuda:1" in _refused(daemon, "--device", "cuda:2")
+        daemon.stop()
+        daemon.start()
+        rows = until(lambda: len(ready(daemon, "turns")) == 3 and ready(daemon, "turns"), "all", 30)
+        shown = [psutil.Process(row["pid"]).environ() for row in rows]
+        assert [row["device"] for row in rows] == ["cuda:0", "cuda:1", "cuda:0"]
+        assert [each["CUDA_VISIBLE_DEVICES"] for each in shown] == ["0", "1", "0"]
+        assert {each["SERVD_DEVICE"] for each in shown} == {"cuda"}
+
+
+def test_a_web_application_is_a_replica_as_any(daemon: Daemon):
+    """It has limits, a device and variables as models have."""
+    text = """
+import os
+async def site(scope, receive, send):
+    if scope["type"] != "http":
+        return
+    said = ",".join(os.environ[name] for name in ("TOKEN", "SERVD_DEVICE", "OMP_NUM_THREADS"))
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": said.encode()})
+"""
+    flags = ("--memory", "300m", "--device", "cpu", "--threads", "2", "--env-var", "TOKEN=abc")
+    (replica,) = _deploy(daemon, text, "site", *flags)["replicas"]
+    assert replica["limits"][0].startswith("memory 300 MiB")
+    with urllib.request.urlopen(f"{daemon.query_url}/site/", timeout=10) as answer:
+        assert answer.read() == b"abc,cpu,2"
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, bytes]]:

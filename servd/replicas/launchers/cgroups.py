@@ -181,7 +181,21 @@ def _enable(base: Path, wanted: Collection[str]) -> str:
     for pid in _members(base):
         own.add(pid)
     control.write_text(text)
+    atexit.register(_move_back, base, wanted)
     return ""
+
+
+def _move_back(base: Path, controllers: Collection[str]) -> None:
+    """Leave the group as it was found: who starts this again may join no group with such children.
+
+    Called at the end of this process, when replicas have ended.
+    """
+    _remove_last()
+    with suppress(OSError):
+        (base / "cgroup.subtree_control").write_text(" ".join(f"-{name}" for name in controllers))
+        for pid in _members(base / OWN):
+            Group(base).add(pid)
+        (base / OWN).rmdir()
 
 
 def _members(folder: Path) -> list[int]:

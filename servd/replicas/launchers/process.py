@@ -22,9 +22,9 @@ from servd.environments.interpreter import Interpreter, InterpreterError
 from servd.errors import BundleError, InvalidValueError
 from servd.logs.log import tail
 from servd.logs.pump import LogPump, Output
-from servd.registry.limits import out_of_memory, threads_of
+from servd.registry.limits import out_of_memory, over_limit, threads_of
 from servd.replicas.homes import Homes, Tell
-from servd.replicas.launchers.base import ImageFacts, LaunchSpec
+from servd.replicas.launchers.base import ImageFacts, LaunchSpec, describe_exit
 from servd.replicas.launchers.cgroups import Group, new_group
 from servd.replicas.launchers.device_choice import Chosen, check_device_here, choose
 from servd.replicas.launchers.orphans import NAME_VARIABLE
@@ -97,19 +97,18 @@ class ProcessHandle:
     @property
     def end_reason(self) -> str:
         """That it ran out of the memory that it may use, if it did; else the status says all."""
-        return out_of_memory(self._seat.spec.version.memory_bytes) if self._ran_out() else ""
-
-    def _ran_out(self) -> bool:
-        code, seat = self._process.returncode, self._seat
-        if not code:
-            return False
-        group = self._traces.group
+        code, seat, group = self._process.returncode, self._seat, self._traces.group
+        size = seat.spec.version.memory_bytes
+        if not code or size is None:
+            return ""
         if code == -signal.SIGKILL and group is not None and group.has_run_out():
-            return True
+            return out_of_memory(size)
         if not seat.kept.has_memory_limit:
-            return False
+            return ""
         said = tail(seat.spec.log_path, _LAST_LINES, start=seat.log_start)
-        return _OF_MEMORY.search("\n".join(said)) is not None
+        if _OF_MEMORY.search("\n".join(said)) is None:
+            return ""
+        return f"{describe_exit(code)}: {over_limit(size)}"
 
     @property
     def device(self) -> str | None:
