@@ -86,7 +86,7 @@ def is_one(path: Path) -> bool:
     Other formats of protobuf begin alike, and have other fields, or no texts, in their places.
     """
     try:
-        with _mapped(path) as content:
+        with mapped(path) as content:
             for field in _top(content, is_cut=True):
                 if field.number == _GRAPH:
                     return True
@@ -104,14 +104,14 @@ def read(path: Path) -> OnnxFile:
         OnnxFileError: it is damaged, or no ONNX model.
         OSError: it cannot be read.
     """
-    with _mapped(path) as content:
+    with mapped(path) as content:
         ir, opsets, producer = 0, {}, ["", ""]
         inner: list[tuple[str, Field]] = []
         for field in _top(content):
             if field.number == _IR:
                 ir = field.value
             elif field.number in (_PRODUCER, _PRODUCER_VERSION):
-                producer[field.number - _PRODUCER] = _text(content, field)
+                producer[field.number - _PRODUCER] = text_of(content, field)
             elif field.number == _OPSET:
                 domain, version = _opset(content, field)
                 opsets[domain] = version
@@ -125,7 +125,8 @@ def read(path: Path) -> OnnxFile:
         return OnnxFile(ir, opsets or {"": 1}, " ".join(producer).strip(), tuple(external.found))
 
 
-def _mapped(path: Path) -> mmap.mmap:
+def mapped(path: Path) -> mmap.mmap:
+    """Return the content of a file, to be closed."""
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -187,12 +188,27 @@ def _varint(content: Any, at: int, end: int) -> tuple[int, int]:
             raise OnnxFileError(f"it has a number that is too long at byte {at}")
 
 
+def signed(value: int) -> int:
+    """Return a number of 64 bits as protobuf's int64 has it."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+def packed(content: Any, field: Field, most: int) -> list[int]:
+    """Return the first ones of many numbers that are one field."""
+    values: list[int] = []
+    at = field.start
+    while at < field.end and len(values) < most:
+        value, at = _varint(content, at, field.end)
+        values.append(signed(value))
+    return values
+
+
 def _is_text(content: Any, field: Field) -> bool:
-    return field.end <= len(content) and _text(content, field).isprintable()
+    return field.end <= len(content) and text_of(content, field).isprintable()
 
 
-def _text(content: Any, field: Field) -> str:
-    """Return a text, which is not valid where it is no UTF-8."""
+def text_of(content: Any, field: Field) -> str:
+    """Return a text, of which what is no UTF-8 is written out."""
     return bytes(content[field.start : min(field.end, field.start + _MOST_TEXT)]).decode(
         "utf-8", "backslashreplace"
     )
@@ -202,7 +218,7 @@ def _opset(content: Any, field: Field) -> tuple[str, int]:
     domain, version = "", 0
     for inner in fields(content, field.start, field.end):
         if inner.number == 1 and inner.wire == BYTES:
-            domain = _text(content, inner)
+            domain = text_of(content, inner)
         elif inner.number == 2 and inner.wire == VARINT:
             version = inner.value
     return ("" if domain == "ai.onnx" else domain), version
@@ -239,7 +255,7 @@ class _External:
     def _entry(self, field: Field) -> None:
         """Take the place of a tensor: an entry of a key and a value."""
         told = {
-            each.number: _text(self._content, each)
+            each.number: text_of(self._content, each)
             for each in fields(self._content, field.start, field.end)
             if each.wire == BYTES
         }

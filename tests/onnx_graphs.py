@@ -86,6 +86,25 @@ def text(path: Path) -> Path:
     return save(path, [node], [of("x", ["N", 1], T.STRING)], [of("y", ["N", 1], T.INT64)])
 
 
+def encoded(path: Path) -> Path:
+    """Write a model of a column of texts and one of numbers, which refuses other texts."""
+    nodes = [
+        helper.make_node("Reshape", ["city", "flat"], ["cities"]),
+        helper.make_node(
+            "OneHotEncoder",
+            ["cities"],
+            ["coded"],
+            domain="ai.onnx.ml",
+            cats_strings=["Oslo", "Rome"],
+            zeros=0,
+        ),
+        helper.make_node("Mul", ["coded", "age"], ["y"]),
+    ]
+    ins = [of("city", ["N", 1], T.STRING), of("age", ["N", 1])]
+    flat = {"flat": np.array([-1], np.int64)}
+    return save(path, nodes, ins, [of("y", ["N", 2])], flat)
+
+
 def labels(path: Path) -> Path:
     """Write a model that answers texts."""
     node = helper.make_node(

@@ -19,6 +19,7 @@ from model_runtime.contract import THREAD_VARIABLES
 from model_runtime.inputs import Batch, View, viewer
 from model_runtime.loaders import ports
 from model_runtime.loaders.base import CallPredictor, LoadedModel, LoadError
+from model_runtime.loaders.onnx_values import known_by_encoders
 from model_runtime.loaders.ports import Plan, Port
 from model_runtime.manifest import AUTO, Manifest
 from model_runtime.older import zip
@@ -26,7 +27,7 @@ from model_runtime.signature import Schema, Signature, SignatureError, check
 
 _CPU: Final = "CPUExecutionProvider"
 _CUDA: Final = "CUDAExecutionProvider"
-_ERRORS_ONLY: Final = 3
+_FATAL_ONLY: Final = 4  # what else it would write it raises
 _OWN_TYPES: Final = {"float32": "floats", "float64": "doubles", "int32": "integers"}
 """The types of inputs that are a list of numbers, by what the model takes."""
 _NUMBERS: Final = ("floats", "doubles", "integers")
@@ -46,6 +47,7 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     session = _session(files / manifest.file)
     plan = ports.plan_of(session, manifest.file)
     signature, view = _inputs(plan, manifest)
+    signature = _exemplified(signature, plan, known_by_encoders(files / manifest.file))
     call, output = _answering(_Calls(session, plan), plan, manifest)
     signature = replace(signature, output=output)
     try:
@@ -68,7 +70,7 @@ def _session(path: Path) -> Any:
     import onnxruntime  # noqa: PLC0415  (where the model runs, it is there)
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _FATAL_ONLY
     threads = os.environ.get(THREAD_VARIABLES[0], "")
     options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
     there = onnxruntime.get_available_providers()
@@ -119,6 +121,23 @@ def _inputs(plan: Plan, manifest: Manifest) -> tuple[Signature, View]:
     only = next(iter(fields.values())) if len(fields) == 1 else None
     signature = Signature(input_type="rows", fields=fields, required=tuple(fields), value=only)
     return signature, _columns
+
+
+def _exemplified(signature: Signature, plan: Plan, known: dict[str, list[Any]]) -> Signature:
+    """Return a signature with values that encoders know, for inputs that are one value."""
+    if signature.value is not None and signature.value.get("type") == "string":
+        values = known.get(plan.inputs[0].name)
+        examples = {"examples": values} if values else {}
+        return replace(signature, value={**signature.value, **examples})
+    if signature.fields is None:
+        return signature
+    fields = {
+        name: {**schema, "examples": known[name]}
+        if name in known and schema.get("type") in ("string", "integer")
+        else schema
+        for name, schema in signature.fields.items()
+    }
+    return replace(signature, fields=fields)
 
 
 def _own_type(plan: Plan) -> str:

@@ -110,6 +110,14 @@ def test_texts_are_inputs_and_outputs(loaded):
     assert both(found, ["yes", "no", "ø"]) == [[20], [10], [-1]]
 
 
+def test_values_that_encoders_know_are_asked_with(loaded):
+    """Others are refused by the model, and none would be a good guess."""
+    found, _, report = loaded(onnx_graphs.encoded)
+    assert report.state == "ok"
+    assert found.signature.fields["city"]["examples"] == ["Oslo", "Rome"]
+    assert both(found, [{"city": "Rome", "age": 2.5}]) == [[0.0, 2.5]]
+
+
 def test_texts_are_answered(loaded):
     """One to an input."""
     found, _, _ = loaded(onnx_graphs.labels)
