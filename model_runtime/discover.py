@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from model_runtime import failure, uris
+from model_runtime import failure, packed, uris
 from model_runtime.annotations import callables, records
 from model_runtime.annotations.kind import UnclearError
 from model_runtime.contract import PARENT_VARIABLE, die_with_parent
@@ -38,7 +38,7 @@ from model_runtime.web import kinds
 from model_runtime.web import targets as web_targets
 
 _OWN_PACKAGE: Final = (__package__ or "model_runtime").partition(".")[0]
-IN_REPLICAS: Final = frozenset({"msgpack", "zmq"})
+IN_REPLICAS: Final = frozenset(() if packed.IS_FOREIGN else ("msgpack", "zmq"))
 """What a replica imports before its model beside what this process does: of other libraries."""
 _MAX_TOLD: Final = 100_000
 """Opened paths that are told; a program that opens more opens them one after the other."""

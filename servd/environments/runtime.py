@@ -51,6 +51,9 @@ _OTHERS_WRITE: Final = 0o022
 _HALF: Final = ".half-"
 _LEFT_S: Final = 3600.0
 """Nobody writes for so long."""
+_UNUSED_S: Final = 30 * 86400.0
+_TOLD_S: Final = 86400.0
+"""How often it is noted that a zip is used."""
 
 
 def command(
@@ -111,6 +114,7 @@ def _runtime(interpreter: Interpreter, folder: Path | None) -> Path:
     for place in _places(folder):
         source, compiled = place / f"{stem}.zip", place / f"{stem}-{interpreter.tag}.zip"
         if zipfile.is_zipfile(compiled):
+            _note_use(compiled)
             return compiled
         try:
             if not (source.is_file() and source.stat().st_size == len(content)):
@@ -120,6 +124,12 @@ def _runtime(interpreter: Interpreter, folder: Path | None) -> Path:
             continue
         return compiled if _compile(interpreter, source, compiled) else source
     raise MachineError(refused)
+
+
+def _note_use(path: Path) -> None:
+    with suppress(OSError):
+        if path.stat().st_mtime < wall_s() - _TOLD_S:
+            os.utime(path)
 
 
 def _places(folder: Path | None) -> Iterator[Path]:
@@ -159,12 +169,12 @@ def _put(path: Path, content: bytes) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what was left half written by somebody who was killed."""
-    oldest_s = wall_s() - _LEFT_S
-    for path in folder.glob(f"{_HALF}*"):
-        with suppress(OSError):
-            if path.stat().st_mtime < oldest_s:
-                path.unlink()
+    """Remove what killed ones left half written, and what only older versions of servd used."""
+    for pattern, kept_s in ((f"{_HALF}*", _LEFT_S), ("runtime-*.zip", _UNUSED_S)):
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                if path.stat().st_mtime < wall_s() - kept_s:
+                    path.unlink()
 
 
 def _settle(descriptor: int, name: str, path: Path) -> None:

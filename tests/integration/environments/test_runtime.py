@@ -126,6 +126,23 @@ def test_what_a_killed_one_left_is_removed_later(bare: Interpreter, tmp_path: Pa
     assert young.exists()
 
 
+def test_what_older_versions_left_is_removed_later(bare: Interpreter, tmp_path: Path) -> None:
+    """A zip that nobody has used for a month goes when another is written; a used one stays."""
+    mine = Path(runtime.command(bare, folder=tmp_path)[1])
+    month_ago_s = mine.stat().st_mtime - 31 * 86400
+    other = tmp_path / "runtime-0123456789abcdef.zip"
+    other.write_bytes(b"")
+    for path in (mine, other):
+        os.utime(path, (month_ago_s, month_ago_s))
+
+    runtime.command(bare, folder=tmp_path)
+    next(tmp_path.glob(f"{mine.name.rpartition('-cp')[0]}.zip")).unlink()
+    runtime.command(replace(bare, tag="cpython-other"), folder=tmp_path)
+
+    assert mine.exists()
+    assert not other.exists()
+
+
 def test_where_its_folder_cannot_be_written_the_cache_has_it(
     bare: Interpreter, cache: Path, tmp_path: Path
 ) -> None:
