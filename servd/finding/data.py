@@ -16,7 +16,7 @@ from typing import Final
 
 from model_runtime.uris import path_of
 from servd.finding.hints import shown_path
-from servd.finding.installed import is_left_out
+from servd.finding.installed import is_environments, is_left_out
 from servd.finding.modules import Modules
 from servd.finding.reading import Reading
 from servd.quantities import shown_bytes
@@ -313,9 +313,13 @@ def _exists(path: Path) -> bool:
 def _links_below(area: Path) -> dict[str, set[Path]]:
     """Return the files of a project whose names are links, or lead through one, by real path."""
     found: dict[str, set[Path]] = {}
-    # A project's environments have ten thousands of files: a path is made of those that count.
     left = _LINKED_FILES
-    for at, _, names in _walk(area):
+    for at, folders, names in _walk(area):
+        # What an environment has, ten thousands of files, is the project's under no name.
+        folders[:] = [name for name in folders if not is_environments(name)]
+        if at != str(area) and is_environments("", names):
+            folders.clear()
+            continue
         is_led_to = os.path.realpath(at) != at
         for name in names[:left]:
             path = os.path.join(at, name)  # noqa: PTH118

@@ -15,7 +15,7 @@ import site
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -111,6 +111,12 @@ def is_left_out(path: Path, root: Path, *, is_opened: bool = False) -> bool:
         for folder in inside
         for mark in _MARKS
     )
+
+
+def is_environments(name: str, inside: Container[str] = ()) -> bool:
+    """Tell by its name, and what is inside, whether whatever is below a folder is left out."""
+    is_tools = name in _NEVER or name in _INSTALLED_FOLDERS
+    return is_tools or any(mark in inside for mark in _MARKS)
 
 
 class Installed:

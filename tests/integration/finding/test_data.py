@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from model_runtime.manifest import encode
+from servd.finding import data
 from servd.finding.installed import is_left_out
 
 HEAD = "import os\nfrom pathlib import Path\n"
@@ -313,6 +314,20 @@ def test_links_are_followed_and_keep_their_names(
     projects.write({"model.py": model_of(text)})
     plan = projects.plan("model.py:Model", *(["weights/*"] if is_included else []))
     assert projects.answers(plan, [1]) == ["hello"]
+
+
+@pytest.mark.parametrize("environment", [".venv/pyvenv.cfg", "env/lib/site-packages/a.py"])
+def test_an_environment_beside_the_code_hides_no_link(projects, tmp_path, monkeypatch, environment):
+    """Its many files are not among those that are looked at for links."""
+    monkeypatch.setattr(data, "_LINKED_FILES", 4)
+    (tmp_path / "abc123").write_text("hello\n")
+    path = "Path(__file__).parent / 'weights' / 'current.txt'"
+    projects.write({environment: "", "model.py": model_of(f"({path}).resolve().read_text()")})
+    for number in range(10):
+        (projects.root / environment).with_name(f"{number}.py").write_text("")
+    (projects.root / "weights").mkdir()
+    (projects.root / "weights" / "current.txt").symlink_to(tmp_path / "abc123")
+    assert projects.answers(projects.plan("model.py:Model"), [1]) == ["hello"]
 
 
 def test_a_linked_folder_is_included_whole(projects, tmp_path, names):
