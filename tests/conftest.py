@@ -24,9 +24,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# What runs pytest in a folder of its own has pyproject.toml's options not: this plugin would take
-# twice as long to be imported as all else.
-os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} -p no:schemathesis"
+# What runs pytest in a folder of its own has pyproject.toml's options not: these plugins would take
+# three times as long to be imported as all else.
+_UNUSED = "-p no:schemathesis -p no:faker -p no:anyio"
+os.environ["PYTEST_ADDOPTS"] = f"{os.environ.get('PYTEST_ADDOPTS', '')} {_UNUSED}"
 
 collect_ignore = [] if importlib.util.find_spec("bentoml") else ["e2e/test_bento_sdk.py"]
 """What is tried with BentoML itself, which wants more packages than servd and all its tests."""

@@ -11,7 +11,6 @@ import pytest
 KUBECTL = '''#!{python}
 """Keeps objects as files in a folder, as far as kubectl is asked."""
 import json, pathlib, sys
-import yaml
 store = pathlib.Path({store!r})
 words = sys.argv[1:]
 with (store / "calls").open("a") as calls:
@@ -23,6 +22,7 @@ def place(body):
     return store / f"{{body['kind'].lower()}}-{{body['metadata']['name']}}.json"
 
 def bodies():
+    import yaml # takes longer than all else that is asked
     for flag, path in zip(rest, rest[1:]):
         if flag == "--filename":
             path = pathlib.Path(path)
