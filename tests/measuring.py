@@ -3,7 +3,7 @@
 Measuring costs a process about as much as its start does, and most tests start processes that run
 what others have run: hundreds of them a model's discovery alone. It makes Python run at half its
 speed, so the examples that Hypothesis makes up, hundreds that run the same lines, are not measured,
-nor are tests that are marked slow: others have run what they repeat.
+nor are tests that are marked as slow or as repeating: others have run what they repeat.
 Called by pytest, as conftest.py takes it in.
 """
 
@@ -20,10 +20,7 @@ MEASURED = (
     *("tests/integration/cli/test_deploy.py", "tests/integration/finding/test_hints.py"),
     *("tests/integration/packing/test_bundling.py", "tests/integration/packing/test_targets.py"),
     *("tests/integration/processes/test_daemon.py", "tests/integration/frontends/test_pool.py"),
-    *(
-        "tests/integration/logs/test_pump.py",
-        "tests/integration/replicas/launchers/test_process_launcher.py",
-    ),
+    "tests/integration/replicas/launchers/test_process_launcher.py",
     "tests/integration/processes/test_serve_one.py",
 )
 """How their names begin, from the root of the repository."""
@@ -32,8 +29,8 @@ _TOLD = "COVERAGE_PROCESS_CONFIG"
 """By this variable coverage.py measures in a process that inherits it."""
 
 
-def _is_slow(item: pytest.Item) -> bool:
-    return item.get_closest_marker("slow") is not None
+def _is_repeating(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) is not None for name in ("slow", "repeats"))
 
 
 @contextmanager
@@ -41,7 +38,7 @@ def _paused(item: pytest.Item) -> Iterator[None]:
     """Measure nothing in this process meanwhile, where the test runs the same lines many times."""
     measured = coverage.Coverage.current()
     has_examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-    if measured is None or not (has_examples or _is_slow(item)):
+    if measured is None or not (has_examples or _is_repeating(item)):
         yield
         return
     measured.stop()
@@ -54,7 +51,7 @@ def _paused(item: pytest.Item) -> Iterator[None]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
     """Hide the variable from the processes of the other tests."""
-    is_measured = item.nodeid.startswith(MEASURED) and not _is_slow(item)
+    is_measured = item.nodeid.startswith(MEASURED) and not _is_repeating(item)
     told = None if is_measured else os.environ.pop(_TOLD, None)
     try:
         with _paused(item):

@@ -87,9 +87,12 @@ def test_examples_that_are_made_up_are_not_measured(
     assert (told["child.py"], told["other.py"]) == ("0%", "100%")
 
 
-def test_slow_tests_are_not_measured(measured: Callable[[str, str], dict[str, str]]) -> None:
+@pytest.mark.parametrize("mark", ["slow", "repeats"])
+def test_slow_tests_are_not_measured(
+    measured: Callable[[str, str], dict[str, str]], mark: str
+) -> None:
     """Neither here nor in their processes, also where those of other tests of the file are."""
-    slow = f"import pytest\npytestmark = pytest.mark.slow\n{TEST}    import other\n"
+    slow = f"import pytest\npytestmark = pytest.mark.{mark}\n{TEST}    import other\n"
     told = measured("e2e/test_cli.py", slow)
     assert (told["child.py"], told["other.py"]) == ("0%", "0%")
 

@@ -42,6 +42,7 @@ async def offer(served, dispatcher, caller, rate, seconds):
     return asked
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("batching", list(Batching))
 def test_a_slow_replica_does_what_it_can_at_twice_its_capacity(batching):
     """At 2x what cannot be done is refused at once, and the rest is in time.
@@ -112,16 +113,17 @@ def test_a_row_that_is_computed_anyway_is_not_refused():
     run(main())
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("replicas", [1, 2])
 @pytest.mark.parametrize("share", [1.5, 2.0, 5.0])
 @pytest.mark.parametrize("batching", ["aimd", "quantile"])
 def test_goodput_holds_under_overload(share, replicas, batching):
     """Offered more than it can do, a model still does 85 % of it in time; the rest is told soon."""
     world = Overload(replicas, batching)
-    asyncio.run(world.run(1.0, 0.5))
-    asyncio.run(world.run(share, 2.0))
+    run(world.run(1.0, 0.5))
+    run(world.run(share, 2.0))
     assert world.good >= 0.85 * world.capacity * 2.0
     assert world.late <= 0.02 * world.good
     assert world.refused_after_s <= SLO_S
-    asyncio.run(world.run(0.6, 0.5))
+    run(world.run(0.6, 0.5))
     assert world.good >= 0.99 * world.asked

@@ -86,6 +86,7 @@ def test_a_model_that_goes_elsewhere_is_understood(tmp_path):
     assert str(tmp_path / "data" / "words.txt") in opened_by(tmp_path, str(tmp_path / "m.py"), "f")
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize(
     ("annotation", "input_type", "as_lists"),
     [
