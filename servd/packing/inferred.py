@@ -17,7 +17,7 @@ from servd.packing.formats import table
 from servd.packing.formats.base import Need
 from servd.packing.formats.needed import numbers
 from servd.packing.formats.peek import Peek
-from servd.packing.pickle_scan import PickleScan, scan
+from servd.packing.pickle_scan import ANY_PYTHON, PickleScan, scan
 from servd.packing.pickles import PICKLE_ENDINGS
 from servd.packing.targets import Asked, Target
 
@@ -88,7 +88,7 @@ def _said_by(target: Target, place: Place, asked: Asked) -> _Said:
         chosen = table.choose(target.path, asked.loader)
         if chosen.name != table.PICKLE:
             return _Said(libraries=list(chosen.inspect(Peek(target.path), asked).needs))
-    said = _Said(scans=[scan(target.content)])
+    said = _Said(scans=[scan(target.content, ANY_PYTHON)])
     needs = Needs(target.path, place, target.content)
     for name in said.scans[0].modules:
         if not needs.modules.add_module(name):
@@ -110,7 +110,7 @@ def _of_code(target: Target, place: Place) -> _Said:
     for path in sorted(needs.files()):
         if path.suffix in PICKLE_ENDINGS:
             try:
-                found = scan(path)
+                found = scan(path, ANY_PYTHON)
             except TargetError:
                 continue  # whoever opens it may read it in another way
             said.scans.append(found)

@@ -30,8 +30,13 @@ _SEARCH_LIMIT: Final = 64 << 20
 _WALK_LIMIT: Final = 400_000
 _NEWEST_PROTOCOL: Final = max(code.proto for code in pickletools.opcodes)
 """The newest pickle protocol that this Python reads."""
-_RESUME: Final = bytes((opcode.opmap["RESUME"], 0))
-"""What each function compiled by this Python holds; the number changes between versions of it."""
+_HERE: Final = sys.version_info[:2]
+ANY_PYTHON: Final = (99, 0)
+"""Stands for a Python that is still to be chosen."""
+_RESUMES: Final = {(3, 11): 151, (3, 12): 151, (3, 13): 149, (3, 14): 128} | {
+    _HERE: opcode.opmap["RESUME"]
+}
+"""The code that each function holds which a Python has compiled; older ones have none such."""
 _NOT_FRAMEWORKS: Final = sys.stdlib_module_names | {"__builtin__", "copy_reg", "__main__"}
 _OTHER_FORMATS: Final = (
     (b"PK\x03\x04", "a zip archive (skops, torch or keras?)"),
@@ -83,15 +88,17 @@ class PickleScan:
         return tuple(dict.fromkeys(name.partition(".")[0] for name in self.modules))
 
 
-def scan(path: Path) -> PickleScan:
+def scan(path: Path, series: tuple[int, int] = _HERE) -> PickleScan:
     """Return what the pickle at `path` says about itself.
 
+    `series` is the Python that is to load it.
+
     Raises:
-        TargetError: the file cannot be read or is not a pickle.
+        TargetError: the file cannot be read, is not a pickle, or one of another Python.
     """
     try:
         with path.open("rb") as file:
-            return _scan(path.name, file)
+            return _scan(path.name, file, series)
     except OSError as error:
         # Without a number it is bz2's or gzip's complaint, not the system's.
         what = "is damaged" if error.errno is None else "cannot be read"
@@ -100,7 +107,7 @@ def scan(path: Path) -> PickleScan:
         raise TargetError(f"{path.name} is damaged: {error}") from error
 
 
-def _scan(name: str, file: BinaryIO) -> PickleScan:
+def _scan(name: str, file: BinaryIO, series: tuple[int, int]) -> PickleScan:
     opened, compression = _inflated(file)
     _refuse_other_formats(name, opened)
     said = _Said()
@@ -108,7 +115,7 @@ def _scan(name: str, file: BinaryIO) -> PickleScan:
     is_pickle = is_complete or said.modules or machine.protocol >= 2
     if not machine.steps or not is_pickle:
         raise TargetError(f"{name} is not a pickle", hint="was it written with pickle.dump?")
-    _refuse_other_pythons(name, machine)
+    _refuse_other_pythons(name, machine, series)
     if not is_complete:
         file.seek(0)
         said.search(_inflated(file)[0].read(_SEARCH_LIMIT))
@@ -244,20 +251,31 @@ def _refuse_other_formats(name: str, file: BinaryIO) -> None:
             raise TargetError(f"{name} is not a pickle: it is {what}")
 
 
-def _refuse_other_pythons(name: str, machine: Machine) -> None:
+def _refuse_other_pythons(name: str, machine: Machine, series: tuple[int, int]) -> None:
     """Refuse what only another version of Python can load or run."""
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    here = ".".join(map(str, series))
     if machine.protocol > _NEWEST_PROTOCOL:
         raise TargetError(
             f"{name} was written by a newer Python (pickle protocol {machine.protocol}); "
             f"Python {here} reads up to {_NEWEST_PROTOCOL}",
             hint=f"write it with pickle.dump(model, file, protocol={_NEWEST_PROTOCOL})",
         )
-    if machine.code is not None and _RESUME not in machine.code:
+    if machine.code is not None and not _runs(machine.code, series):
         raise TargetError(
             f"{name} holds a function compiled by another Python; this is {here}",
-            hint=f"write it again with Python {here}, or deploy the .py file of the function",
+            hint=f"write it again with Python {here}, deploy the .py file of the function, or have "
+            "it run in the Python that wrote it: --python VERSION",
         )
+
+
+def _runs(code: bytes, series: tuple[int, int]) -> bool:
+    """Tell whether a Python may have compiled the code of a function, as far as that is known."""
+    if series > max(_RESUMES):
+        return True
+    expected = _RESUMES.get(series)
+    if expected is not None:
+        return bytes((expected, 0)) in code
+    return not any(bytes((each, 0)) in code for each in set(_RESUMES.values()))
 
 
 @dataclass(slots=True)

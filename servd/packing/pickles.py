@@ -27,7 +27,7 @@ def find_pickle(target: Target, place: Place, timeout_s: float) -> Found:
         TargetError: it is no pickle, or needs what is not there.
     """
     path = target.path
-    scanned = scan(target.content)
+    scanned = scan(target.content, place.interpreter.series)
     needs = Needs(path, place, target.content)
     if target.made is not None:
         needs.add_running(target.made.loaded)
@@ -68,7 +68,7 @@ def packages_of_pickle(path: Path, place: Place | None = None) -> dict[str, str]
     What only unpickles it need not import them, so nothing else tells of them.
     """
     try:
-        scanned = scan(path)
+        scanned = scan(path) if place is None else scan(path, place.interpreter.series)
     except TargetError:
         return {}
     installed = Installed(None if place is None else place.interpreter)

@@ -80,7 +80,8 @@ def remarks(needs: Sequence[Need], place: Place) -> list[str]:
     for need in needs:
         brought = brought_by(need, place.interpreter) or {}
         told += [
-            f"model was made with {need.distribution} {need.made_with}, this is {version}"
+            f"model was made with {need.distribution} {need.made_with}, this is {version}: "
+            f"--env auto makes an environment with {need.made_with}"
             for version in brought.values()
             if need.made_with and numbers(need.made_with) != numbers(version)
         ]

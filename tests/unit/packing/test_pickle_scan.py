@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from servd.errors import TargetError
-from servd.packing.pickle_scan import _ZlibReader, scan
+from servd.packing.pickle_scan import _runs, _ZlibReader, scan
 
 SKLEARN_VERSION = version("scikit-learn")
 
@@ -327,3 +327,22 @@ def test_the_end_of_a_zlib_stream_is_nothing_more():
     buffer = bytearray(3)
     assert [reader.readinto(buffer) for _ in range(4)] == [3, 2, 0, 0]
     assert bytes(buffer) == b"dec"
+
+
+@pytest.mark.parametrize(
+    ("opcode_", "series", "runs"),
+    [
+        (151, (3, 12), True),
+        (149, (3, 13), True),
+        (149, (3, 12), False),
+        (151, (3, 10), False),
+        (120, (3, 10), True),
+        (120, (3, 11), False),
+        (120, (4, 0), True),
+    ],
+)
+def test_which_python_has_compiled_a_function_is_held_against_the_one_that_is_to_load_it(
+    opcode_, series, runs
+):
+    """Not against servd's own: the model runs in another."""
+    assert _runs(bytes((opcode_, 0, 100, 0)), series) is runs
