@@ -28,8 +28,9 @@ def _read(path: Path, manifest: Manifest) -> Any:
     unknown = skops.io.get_untrusted_types(file=path)
     wanted = [each for each in unknown if each not in manifest.trust]
     if wanted and ALL not in manifest.trust:
+        what = "types" if len(wanted) > 1 else "a type"
         raise LoadError(
-            f"{path.name} has {len(wanted)} types that skops does not trust: {', '.join(wanted)}",
+            f"{path.name} has {what} that skops does not trust: {', '.join(wanted)}",
             hint=" ".join(f"--trust {each}" for each in wanted)
             + "    trusts them; look at what they are before",
         )

@@ -124,7 +124,7 @@ def test_types_that_are_not_trusted_are_shown_before_anything_is_loaded(daemon, 
     words = ("mine.skops", "--include", "mine.py")
     refused = daemon.cli("deploy", *words, cwd=tmp_path)
     assert refused.returncode == 1
-    assert "has 1 types that skops does not trust: mine.Scale" in refused.stderr
+    assert "has a type that skops does not trust: mine.Scale" in refused.stderr
     assert "--trust mine.Scale" in refused.stderr
     for trusted in ("mine.Scale", "all"):
         deployed(daemon, tmp_path, *words, "--trust", trusted, "--name", f"m{trusted[:3]}")

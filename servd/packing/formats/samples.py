@@ -20,7 +20,7 @@ HDF5: Final = (
     "    arrays = {}\n"
     "    file.visititems(lambda name, item: arrays.update({name: np.asarray(item)})\n"
     '                    if hasattr(item, "shape") else None)\n'
-    "weights = next(iter(arrays.values()))  # say which of them\n\n\n"
+    "weights = next(each for each in arrays.values() if each.ndim == 2)  # say which of them\n\n\n"
     + _ROWS
     + "    return (np.asarray(rows) @ weights).tolist()\n"
 )

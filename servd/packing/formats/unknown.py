@@ -143,7 +143,7 @@ def _kind_of(peek: Peek) -> _Kind:
     if not peek.head:
         return _Kind(bool, "empty")
     if _is_keras(peek):
-        return _Kind(bool, "a model of Keras before 3 (HDF5)", samples.KERAS)
+        return _Kind(bool, "a model in Keras' format of before version 3 (HDF5)", samples.KERAS)
     other = f"of no format that servd knows: it begins with {peek.head[:8]!r}"
     found = (kind for kind in _KINDS if kind.is_one(peek.head))
     return next(found, _Kind(bool, other, samples.ANYTHING))

@@ -59,7 +59,10 @@ def database(tmp_path):
 KINDS = {
     "a Jupyter notebook": json.dumps(NOTEBOOK).encode(),
     "an HDF5 file": b"\x89HDF\r\n\x1a\n" + bytes(64),
-    "a model of Keras before 3": b"\x89HDF\r\n\x1a\n" + bytes(64) + b"keras_version" + bytes(9),
+    "a model in Keras' format of before version 3": b"\x89HDF\r\n\x1a\n"
+    + bytes(64)
+    + b"keras_version"
+    + bytes(9),
     "a language model for llama.cpp": b"GGUF\x03\x00\x00\x00" + bytes(32),
     "a TensorFlow Lite model": b"\x1c\x00\x00\x00TFL3" + bytes(64),
     "an array of NumPy": array(),
