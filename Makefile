@@ -5,6 +5,7 @@ STAMP := $(VENV)/.complete
 BIN := $(VENV)/bin
 CHECKS := .checks
 SELDON := .seldon
+FORMATS := .formats
 CODE := servd model_runtime k8s_adapter tests examples benchmarks scripts
 
 # Per cent of lines and branches that `make coverage` must see run; it only goes up.
@@ -61,7 +62,7 @@ coverage: $(STAMP) ## run all tests, most of them measured; fail where too littl
 	wait $$containers || failed=yes; cat .containers.log; rm .containers.log; [ -z "$$failed" ]
 	$(BIN)/coverage report --skip-covered --fail-under=$(FLOOR)
 
-checks: $(CHECKS)/.complete $(SELDON)/.complete ## make the environments of checkov, old Kubernetes schemas and seldon-core; tests that need them run then
+checks: $(CHECKS)/.complete $(SELDON)/.complete $(FORMATS)/.complete ## make the environments of checkov, old Kubernetes schemas, seldon-core and models' formats; tests that need them run then
 
 lint: $(STAMP) ## ruff: rules and format
 	$(BIN)/ruff check $(CODE)
@@ -89,12 +90,12 @@ soak: $(STAMP) ## five million queries, and the daemon's memory
 pex: $(STAMP) ## build servd as one file, dist/servd, that needs only a Python: make pex PYTHONS='3.12'
 	@$(BIN)/python scripts/single_file.py dist/servd $(PYTHONS:%=--python %) $(EXTRAS:%=--extras %)
 
-lock: ## write requirements.lock, checks.lock and seldon.lock anew
+lock: ## write requirements.lock, checks.lock, seldon.lock and formats.lock anew
 	scripts/lock.sh $(PYTHON)
 
 clean: ## remove the environment and what tools left behind
 	@if [ -x $(BIN)/servd ] && [ -f .servd/daemon.json ]; then $(BIN)/servd stop --data-dir .servd || true; fi
-	rm -rf $(VENV) $(CHECKS) $(SELDON) .servd build dist *.egg-info .coverage .coverage.* .containers.log \
+	rm -rf $(VENV) $(CHECKS) $(SELDON) $(FORMATS) .servd build dist *.egg-info .coverage .coverage.* .containers.log \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
@@ -115,4 +116,14 @@ $(SELDON)/.complete: seldon.lock $(STAMP)
 	@echo "Making the environment in $(SELDON) (once)"
 	@$(BIN)/python -m venv --clear --without-pip $(SELDON)
 	@$(BIN)/python -m pip --python $(SELDON)/bin/python install -qq --no-deps --no-compile --require-hashes -r seldon.lock
+	@touch $@
+
+# The libraries of models' formats. torch comes last, and without hashes: pip takes the build for the
+# processor alone where it is told of one, which is another file than the one with all of CUDA.
+TORCH := torch==2.13.0
+$(FORMATS)/.complete: formats.lock $(STAMP)
+	@echo "Making the environment in $(FORMATS) (once, 1.6 GB with torch's build for the processor)"
+	@$(BIN)/python -m venv --clear --without-pip $(FORMATS)
+	@$(BIN)/python -m pip --python $(FORMATS)/bin/python install -qq --no-deps --no-compile --require-hashes -r formats.lock
+	@$(BIN)/python -m pip --python $(FORMATS)/bin/python install -qq --no-compile $(TORCH)
 	@touch $@
