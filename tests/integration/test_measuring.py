@@ -1,11 +1,14 @@
 """tests/measuring.py in a run of pytest of its own, as `make coverage` runs it."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from coverage import CoverageData
+from coverage.config import CoverageConfig
 
 from tests import measuring
 
@@ -100,3 +103,25 @@ def test_slow_tests_are_not_measured(
 def test_what_is_listed_is_there() -> None:
     """Where a file gets another name, its processes go on being measured."""
     assert [name for name in measuring.MEASURED if not (ROOT / name).exists()] == []
+
+
+def test_processes_note_no_file_that_they_do_not_run(tmp_path):
+    """What no process runs is noted by pytest's own; the others have what they run, as before."""
+    config = CoverageConfig()
+    config.source = [str(tmp_path)]
+    config.data_file = str(tmp_path / "data")
+    config.branch = True
+    for name in ("child.py", "other.py"):
+        (tmp_path / name).write_text("A = 1\n")
+    found = {}
+    for told in (config.serialize(), measuring._without_search(config.serialize())):
+        environment = {**os.environ, "COVERAGE_PROCESS_CONFIG": told}
+        command = [sys.executable, "-c", "import child"]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+        data = CoverageData(config.data_file)
+        data.read()
+        found[told] = {Path(file).name: data.arcs(file) for file in data.measured_files()}
+        data.erase()
+    with_search, without = found.values()
+    assert with_search == {**without, "other.py": []}
+    assert without["child.py"]
