@@ -43,6 +43,7 @@ _INNER: Final[dict[str, dict[int, str]]] = {
     "sparse": _IN_SPARSE,
 }
 _EXTERNAL: Final = 13
+_LOCATION: Final = b"location"
 _MOST_FIELDS: Final = 5_000_000
 _MOST_DEPTH: Final = 100  # as protobuf's own readers have it
 _MOST_TEXT: Final = 4096
@@ -120,7 +121,8 @@ def read(path: Path) -> OnnxFile:
         if not any(kind == "graph" for kind, _ in inner):
             raise OnnxFileError("it has no graph")
         external = _External(content)
-        for kind, field in inner:
+        # Only where one has a place elsewhere is all of a graph looked at: it may be large.
+        for kind, field in inner if content.find(_LOCATION) >= 0 else ():
             external.visit(kind, field)
         return OnnxFile(ir, opsets or {"": 1}, " ".join(producer).strip(), tuple(external.found))
 
@@ -259,5 +261,5 @@ class _External:
             for each in fields(self._content, field.start, field.end)
             if each.wire == BYTES
         }
-        if told.get(1) == "location":
+        if told.get(1) == _LOCATION.decode():
             self.found[told.get(2, "")] = None

@@ -47,7 +47,7 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     session = _session(files / manifest.file)
     plan = ports.plan_of(session, manifest.file)
     signature, view = _inputs(plan, manifest)
-    signature = _exemplified(signature, plan, known_by_encoders(files / manifest.file))
+    signature = _exemplified(signature, plan, files / manifest.file)
     call, output = _answering(_Calls(session, plan), plan, manifest)
     signature = replace(signature, output=output)
     try:
@@ -123,14 +123,15 @@ def _inputs(plan: Plan, manifest: Manifest) -> tuple[Signature, View]:
     return signature, _columns
 
 
-def _exemplified(signature: Signature, plan: Plan, known: dict[str, list[Any]]) -> Signature:
+def _exemplified(signature: Signature, plan: Plan, path: Path) -> Signature:
     """Return a signature with values that encoders know, for inputs that are one value."""
-    if signature.value is not None and signature.value.get("type") == "string":
+    if not any(_is_coded(port, len(plan.inputs)) for port in plan.inputs):
+        return signature
+    known = known_by_encoders(path)
+    if signature.fields is None:
         values = known.get(plan.inputs[0].name)
         examples = {"examples": values} if values else {}
-        return replace(signature, value={**signature.value, **examples})
-    if signature.fields is None:
-        return signature
+        return replace(signature, value={**(signature.value or {}), **examples})
     fields = {
         name: {**schema, "examples": known[name]}
         if name in known and schema.get("type") in ("string", "integer")
@@ -138,6 +139,12 @@ def _exemplified(signature: Signature, plan: Plan, known: dict[str, list[Any]]) 
         for name, schema in signature.fields.items()
     }
     return replace(signature, fields=fields)
+
+
+def _is_coded(port: Port, count: int) -> bool:
+    """Tell whether a row of one of so many inputs is a text, or a number that may be a code."""
+    is_one = port.inner == () or (port.inner == (1,) and (count > 1 or port.dtype == "str"))
+    return is_one and (port.dtype == "str" or "int" in port.dtype)
 
 
 def _own_type(plan: Plan) -> str:

@@ -19,12 +19,14 @@ from servd.packing import pickle_scan
 HEAD_BYTES: Final = 1 << 16
 _TAIL_BYTES: Final = (1 << 16) + 22
 """The end of a zip, with the longest comment that it may have."""
-_MOST_NAMES_BYTES: Final = 16 << 20
+_MOST_NAMES_BYTES: Final = 8 << 20
 _MOST_ENTRIES: Final = 10_000
 _ZIP: Final = b"PK\x03\x04"
 _EMPTY_ZIP: Final = b"PK\x05\x06"
 _END: Final = b"PK\x05\x06"
 _BIG: Final = 0xFFFFFFFF
+_BIG_END: Final = b"PK\x06\x06"
+"""The end of a zip of which a size has more than 32 bits (zip64), which lies before the other."""
 _UNSOUND: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -121,7 +123,9 @@ class Peek:
         if at + 22 + int.from_bytes(self.tail[at + 20 : at + 22], "little") != len(self.tail):
             return False
         bytes_of_list = int.from_bytes(self.tail[at + 12 : at + 16], "little")
-        return bytes_of_list <= _MOST_NAMES_BYTES or bytes_of_list == _BIG
+        if bytes_of_list == _BIG and (at := self.tail.rfind(_BIG_END)) >= 0:
+            bytes_of_list = int.from_bytes(self.tail[at + 40 : at + 48], "little")
+        return bytes_of_list <= _MOST_NAMES_BYTES
 
     def member(self, name: str, most_bytes: int) -> bytes:
         """Return a file of a zip, inflated.

@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import pickle
+import subprocess
 import sys
 import tempfile
 import venv
@@ -231,6 +232,38 @@ def test_a_file_that_may_not_be_read_says_so():
         finally:
             os.seteuid(uid)
     assert "cannot be read: Permission denied" in message
+
+
+def test_no_library_is_imported_to_find_out(here):
+    """Of any format, in the process that looks at files."""
+    for file, make in MAKERS.items():
+        make(here / file)
+    code = (
+        "import sys\nfrom servd.errors import TargetError\nfrom servd.packing.kinds import find\n"
+        "from servd.packing.targets import parse_target\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: find(parse_target(name))\n"
+        "    except TargetError as error: assert 'not installed' in str(error), error\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *MAKERS],
+        check=True,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+    libraries = {
+        "catboost",
+        "lightgbm",
+        "onnx",
+        "onnxruntime",
+        "pandas",
+        "skops",
+        "sklearn",
+        "xgboost",
+    }
+    assert not libraries & set(done.stdout.split())
 
 
 def test_pipes_and_devices_are_no_models(here):

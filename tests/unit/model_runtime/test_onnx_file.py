@@ -51,7 +51,7 @@ def test_graphs_that_are_nested_without_end_are_refused(tmp_path):
             length, size = length + bytes((size & 127 | 128,)), size >> 7
         return bytes((number << 3 | 2,)) + length + bytes((size,)) + content
 
-    graph = b""
+    graph = field(5, field(13, field(1, b"location")))
     for _ in range(2000):  # a node's attribute's graph
         graph = field(1, field(5, field(6, graph)))
     (tmp_path / "m").write_bytes(b"\x08\x08" + field(7, graph))
