@@ -19,6 +19,8 @@ from servd.packing.targets import Asked
 _SCHEMA: Final = "schema.json"
 _MOST_BYTES: Final = 64 << 20
 _VERSION: Final = "_sklearn_version"
+_COLUMNS: Final = "feature_names_in_"
+"""What was fitted on a table gets tables."""
 
 
 def _detect(peek: Peek) -> bool:
@@ -43,6 +45,8 @@ def _inspect(peek: Peek, asked: Asked) -> Inspected:
         )
         for name in _libraries(schema)
     ]
+    if any(_COLUMNS in node for node in _nodes(schema)):
+        libraries.append(Need(module="pandas", distribution="pandas"))
     made_with = f", scikit-learn {sklearn}" if sklearn else ""
     return Inspected(
         summary=f"skops {version}{made_with}, {schema.get('__class__')}",

@@ -28,10 +28,14 @@ _UBJ_VERSION: Final = re.compile(
     rb"L\x00{7}\x07version\[(?:\$(?P<kind>.))?#L\x00{7}\x03(?P<numbers>.{3,27})\}$", re.DOTALL
 )
 _WIDTHS: Final = {b"i": 1, b"U": 1, b"I": 2, b"l": 4, b"L": 8}
+_TYPES: Final = re.compile(rb"feature_types(.{0,60000}?)gradient_booster", re.DOTALL)
+_CATEGORY: Final = (b'"c"', b"SL\0\0\0\0\0\0\0\x01c")
+"""The type of a column of categories, in JSON and in UBJSON."""
 _MARK: Final = b"binf"
 _PARAM_BYTES: Final = 136
 _BOOSTERS: Final = (b"gbtree", b"gblinear", b"dart")
 _NAME: Final = re.compile(rb"[a-z]+:[a-z_]+")
+_TABLES: Final = (Need(module="pandas", distribution="pandas"),)
 _MOST_PARSED: Final = 64 << 20
 """Of a larger file only its ends are looked at."""
 
@@ -68,8 +72,17 @@ def _inspect(peek: Peek, asked: Asked) -> Inspected:
         raise TargetError(f"{peek.name} is not an xgboost model: it has no learner")
     return Inspected(
         summary=f"xgboost {version}".strip() + f", {kind}",
-        needs=(Need(module="xgboost", distribution="xgboost", made_with=version),),
+        needs=(
+            Need(module="xgboost", distribution="xgboost", made_with=version),
+            *(_TABLES if _has_categories(peek.head) else ()),
+        ),
     )
+
+
+def _has_categories(head: bytes) -> bool:
+    """Tell whether a model takes a table with categories, as far as its beginning tells."""
+    told = _TYPES.search(head)
+    return told is not None and any(mark in told[1] for mark in _CATEGORY)
 
 
 def _of_binary(peek: Peek) -> Inspected:

@@ -366,6 +366,20 @@ def test_types_in_a_skops_file_are_among_what_it_needs(here, empty):
     assert found.packages.keys() >= {"skops", "scikit-learn"}
 
 
+def test_what_was_fitted_on_a_table_needs_what_makes_tables(here, empty):
+    """Which is said before it is loaded."""
+    pd, xgboost = pytest.importorskip("pandas"), pytest.importorskip("xgboost")
+    frame = pd.DataFrame({"a": [0.0, 1.0] * 20, "b": pd.Categorical(["x", "y"] * 20)})
+    skops.io.dump(LogisticRegression().fit(frame[["a"]], [0, 1] * 20), here / "m.skops")
+    data = xgboost.DMatrix(frame, [0, 1] * 20, enable_categorical=True)
+    for file in ("m.json", "m.ubj"):
+        xgboost.train({}, data, 2).save_model(here / file)
+    for file in ("m.skops", "m.json", "m.ubj"):
+        assert "pandas" in refused(file, _in(empty, empty.parent)).message
+    _xgboost(here / "plain.json")
+    assert "pandas" not in refused("plain.json", _in(empty, empty.parent)).message
+
+
 def test_a_compressed_pickle_is_read_to_its_end(here):
     """Of each of joblib's ways."""
     for way in ("zlib", "gzip", "bz2", "lzma", "xz"):
