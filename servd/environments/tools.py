@@ -55,7 +55,8 @@ class Work:
         """
         outcome = self.runner.run(command, self.report, extra)
         if outcome.status:
-            raise failure(doing, Path(command[0]).name, outcome, self.runner.log_path)
+            tool = "pip" if "pip" in command[2:4] else Path(command[0]).name
+            raise failure(doing, tool, outcome, self.runner.log_path)
         return outcome
 
 
