@@ -59,6 +59,11 @@ _DENIED_HINT: Final = (
     "the index or repository wants a name and a password: put them in ~/.netrc or pip.conf, or "
     "write ${NAME} in the address and set the variable"
 )
+_NOT_FOUND_HINT: Final = (
+    # What wants a password tells both tools that there is nothing.
+    "is the name right, and is there that version for this Python (--python 3.12 takes another)? "
+    "An index that wants a name and a password needs them in ~/.netrc or pip.conf"
+)
 _HINTS: Final = (
     (_DISK_FULL, _DISK_HINT),
     (
@@ -79,10 +84,7 @@ _HINTS: Final = (
         _UNBUILT,
         "take a version that has a wheel for this Python, or another Python: --python 3.12",
     ),
-    (
-        _NOT_FOUND,
-        "is the name right, and is there that version for this Python? --python 3.12 takes another",
-    ),
+    (_NOT_FOUND, _NOT_FOUND_HINT),
     (_CONFLICT, "loosen one of the versions that contradict each other"),
     (_WRONG_LINE, "write NAME, NAME==VERSION, or a path"),
     (_READ_ONLY, "give that folder back its rights, or another one: --data-dir DIR"),
