@@ -5,10 +5,11 @@ Used by the daemon, by images and by exports too: a number that is written twice
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
+import threading
+import time
 from typing import Final
 
 REPLICA_PORT: Final = 7000
@@ -47,6 +48,7 @@ PARENT_VARIABLE: Final = "SERVD_PARENT_PID"
 """Has the process id of whoever a process is to end with."""
 
 _PR_SET_PDEATHSIG: Final = 1
+_LOOK_S: Final = 1.0
 
 _DISTRIBUTIONS: Final = {
     "Bio": "biopython",
@@ -98,6 +100,17 @@ def distribution(module: str) -> str:
 
 def die_with_parent(parent: int) -> None:
     """End with the process that started this one, however it ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        import ctypes  # noqa: PLC0415 - not every Python was built with it
+    except ImportError:
+        threading.Thread(target=_watch, args=(parent,), name="servd-parent", daemon=True).start()
+    else:
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before the line above
         sys.exit(1)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK_S)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -27,7 +27,6 @@ if sys.version_info >= (3, 10):
         return isinstance(annotation, typing.NewType)
 else:
     import builtins
-    import ctypes
     import dataclasses
     import os
     import struct
@@ -73,6 +72,8 @@ else:
 
     def eventfd(count, flags):
         """Return a descriptor that is readable while what was written to it was not read."""
+        import ctypes  # noqa: PLC0415 - not every Python was built with it
+
         made = ctypes.CDLL(None, use_errno=True).eventfd(count, flags)
         if made < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -5,8 +5,6 @@ process is started for it, and nothing is imported. To learn of an interpreter i
 """
 
 import functools
-import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -17,9 +15,12 @@ import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from servd.errors import ServdError
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 OLDEST: Final = (3, 9)
 """The oldest Python that runs models."""
@@ -120,9 +121,8 @@ class Interpreter:
         """Return the names of the distributions that brought a top-level module, sorted."""
         return _owners(self.sys_path, _changes(self.sys_path)).get(top, ())
 
-    def _distributions(self, **given: Any) -> Iterator[importlib.metadata.Distribution]:
-        path = [str(folder) for folder in self.sys_path]
-        yield from importlib.metadata.distributions(path=path, **given)
+    def _distributions(self, **given: Any) -> Iterator["Distribution"]:
+        yield from _distributions_in(self.sys_path, **given)
 
 
 def own() -> Interpreter:
@@ -338,14 +338,21 @@ def _owners(folders: tuple[Path, ...], state: _State) -> dict[str, tuple[str, ..
     """Return the names of distributions by the top-level modules that they brought."""
     del state  # of the folders: what was found counts for this one
     found: dict[str, set[str]] = {}
-    for each in importlib.metadata.distributions(path=[str(folder) for folder in folders]):
+    for each in _distributions_in(folders):
         name = each.metadata["Name"]
         for top in _tops(each) if name else ():
             found.setdefault(top, set()).add(name)
     return {top: tuple(sorted(names)) for top, names in found.items()}
 
 
-def _tops(distribution: importlib.metadata.Distribution) -> set[str]:
+def _distributions_in(folders: Iterable[Path], **given: Any) -> Iterable["Distribution"]:
+    """Return what is installed in folders."""
+    from importlib.metadata import distributions  # noqa: PLC0415 - a daemon seldom asks
+
+    return distributions(path=[str(folder) for folder in folders], **given)
+
+
+def _tops(distribution: "Distribution") -> set[str]:
     """Return the top-level modules of a distribution."""
     told = distribution.read_text("top_level.txt")
     if told is not None and told.split():

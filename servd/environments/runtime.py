@@ -8,7 +8,6 @@ that it runs in; both are put in their place whole.
 
 import functools
 import hashlib
-import importlib.metadata
 import io
 import json
 import os
@@ -17,20 +16,18 @@ import stat
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Final
-
-from platformdirs import user_cache_path
+from typing import TYPE_CHECKING, Final
 
 from model_runtime.zipped import HOME_NAME
 from servd.clock import wall_s
 from servd.environments.interpreter import MISLEADING, Interpreter, own
 from servd.errors import MachineError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 PACKAGE: Final = "model_runtime"
 ADDITIONS: Final = (
@@ -109,11 +106,13 @@ def _is_servds(folder: Path) -> bool:
 
 def _runtime(interpreter: Interpreter, folder: Path | None) -> Path:
     """Return the zip for an interpreter, which is written if it is missing."""
+    from zipfile import is_zipfile  # noqa: PLC0415 - a daemon without such environments has no use for it
+
     content = _content()
     stem = f"runtime-{hashlib.sha256(content).hexdigest()[:16]}"
     for place in _places(folder):
         source, compiled = place / f"{stem}.zip", place / f"{stem}-{interpreter.tag}.zip"
-        if zipfile.is_zipfile(compiled):
+        if is_zipfile(compiled):
             _note_use(compiled)
             return compiled
         try:
@@ -136,6 +135,8 @@ def _places(folder: Path | None) -> Iterator[Path]:
     """Yield folders for the zip: one is enough that can be written, or has it."""
     if folder is not None:
         yield folder
+    from platformdirs import user_cache_path  # noqa: PLC0415 - as above
+
     with suppress(RuntimeError):  # a user without a home
         yield user_cache_path("servd") / "runtime"
     yield _shared()
@@ -213,6 +214,9 @@ def _content() -> bytes:
 
     Nothing in it is compressed, as not every Python can undo that.
     """
+    import zipfile  # noqa: PLC0415 - as above
+    from importlib import resources  # noqa: PLC0415 - as above
+
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w", zipfile.ZIP_STORED) as archive:
         package = resources.files(PACKAGE)
@@ -225,7 +229,7 @@ def _content() -> bytes:
     return written.getvalue()
 
 
-def _sources(folder: Traversable, name: str) -> Iterator[tuple[str, bytes]]:
+def _sources(folder: "Traversable", name: str) -> Iterator[tuple[str, bytes]]:
     """Yield the name and content of each Python file."""
     for each in folder.iterdir():
         if each.is_dir() and each.name.isidentifier() and each.name != "__pycache__":
@@ -247,9 +251,11 @@ def _additions(mine: Interpreter) -> dict[str, dict[str, object]]:
 
 def _oldest(distribution: str) -> Sequence[int]:
     """Return the oldest Python that a distribution of servd's own environment is for."""
+    from importlib.metadata import PackageNotFoundError, metadata  # noqa: PLC0415 - as above
+
     try:
-        told = importlib.metadata.metadata(distribution)["Requires-Python"] or ""
-    except importlib.metadata.PackageNotFoundError:
+        told = metadata(distribution)["Requires-Python"] or ""
+    except PackageNotFoundError:
         return sys.version_info[:2]
     found = re.search(r">=\s*(\d+)\.(\d+)", told)
     return [int(part) for part in found.groups()] if found else [3]

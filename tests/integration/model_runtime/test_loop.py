@@ -543,7 +543,7 @@ def test_the_command_line(monkeypatch, tmp_path):
 def test_a_replica_whose_parent_is_gone_does_not_start(monkeypatch):
     """The parent that died before the death signal was set is noticed."""
     asked = []
-    monkeypatch.setattr(contract.ctypes, "CDLL", lambda *_a, **_k: Libc(asked))
+    monkeypatch.setattr("ctypes.CDLL", lambda *_a, **_k: Libc(asked))
     contract.die_with_parent(os.getppid())
     assert asked == [(contract._PR_SET_PDEATHSIG, signal.SIGKILL)]
     with pytest.raises(SystemExit, match=r"^1$"):
