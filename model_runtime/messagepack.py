@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, Final
 
-_DEEPEST: Final = 512
+_DEEPEST: Final = 128
 _MOST: Final = 1 << 32
 
 _DOUBLE: Final = struct.Struct(">d")
