@@ -21,6 +21,7 @@ import alpha
 def predict(xs):
     return [f"{alpha.VERSION} {sys.prefix}" for _ in xs]
 """
+REPOSITORY = Path(__file__).parents[2]
 OTHER = next(iter(interpreters.others()), "")
 
 
@@ -221,3 +222,45 @@ def test_an_image_has_the_lock_and_the_python_of_the_environment(world, idle_dae
     series = OTHER or f"{sys.version_info.major}.{sys.version_info.minor}"
     assert f"FROM python:{series}-slim" in (context / "Dockerfile").read_text()
     assert (context / "bundle" / "environment.lock").is_file()
+
+
+@pytest.fixture
+def tool(world):
+    """Return the Python of another environment that has servd: what is here lies on its path."""
+    folder = world / "tool"
+    venv = [sys.executable, "-m", "venv", "--without-pip", folder]
+    subprocess.run(venv, check=True, timeout=60)
+    (packages,) = folder.glob("lib/python3.*/site-packages")
+    here = [each for each in sys.path if each.endswith("site-packages")]
+    (packages / "servds.pth").write_text("\n".join([*here, str(REPOSITORY)]))
+    return folder / "bin" / "python"
+
+
+def test_a_daemon_of_another_environment_runs_models_in_their_clients(world, idle_daemon, tool):
+    """What was looked at here runs here; what is said to be the daemon's runs there."""
+    folder = world / "client"
+    folder.mkdir()
+    (folder / "m.py").write_text(
+        "import sys\n\ndef predict(xs):\n    return [sys.prefix] * len(xs)\n"
+    )
+    start = [tool, "-m", "servd", "start"]
+    subprocess.run(start, env=idle_daemon.env, cwd=folder, check=True, timeout=60)
+    status = document(idle_daemon, "status")
+    assert status["prefix"] == str(tool.parents[1])
+    assert status["python"].startswith("3.")
+    told = document(idle_daemon, "deploy", "m.py", "--name", "mine", cwd=folder)
+    assert told["environment"].startswith(f"{sys.prefix} (Python ")
+    document(idle_daemon, "deploy", "m.py", "--name", "shared", "--env", "shared", cwd=folder)
+    assert answer(idle_daemon, "mine") == sys.prefix
+    assert answer(idle_daemon, "shared") == str(tool.parents[1])
+
+
+def test_servd_as_a_tool_serves_the_model_of_the_project_that_one_stands_in(
+    world, idle_daemon, tool
+):
+    """Its own environment has nothing of the model's, nor the model's anything of servd's."""
+    here = project(world, "here")
+    environment(here / ".venv", wheel(world, "2.0"), OTHER)
+    command = [tool, "-m", "servd", "deploy", "m.py", "--name", "here", "--json"]
+    subprocess.run(command, env=idle_daemon.env, cwd=here, check=True, timeout=120)
+    assert answer(idle_daemon, "here") == f"2.0 {here / '.venv'}"
