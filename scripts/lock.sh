@@ -28,7 +28,7 @@ seldon=("$folder/seldon/bin/python" -m pip)
 formats=("$folder/formats/bin/python" -m pip)
 # What loads models of each format. Left out below is torch, which the Makefile names, and what draws.
 "${formats[@]}" install -qq 'torch==2.13.0' safetensors keras transformers pillow mlflow-skinny skops pandas \
-    onnx onnxruntime xgboost-cpu lightgbm catboost litserve
+    onnx onnxruntime xgboost-cpu lightgbm catboost sklearn-pmml-model litserve
 drawing='plotly|matplotlib|contourpy|cycler|fonttools|kiwisolver|pyparsing|graphviz'
 unused="torch|triton|nvidia-[a-z0-9-]*|hf-xet|GitPython|gitdb|smmap|python-dotenv|$drawing"
 
