@@ -69,6 +69,7 @@ def _session(path: Path) -> Any:
     """
     import onnxruntime  # noqa: PLC0415  (where the model runs, it is there)
 
+    _check_beside(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     threads = os.environ.get(THREAD_VARIABLES[0], "")
@@ -83,6 +84,18 @@ def _session(path: Path) -> Any:
             f"{_versions(path)}: {_first_line(error)}",
             hint="pip install --upgrade onnxruntime, where it is of a newer opset or IR version",
         ) from error
+
+
+def _check_beside(path: Path) -> None:
+    """Raise LoadError where a model has tensors in a file that does not lie with it."""
+    try:
+        external = onnx_file.read(path).external
+    except (OSError, ValueError):
+        return  # what is wrong with it the library says
+    for place in external:
+        inner = os.path.normpath(place)
+        if os.path.isabs(inner) or inner.startswith(os.pardir):  # noqa: PTH117
+            raise LoadError(f"{path.name} names {place}, which leads out of its folder")
 
 
 def _versions(path: Path) -> str:

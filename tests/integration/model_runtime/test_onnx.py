@@ -168,6 +168,19 @@ def test_tensors_beside_the_file_are_found(loaded):
     assert answers(found, ROWS) == session.run(None, {"x": np.array(ROWS, np.float32)})[0].tolist()
 
 
+@pytest.mark.parametrize("place", ["../../secret.bin", "/etc/passwd", "a/../../b"])
+def test_tensors_elsewhere_are_not_read(loaded, place):
+    """Whoever has made the bundle."""
+
+    def make(path):
+        onnx_graphs.linear(path, location="x" * len(place))
+        path.write_bytes(path.read_bytes().replace(b"x" * len(place), place.encode()))
+        return path
+
+    with pytest.raises(LoadError, match="leads out of its folder"):
+        loaded(make)
+
+
 def test_what_cannot_be_loaded_names_the_versions(loaded):
     """The library's own words behind them."""
     with pytest.raises(LoadError, match=r"does not load m\.onnx \(opset 17, .*IR version 99\)"):
