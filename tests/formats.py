@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,9 @@ def run(code: str, cwd: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def empty(folder: Path) -> Path:
+    """Make an environment that holds nothing, and return it."""
+    venv.create(folder, symlinks=True)
+    return folder

@@ -20,7 +20,14 @@ from model_runtime.loaders.base import LoadError
 from model_runtime.manifest import AUTO, Manifest
 from model_runtime.outputs import OutputError, render
 from model_runtime.raw_outputs import RawOutput, render_wanted
-from model_runtime.refusals import InputError, UnfitRowsError, fault, shown
+from model_runtime.refusals import (
+    Failed,
+    InputError,
+    PartlyFailedError,
+    UnfitRowsError,
+    fault,
+    shown,
+)
 from model_runtime.signature import REFUSE, Schema, Signature
 
 ROWS: Final = "rows"
@@ -258,7 +265,9 @@ def _array(values: Sequence[Any], port: Port, place: tuple[str, ...]) -> Any:
     except (ValueError, OverflowError) as error:  # of different lengths, or too large a number
         raise fault(f"no array can be made of it: {error!s:.200}", "value_error", place) from None
     kind = np.dtype(port.dtype).kind
-    if made.dtype.kind not in _TAKEN[kind] and made.size:
+    # Beside a text numpy makes one of a number.
+    is_mixed = made.dtype.kind == "U" and not _is_like(values, "U")
+    if is_mixed or (made.dtype.kind not in _TAKEN[kind] and made.size):
         wanted = "texts" if kind == "U" else "true or false" if kind == "b" else "numbers"
         found = _first_unlike(values[0], kind)
         raise fault(f"wanted {wanted}, found {shown(found)}", "type", place)
@@ -356,7 +365,10 @@ class ArrayPredictor:
         try:
             arrays = self._view(batch)
         except UnfitRowsError as error:
-            raise apart(self.predict, batch, error) from error
+            failure = apart(self.predict, batch, error)
+            if isinstance(failure, PartlyFailedError) and Failed not in map(type, failure.outcomes):
+                return [each for each in failure.outcomes if isinstance(each, bytes)]
+            raise failure from error
         outputs = self._outputs(arrays, batch.count)
         if batch.wanted:
             return render_wanted(outputs, batch.count, batch.wanted)

@@ -43,7 +43,7 @@ def test_there_is_a_readme_for_each_example() -> None:
             "course_fastapi",
             "credit_course",
         ),
-        *("flask_score", "iris", "kidney", "seldon_score", "streaming"),
+        *("flask_score", "iris", "kidney", "litserve_squares", "seldon_score", "streaming"),
     }
 
 

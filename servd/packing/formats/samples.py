@@ -137,6 +137,25 @@ RDS: Final = (
     + '    table = r["matrix"](FloatVector(sum(rows, [])), nrow=len(rows), byrow=True)\n'
     '    return list(r["predict"](model, r["as.data.frame"](table)))\n'
 )
+_OF_TORCH: Final = (
+    "\n\n"
+    "def predict(rows: list[list[float]]) -> list:\n"
+    "    with torch.inference_mode():\n"
+    "        return model(torch.tensor(rows)).tolist()\n"
+)
+_THEIR_CLASS: Final = "from net import Net  # the file and the class that it was trained in\n\n"
+WEIGHTS: Final = (
+    f"import torch\n\n{_THEIR_CLASS}model = Net()\n"
+    "model.load_state_dict(torch.load(FILE, weights_only=True))\nmodel.eval()\n" + _OF_TORCH
+)
+SAFETENSORS: Final = (
+    f"import torch\nfrom safetensors.torch import load_file\n\n{_THEIR_CLASS}model = Net()\n"
+    "model.load_state_dict(load_file(FILE))\nmodel.eval()\n" + _OF_TORCH
+)
+WHOLE: Final = (
+    f"import torch\n\n{_THEIR_CLASS}"
+    "model = torch.load(FILE, weights_only=False).eval()\n" + _OF_TORCH
+)
 ANYTHING: Final = (
     "from pathlib import Path\n\n"
     "content = Path(FILE).read_bytes()  # load the model here, with the library that wrote it\n\n\n"

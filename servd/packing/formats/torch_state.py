@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from servd.errors import TargetError
+from servd.packing.formats import samples
 from servd.packing.formats.base import Format, Inspected, Need
 from servd.packing.formats.peek import Peek
 from servd.packing.formats.torch_zip import OLD_HEAD, OLD_PICKLES, PICKLE, PROGRAM, folder_of
@@ -57,11 +58,11 @@ def _inspect(peek: Peek, asked: Asked) -> Inspected:
         told = f", {counted(len(names), 'tensor')}" if names else ""
         summary = f"PyTorch weights{told}"
     if asked.architecture is None:
+        sample = samples.SAFETENSORS if is_safetensors(peek) else samples.WEIGHTS
         raise TargetError(
             f"{peek.name} holds weights ({summary}) and no code that computes with them",
             hint=f"--class net.py:Net names the class that they were trained in (--param for what "
-            f"it is made with); or save this as serve.py and deploy serve.py:predict\n"
-            f"{_sketch(peek)}",
+            f"it is made with); or {samples.served_by(sample, peek.name)}",
         )
     architecture = _architecture(asked.architecture)
     return Inspected(summary=summary, needs=tuple(needs), architecture=architecture)
@@ -160,8 +161,8 @@ def _check_names(peek: Peek, folder: str | None) -> None:
     raise TargetError(
         f"{peek.name} holds {what} and names {listed}, which loading it would run",
         hint="save the weights alone, torch.save(model.state_dict(), …), and name their class: "
-        f"--class net.py:Net; or, if you trust it, save this as serve.py and deploy "
-        f"serve.py:predict\n{_sketch(peek, is_whole=True)}",
+        "--class net.py:Net; or, if you trust it, "
+        f"{samples.served_by(samples.WHOLE, peek.name)}",
     )
 
 
@@ -172,33 +173,6 @@ def _is_plain(named: Global) -> bool:
     if module.startswith("torch.nn.") and not module.startswith("torch.nn.parameter"):
         return False
     return module.partition(".")[0] in _PLAIN
-
-
-def _sketch(peek: Peek, *, is_whole: bool = False) -> str:
-    """Return a file that serves these weights, when it has the name of their class."""
-    name = peek.name
-    if is_whole:
-        load = f'model = torch.load("{name}", weights_only=False).eval()'
-    elif is_safetensors(peek):
-        load = f'model = Net()\nmodel.load_state_dict(load_file("{name}"))\nmodel.eval()'
-    else:
-        load = (
-            f'model = Net()\nmodel.load_state_dict(torch.load("{name}", weights_only=True))\n'
-            "model.eval()"
-        )
-    lines = [
-        "import torch",
-        *(["from safetensors.torch import load_file"] if is_safetensors(peek) else []),
-        "",
-        "from net import Net  # the file and the class that it was trained in",
-        "",
-        *load.split("\n"),
-        "",
-        "def predict(inputs: list[list[float]]) -> list[list[float]]:",
-        "    with torch.inference_mode():",
-        "        return model(torch.tensor(inputs)).tolist()",
-    ]
-    return "\n".join(lines)
 
 
 FORMAT: Final = Format(
