@@ -35,7 +35,8 @@ def find_active(folders: Iterable[Path], environ: Mapping[str, str]) -> Active:
         try:
             return Active(interpreter=at(place), why=why, remarks=tuple(remarks))
         except InterpreterError as error:
-            hint = f" ({error.hint})" if error.hint else ""
+            # What says how to name another would be no help to who has named none here.
+            hint = f" ({error.hint})" if "--clear" in error.hint else ""
             remarks.append(f"{shown} is not used: {error.message}{hint}")
     return Active(interpreter=None, remarks=tuple(remarks))
 

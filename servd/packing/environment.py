@@ -16,7 +16,7 @@ from servd.environments.lock import Lock, Wanted
 from servd.environments.store import Environments
 from servd.errors import ServdError, TargetError
 from servd.finding.active import Active, find_active
-from servd.finding.declared import requirement_of
+from servd.finding.declared import normal, requirement_of
 from servd.finding.hints import shown_path
 from servd.finding.needs import Place, project_root
 from servd.finding.requirement_files import Declared, found_in, read
@@ -114,10 +114,33 @@ def _surroundings(
         cwd=cwd,
         own=own(),
         active=active,
-        declared=() if target.made else tuple(found_in(folders, path)),
+        declared=_declared(target, options, folders),
         given=None if options.requirements is None else _given(options.requirements),
         named=None if named is None or makes_new else at(_program(named)),
     )
+
+
+def _declared(
+    target: Target, options: EnvironmentOptions, folders: list[Path]
+) -> tuple[Declared, ...]:
+    """Return what the target's project says that it needs, as far as that decides anything.
+
+    A service that BentoML 0.13 has saved lists BentoML, which servd stands in for, and versions of
+    years ago: that counts where a new environment is asked for.
+    """
+    if target.made is not None:
+        return ()
+    found = tuple(found_in(folders, target.path))
+    if target.bento is None:
+        return found
+    return tuple(map(_without_bentoml, found)) if options.makes_new else ()
+
+
+def _without_bentoml(each: Declared) -> Declared:
+    names = (requirement_of(line) for line in each.lines)
+    kept = (not (name and normal(name.name) == "bentoml") for name in names)
+    lines = tuple(line for line, is_kept in zip(each.lines, kept, strict=True) if is_kept)
+    return replace(each, lines=lines, origins=())
 
 
 def _of_bento(target: Target) -> list[Path]:
@@ -161,7 +184,6 @@ def _made(
     wanted = Wanted(lines, choice.python, folder)
     of = shown_path(counts.file, cwd) if counts is not None else f"inferred from {_why(inferred)}"
     try:
-        workshop.report(f"resolving {counted(len(lines), 'requirement')}")
         lock = workshop.environments.lock(wanted, workshop.report)
         interpreter = workshop.environments.ensure(lock, workshop.report)
     except ServdError as error:

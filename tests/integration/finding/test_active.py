@@ -46,7 +46,7 @@ def test_one_that_cannot_be_used_is_passed_over_by_name(environment, tmp_path):
     found = find_active([tmp_path], gone)
     assert found.why == "conda has it active"
     first, second = found.remarks
-    assert first.startswith("VIRTUAL_ENV=/gone is not used: there is no Python at /gone")
+    assert first == "VIRTUAL_ENV=/gone is not used: there is no Python at /gone"
     assert f"{broken} is not used: the Python of the environment {broken} is gone" in second
     assert "python3 -m venv --clear" in second
 
