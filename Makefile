@@ -24,10 +24,12 @@ help: ## list the targets
 quickstart: $(STAMP) ## start a daemon, deploy an example, query it
 	@$(BIN)/python examples/quickstart.py
 
-# Three workers on two processors: the tests wait for processes more than they compute, those of
-# containers still more. What takes longest is told, as it is what keeps everybody waiting.
+# Three workers on two processors: the tests wait for processes more than they compute, those that are
+# not measured more than the others, and those of containers still more. What takes longest is told, as
+# it is what keeps everybody waiting.
 TOLD := --durations=12 --durations-min=4
-WORKERS := -n 3 --dist worksteal $(TOLD)
+SPREAD := --dist worksteal $(TOLD)
+WORKERS := -n 3 $(SPREAD)
 
 # Where this is set, as images of containers have it, each process compiles what it imports anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -58,7 +60,7 @@ coverage: $(STAMP) ## run all tests, most of them measured; fail where too littl
 	$(BIN)/coverage erase
 	@$(BIN)/python -m pytest $(TOLD) tests/docker >.containers.log 2>&1 & containers=$$!; failed=; \
 	$(BIN)/python -m pytest $(WORKERS) --cov --cov-report= $(MEASURED) || failed=yes; \
-	$(BIN)/python -m pytest $(WORKERS) $(MEASURED:%=--ignore=%) --ignore=tests/docker || failed=yes; \
+	$(BIN)/python -m pytest -n 4 $(SPREAD) $(MEASURED:%=--ignore=%) --ignore=tests/docker || failed=yes; \
 	wait $$containers || failed=yes; cat .containers.log; rm .containers.log; [ -z "$$failed" ]
 	$(BIN)/coverage report --skip-covered --fail-under=$(FLOOR)
 

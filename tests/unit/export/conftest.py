@@ -6,6 +6,9 @@ import pytest
 
 from servd.datatypes import Application, InputType, ModelVersion, RegistryState
 from servd.export.secrets import CERTIFICATE_FILES, KEY_FILES, Secrets
+from tests.kept_texts import kept_schemas, kept_texts
+
+__all__ = ["kept_schemas", "kept_texts", "registry", "secrets"]
 
 
 @pytest.fixture

@@ -1,46 +1,6 @@
 """The state that the tests of exports share; schemas are read once, equal objects written once."""
 
-import functools
-from collections.abc import Callable, Iterator
-
-import pytest
-from kubernetes_validate import utils
-
-from k8s_adapter import check, render
-from k8s_adapter.identity import Object
 from tests.export_state import objects, registry, secured, snapshot
+from tests.kept_texts import kept_schemas, kept_texts
 
-__all__ = ["objects", "registry", "secured", "snapshot"]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _schemas() -> Iterator[None]:
-    """Keep what is read: the package parses all definitions anew for each object."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(utils, "schema_contents", functools.cache(utils.schema_contents))
-        yield
-
-
-def _once(write: Callable[[Object], str]) -> Callable[[Object], str]:
-    """Return a function that writes equal objects once."""
-    texts: dict[str, str] = {}
-
-    def written(body: Object) -> str:
-        key = repr(body)
-        if key not in texts:
-            texts[key] = write(body)
-        return texts[key]
-
-    return written
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _texts() -> Iterator[None]:
-    """Keep what is written and read: most tests change one object of thirty, and YAML is slow.
-
-    A check changes nothing of what it reads.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(render, "to_yaml", _once(render.to_yaml))
-        patch.setattr(check, "_parse", functools.cache(check._parse))
-        yield
+__all__ = ["kept_schemas", "kept_texts", "objects", "registry", "secured", "snapshot"]

@@ -65,7 +65,7 @@ class Charts:
             found
             for name, text in files.items()
             if name.endswith(".yaml")
-            for found in yaml.safe_load_all(text)
+            for found in yaml.load_all(text, yaml.CSafeLoader)
             if found is not None
         ]
         (notes,) = (text for name, text in files.items() if name.endswith("NOTES.txt"))
