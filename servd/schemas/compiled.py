@@ -10,6 +10,7 @@ import hashlib
 import struct
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Union
 
 import msgspec
@@ -92,6 +93,7 @@ class Compiled:
         self._struct = self._find_struct(shapes)
         self.one: Any = self._find_one(shapes)
         self.columns: Any = self._find_columns(shapes)
+        self._whole = self._find_whole()
         self.to_row: Callable[[Any], bytes] = self._find_to_row()
 
     # --- by msgspec ---
@@ -146,6 +148,14 @@ class Compiled:
         bare = shape_of(True if self.value is None else self.value)
         return msgspec.Raw if bare.fix is not None or bare.type is Any else bare.type
 
+    def _find_whole(self) -> "msgspec.json.Decoder[Any] | None":
+        """Return what reads an input that is taken as it is, to see that it is right."""
+        if self.fields is not None or self.value is None or self.input_type is not InputType.ANY:
+            return None
+        shape = shape_of(self.value)
+        is_sayable = shape.fix is None and shape.type is not Any
+        return msgspec.json.Decoder(shape.type) if is_sayable else None
+
     def _find_columns(self, shapes: list[Shape]) -> Any:
         if self._struct is None or not self.names:
             return None
@@ -184,6 +194,10 @@ class Compiled:
         return fixed
 
     def _raw_to_row(self, raw: msgspec.Raw) -> bytes:
+        if self._whole is not None:
+            with suppress(msgspec.MsgspecError):
+                self._whole.decode(raw)
+                return bytes(raw)
         faults = Faults()
         row = self.check(msgspec.json.decode(raw), ("input",), faults)
         if faults:

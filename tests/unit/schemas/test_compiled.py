@@ -155,3 +155,17 @@ def test_inputs_without_names_are_rows_of_their_type(input_type, value, text, ro
     with pytest.raises(RequestError) as caught:
         decode(signature, f'{{"input": {wrong}}}')
     assert caught.value.status == 422
+
+
+def test_a_large_array_is_taken_as_it_came_and_a_wrong_one_told_by_its_place():
+    """It is read by its type, once, and looked at part by part only where that refuses it."""
+    rows = {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}
+    image = {"type": "array", "items": rows, "minItems": 2, "maxItems": 2}
+    inputs = compiled(Signature(input_type="any", value=image))
+    right = b"[[1, 2.50, 3],[4,5,1e3]]"
+    assert inputs.to_row(msgspec.Raw(right)) == right
+    assert inputs._whole is not None
+    for wrong in ('[[1,2,3],[4,"5",6]]', "[[1,2,3],[4,5]]"):
+        with pytest.raises(RequestError) as caught:
+            decode(inputs.signature, f'{{"input": {wrong}}}')
+        assert caught.value.detail[0]["loc"][:2] == ["input", 1]
