@@ -12,22 +12,24 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from servd.clock import monotonic, wall_s
 from servd.environments import lines, pythons
-from servd.environments.direct import Wheels
 from servd.environments.failures import EnvironmentFailedError
 from servd.environments.interpreter import Interpreter, InterpreterError, at, own
 from servd.environments.lock import Lock, Wanted, check_platform, parse
-from servd.environments.resolving import Resolver
 from servd.environments.running import Report
 from servd.environments.shelf import MARK, Shelf
-from servd.environments.toolbox import Toolbox
-from servd.environments.tools import Uv
 from servd.errors import OF_THE_MACHINE, ConflictError, MachineError, NotFoundError
 from servd.quantities import counted
+
+if TYPE_CHECKING:
+    from servd.environments.direct import Wheels
+    from servd.environments.resolving import Resolver
+    from servd.environments.toolbox import Toolbox
 
 UNUSED_S: Final = 7 * 24 * 3600.0
 """How long an environment that no version uses is kept unless somebody prunes."""
@@ -68,11 +70,28 @@ class Environments:
         self._environ = dict(os.environ if environ is None else environ)
         self._shelf = Shelf(folder / "built", _is_sound)
         self._logs = folder / "logs"
-        self._toolbox = Toolbox(folder / "tools", self._logs, self._environ)
-        self._wheels = Wheels(folder / "wheels")
-        self._resolver = Resolver(folder / "locks", self._toolbox, self._wheels, self._environ)
         self._used: dict[str, builtins.list[int]] = {}
         self._guard = threading.Lock()
+
+    # A daemon whose models need no environments has no use for what makes them.
+
+    @cached_property
+    def _toolbox(self) -> "Toolbox":
+        from servd.environments.toolbox import Toolbox  # noqa: PLC0415 - as above
+
+        return Toolbox(self.folder / "tools", self._logs, self._environ)
+
+    @cached_property
+    def _wheels(self) -> "Wheels":
+        from servd.environments.direct import Wheels  # noqa: PLC0415 - as above
+
+        return Wheels(self.folder / "wheels")
+
+    @cached_property
+    def _resolver(self) -> "Resolver":
+        from servd.environments.resolving import Resolver  # noqa: PLC0415 - as above
+
+        return Resolver(self.folder / "locks", self._toolbox, self._wheels, self._environ)
 
     def lock(self, wanted: Wanted, report: Report = quiet) -> Lock:
         """Return the exact requirements of what is wanted; the same as the last time it was.
@@ -255,7 +274,9 @@ class Environments:
         they needed goes with them: remembered locks, wheels, logs.
         """
         before_s = wall_s() - unused_s
-        removed = []
+        removed: builtins.list[Environment] = []
+        if not self.folder.is_dir():
+            return removed
         for each in self.list():
             is_wanted = each.lock.digest in used or each.used_s > before_s
             if not is_wanted and self._shelf.remove(each.key):
@@ -276,6 +297,8 @@ class Environments:
 
     def tidy(self) -> builtins.list[str]:
         """Remove what killed builders have left; return the keys of half environments."""
+        if not self.folder.is_dir():
+            return []
         self._toolbox.tidy()
         return self._shelf.tidy()
 
@@ -299,7 +322,7 @@ class Environments:
     def _fetched(self, version: str, report: Report) -> Interpreter | None:
         """Return a Python that uv has fetched; None where it has not."""
         tool = self._toolbox.tool(report)
-        if not isinstance(tool, Uv) or self._environ.get("UV_PYTHON_DOWNLOADS") in _NEVER:
+        if not tool.can_fetch or self._environ.get("UV_PYTHON_DOWNLOADS") in _NEVER:
             return None
         with self._toolbox.work(f"python-{version}", own(), report, ()) as work:
             report(f"there is no Python {version} here: uv is asked to fetch it")

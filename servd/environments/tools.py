@@ -71,9 +71,13 @@ class Found:
 
 
 class Tool(Protocol):
-    """What store.py uses of either."""
+    """What store.py uses of either. `can_fetch` tells whether it brings Pythons."""
 
     name: str
+    can_fetch: bool
+
+    def fetch(self, version: str, work: Work) -> None:
+        """Have a Python of a version fetched, if that can be had: who wants it looks again."""
 
     def resolve(self, wanted: Requirements, kept: Sequence[str], work: Work) -> list[Found]:
         """Return all packages that are needed; `kept` are lines for wheels that are here."""
@@ -90,6 +94,8 @@ class Tool(Protocol):
 
 class Uv:
     """uv, which is one program."""
+
+    can_fetch = True
 
     def __init__(self, path: Path, version: str, environ: Mapping[str, str], pip: "Pip") -> None:
         self.name = f"uv {version}"
@@ -172,10 +178,14 @@ class Pip:
     """
 
     name = "pip"
+    can_fetch = False
 
     def __init__(self, folder: Path, prepared: Callable[[Work], list[str]]) -> None:
         self.folder = folder
         self._prepared = prepared
+
+    def fetch(self, version: str, work: Work) -> None:
+        """Fetch nothing: pip has no Pythons."""
 
     def resolve(self, wanted: Requirements, kept: Sequence[str], work: Work) -> list[Found]:
         """Return all packages that are needed."""

@@ -23,7 +23,7 @@ from servd.config import load_config
 from servd.environments.lock import Lock, compose
 from servd.packing.archive import Packed
 from tests.daemon import Daemon
-from tests.e2e.steps import until
+from tests.e2e.steps import admin, until
 from tests.environments import make, offline
 from tests.wheels import write_wheel
 
@@ -237,11 +237,12 @@ def test_kills_of_the_daemon_at_random_moments_of_a_build_leave_nothing(
             assert found.name == "flocks" or is_whole
         scratch = daemon.data_dir / "environments" / "tools" / "scratch"
         assert not [each for each in scratch.glob("*") if each.name.split(".")[0] == str(pid)]
-        outcomes["whole"] += bool(_listed(daemon))
-        for model in json.loads(daemon.cli("model", "ls", "--json").stdout):
-            daemon.cli("rm", model["name"])
-            daemon.cli("model", "rm", model["name"], "--force")
-        daemon.cli("env", "prune")
+        outcomes["whole"] += bool(admin(daemon, "GET", "/api/v1/environments")[1])
+        for model in admin(daemon, "GET", "/api/v1/models")[1]:
+            name = model["name"]
+            admin(daemon, "DELETE", f"/api/v1/models/{name}?force=true")
+            admin(daemon, "DELETE", f"/api/v1/applications/{name}")
+        admin(daemon, "POST", "/api/v1/environments/prune")
     assert outcomes["half"] >= 5
     assert _deploy(daemon, bundle, "after")[-1]["event"] == "live"
 
