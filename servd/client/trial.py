@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +33,7 @@ from servd.packing.targets import Target
 from servd.system.temporary import temporary_folder
 
 _END_S: Final = 5.0
+_TOLD: Final = frozenset({"loaded", "error", "outcomes"})
 _NOT_GIVEN: Final[Mapping[str, Any]] = {
     "input_type": None,
     "columns": None,
@@ -152,18 +153,30 @@ class Trial:
         watch = threading.Timer(self._timeout_s, self._process.kill)
         watch.start()
         try:
-            line = pipe.readline() if pipe is not None else ""
+            told = None if pipe is None else _told_in(pipe)
         finally:
             is_late = not watch.is_alive()
             watch.cancel()
-        if line:
-            told: dict[str, Any] = json.loads(line)
+        if told is not None:
             return told
         code = self._process.wait()
         how = f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
         if is_late:
             how = f"nothing came of it within {self._timeout_s:g} s"
         raise LoadFailedError(f"the model's process has ended ({how})")
+
+
+def _told_in(lines: Iterable[str]) -> dict[str, Any] | None:
+    """Return the next thing that is told; None at the end.
+
+    What an environment prints when its Python starts (sitecustomize, .pth files) comes before it.
+    """
+    for line in lines:
+        with suppress(ValueError):
+            told = json.loads(line)
+            if isinstance(told, dict) and not _TOLD.isdisjoint(told):
+                return told
+    return None
 
 
 @contextmanager

@@ -167,8 +167,10 @@ def _understood(output: bytes) -> Heard:
     heard = Heard()
     for line in output.splitlines():
         try:
-            told: dict[str, Any] = json.loads(line)
+            told: Any = json.loads(line)
         except ValueError:
+            continue
+        if not isinstance(told, dict):  # an environment may print what it likes as it starts
             continue
         for event in _EVENTS:
             getattr(heard, event).extend(told.get(event, ()))

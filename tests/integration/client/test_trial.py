@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from servd import testing
+from servd.environments.interpreter import at
 from servd.errors import LoadFailedError, TargetError
+from tests import interpreters
 
 FACTOR = 3.0
 
@@ -129,3 +131,17 @@ def test_the_fixtures_are_what_the_page_says(tmp_path):
         check=False,
     )
     assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("series", interpreters.others()[-1:])
+def test_what_an_environment_prints_as_it_starts_is_no_answer(tmp_path, series):
+    """Neither where the target is looked at nor where its model is called."""
+    python = interpreters.make_environment(tmp_path / "env", series)
+    (at(python).sys_path[-1] / "loud.pth").write_text(
+        "import sys; print('hello'); print(1); print('{}')\n"
+    )
+    file = tmp_path / "sums.py"
+    file.write_text("def sums(xs):\n    return [sum(x) for x in xs]\n")
+
+    with testing.loaded(f"{file}:sums", env=f"venv:{python.parent.parent}") as trial:
+        assert trial.predict([1.0, 2.0]) == 3.0
