@@ -8,7 +8,7 @@ import pytest
 
 MUTATE = Path(__file__).resolve().parents[2] / "scripts" / "mutate.py"
 SOURCE = '''"""A module."""
-
+import time
 
 def is_adult(age):
     """Say it."""
@@ -19,6 +19,7 @@ def countdown(n, step):
     """Count."""
     while n > 0:
         n -= step
+        time.sleep(0.001)  # one that hangs is not to keep a processor
     return "done"
 '''
 TESTS = """from servd.ages import countdown, is_adult
