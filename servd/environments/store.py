@@ -277,6 +277,7 @@ class Environments:
         removed: builtins.list[Environment] = []
         if not self.folder.is_dir():
             return removed
+        self.tidy()
         for each in self.list():
             is_wanted = each.lock.digest in used or each.used_s > before_s
             if not is_wanted and self._shelf.remove(each.key):
@@ -300,6 +301,10 @@ class Environments:
         if not self.folder.is_dir():
             return []
         self._toolbox.tidy()
+        for path in (*self.folder.glob("locks/*.new"), *self.folder.glob("wheels/*/*.new")):
+            with suppress(OSError):
+                if path.stat().st_mtime < wall_s() - _WHEELS_S:  # nobody writes for so long
+                    path.unlink()
         return self._shelf.tidy()
 
     def _base(self, lock: Lock, report: Report) -> Interpreter:
@@ -333,6 +338,7 @@ class Environments:
         self, lock: Lock, base: Interpreter, folder: Path, report: Report
     ) -> Mapping[str, Any]:
         begun_s = monotonic()
+        self.tidy()  # what a killed command has left is not for a daemon's start to wait for
         tool = self._toolbox.tool(report)
         count = counted(len(lock.pins), "package")
         report(f"building an environment of {count} for Python {base.version} with {tool.name}")

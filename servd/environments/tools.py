@@ -158,7 +158,7 @@ class Uv:
 
     def _settings(self) -> dict[str, str]:
         told = pip_settings.for_uv(pip_settings.settings(self._environ), self._environ)
-        return told | _cache_of_uv(self._environ, self._pip.folder)
+        return told | _cache_of_uv(self._environ, self._pip.folder.parent)
 
     def _is_linkable(self, folder: Path) -> bool:
         """Whether files of uv's cache can be links in the environment."""

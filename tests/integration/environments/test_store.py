@@ -1,14 +1,17 @@
 """Tests of the store of environments, with uv and with pip for real, from wheels made here."""
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
+from servd.datatypes import InputType, ModelVersion
 from servd.environments.failures import EnvironmentFailedError
 from servd.environments.interpreter import own
+from servd.environments.listing import Listing
 from servd.environments.lock import Wanted, parse
-from servd.environments.store import Environments
+from servd.environments.store import UNUSED_S, Environments
 from servd.errors import ConflictError, NotFoundError
 from tests.environments import TOOLS, Told, make, offline, versions
 from tests.wheels import write_project, write_wheel
@@ -246,6 +249,29 @@ def test_what_is_removed_is_resolved_anew(store: Environments, wheels: Path) -> 
     assert store.lock(wanted).pins == {"alpha": "2.0"}
     store.remove(store.list()[0].key)
     assert store.lock(wanted).pins == {"alpha": "3.0"}
+
+
+def test_what_nobody_has_wanted_for_long_goes_by_itself(
+    store: Environments, wheels: Path, tmp_path: Path
+) -> None:
+    """A daemon removes what no version has used for a week, and nothing that one uses."""
+    bundle = tmp_path / "bundles" / "b"
+    bundle.mkdir(parents=True)
+    used, unused = (store.lock(offline(wheels, f"alpha=={each}")) for each in ("1.0", "2.0"))
+    (bundle / "environment.lock").write_text(used.text)
+    for lock in (used, unused):
+        with store.using(lock):
+            pass
+    listing = Listing(store, tmp_path / "bundles")
+    version = ModelVersion(model="m", version="1", input_type=InputType.DOUBLES, bundle="b")
+    assert listing.tend([version]) == []
+    for each in store.list():
+        long_ago_s = each.used_s - UNUSED_S - 60
+        os.utime(each.folder / "environment.json", (long_ago_s, long_ago_s))
+    [removed] = listing.tend([version])
+    assert removed.packages == {"alpha": "2.0"}
+    [left] = listing.views([version])
+    assert left.used_by == ("m:1",)
 
 
 def test_half_folders_and_scratch_of_the_killed_are_removed(
