@@ -398,7 +398,7 @@ def not_started(interpreter: Interpreter, error: OSError) -> Exception:
         return error
     return InterpreterError(
         f"{interpreter.path} does not start: {error.strerror}",
-        hint="make the environment anew, and start the replica again: servd scale",
+        hint="make the environment anew where it was: the replica is then started by itself",
     )
 
 

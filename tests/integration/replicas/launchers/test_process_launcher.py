@@ -1,21 +1,26 @@
 """Replica processes and the records of them, with real processes."""
 
 import asyncio
+import errno
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from model_runtime import manifest
+from servd.environments.interpreter import InterpreterError, own
 from servd.replicas.launchers.base import LaunchSpec, describe_exit
 from servd.replicas.launchers.orphans import Orphans
-from servd.replicas.launchers.process import Around, ProcessLauncher
+from servd.replicas.launchers.process import Around, ProcessLauncher, not_started
 from servd.system.identity import folder_id
+from tests import interpreters
 from tests.replicas import WAIT_S, make_bundle, version_of
 
 
@@ -64,6 +69,75 @@ def test_a_replica_listens_by_the_carrier_of_the_setting(tmp_path, carrier, sche
             assert not list((Path(folder) / "r").iterdir())
 
     asyncio.run(story())
+
+
+def _in_environment(folder, python):
+    """Make a bundle whose model runs in an interpreter as it is."""
+    make_bundle(folder, "def f(x): return x")
+    said = manifest.read(folder)
+    environment = {"python": "3.0", "interpreter": str(python)}
+    manifest.write(replace(said, environment=environment), folder)
+
+
+@pytest.mark.parametrize("series", interpreters.others()[:1])
+@pytest.mark.parametrize("carrier", ["auto", "zmq"])
+def test_a_replica_of_another_python_listens_at_a_stream(tmp_path, series, carrier):
+    """Whatever the setting says: there may be no ZeroMQ; servd's own variables stay away."""
+
+    async def story():
+        python = interpreters.make_environment(tmp_path / "env", series)
+        _in_environment(tmp_path / "b", python)
+        spec = LaunchSpec(version_of("-1"), 0, tmp_path / "b", tmp_path / "logs" / "0.log")
+        environ = {**os.environ, "PYTHONHOME": sys.base_prefix}
+        with tempfile.TemporaryDirectory(prefix="sv-") as folder:
+            around = Around(carrier=carrier, scratch_dir=Path(folder) / "scratch")
+            handle = await ProcessLauncher(Path(folder), environ, around=around).launch(spec)
+            process = psutil.Process(handle.pid)
+            assert handle.address.startswith(f"unix://{folder}/r/")
+            assert process.cmdline()[0] == str(python)
+            assert process.cmdline()[1].startswith(f"{folder}/runtime/runtime-")
+            assert "PYTHONHOME" not in process.environ()
+            assert process.environ()["VIRTUAL_ENV"] == str(tmp_path / "env")
+            handle.kill()
+            async with asyncio.timeout(WAIT_S):
+                await handle.wait()
+            handle.cleanup()
+
+    asyncio.run(story())
+
+
+def test_an_interpreter_that_is_gone_or_does_not_start_is_named(tmp_path):
+    """Each launch looks again, so that one that has come back is used."""
+
+    async def story():
+        python = tmp_path / "env/bin/python"
+        _in_environment(tmp_path / "b", python)
+        spec = LaunchSpec(version_of("-1"), 0, tmp_path / "b", tmp_path / "logs" / "0.log")
+        launcher = ProcessLauncher(tmp_path / "run", os.environ)
+        with pytest.raises(InterpreterError, match=str(python)):
+            await launcher.launch(spec)
+        python.parent.mkdir(parents=True)
+        python.write_text("no program")
+        with pytest.raises(InterpreterError, match="may not be executed"):
+            await launcher.launch(spec)
+        python.unlink()
+        python.symlink_to(sys.executable)
+        handle = await launcher.launch(spec)
+        handle.kill()
+        async with asyncio.timeout(WAIT_S):
+            await handle.wait()
+        handle.cleanup()
+
+    asyncio.run(story())
+
+
+def test_a_program_that_the_kernel_refuses_is_named():
+    """What was whole when it was asked may be gone when it is started; other errors stay."""
+    gone = not_started(own(), FileNotFoundError(errno.ENOENT, "No such file or directory"))
+    assert isinstance(gone, InterpreterError)
+    assert str(own().path) in gone.message
+    full = OSError(errno.EMFILE, "Too many open files")
+    assert not_started(own(), full) is full
 
 
 def test_orphans_are_ended_and_strangers_are_not(tmp_path):
