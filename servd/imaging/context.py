@@ -146,6 +146,8 @@ def packages_of(spec: ImageSpec) -> Packages:
     known = (origins.sources, origins.lookup, origins.wheels)
     planned = plan_packages(spec.kind, origins.pins, additions, *known)
     planned.options += origins.options
+    if not is_frontend:
+        planned.required += origins.unpinned
     return planned
 
 

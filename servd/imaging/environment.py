@@ -6,7 +6,7 @@ was found there, with what that brings along, as long as the environment is on t
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -29,12 +29,14 @@ class Origins:
     """Where an image's packages come from.
 
     `pins` are what the model needs, `wheels` files of some of them, by name. `lookup` and `sources`
-    tell of what is installed where the model was deployed, `options` are pip's.
+    tell of what is installed where the model was deployed, `options` are pip's. `unpinned` are
+    needed in a version that is not here, as the image is of another Python.
     """
 
     pins: Mapping[str, str] = field(default_factory=dict)
     wheels: Mapping[str, Path] = field(default_factory=dict)
     options: tuple[str, ...] = ()
+    unpinned: tuple[str, ...] = ()
     lookup: requirements.Lookup = requirements.installed
     sources: Callable[[str], Source | None] = source_of
 
@@ -70,16 +72,31 @@ def origins_of(manifest: Manifest | None, bundle: Path | None, environments: Pat
     """
     if manifest is None or manifest.environment is None or bundle is None:
         return Origins(pins=manifest.packages if manifest else {})
+    python = manifest.environment["python"]
     if "lock" in manifest.environment:
-        return _of_lock(locks.read(bundle / LOCK_NAME), environments)
+        found = _of_lock(locks.read(bundle / LOCK_NAME), environments)
+    else:
+        found = _as_it_is(manifest, Path(manifest.environment["interpreter"]))
+
+    def lookup(name: str) -> tuple[str, tuple[str, ...]] | None:
+        known = found.lookup(name) if found.lookup is not requirements.installed else None
+        return known or requirements.installed_for(python, name)
+
+    unpinned = tuple(
+        name for name in requirements.RUNTIME if name not in found.pins and lookup(name) is None
+    )
+    return replace(found, lookup=lookup, unpinned=unpinned)
+
+
+def _as_it_is(manifest: Manifest, path: Path) -> Origins:
     try:
-        there = at(Path(manifest.environment["interpreter"]))
+        there = at(path)
     except InterpreterError:
         # It is not on this machine, or not any more: what is needed is known all the same.
         return Origins(pins=manifest.packages)
     return Origins(
         pins=manifest.packages,
-        lookup=lambda name: requirements.installed_in(there, name) or requirements.installed(name),
+        lookup=lambda name: requirements.installed_in(there, name),
         sources=lambda name: _source(there, name),
     )
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
 from servd.environments.interpreter import Interpreter
 from servd.imaging.naming import Kind
 
@@ -34,6 +36,16 @@ def installed(name: str) -> tuple[str, tuple[str, ...]] | None:
         return _told(importlib.metadata.distribution(name))
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def installed_for(python: str, name: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return what is installed under a name here, if a version of Python can have it as well."""
+    try:
+        found = importlib.metadata.distribution(name)
+        wanted = SpecifierSet(found.metadata["Requires-Python"] or "")
+    except (importlib.metadata.PackageNotFoundError, InvalidSpecifier):
+        return None
+    return _told(found) if not python or wanted.contains(python, prereleases=True) else None
 
 
 def installed_in(interpreter: Interpreter, name: str) -> tuple[str, tuple[str, ...]] | None:

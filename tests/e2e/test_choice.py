@@ -218,7 +218,8 @@ def test_an_image_has_the_lock_and_the_python_of_the_environment(world, idle_dae
     assert built.returncode == 0, built.stderr
     required = (context / "requirements.txt").read_text().splitlines()
     assert "alpha @ file:///opt/servd/wheels/alpha-2.0-py3-none-any.whl" in required
-    assert any(line.startswith("msgpack==") for line in required)
+    # In a version that is for that Python, where the one that is here is not.
+    assert any(line == "msgpack" or line.startswith("msgpack==") for line in required)
     series = OTHER or f"{sys.version_info.major}.{sys.version_info.minor}"
     assert f"FROM python:{series}-slim" in (context / "Dockerfile").read_text()
     assert (context / "bundle" / "environment.lock").is_file()
