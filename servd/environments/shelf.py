@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from servd.system.identity import process_id
+from servd.system.offspring import is_zombie
 
 MARK: Final = "environment.json"
 _GOING: Final = "going."
@@ -224,7 +225,9 @@ def _is_alive(name: str) -> bool:
     """Whether the process whose scratch folder it is still runs."""
     pid, _, rest = name.partition(".")
     started = rest.partition(".")[0]
-    found = process_id(int(pid)) if pid.isdigit() else None
+    if not pid.isdigit() or is_zombie(int(pid)):  # which nobody may collect for a while
+        return False
+    found = process_id(int(pid))
     return found is not None and found.rpartition(":")[2] == started
 
 

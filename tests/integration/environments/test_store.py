@@ -1,6 +1,7 @@
 """Tests of the store of environments, with uv and with pip for real, from wheels made here."""
 
 import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from servd.environments.listing import Listing
 from servd.environments.lock import Wanted, parse
 from servd.environments.store import UNUSED_S, Environments
 from servd.errors import ConflictError, NotFoundError
+from servd.system.identity import process_id
 from tests.environments import TOOLS, Told, make, offline, versions
 from tests.wheels import write_project, write_wheel
 
@@ -272,6 +274,22 @@ def test_what_nobody_has_wanted_for_long_goes_by_itself(
     assert removed.packages == {"alpha": "2.0"}
     [left] = listing.views([version])
     assert left.used_by == ("m:1",)
+
+
+def test_scratch_of_a_killed_process_goes_also_before_anybody_has_collected_it(
+    store: Environments,
+) -> None:
+    """A zombie writes nothing any more."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        started = (process_id(process.pid) or "").rpartition(":")[2]
+        left = store.folder / "tools" / "scratch" / f"{process.pid}.{started}.abcd"
+        left.mkdir(parents=True)
+        store.tidy()
+        assert left.exists()
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        store.tidy()
+        assert not left.exists()
 
 
 def test_half_folders_and_scratch_of_the_killed_are_removed(
