@@ -70,7 +70,8 @@ def infer(target: Target, place: Place, asked: Asked) -> Inferred:
     pins = _pins(said.modules, place.interpreter)
     for need in said.libraries:
         pins[need.distribution] = _line_of(need, place.interpreter)
-    inferred = Inferred(why="its imports" if target.is_code else "the model's own words")
+    uses_code = target.is_code or target.made is not None
+    inferred = Inferred(why="its imports" if uses_code else "the model's own words")
     if scikit is not None:
         _pin_scikit(pins, inferred, scikit, place.interpreter)
     if any(_OF_NUMPY_2 in module for each in said.scans for module in each.modules):
@@ -90,9 +91,15 @@ def _said_by(target: Target, place: Place, asked: Asked) -> _Said:
             return _Said(libraries=list(chosen.inspect(Peek(target.path), asked).needs))
     said = _Said(scans=[scan(target.content, ANY_PYTHON)])
     needs = Needs(target.path, place, target.content)
-    for name in said.scans[0].modules:
-        if not needs.modules.add_module(name):
-            said.modules.add(name.partition(".")[0])
+    named = list(said.scans[0].modules)
+    if target.made is not None:
+        # What a function uses is a text in its pickle; the program that has it told.
+        needs.add_running(target.made.loaded)
+        named += [each for each in target.made.modules if each not in target.made.loaded]
+    for name in named:
+        top = name.partition(".")[0]
+        if not needs.modules.add_module(name) and not needs.installed.is_pythons(top):
+            said.modules.add(top)
     said.modules |= _imported(needs)
     if said.scans[0].has_columns:
         said.modules.add("pandas")

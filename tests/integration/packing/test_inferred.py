@@ -10,7 +10,7 @@ from servd.environments.interpreter import own
 from servd.errors import TargetError
 from servd.finding.needs import Place
 from servd.packing import inferred
-from servd.packing.targets import Asked, parse_target
+from servd.packing.targets import Asked, Made, Target, parse_target
 
 CODE = """
 import os, json
@@ -113,3 +113,17 @@ def test_what_no_python_has_is_refused_before_anybody_is_asked(tmp_path, saved):
     """A release that is older than any Python that models run in."""
     with pytest.raises(TargetError, match=r"scikit-learn 0\.19\.1, which there is for no Python"):
         lines_of(tmp_path, saved("0.19.1"))
+
+
+def test_a_function_of_a_running_program_needs_what_it_uses(tmp_path):
+    """Its pickle has the names of modules as texts only."""
+    content = tmp_path / "object.pkl"
+    content.write_bytes(pickle.dumps({"a": 1}))
+    modules = ("click.core", "json", "os.path", "mine")
+    (tmp_path / "mine.py").write_text("import yaml\n")
+    loaded = {"mine": tmp_path / "mine.py"}
+    made = Made(content=content, kind="function", name="f", modules=modules, loaded=loaded)
+    target = Target(tmp_path / "f.pkl", "f", made)
+    lines = inferred.infer(target, Place(cwd=tmp_path), Asked()).lines
+    version = own().version_of
+    assert lines == (f"click=={version('click')}", f"pyyaml=={version('PyYAML')}")
