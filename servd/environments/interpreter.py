@@ -230,7 +230,11 @@ def _program(place: Path) -> Path:
             hint="name a Python program, or the folder of an environment",
         )
     if path.is_dir() or not os.access(path, os.X_OK):
-        raise InterpreterError(f"{path} is no program: it may not be executed")
+        raise InterpreterError(
+            f"{path} is no program: it may not be executed",
+            hint="name another Python, or give this one its rights back; a file system that is "
+            "mounted with noexec runs none",
+        )
     return path
 
 
