@@ -115,7 +115,7 @@ def test_the_page_of_guides_works_as_it_says(idle_daemon: Daemon) -> None:
     """All of docs/guides.md, from Clipper's script to the pickle, one after the other."""
     copy = idle_daemon.data_dir.parent / "examples"
     shutil.copytree(EXAMPLES, copy, ignore=shutil.ignore_patterns("*.pickle", "__pycache__"))
-    assert run_page(ROOT / "docs" / "guides.md", idle_daemon, copy) == 8
+    assert run_page(ROOT / "docs" / "guides.md", idle_daemon, copy) == 9
 
 
 @pytest.fixture(scope="module")
