@@ -67,6 +67,7 @@ def test_from_a_function_to_an_answer(idle_daemon, project):
     assert status["query_url"] == idle_daemon.query_url
 
 
+@pytest.mark.repeats
 @pytest.mark.parametrize("is_guarded", [False, True], ids=["open", "token"])
 def test_the_curl_line_of_a_deployment_works_when_pasted(idle_daemon, project, *, is_guarded):
     """The length, the type and the token are those of this very application."""
@@ -241,6 +242,7 @@ def test_a_killed_daemon_is_not_taken_for_a_running_one(daemon):
     assert daemon.pid != pid
 
 
+@pytest.mark.repeats
 def test_a_copy_of_a_data_directory_is_not_the_original(daemon):
     """No command on the copy reaches the original's daemon, and a start on it ends no replica."""
     assert daemon.cli("deploy", str(MODELS / "good.py")).returncode == 0
