@@ -41,6 +41,9 @@ ALL_THREAD_VARIABLES: Final = (
 """Those, and what else is told where a deployer has said how many (PyTorch and ONNX Runtime's
 loader go by OMP_NUM_THREADS)."""
 
+HIDDEN_VARIABLE: Final = "SERVD_HIDDEN"
+"""Has the names of variables whose values are not to be told, with commas between."""
+
 DEVICE_VARIABLE: Final = "SERVD_DEVICE"
 """Has what a replica is to compute on, where its deployer said so: "cpu" or "cuda"."""
 

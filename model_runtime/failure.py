@@ -7,6 +7,7 @@ to do next, where that is known.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import sys
 import traceback as tb
@@ -17,13 +18,15 @@ from typing import Any, Final
 from model_runtime import manifest as manifests
 from model_runtime import packed
 from model_runtime.bundle import FILES_NAME, BundleFormatError
-from model_runtime.contract import distribution
+from model_runtime.contract import HIDDEN_VARIABLE, distribution
 
 MODEL_ERRORS: Final = BaseException
 """What a call into a model may raise that is the model's failure and not the end of the replica:
 `sys.exit`, asyncio's CancelledError and a panic of a library in Rust are no `Exception`."""
 
 _MAX_MESSAGE: Final = 500
+_SECRET_LETTERS: Final = 6
+"""Of the shortest value that is hidden: others are words as any."""
 _MAX_LINE: Final = 2000
 _NOT_INSTALLED: Final = "not installed"
 _OWN_FOLDER: Final = str(Path(__file__).parent)
@@ -61,8 +64,17 @@ def message_of(error: BaseException) -> str:
         text = str(error)
     except Exception as broken:  # noqa: BLE001  (the model's own __str__ may raise anything)
         text = f"<its text cannot be read: {type(broken).__name__}>"
-    line = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
-    return _shortened(line, _MAX_MESSAGE)
+    line = " ".join(f"{type(error).__name__}: {_without_secrets(text)}".split())
+    return _shortened(line.removesuffix(":"), _MAX_MESSAGE)
+
+
+def _without_secrets(text: str) -> str:
+    """Return a text with names in the place of values that the deployer wants told to nobody."""
+    for name in filter(None, os.environ.get(HIDDEN_VARIABLE, "").split(",")):
+        for line in os.environ.get(name, "").splitlines():
+            if len(line) >= _SECRET_LETTERS:
+                text = text.replace(line, f"(the value of {name})")
+    return text
 
 
 def _shortened(line: str, limit: int) -> str:

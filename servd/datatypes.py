@@ -23,11 +23,39 @@ DOCKER = "docker"
 """The runtimes: replicas as processes of this machine, or as containers."""
 
 
+_SECRET_LETTERS: Final = 6
+"""Of the shortest value that is hidden where a model prints it: others are words as any."""
+
+
 class Variables(dict[str, str]):
     """Variables of a model's environment with their values, which are shown to nobody."""
 
     def __repr__(self) -> str:
         return f"Variables({', '.join(self)})"
+
+    @property
+    def secrets(self) -> list[tuple[str, str]]:
+        """What stands for what in texts that others read: values, or lines of them, and names.
+
+        The longest first, as one may hold another. What is short is a word as any.
+        """
+        found = [
+            (line, f"(the value of {name})")
+            for name, value in self.items()
+            for line in value.splitlines()
+            if len(line) >= _SECRET_LETTERS
+        ]
+        return sorted(found, key=lambda pair: len(pair[0]), reverse=True)
+
+    def hide(self, told: Any) -> Any:
+        """Return what was told, in JSON's terms, with names in the place of values."""
+        if isinstance(told, str):
+            for value, name in self.secrets:
+                told = told.replace(value, name)
+            return told
+        if isinstance(told, dict):
+            return {key: self.hide(each) for key, each in told.items()}
+        return [self.hide(each) for each in told] if isinstance(told, list) else told
 
 
 class InputType(enum.StrEnum):

@@ -65,3 +65,11 @@ of_environment: Final = together(
     option("--python", "PATH|3.12", "Of which Python it is.  [env: SERVD_PYTHON]"),
 )
 """Decorates a verb with what is said of the environment of a model."""
+
+of_variables: Final = option(
+    "--env-var",
+    "NAME[=VALUE]",
+    "A variable of the model's, kept secret; without VALUE that of this shell.  May be repeated.",
+    multiple=True,
+)
+"""Decorates a verb with what the model's environment has."""

@@ -12,6 +12,7 @@ from servd.packing.bundling import BundleOptions
 from servd.packing.choice import options_of
 from servd.packing.columns import schema_of_columns, schema_of_file
 from servd.packing.parameters import read_parameters
+from servd.registry.variables import read_variables
 
 
 def bundle_options(flags: dict[str, Any], load_timeout_s: float) -> tuple[BundleOptions, Any]:
@@ -35,6 +36,7 @@ def bundle_options(flags: dict[str, Any], load_timeout_s: float) -> tuple[Bundle
         concurrency=flags["concurrency"],
         parameters=read_parameters(flags["param"]),
         load_timeout_s=load_timeout_s,
+        variables=read_variables(flags["env_var"], os.environ),
         loader=flags["loader"],
         trust=flags["trust"],
         architecture=flags["class"],

@@ -2,7 +2,7 @@
 
 import click
 
-from servd.cli.bundle_flags import of_environment, of_files, of_inputs
+from servd.cli.bundle_flags import of_environment, of_files, of_inputs, of_variables
 from servd.cli.values import BATCH_SIZE, DURATION, OBJECTIVE, POSITIVE, SIZE
 from servd.cli.verb import option, verb
 
@@ -72,12 +72,7 @@ from servd.cli.verb import option, verb
 @option("--threads", "N", "Threads of numeric libraries.  [default: --cpus, or 1]", type=POSITIVE)
 @option("--device", "WHERE", "cpu, cuda (one GPU a replica in turn), cuda:N, auto.")
 @option("--gpus", "WHICH", "all, a number, device=0,1; Docker.")
-@option(
-    "--env-var",
-    "NAME[=VALUE]",
-    "A variable of the model's, kept secret; without VALUE that of this shell.  May be repeated.",
-    multiple=True,
-)
+@of_variables
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is live.")
 @click.option("--no-start", is_flag=True, help="Do not start a daemon if none runs.")
 def command() -> None:

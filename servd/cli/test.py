@@ -2,7 +2,7 @@
 
 import click
 
-from servd.cli.bundle_flags import of_environment, of_files, of_inputs
+from servd.cli.bundle_flags import of_environment, of_files, of_inputs, of_variables
 from servd.cli.verb import verb
 
 
@@ -19,6 +19,7 @@ from servd.cli.verb import verb
 @of_inputs
 @of_files
 @of_environment
+@of_variables
 def command() -> None:
     """Load a model as a replica does, make its test call, and call it with further inputs.
 

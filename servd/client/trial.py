@@ -53,6 +53,7 @@ _NOT_GIVEN: Final[Mapping[str, Any]] = {
     "env": None,
     "requirements": None,
     "python": None,
+    "env_vars": (),
 }
 
 
@@ -236,13 +237,14 @@ def trying(
         for name in ("bundle", "work"):
             (folder / name).mkdir()
         bundling.build(plan, folder / "bundle")
-        with _process(folder, max_batch, plan.environment.interpreter) as process:
+        environment = _environment(plan.environment.interpreter) | dict(options.variables)
+        with _process(folder, max_batch, plan.environment.interpreter, environment) as process:
             yield Trial(plan, process, timeout_s)
 
 
 @contextmanager
 def _process(
-    folder: Path, max_batch: int, interpreter: Interpreter
+    folder: Path, max_batch: int, interpreter: Interpreter, environment: Mapping[str, str]
 ) -> Iterator["subprocess.Popen[str]"]:
     given = [f"--work={folder / 'work'}", f"--max-batch={max_batch}", str(folder / "bundle")]
     with subprocess.Popen(
@@ -250,7 +252,7 @@ def _process(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=folder / "work",
-        env=_environment(interpreter),
+        env=environment,
         start_new_session=True,
         text=True,
     ) as process:

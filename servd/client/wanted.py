@@ -92,6 +92,7 @@ def bundle_options(given: Mapping[str, Any], load_timeout_s: float) -> BundleOpt
         concurrency=given["concurrency"],
         parameters=_parameters(given.get("parameters")),
         load_timeout_s=load_timeout_s,
+        variables=_variables(given.get("env_vars", ())),
         loader=given.get("loader"),
         trust=_texts(given.get("trust") or (), "trust"),
         architecture=given.get("architecture"),

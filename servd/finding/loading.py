@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from model_runtime.contract import PARENT_VARIABLE
+from servd.datatypes import Variables
 from servd.environments import runtime
 from servd.environments.interpreter import Interpreter, own
 from servd.errors import TargetError
@@ -31,10 +32,12 @@ _EVENTS: Final = ("opened", "listed", "written", "entered", "own")
 class Load:
     """What to load, and how: `first` and `last` are folders for sys.path, `cwd` where to run.
 
-    An instance of a class is made with `parameters`. `interpreter` runs it.
+    An instance of a class is made with `parameters`. `interpreter` runs it, with the variables that
+    its replicas will have.
     """
 
     interpreter: Interpreter = field(default_factory=own)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     file: Path
     cwd: Path
     area: Path
@@ -100,6 +103,7 @@ def load(what: Load, timeout_s: float) -> Heard:
                 stderr=messages,
                 cwd=what.cwd,
                 env=runtime.variables(what.interpreter, os.environ)
+                | dict(what.variables)
                 | {PARENT_VARIABLE: str(os.getpid())},
                 start_new_session=True,
             )
@@ -110,6 +114,10 @@ def load(what: Load, timeout_s: float) -> Heard:
             finally:
                 _end_group(process)
         heard = _understood(_content(output))
+        own_variables = Variables(what.variables)
+        if heard.found is not None:
+            heard.found = own_variables.hide(heard.found)
+        heard.load_error = own_variables.hide(heard.load_error)
         heard.seen = watch.opened
         if not (is_over or heard.found):
             raise TargetError(
@@ -118,7 +126,8 @@ def load(what: Load, timeout_s: float) -> Heard:
                 "SERVD_LOAD_TIMEOUT gives it more time",
             )
         if heard.found is None and not what.is_pickle:
-            raise _ended(what.file, process.returncode, _content(messages))
+            said = own_variables.hide(_content(messages).decode("utf-8", "replace"))
+            raise _ended(what.file, process.returncode, said)
         return heard
 
 
@@ -183,8 +192,8 @@ def _understood(output: bytes) -> Heard:
     return heard
 
 
-def _ended(file: Path, code: int, messages: bytes) -> TargetError:
-    text = messages.decode("utf-8", "replace").strip()
+def _ended(file: Path, code: int, messages: str) -> TargetError:
+    text = messages.strip()
     how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
     return TargetError(
         f"{file.name} ended the process that loaded it ({how})",

@@ -34,12 +34,13 @@ class Place:
     """Where a target is deployed from, and what it is to run in.
 
     `cwd` is where the user is; `included` are files to take along because the user said so.
-    `interpreter` is that of the model's environment.
+    `interpreter` is that of the model's environment, `variables` are its deployer's.
     """
 
     cwd: Path
     included: frozenset[Path] = frozenset()
     interpreter: Interpreter = field(default_factory=own)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Needs:
@@ -92,6 +93,7 @@ class Needs:
         first, last = self.modules.search
         return Load(
             interpreter=self._place.interpreter,
+            variables=self._place.variables,
             file=self._content,
             cwd=self._place.cwd,
             area=self.area,

@@ -1,14 +1,14 @@
 """The log of one replica: what it prints, each line with its time, in files of bounded size.
 
 Fed by pump.py (processes) and launchers/container.py (containers), with what comes as it comes.
-The model's text is not changed, with two exceptions: of a line that is written over with carriage
-returns, as progress bars are, only states that stood for a while and the last one are kept; and a
-line that is longer than anybody reads is cut, which it says.
+The model's text is not changed, with three exceptions: secrets are replaced; of a line that is
+written over with carriage returns, as progress bars are, only states that stood for a while and the
+last one are kept; and a line that is longer than anybody reads is cut, which it says.
 """
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -40,11 +40,13 @@ class ModelLog:
         *,
         max_bytes: int = MAX_BYTES,
         keep: int = KEEP,
+        secrets: Iterable[tuple[str, str]] = (),
     ) -> None:
         self._path = path
         self._clock = clock
         self._max_bytes = max_bytes
         self._keep = keep
+        self._secrets = [(value.encode(), name.encode()) for value, name in secrets]
         self._file: int | None = None
         self._size = 0
         self._lost = 0
@@ -155,6 +157,8 @@ class ModelLog:
 
     def _write(self, text: bytes) -> None:
         """Append to the file; a disk that is full costs text and ends nothing."""
+        for value, name in self._secrets:
+            text = text.replace(value, name)
         try:
             if self._file is None or self._size + len(text) > self._max_bytes:
                 self._rotate()

@@ -10,6 +10,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -38,13 +39,13 @@ class Output:
     pipe, in this process and in all that hold it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, secrets: Iterable[tuple[str, str]] = ()) -> None:
         self.read_end, self.write_end = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.read_end, False)
         self.name = str(Path(f"/proc/self/fd/{self.read_end}").readlink())
         with suppress(OSError):
             fcntl.fcntl(self.read_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        self._log = ModelLog(path)
+        self._log = ModelLog(path, secrets=secrets)
         self._log.begin()
         self._lock = threading.Lock()
         self.is_closed = False
@@ -109,8 +110,10 @@ class LogPump:
         self._poll: select.epoll | None = None
         self._wake = -1
 
-    def open(self, path: Path) -> Output:
+    def open(self, path: Path, secrets: Iterable[tuple[str, str]] = ()) -> Output:
         """Return a new output. Its `write_end` is the caller's to close.
+
+        `secrets` are texts that are not to be in the log, each with what stands in its place.
 
         Raises:
             OSError: there are no descriptors left.
@@ -118,7 +121,7 @@ class LogPump:
         with self._lock:
             if self._poll is None:
                 self._begin()
-            output = Output(path)
+            output = Output(path, secrets)
             self._outputs[output.read_end] = output
             self._epoll.register(output.read_end, select.EPOLLIN)
         return output

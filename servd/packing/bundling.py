@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -73,6 +73,7 @@ class BundleOptions:
     architecture: str | None = None
     task: str | None = None
     environment: EnvironmentOptions = field(default_factory=EnvironmentOptions)
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def asked(self) -> Asked:
@@ -156,7 +157,7 @@ def plan_bundle(
         ServdError: its environment cannot be had.
     """
     included = _included(options.include, (cwd, target.path.parent))
-    place = Place(cwd=cwd, included=included)
+    place = Place(cwd=cwd, included=included, variables=options.variables)
     environment = Settled(interpreter=own())
     if workshop is not None:
         environment = settle(target, options.environment, place, options.asked, workshop)

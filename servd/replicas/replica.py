@@ -136,6 +136,9 @@ class Replica:
         """Take what a STATE message says. Called by the connection."""
         if self._handle is None or self.state in (ReplicaState.DRAINING, ReplicaState.STOPPED):
             return
+        if self.spec.variables:
+            told = {name: info[name] for name in ("error", "test") if name in info}
+            info = info | self.spec.variables.hide(told)
         if state == protocol.READY:
             self._on_said_ready(info)
         elif state == protocol.DRAINING:

@@ -270,6 +270,35 @@ def test_the_values_of_variables_are_told_to_the_model_alone(daemon: Daemon):
     assert not (daemon.data_dir.stat().st_mode & 0o077)
 
 
+LEAKS = """
+import os
+print("it is", os.environ["TOKEN"], flush=True)
+if os.environ.get("FAIL"):
+    int(os.environ["TOKEN"])
+
+def leaks(inputs):
+    raise ValueError("not with " + os.environ["TOKEN"])
+"""
+
+
+def test_what_a_model_prints_of_its_variables_is_hidden(daemon: Daemon):
+    """In its log, and in the error of a deployment that fails with a value."""
+    flags = ("--input-type", "strings", "--skip-test", "--env-var", f"TOKEN={SECRET}")
+    _deploy(daemon, LEAKS, "leaks", *flags)
+    daemon.query("/leaks/predict", {"input": "x"})
+
+    def log() -> str:
+        return daemon.cli("logs", "leaks").stdout
+
+    until(lambda: "not with (the value of TOKEN)" in log(), "its log")
+    assert "it is (the value of TOKEN)" in log()
+    path = f"{daemon.data_dir.parent}/leaks.py:leaks"
+    done = daemon.cli("deploy", path, *flags, "--env-var", "FAIL=1")
+    assert done.returncode == 1
+    assert "invalid literal for int() with base 10: '(the value of TOKEN)'" in done.stderr
+    assert SECRET not in log() + done.stderr + done.stdout + daemon.cli("logs", "daemon").stdout
+
+
 def _family(daemon: Daemon) -> list[psutil.Process]:
     parent = psutil.Process(daemon.pid)
     return [parent, *parent.children(recursive=True)]

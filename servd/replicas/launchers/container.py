@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_runtime.contract import REPLICA_PORT
@@ -132,7 +131,7 @@ class ContainerHandle:
 
     def _watch(self) -> None:
         try:
-            copy_output(self._started, self._spec.log_path)
+            copy_output(self._started, self._spec)
             ended = self._ended()
         except Exception as error:  # noqa: BLE001 - a thread's boundary: who waits has to be told
             log.exception("watching %s failed", self._spec.version.id)
@@ -161,9 +160,9 @@ class ContainerHandle:
             self._loop.call_soon_threadsafe(tell)
 
 
-def copy_output(started: "Started", path: Path) -> None:
-    """Append to a log what a container prints, until it ends or its engine hangs up."""
-    model_log = ModelLog(path)
+def copy_output(started: "Started", spec: LaunchSpec) -> None:
+    """Append to a replica's log what its container prints, until it ends or its engine hangs up."""
+    model_log = ModelLog(spec.log_path, secrets=spec.variables.secrets)
     try:
         for chunk in started.output:
             model_log.feed(chunk)

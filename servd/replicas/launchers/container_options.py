@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from model_runtime.contract import ALL_THREAD_VARIABLES, REPLICA_PORT, THREAD_VARIABLES
+from model_runtime.contract import (
+    ALL_THREAD_VARIABLES,
+    HIDDEN_VARIABLE,
+    REPLICA_PORT,
+    THREAD_VARIABLES,
+)
 from servd.datatypes import ModelVersion
 from servd.registry.limits import (
     out_of_memory,
@@ -181,6 +186,8 @@ def _environment(spec: LaunchSpec, configured: list[str]) -> dict[str, str]:
         environment["PYTHONPATH"] = ":".join([RUNTIME_DIR, *path])
     environment["HOME"] = "/tmp"  # noqa: S108 - the only place where libraries can write
     environment |= spec.variables
+    if spec.variables:
+        environment[HIDDEN_VARIABLE] = ",".join(spec.variables)
     environment |= {} if spec.chosen is None else spec.chosen.variables_inside
     return environment | {
         "PYTHONUNBUFFERED": "1",

@@ -167,7 +167,7 @@ class DockerLauncher:
         if started.ip_address:
             return engine, started
         # It has ended already, and so has an address no more.
-        copy_output(started, spec.log_path)
+        copy_output(started, spec)
         ended = engine.wait(started.container_id)
         engine.remove(started.container_id)
         raise ImageError(

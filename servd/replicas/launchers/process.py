@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Final
 
 from model_runtime.carriers import FILE_SCHEME, STREAM_SCHEME
-from model_runtime.contract import ALL_THREAD_VARIABLES, PARENT_VARIABLE, THREAD_VARIABLES
+from model_runtime.contract import (
+    ALL_THREAD_VARIABLES,
+    HIDDEN_VARIABLE,
+    PARENT_VARIABLE,
+    THREAD_VARIABLES,
+)
 from servd.datatypes import ModelVersion, VersionId
 from servd.environments import runtime
 from servd.environments.interpreter import Interpreter, InterpreterError
@@ -276,7 +281,7 @@ class ProcessLauncher:
         scratch = self._scratch_dir / name
         for folder in (socket.parent, scratch, spec.log_path.parent):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        output = self._pump.open(spec.log_path)
+        output = self._pump.open(spec.log_path, spec.variables.secrets)
         # In an environment of the model's own there may be no ZeroMQ.
         address = f"{self._scheme if interpreter.is_own else STREAM_SCHEME}{socket}"
         traces = Traces(name, self._pump, output, new_group(name))
@@ -350,6 +355,8 @@ class ProcessLauncher:
         if spec.version.threads is not None:
             env |= dict.fromkeys(ALL_THREAD_VARIABLES, threads)
         env |= spec.variables
+        if spec.variables:
+            env[HIDDEN_VARIABLE] = ",".join(spec.variables)
         env |= {} if chosen is None else chosen.variables
         env["PYTHONUNBUFFERED"] = "1"
         env[PARENT_VARIABLE] = str(os.getpid())

@@ -47,6 +47,18 @@ def shown(path: Path) -> bytes:
     return STAMP.sub(b"", text)
 
 
+def test_secrets_are_replaced(tmp_path):
+    """On whichever line, also on one that has no end yet; other text is as it was."""
+    log = ModelLog(tmp_path / "0.log", secrets=[("hunter2", "(hidden)")])
+    log.begin()
+    log.feed(b"one hunter2 and hunter2\nplain\nhun")
+    log.feed(b"ter2")
+    log.rest()
+    log.close()
+    lines = [line.partition("Z ")[2] for line in (tmp_path / "0.log").read_text().splitlines()]
+    assert lines == ["one (hidden) and (hidden)", "plain", "(hidden)"]
+
+
 def test_each_line_has_a_time(log, tmp_path, clock):
     """In UTC with milliseconds; a traceback's lines too, which keep their blanks."""
     log.feed(b"one\n  two\n\n")

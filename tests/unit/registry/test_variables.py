@@ -70,6 +70,16 @@ def test_what_an_option_says_no_variable_says_too():
         check_beside(["CUDA_VISIBLE_DEVICES"], "cpu", None)
 
 
+def test_values_are_hidden_in_what_others_read():
+    """Also a line of one, and one that holds another; what is short is a word as any."""
+    own = Variables(A="secret-one", B="secret-one-more", KEY="----\nlong line\n", N="1", M="short")
+    told = {"message": "secret-one-more, secret-one", "lines": ["a long line", 1, None, "1 short"]}
+    assert own.hide(told) == {
+        "message": "(the value of B), (the value of A)",
+        "lines": ["a (the value of KEY)", 1, None, "1 short"],
+    }
+
+
 def test_no_value_is_in_what_is_written_of_a_request_or_a_state():
     """A log line or a traceback that shows them shows names."""
     request = DeployRequest(model="m", bundle="b", env_vars={"TOKEN": SECRET})
