@@ -9,6 +9,8 @@ from servd.errors import ServdError
 
 _SHOWN_LINES: Final = 30
 _MAX_WORDS: Final = 500
+_TOLD: Final = 3
+"""Lines that say why."""
 _DISK_FULL: Final = re.compile(
     r"no space left on device|disk quota exceeded|os error 28\b|Errno 28\b", re.IGNORECASE
 )
@@ -26,6 +28,7 @@ _DENIED: Final = re.compile(
 )
 _NOT_FOUND: Final = re.compile(
     r"No matching distribution found for (?P<pip>\S+)|"
+    r"Because there is no version of \S+ and you require|"
     r"Because (?P<uv>\S+) was not found in the (?:package registry|provided package locations)"
 )
 _CONFLICT: Final = re.compile(
@@ -113,8 +116,15 @@ def failure(doing: str, tool: str, outcome: Outcome, log_path: Path) -> Environm
     return EnvironmentFailedError(
         f"{doing}: {words}",
         hint="; ".join(filter(None, (hint, f"all that {tool} said is in {log_path}"))),
-        traceback="\n".join(outcome.lines[-_SHOWN_LINES:]),
+        traceback=_more(outcome),
     )
+
+
+def _more(outcome: Outcome) -> str:
+    """Return the last lines, where they say more than the words in which it says why it ended."""
+    plain = [line for line in outcome.lines if line.strip()]
+    is_all_told = len(plain) <= _TOLD and all(map(_TELLING.search, plain))
+    return "" if is_all_told else "\n".join(outcome.lines[-_SHOWN_LINES:])
 
 
 def _hint(outcome: Outcome) -> str:
@@ -133,7 +143,7 @@ def _words(outcome: Outcome) -> str:
     told = [line for line in told if line and not line.startswith("Ignored the following")]
     if not told:
         told = [line.strip() for line in outcome.lines if line.strip()][-1:]
-    return _shortened("; ".join(dict.fromkeys(told[-3:]))) or f"it ended with {outcome.status}"
+    return _shortened("; ".join(dict.fromkeys(told[-_TOLD:]))) or f"it ended with {outcome.status}"
 
 
 def _shortened(text: str) -> str:

@@ -145,7 +145,7 @@ def test_versions_that_contradict_each_other_are_named(store: Environments, whee
     with pytest.raises(EnvironmentFailedError) as caught:
         store.lock(offline(wheels, "alpha==2.0", "beta==0.1"))
     assert "loosen" in caught.value.hint
-    assert "alpha" in caught.value.traceback
+    assert "alpha" in caught.value.message + caught.value.traceback
 
 
 def test_a_package_that_does_not_build_is_told_in_its_own_last_words(
