@@ -75,11 +75,16 @@ def _row(application: dict[str, Any]) -> tuple[str, ...]:
     return (
         application["name"],
         application["input_type"],
-        slo_text(application["slo_us"]),
+        "-" if _is_web(application) else slo_text(application["slo_us"]),
         "-" if default is None else default,
         ", ".join(application["linked_models"]) or "-",
         application.get("query_url") or "-",
     )
+
+
+def _is_web(application: dict[str, Any]) -> bool:
+    """Return whether it passes requests on: then it has no objective, and all below its name."""
+    return str(application.get("query_url") or "").endswith("/")
 
 
 def slo_text(slo_us: int) -> str:

@@ -74,6 +74,19 @@ def test_ls_is_a_table_or_the_list(run, admin):
     assert "servd app create NAME" in run("app", "ls").stdout
 
 
+def test_a_web_application_has_no_objective(run, admin):
+    """None of its requests is held to one, whatever its application was registered with."""
+    site = APP | {"name": "site", "query_url": "http://127.0.0.1:1337/site/"}
+    admin.answers |= {
+        "GET /applications": (200, [site, APP]),
+        "GET /applications/site": (200, site),
+    }
+    rows = run("app", "ls").stdout.splitlines()
+    assert [row.split()[2] for row in rows[1:]] == ["-", "20ms"]
+    admin.answers["GET /replicas"] = (200, [])
+    assert "slo      -" in run("app", "show", "site").stdout
+
+
 def test_show_is_one_application(run, admin):
     """Names that need it are escaped in the path."""
     slow = {"model": "m", "version": "1", "replica": 0, "application": "sums"}
