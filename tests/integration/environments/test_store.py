@@ -238,7 +238,7 @@ def test_one_that_is_used_is_not_removed(store: Environments, wheels: Path) -> N
     assert store.prune({lock.digest}) == []
     assert [each.key for each in store.prune(())] == [key]
     assert store.list() == []
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match="there is no environment"):
         store.named(key)
 
 

@@ -176,7 +176,7 @@ def test_the_end_ends_what_is_built_and_leaves_nothing_half(tmp_path: Path) -> N
             deployment = asyncio.create_task(deploy())
             async with asyncio.timeout(20):
                 await begun.wait()
-        with pytest.raises(EnvironmentFailedError):
+        with pytest.raises(EnvironmentFailedError, match="cannot be made"):
             await deployment
 
     asyncio.run(story())
