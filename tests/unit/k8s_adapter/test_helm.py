@@ -272,7 +272,7 @@ def test_a_chart_has_variables_as_values(charts, snapshot, secured):
         for each in (found[name], expected[name])
     ]
     assert pods[0][CHECKSUM] != pods[1][CHECKSUM]
-    with pytest.raises(helm_python.HelmValuesError):
+    with pytest.raises(helm_python.HelmValuesError, match="TOKENS"):
         charts.render({"variables": {"feature-sum-2": {"TOKENS": "x"}}})
 
 

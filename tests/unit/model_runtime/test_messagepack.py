@@ -81,14 +81,15 @@ def test_any_bytes_are_a_value_or_refused(data):
 )
 def test_what_is_no_value_is_refused(data):
     """Cut, long, deep, with a key that is no text, or of a form that headers never have."""
-    with pytest.raises(FormatError):
+    with pytest.raises(FormatError) as refused:
         unpack(data)
+    assert str(refused.value)
 
 
 @pytest.mark.parametrize("value", [object(), {1, 2}, 2**64, -(2**63) - 1, 1j])
 def test_what_has_no_form_is_refused(value):
     """An object, and a number beyond 64 bits."""
-    with pytest.raises(FormatError):
+    with pytest.raises(FormatError, match="cannot be packed"):
         pack([value])
 
 
@@ -96,6 +97,6 @@ def test_what_is_inside_of_itself_is_refused():
     """It is deeper than any header."""
     endless = []
     endless.append(endless)
-    with pytest.raises(FormatError):
+    with pytest.raises(FormatError, match="cannot be packed"):
         pack(endless)
     assert messagepack.unpack(pack([[[]]])) == [[[]]]

@@ -58,8 +58,9 @@ def test_a_key_is_read_as_zeromq_reads_it(data):
 @pytest.mark.parametrize("text", [b"abcd", b"abc~e", b"#####"])
 def test_what_is_no_key_is_refused(text):
     """A cut one, another letter, and more than four bytes hold."""
-    with pytest.raises((ValueError, KeyError)):
+    with pytest.raises((ValueError, KeyError)) as refused:
         decoded(text)
+    assert refused.value.args
 
 
 class Node:

@@ -186,6 +186,6 @@ def test_what_is_old_enough_is_let_be(line: str) -> None:
 def test_syntax_that_is_too_new_is_refused() -> None:
     """Python reads a file as 3.9 would, as far as it can."""
     for source in ("match x:\n    case 1: ...", "try: ...\nexcept* ValueError: ..."):
-        with pytest.raises(SyntaxError):
+        with pytest.raises(SyntaxError, match="only supported in Python 3"):
             ast.parse(source, feature_version=(3, 9))
     assert sys.version_info >= (3, 11)
