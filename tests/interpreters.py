@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+MINE = f"{sys.version_info.major}.{sys.version_info.minor}"
 SERIES = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
 
@@ -21,9 +22,25 @@ def find(series: str) -> Path | None:
 
 
 def others() -> list[str]:
-    """Return the series that are here and that models may run in, but for servd's own."""
-    mine = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return [series for series in SERIES if series != mine and find(series) is not None]
+    """Return the series that are here and that models may run in, but for servd's own.
+
+    Where there is no other it is servd's own: an environment of it is another environment still.
+    """
+    found = [series for series in SERIES if series != MINE and find(series) is not None]
+    return found or [MINE]
+
+
+def too_old(folder: Path, series: str) -> Path:
+    """Return a Python of a series before those that models run in, or what says that it is one."""
+    found = find(series)
+    if found is not None:
+        return found
+    stand_in = folder / f"python{series}"
+    version = ", ".join(series.split("."))
+    code = f"import sys; sys.version_info = ({version}, 18)"
+    stand_in.write_text(f'#!/bin/sh\nexec {sys.executable} "$1" "{code}\n$2"\n')
+    stand_in.chmod(0o755)
+    return stand_in
 
 
 def make_environment(folder: Path, series: str) -> Path:
@@ -40,6 +57,8 @@ def _candidates(series: str) -> Iterator[Path]:
     named = shutil.which(f"python{series}")
     if named is not None:
         yield Path(named)
+    if series == MINE:
+        yield Path(sys.executable)
 
 
 def _series_of(path: Path) -> str:

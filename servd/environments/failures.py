@@ -48,6 +48,7 @@ _NO_COMPILER: Final = re.compile(r"gcc|g\+\+|cc1|Microsoft Visual|cmake|rustc|ca
 _NO_GIT: Final = re.compile(r"[Gg]it executable not found|Cannot find command 'git'|No such.*'git'")
 _KILLED: Final = 128 + 9
 _TELLING: Final = re.compile(r"^\s*(?:ERROR|error|cause):")
+_ERROR: Final = re.compile(r"^(\s*)(?:ERROR|error):")
 _MARKS: Final = re.compile(r"^\s*(?:ERROR|error|cause):\s*")
 
 _DISK_HINT: Final = (
@@ -116,15 +117,20 @@ def failure(doing: str, tool: str, outcome: Outcome, log_path: Path) -> Environm
     return EnvironmentFailedError(
         f"{doing}: {words}",
         hint="; ".join(filter(None, (hint, f"all that {tool} said is in {log_path}"))),
-        traceback=_more(outcome),
+        traceback=_more(tool, outcome),
     )
 
 
-def _more(outcome: Outcome) -> str:
-    """Return the last lines, where they say more than the words in which it says why it ended."""
+def _more(tool: str, outcome: Outcome) -> str:
+    """Return the last lines, where they say more than the words in which it says why it ended.
+
+    What the tool calls an error goes by its name there, as servd tells of one.
+    """
     plain = [line for line in outcome.lines if line.strip()]
     is_all_told = len(plain) <= _TOLD and all(map(_TELLING.search, plain))
-    return "" if is_all_told else "\n".join(outcome.lines[-_SHOWN_LINES:])
+    if is_all_told:
+        return ""
+    return "\n".join(_ERROR.sub(rf"\1{tool}:", line) for line in outcome.lines[-_SHOWN_LINES:])
 
 
 def _hint(outcome: Outcome) -> str:

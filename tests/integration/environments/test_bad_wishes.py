@@ -124,9 +124,7 @@ def test_a_python_that_is_too_old_is_said_before_anything(python: str, tmp_path:
 
 def test_an_old_python_by_its_path_is_said_to_be_too_old(tmp_path: Path) -> None:
     """Its version is in the message."""
-    python = interpreters.find("3.7") or interpreters.find("3.8")
-    if python is None:
-        pytest.skip("no Python before 3.9 is here")
+    python = interpreters.too_old(tmp_path, "3.8")
     with pytest.raises(InterpreterError, match="too old"):
         make(tmp_path, "uv").lock(Wanted(("alpha",), str(python), tmp_path))
 
