@@ -38,22 +38,27 @@ def checked(content: Any) -> dict[str, Any]:
     module = flavour.get("loader_module")
     if not isinstance(module, str) or not _MODULE.fullmatch(module):
         raise UnfitModelError(f"its loader_module, {module!r:.60}, is no module's name")
-    _check_paths(flavours, 0)
+    _check_paths(flavours, 0, set())
     return flavour
 
 
-def _check_paths(value: Any, depth: int) -> None:
+def _check_paths(value: Any, depth: int, seen: set[int]) -> None:
     if depth > _MAX_DEPTH:
         raise UnfitModelError(f"its {NAME} is nested too deep")
-    if isinstance(value, dict):
-        for name, each in value.items():
-            if name not in _FREE:
-                _check_paths(each, depth + 1)
-    elif isinstance(value, list):
-        for each in value:
-            _check_paths(each, depth + 1)
-    elif isinstance(value, str) and _leads_out(value):
-        raise UnfitModelError(f"its {NAME} names {value!r:.80}, which leads out of its folder")
+    if isinstance(value, str):
+        if _leads_out(value):
+            raise UnfitModelError(f"its {NAME} names {value!r:.80}, which leads out of its folder")
+    # An alias of YAML is the same object: ten lines may name it more often than can be looked at.
+    elif isinstance(value, (dict, list)) and id(value) not in seen:
+        seen.add(id(value))
+        for each in _parts(value):
+            _check_paths(each, depth + 1, seen)
+
+
+def _parts(value: dict[Any, Any] | list[Any]) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    return [each for name, each in value.items() if name not in _FREE]
 
 
 def _leads_out(text: str) -> bool:

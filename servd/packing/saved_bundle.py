@@ -13,6 +13,7 @@ import yaml
 
 from servd.errors import TargetError
 from servd.packing.services import api_of
+from servd.packing.yaml_texts import values_of
 
 DESCRIPTION: Final = "bentoml.yml"
 _MAX_BYTES: Final = 4 << 20
@@ -122,7 +123,7 @@ def _parsed(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             raise _damaged(path, f"it is larger than {_MAX_BYTES} bytes")
         content = path.read_text("utf-8")
         words = yaml.load(content, yaml.BaseLoader)  # noqa: S506 - which makes texts only
-        values = yaml.safe_load(content)
+        values = values_of(content)
     except OSError as error:
         raise TargetError(f"{path} cannot be read: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 
 from servd.errors import TargetError, did_you_mean
+from servd.packing.yaml_texts import values_of
 
 DESCRIPTION: Final = "bento.yaml"
 _MAX_BYTES: Final = 16 << 20
@@ -80,7 +81,7 @@ def _parsed(path: Path) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise _damaged(path, f"it is larger than {_MAX_BYTES} bytes")
-        found = yaml.safe_load(path.read_text("utf-8"))
+        found = values_of(path.read_text("utf-8"))
     except OSError as error:
         raise TargetError(f"{path} cannot be read: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:

@@ -12,6 +12,7 @@ from servd.finding.data import files_below
 from servd.packing.formats.base import Format, Inspected, Need
 from servd.packing.formats.peek import Peek
 from servd.packing.targets import Asked
+from servd.packing.yaml_texts import values_of
 
 _MOST_BYTES: Final = 4 << 20
 _REQUIREMENTS: Final = "requirements.txt"
@@ -82,10 +83,10 @@ def _content(peek: Peek) -> dict[str, Any]:
             raise TargetError(
                 f"{peek.name} is damaged: its {NAME} has more than {_MOST_BYTES} bytes"
             )
-        content = yaml.safe_load(path.read_bytes())
+        content = values_of(path.read_bytes())
     except OSError as error:
         raise TargetError(f"{peek.name}/{NAME} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except yaml.YAMLError as error:
         line = str(error).replace("\n", " ")
         raise TargetError(f"{peek.name} is damaged: its {NAME} is no YAML: {line}") from error
     if not isinstance(content, dict):

@@ -115,7 +115,9 @@ def _header(peek: Peek) -> dict[str, Any]:
         end = max((each["data_offsets"][1] for each in tensors.values()), default=0)
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError, IndexError) as error:
         raise TargetError(f"{peek.name} is damaged: its head cannot be read: {error}") from error
-    if not isinstance(end, int) or 8 + length + end != peek.size:
+    if not isinstance(end, int):
+        raise TargetError(f"{peek.name} is damaged: its head says no offsets, but {end!r:.40}")
+    if 8 + length + end != peek.size:
         raise TargetError(
             f"{peek.name} is damaged: its tensors end at byte {8 + length + end}, and the file at "
             f"{peek.size}"
