@@ -7,7 +7,7 @@ variable of uv's says something else already, that stays.
 
 import configparser
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,9 @@ _MANY: Final = {
     "trusted-host": "UV_INSECURE_HOST",
     "constraint": "UV_CONSTRAINT",
 }
-"""Settings that list several things, which uv takes with blanks between."""
+"""Settings that list several things, which pip and uv take with blanks between."""
+_COMMAS: Final = frozenset({"UV_FIND_LINKS"})
+"""Those which uv takes with commas between."""
 _ONE: Final = {
     "index-url": "UV_DEFAULT_INDEX",
     "cert": "SSL_CERT_FILE",
@@ -29,7 +31,6 @@ _ONE: Final = {
     "default-timeout": "UV_HTTP_TIMEOUT",
     "keyring-provider": "UV_KEYRING_PROVIDER",
 }
-_FLAGS: Final = {"no-index": "UV_NO_INDEX"}
 _WHOLE: Final = {
     ("only-binary", ":all:"): "UV_NO_BUILD",
     ("no-binary", ":all:"): "UV_NO_BINARY",
@@ -58,12 +59,11 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
 def for_uv(told: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that say to uv what pip has been told."""
     wanted = {
-        variable: " ".join(_rooted(name, each) for each in told[name].split())
+        variable: joined(variable, [_rooted(name, each) for each in told[name].split()])
         for name, variable in _MANY.items()
         if name in told
     }
     wanted |= {variable: told[name].strip() for name, variable in _ONE.items() if name in told}
-    wanted |= {name: "1" for each, name in _FLAGS.items() if _is_true(told.get(each, ""))}
     if wanted.get("UV_KEYRING_PROVIDER", "disabled") not in _OF_KEYRING:
         wanted["UV_KEYRING_PROVIDER"] = "subprocess"  # pip's `auto` and `import`
     wanted |= {name: "1" for (each, text), name in _WHOLE.items() if told.get(each) == text}
@@ -73,6 +73,16 @@ def for_uv(told: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str
     wanted["UV_INDEX_STRATEGY"] = "unsafe-best-match"
     kept = {name: text for name, text in wanted.items() if not _is_said(name, environ)}
     return kept | _proxies(told.get("proxy", ""), environ)
+
+
+def joined(variable: str, values: Iterable[str]) -> str:
+    """Return several values as a variable of uv's lists them."""
+    return ("," if variable in _COMMAS else " ").join(values)
+
+
+def asks_no_index(told: Mapping[str, str]) -> bool:
+    """Tell whether pip has been told to ask no index, for which uv has a flag and no variable."""
+    return _is_true(told.get("no-index", ""))
 
 
 def _rooted(name: str, value: str) -> str:

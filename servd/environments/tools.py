@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from servd.environments import pip_settings
+from servd.environments.credentials import has_any
 from servd.environments.failures import failure
 from servd.environments.interpreter import Interpreter
 from servd.environments.lines import Direct, Requirements
@@ -28,6 +29,12 @@ _OFF: Final = frozenset({"0", "no", "off", "false"})
 _ASK_S: Final = 10.0
 _UV_VERSION: Final = re.compile(r"uv (\d+\.\d+\S*)")
 _INDEXES: Final = ("--index-url", "--extra-index-url", "--find-links", "--no-index")
+_VARIABLES: Final = {
+    "--index-url": "UV_DEFAULT_INDEX",
+    "--extra-index-url": "UV_EXTRA_INDEX_URL",
+    "--find-links": "UV_FIND_LINKS",
+}
+_FILLED_IN: Final = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _OF_UV: Final = {"--pre": ("--prerelease", "allow"), "--prefer-binary": ()}
 _IN_FILES_OF_UV: Final = (*_INDEXES, "--no-binary", "--only-binary")
 
@@ -109,7 +116,7 @@ class Uv:
         command = ["pip", "compile", _written(work, "requirements.txt", lines)]
         command += ["--python", str(work.interpreter.path), "--generate-hashes", "--no-header"]
         command += ["--no-annotate", "--quiet", "--output-file", str(work.scratch / "resolved.txt")]
-        command += _on_line(wanted.options)
+        command += [*_on_line(wanted.options), *self._flags()]
         if wanted.constraints:
             command += ["--constraint", _written(work, "constraints.txt", wanted.constraints)]
         work.run(
@@ -132,6 +139,7 @@ class Uv:
         lines += [*lock.hashed, *lock.unhashed]
         command = ["pip", "install", "--no-deps", "--python", str(folder / "bin" / "python")]
         command += ["--requirement", _written(work, "lock.txt", lines), *_on_line(options)]
+        command += self._flags()
         if not self._is_linkable(folder):
             command += ["--link-mode", "copy"]
         work.run("the packages cannot be installed", [self._path, *command], self._settings())
@@ -142,11 +150,13 @@ class Uv:
             self._pip.wheel(wanted, options, into, work)
             return
         command = ["build", "--wheel", "--out-dir", str(into), "--no-create-gitignore"]
-        command += ["--python", str(base_of(work.interpreter)), *_as_flags(options)]
+        told = _as_variables(options, self._environ)
+        flags = [*_as_flags(options, told), *self._flags()]
+        command += ["--python", str(base_of(work.interpreter)), *dict.fromkeys(flags)]
         work.run(
             f"{wanted.place} cannot be built ({wanted.where})",
             [self._path, *command, wanted.place],
-            self._settings(),
+            self._settings() | told,
         )
 
     def fetch(self, version: str, work: Work) -> None:
@@ -155,6 +165,10 @@ class Uv:
         outcome = work.runner.run(command, work.report, self._settings())
         if outcome.status:
             work.report(f"uv has no Python {version}")
+
+    def _flags(self) -> list[str]:
+        told = pip_settings.settings(self._environ)
+        return ["--no-index"] if pip_settings.asks_no_index(told) else []
 
     def _settings(self) -> dict[str, str]:
         told = pip_settings.for_uv(pip_settings.settings(self._environ), self._environ)
@@ -297,9 +311,24 @@ def _on_line(options: Sequence[str]) -> list[str]:
     return flags
 
 
-def _as_flags(options: Sequence[str]) -> list[str]:
-    """Return the options by which uv finds what a build needs."""
-    return [each for each in options if each.split("=", 1)[0] in _INDEXES]
+def _as_flags(options: Sequence[str], told: Mapping[str, str]) -> list[str]:
+    """Return the options by which uv finds what a build needs, but for what variables tell it."""
+    names = {each for each in _INDEXES if _VARIABLES.get(each) not in told}
+    return [each for each in options if each.split("=", 1)[0] in names]
+
+
+def _as_variables(options: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for what has a name or a password in it.
+
+    Command lines are for everybody to read, and ${NAME} is filled in by uv in files only.
+    """
+    found = {}
+    for name, variable in _VARIABLES.items():
+        given = (each.partition("=")[2] for each in options if each.startswith(f"{name}="))
+        values = [_FILLED_IN.sub(lambda it: environ.get(it[1], it[0]), each) for each in given]
+        if any(map(has_any, values)):
+            found[variable] = pip_settings.joined(variable, values)
+    return found
 
 
 def _compiled(text: str) -> "list[Found]":

@@ -10,7 +10,7 @@ from servd.environments.lock import Wanted, parse
 from servd.environments.store import Environments
 from tests.environments import TOOLS, Told, make, versions
 from tests.package_index import PASSWORD, USER, serving
-from tests.wheels import write_wheel
+from tests.wheels import write_project, write_wheel
 
 
 @pytest.fixture(params=TOOLS)
@@ -109,3 +109,42 @@ def test_an_index_that_does_not_answer_is_said(tool: str, tmp_path: Path) -> Non
         make(tmp_path, tool, **more).lock(Wanted(("alpha",), None, tmp_path))
     assert "cannot be reached" in caught.value.hint
     assert "--find-links" in caught.value.hint
+
+
+@pytest.mark.parametrize("who", [f"{USER}:{PASSWORD}", "${INDEX_USER}:${INDEX_PASSWORD}"])
+def test_no_command_line_has_the_password_while_a_project_is_built(
+    who: str, index: str, tool: str, tmp_path: Path
+) -> None:
+    """Everybody on the machine may read them; the build reads those of all that has started it."""
+    seen = tmp_path / "seen"
+    before = f"""
+    for each in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found = {PASSWORD!r}.encode() in each.read_bytes()
+        except OSError:
+            continue
+        with open({str(seen)!r}, "a") as file:
+            file.write(f"{{each}} has it\\n" if found else "")
+    """
+    project = write_project(tmp_path / "project", "gamma", "3.0", before=before.strip())
+    more = {"INDEX_USER": USER, "INDEX_PASSWORD": PASSWORD}
+    lines = (f"--index-url http://{who}@{index}", ".")
+    lock = make(tmp_path, tool, **more).lock(Wanted(lines, None, project))
+    assert set(lock.pins) == {"gamma"}
+    assert seen.read_text() == ""
+
+
+def test_pip_that_may_ask_no_index_has_none_asked(index: str, tool: str, tmp_path: Path) -> None:
+    """PIP_NO_INDEX and several folders of wheels count for uv as for pip."""
+    write_wheel(tmp_path / "one", "beta", "1.0")
+    write_wheel(tmp_path / "two", "gamma", "1.0")
+    more = {
+        "PIP_NO_INDEX": "1",
+        "PIP_INDEX_URL": f"http://{USER}:{PASSWORD}@{index}",
+        "PIP_FIND_LINKS": f"{tmp_path}/one {tmp_path}/two",
+    }
+    store = make(tmp_path, tool, **more)
+    lock = store.lock(Wanted(("beta", "gamma"), None, tmp_path))
+    assert versions(store.ensure(lock).path, "beta", "gamma") == {"beta": "1.0", "gamma": "1.0"}
+    with pytest.raises(EnvironmentFailedError, match="do not resolve"):
+        store.lock(Wanted(("alpha",), None, tmp_path))
