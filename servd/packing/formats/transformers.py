@@ -40,6 +40,8 @@ def _inspect(peek: Peek, asked: Asked) -> Inspected:
     for path in weights:
         if path.suffix == ".safetensors":
             torch_state.check_safetensors(Peek(path))
+    for path in sorted(peek.path.glob("*.index.json")):
+        _check_index(peek, path.name)
     if "auto_map" in config and CODE not in asked.trust:
         raise TargetError(
             f"{peek.name} has code of its own, which would be run: {_CONFIG} has an auto_map",
@@ -65,18 +67,33 @@ def _inspect(peek: Peek, asked: Asked) -> Inspected:
 
 
 def _config(peek: Peek) -> dict[str, Any]:
-    path = peek.path / _CONFIG
+    return _object(peek, _CONFIG)
+
+
+def _check_index(peek: Peek, name: str) -> None:
+    """Raise TargetError where weights in parts are named elsewhere than in the folder."""
+    told = _object(peek, name).get("weight_map")
+    for part in told.values() if isinstance(told, dict) else ():
+        if not isinstance(part, str) or Path(part).is_absolute() or ".." in Path(part).parts:
+            raise TargetError(
+                f"{peek.name} cannot be served: its {name} names {part!r:.80}, which leads out of "
+                "its folder"
+            )
+
+
+def _object(peek: Peek, name: str) -> dict[str, Any]:
+    path = peek.path / name
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise TargetError(f"{peek.name}/{_CONFIG} has more than {_MOST_BYTES} bytes")
-        config = json.loads(path.read_bytes())
+            raise TargetError(f"{peek.name}/{name} has more than {_MOST_BYTES} bytes")
+        told = json.loads(path.read_bytes())
     except OSError as error:
-        raise TargetError(f"{peek.name}/{_CONFIG} cannot be read: {error.strerror}") from error
+        raise TargetError(f"{peek.name}/{name} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise TargetError(f"{peek.name} is damaged: its {_CONFIG} is no JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise TargetError(f"{peek.name} is damaged: its {_CONFIG} is no object")
-    return config
+        raise TargetError(f"{peek.name} is damaged: its {name} is no JSON: {error}") from error
+    if not isinstance(told, dict):
+        raise TargetError(f"{peek.name} is damaged: its {name} is no object")
+    return told
 
 
 def _task(peek: Peek, config: dict[str, Any], asked: Asked) -> tuple[str, str]:

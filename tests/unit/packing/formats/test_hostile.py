@@ -8,7 +8,7 @@ import pytest
 from model_runtime.mlflow_model import checked
 from servd.errors import TargetError
 from servd.packing import saved_bundle, services
-from servd.packing.formats import mlflow, torch_state
+from servd.packing.formats import mlflow, torch_state, transformers
 from servd.packing.formats.peek import Peek
 from servd.packing.targets import Asked
 
@@ -57,3 +57,16 @@ def test_a_path_that_leads_out_is_found_behind_an_alias():
     flavour = {"loader_module": "m", "one": shared, "two": shared}
     with pytest.raises(ValueError, match="leads out of its folder"):
         checked({"flavors": {"python_function": flavour}})
+
+
+@pytest.mark.parametrize("part", ["../../out.safetensors", "/out.safetensors", "a/../../b", 5])
+@pytest.mark.parametrize("ending", ["safetensors", "bin"])
+def test_an_index_of_weights_that_leads_out_is_refused(tmp_path, part, ending):
+    """What lies elsewhere would be read where the model runs, and is not of its bundle."""
+    config = {"model_type": "bert", "architectures": ["BertForSequenceClassification"]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    name = f"model.{ending}.index.json"
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    (tmp_path / name).write_text(json.dumps({"weight_map": {"a": "model-1.bin", "b": part}}))
+    with pytest.raises(TargetError, match=rf"its {name} names .*, which leads out of its folder"):
+        transformers.FORMAT.inspect(Peek(tmp_path), Asked())
