@@ -99,10 +99,16 @@ def environment_of(version: str) -> dict[str, str]:
     return here | {"python_version": series, "python_full_version": version, "extra": ""}
 
 
-def remarks(found: Iterable[Lacking], where: str = "here", instead: str = "") -> list[str]:
+def remarks(
+    found: Iterable[Lacking],
+    where: str = "here",
+    instead: str = "",
+    installer: str = "pip install",
+) -> list[str]:
     """Return what to say of an environment that does all the same, or may.
 
-    `where` says which it is, `instead` what else there is to do than to install what is missing.
+    `where` says which it is, `instead` what else there is to do than to install what is missing,
+    `installer` is the command that installs there.
     """
     by_file: dict[Path, list[Lacking]] = {}
     for each in found:
@@ -114,7 +120,7 @@ def remarks(found: Iterable[Lacking], where: str = "here", instead: str = "") ->
             is_are = "is" if len(missing) == 1 else "are"
             said.append(
                 f"{file.name} asks for {_listed(missing)}, which {is_are} not installed {where}: "
-                f"{_command(file, missing)}{instead}"
+                f"{installer} {_named(file, missing)}{instead}"
             )
         said += [
             f"{file.name} asks for {each}, and {each.installed} is installed {where}"
@@ -124,16 +130,10 @@ def remarks(found: Iterable[Lacking], where: str = "here", instead: str = "") ->
     return said
 
 
-def hint(found: list[Lacking]) -> str:
-    """Return what to do about a target that did not load, or an empty text."""
-    missing = [each for each in found if each.installed is None]
-    return next(iter(remarks(missing)), "")
-
-
-def _command(file: Path, missing: list[Lacking]) -> str:
+def _named(file: Path, missing: list[Lacking]) -> str:
     if file.suffix == ".txt":
-        return f"pip install -r {file.name}"
-    return "pip install " + " ".join(f"'{each}'" if each.wanted else each.name for each in missing)
+        return f"-r {file.name}"
+    return " ".join(f"'{each}'" if each.wanted else each.name for each in missing)
 
 
 def _listed(missing: list[Lacking]) -> str:

@@ -5,6 +5,8 @@ Used by packing/, in what is said of models that cannot be loaded.
 
 from pathlib import Path
 
+from servd.environments.interpreter import Interpreter
+from servd.environments.shelf import MARK
 from servd.finding.needs import Place
 
 
@@ -15,15 +17,29 @@ def where(place: Place) -> str:
 
 
 def install(place: Place, *wanted: str) -> str:
-    """Return the command that installs some packages where the model is going to run."""
+    """Return what installs some packages where the model is going to run: mostly a command.
+
+    What servd has built is shared, and is what its lock says: nothing is to be put into it.
+    """
     names = " ".join(f"'{each}'" if set(each) & set("<>=*") else each for each in wanted)
-    interpreter = place.interpreter
+    if is_built(place.interpreter):
+        return f"add {names} to the requirements that this environment is made of"
+    return f"{installer(place.interpreter, place.cwd)} {names}"
+
+
+def installer(interpreter: Interpreter, cwd: Path) -> str:
+    """Return the command that what to install in an environment is put behind."""
     if interpreter.is_own:
-        return f"pip install {names}"
-    python = _shown(interpreter.path, place.cwd)
+        return "pip install"
+    python = _shown(interpreter.path, cwd)
     if interpreter.has_module("pip"):
-        return f"{python} -m pip install {names}"
-    return f"uv pip install --python {python} {names}"
+        return f"{python} -m pip install"
+    return f"uv pip install --python {python}"
+
+
+def is_built(interpreter: Interpreter) -> bool:
+    """Tell whether servd has built an environment, of requirements that were given to it."""
+    return (interpreter.prefix / MARK).is_file()
 
 
 def _shown(path: Path, cwd: Path) -> str:

@@ -18,6 +18,7 @@ from servd.errors import InvalidValueError, TargetError
 from servd.finding import declared
 from servd.finding.active import Active
 from servd.finding.hints import shown_path
+from servd.finding.missing import installer
 from servd.finding.requirement_files import Declared
 
 SHARED: Final = "shared"
@@ -224,7 +225,12 @@ def _lacks(counts: Declared | None, interpreter: Interpreter, around: Surroundin
     where = f"in {shown_environment(interpreter, around.cwd)}"
     missing = declared.lacking_of([counts], interpreter)
     instead = ", or --env new makes an environment that has it"
-    said = declared.remarks(missing, "here" if interpreter.is_own else where, instead)
+    said = declared.remarks(
+        missing,
+        "here" if interpreter.is_own else where,
+        instead,
+        installer(interpreter, around.cwd),
+    )
     if counts.python and not fits(counts.python, interpreter.version):
         said.append(
             f"{counts.file.name} asks for Python {counts.python}, and {interpreter.version} is "

@@ -15,7 +15,7 @@ from model_runtime.web import kinds
 from servd.errors import TargetError
 from servd.finding import declared
 from servd.finding.hints import target_hint
-from servd.finding.missing import install, where
+from servd.finding.missing import install, installer, is_built, where
 from servd.finding.needs import Needs, Place
 from servd.packing import saved_bundle, services
 from servd.packing.targets import Asked, Found, Target
@@ -46,7 +46,9 @@ def find_code(target: Target, place: Place, asked: Asked, timeout_s: float) -> F
         return _of_api(target, name, needs, found, packages)
     if target.api is not None:
         raise TargetError(f"'{name}' is no service of BentoML, and has no API {target.api}")
-    return _found(target, name, needs, found, packages)
+    made = _found(name, needs, found, packages)
+    lacking = _lacking(found["kind"], target.path, needs, place)
+    return replace(made, remarks=(*made.remarks, *lacking))
 
 
 def _of_api(
@@ -62,14 +64,12 @@ def _of_api(
     told = found["apis"][api]
     if "error" in told:
         raise TargetError(told["error"], hint=told["hint"] or "")
-    made = _found(target, name, needs, found | told | {"is_told": True}, packages)
+    made = _found(name, needs, found | told | {"is_told": True}, packages)
     own = saved_bundle.in_clipper(f"{name}-{api}")
     return replace(made, loader="bento", method=api, name=own, summary=f"{name}, {api}")
 
 
-def _found(
-    target: Target, name: str, needs: Needs, found: dict[str, Any], packages: dict[str, str]
-) -> Found:
+def _found(name: str, needs: Needs, found: dict[str, Any], packages: dict[str, str]) -> Found:
     """Return what an object of a Python file is, as it was found."""
     layout = needs.layout()
     return Found(
@@ -87,16 +87,30 @@ def _found(
         as_lists=found["as_lists"],
         python=found["python"],
         packages=packages,
-        remarks=(*needs.remarks(), *_lacking(found["kind"], target.path, needs)),
+        remarks=tuple(needs.remarks()),
     )
 
 
-def _lacking(kind: str, path: Path, needs: Needs) -> list[str]:
+def _lacking(kind: str, path: Path, needs: Needs, place: Place) -> list[str]:
     """Return which packages a web application's project asks for and has not got here."""
     if kind not in WEB_KINDS:
         return []  # what a model needs its imports tell; the rest is for its training
-    lacking = declared.lacking((path.parent, needs.root), needs.installed.interpreter)
-    return declared.remarks(lacking)
+    return _asked_for(declared.lacking(_folders(path, needs), place.interpreter), place)
+
+
+def _folders(path: Path, needs: Needs) -> tuple[Path, ...]:
+    return path.parent, needs.root
+
+
+def _asked_for(lacking: list[declared.Lacking], place: Place) -> list[str]:
+    """Return what the project's files ask for and the environment lacks, in words.
+
+    An environment that servd has built has what it was asked for, be it of these files or others.
+    """
+    if is_built(place.interpreter):
+        return []
+    there = where(place).strip() or "here"
+    return declared.remarks(lacking, there, installer=installer(place.interpreter, place.cwd))
 
 
 def _only_object(needs: Needs, path: Path, place: Place, timeout_s: float) -> str:
@@ -151,7 +165,8 @@ def checked(
     told = needs.name_hint(message, problem.get("before") or ())
     hint = told or target_hint(message, needs.root, place.cwd, needs.files()) or hint
     if "No module named" in message:
-        lacking = declared.lacking((path.parent, needs.root), place.interpreter)
-        hint = declared.hint(lacking) or _installing(message, place) or hint
+        lacking = declared.lacking(_folders(path, needs), place.interpreter)
+        missing = [each for each in lacking if each.installed is None]
+        hint = next(iter(_asked_for(missing, place)), "") or _installing(message, place) or hint
     traceback = (problem.get("traceback") or "").replace(f'File "{needs.root}/', 'File "')
     raise TargetError(message, hint=hint, traceback=traceback)

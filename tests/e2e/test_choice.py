@@ -142,7 +142,10 @@ def test_an_environment_that_lacks_what_is_asked_for_is_told(world, idle_daemon)
     told = document(idle_daemon, "test", "m.py", "[1.0]", cwd=folder)
     assert told["answers"][0]["output"].startswith("1.0 ")
     first, second = told["warnings"][:2]
-    assert first.startswith("requirements.txt asks for beta, which is not installed in .venv")
+    assert first.startswith(
+        "requirements.txt asks for beta, which is not installed in .venv: "
+        "uv pip install --python .venv/bin/python -r requirements.txt, or"
+    )
     assert "--env new" in first
     assert second == "requirements.txt asks for alpha==2.0, and 1.0 is installed in .venv"
     (folder / "m.py").write_text("import gamma\n\ndef predict(xs):\n    return xs\n")
@@ -162,6 +165,8 @@ def test_an_interpreter_that_is_gone_is_named_at_the_next_start(world, idle_daem
     until(lambda: _error(idle_daemon), "the error is told", timeout_s=30)
     error = _error(idle_daemon)
     assert f"there is no Python at {folder / '.venv'}" in error
+    (row,) = (row for row in document(idle_daemon, "ps") if row["model"] == "gone")
+    assert row["environment"].startswith(f"{folder / '.venv'} (Python ")
     (folder / "moved").rename(folder / ".venv")
     until(lambda: _status(idle_daemon) == 200, "it answers again", timeout_s=60)
 

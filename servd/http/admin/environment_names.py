@@ -65,5 +65,7 @@ def _read(folder: Path) -> _Known | None:
     if "lock" in said:
         return _Known(said["python"], "", locks.read(folder / said["lock"]))
     path = Path(said["interpreter"])
-    is_environment = (path.parents[1] / "pyvenv.cfg").is_file()
-    return _Known(said["python"], str(path.parents[1] if is_environment else path), None)
+    folder = path.parents[1]
+    # One that is gone is called as it was.
+    is_environment = (folder / "pyvenv.cfg").is_file() or not folder.exists()
+    return _Known(said["python"], str(folder if is_environment else path), None)

@@ -84,6 +84,7 @@ def test_the_active_environment_is_the_default():
     assert choice.line == ".venv (Python 3.12.1): it is active"
     first, second = choice.remarks
     assert "requirements.txt asks for no-such-thing==1, which is not installed in .venv" in first
+    assert ".venv/bin/python" in first.partition("in .venv: ")[2]
     assert "--env new" in first
     assert second.startswith("requirements.txt asks for Python >=3.13, and 3.12.1 is in .venv")
 
