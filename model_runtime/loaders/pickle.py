@@ -187,10 +187,19 @@ def _unpickle(file: Any, name: str) -> Any:
     try:
         return pickle.load(file)  # noqa: S301  (a model is code; a replica is where it runs)
     except (pickle.UnpicklingError, EOFError) as error:
-        raise LoadError(
-            f"{name} is not a sound pickle: {error}",
-            hint="make the file again with pickle.dump or joblib.dump, opened with 'wb'",
-        ) from error
+        raise _unsound(name, error) from error
+    except (ValueError, IndexError, OverflowError) as error:
+        # What a class of the pickle raises has the class's own frame below this one.
+        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+            raise
+        raise _unsound(name, error) from error
+
+
+def _unsound(name: str, error: Exception) -> LoadError:
+    return LoadError(
+        f"{name} is not a sound pickle: {error}",
+        hint="make the file again with pickle.dump or joblib.dump, opened with 'wb'",
+    )
 
 
 def _is_joblib(path: Path) -> bool:

@@ -16,7 +16,7 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
     """Return the model that a skops file of the bundle holds; see `loaders.load`.
 
     Raises:
-        LoadError: it has types that neither skops nor the deployer trusts.
+        LoadError: it is damaged, or has types that neither skops nor the deployer trusts.
     """
     path = files / manifest.file
     return fitted_model(_read(path, manifest), manifest)
@@ -25,7 +25,14 @@ def load(manifest: Manifest, files: Path) -> LoadedModel:
 def _read(path: Path, manifest: Manifest) -> Any:
     import skops.io  # noqa: PLC0415  (where the model runs, it is there)
 
-    unknown = skops.io.get_untrusted_types(file=path)
+    try:
+        unknown = skops.io.get_untrusted_types(file=path)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        told = f"{type(error).__name__}: {error}"
+        raise LoadError(
+            f"skops cannot read {path.name} ({told})",
+            hint="it is damaged, or of a later skops: write it again with skops.io.dump",
+        ) from error
     wanted = [each for each in unknown if each not in manifest.trust]
     if wanted and ALL not in manifest.trust:
         what = "types" if len(wanted) > 1 else "a type"

@@ -293,6 +293,11 @@ def _add_direct(
 ) -> None:
     marker = _MARKER.search(text)
     bare = _MARKER.sub("", text).split(" --")[0].strip().strip("'\"")
+    if bare.startswith("-"):  # pip would take it for an option of its own
+        raise EnvironmentFailedError(
+            f"{where}: '{bare[:80]}' is an option, where a path or an address belongs",
+            hint="write NAME @ ADDRESS; options have lines of their own",
+        )
     if "://" not in bare:
         found = _EXTRAS.fullmatch(bare)
         bare, extras = (found["place"], found["extras"] or extras) if found else (bare, extras)

@@ -24,15 +24,20 @@ def install(place: Place, *wanted: str) -> str:
     names = " ".join(f"'{each}'" if set(each) & set("<>=*") else each for each in wanted)
     if is_built(place.interpreter):
         return f"add {names} to the requirements that this environment is made of"
-    return f"{installer(place.interpreter, place.cwd)} {names}"
+    command = f"{installer(place.interpreter, place.cwd)} {names}"
+    if place.interpreter.is_own and not place.interpreter.has_module("pip"):
+        # A tool's environment (uv, pipx, a single file): the pip on the path is another Python's.
+        return f"--env auto makes the model an environment that has it; or {command}"
+    return command
 
 
 def installer(interpreter: Interpreter, cwd: Path) -> str:
     """Return the command that what to install in an environment is put behind."""
-    if interpreter.is_own:
+    has_pip = interpreter.has_module("pip")
+    if interpreter.is_own and has_pip:
         return "pip install"
     python = _shown(interpreter.path, cwd)
-    if interpreter.has_module("pip"):
+    if has_pip:
         return f"{python} -m pip install"
     return f"uv pip install --python {python}"
 

@@ -212,6 +212,7 @@ def test_a_builder_that_is_killed_is_said(tmp_path: Path) -> None:
         (["--frobnicate"], "'--frobnicate' is no option"),
         (["-r http://example.invalid/r.txt"], "at an address"),
         (["=1.0"], "is no requirement"),
+        (["x @ --index-url=http://example.invalid/"], "is an option, where a path"),
         (["alpha"] * 20_001, "more than 20,000 lines"),
     ],
 )

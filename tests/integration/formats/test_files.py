@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -17,6 +18,9 @@ import pytest
 import skops.io
 from sklearn.linear_model import LogisticRegression
 
+from model_runtime.loaders import skops as skops_loader
+from model_runtime.loaders.base import LoadError
+from model_runtime.manifest import Manifest
 from servd.environments import interpreter
 from servd.errors import TargetError
 from servd.finding.needs import Place
@@ -159,6 +163,22 @@ def test_json_that_is_nested_too_deep_is_no_model(here):
     with zipfile.ZipFile(here / "m.skops", "w") as archive:
         archive.writestr(*next(iter(schema.items())))
     assert "damaged" in refused("m.skops").message
+
+
+def test_a_skops_file_that_skops_cannot_read_is_damaged(here):
+    """Which only the replica sees, as what else its parts must have is skops' own affair."""
+    skops.io.dump(MODEL, here / "m.skops")
+    with zipfile.ZipFile(here / "m.skops") as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    schema = json.loads(parts["schema.json"])
+    del schema["__loader__"]
+    parts["schema.json"] = json.dumps(schema).encode()
+    with zipfile.ZipFile(here / "m.skops", "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    manifest = Manifest(loader="skops", file="m.skops", kind="file")
+    with pytest.raises(LoadError, match=r"skops cannot read m\.skops \(KeyError"):
+        skops_loader.load(manifest, here)
 
 
 def test_json_of_something_else_is_no_xgboost_model(here):

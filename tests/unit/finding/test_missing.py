@@ -63,6 +63,16 @@ def test_the_command_is_that_of_the_models_environment(tmp_path, modules, comman
     )
 
 
+def test_servd_as_a_tool_makes_an_environment_of_the_models_own(tmp_path):
+    """Without a pip of its own, pip on the path is that of another Python."""
+    there = place(tmp_path, "tool", ())
+    tool = replace(there, interpreter=replace(there.interpreter, is_own=True))
+    assert install(tool, "xgboost") == (
+        "--env auto makes the model an environment that has it; or "
+        "uv pip install --python tool/bin/python xgboost"
+    )
+
+
 def test_nothing_is_installed_into_what_servd_has_built(tmp_path):
     """It is shared, and made of what it was asked for, which may be another file."""
     hint = hint_of(tmp_path, built(tmp_path))

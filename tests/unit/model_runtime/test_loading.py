@@ -202,6 +202,7 @@ def test_pickled_function_is_called_with_the_inputs(tmp_path):
         (b"", "is empty"),
         (b"PK\x03\x04", "zip archive"),
         (lambda: pickle.dumps(classifier())[:50], "not a sound pickle"),
+        (pickle.dumps("Zürich").replace(b"\xc3\xbc", b"\xff\xfe"), "not a sound pickle"),
         (pickle.dumps({"model": 1}), "holds a dict"),
         (pickle.dumps(dict), "holds the class dict"),
         (pickle.dumps(7), "holds a int"),
