@@ -13,7 +13,7 @@ FLOOR := 92
 # Not measured are tests of times and of load, which the measuring would slow down, and containers.
 TIMED := tests/integration/test_one_request.py tests/integration/test_hostile_http.py
 MEASURED := tests/unit $(filter-out $(TIMED),$(wildcard tests/integration/[a-z]*))
-MEASURED += tests/e2e/test_cli.py tests/e2e/test_examples.py
+MEASURED += tests/e2e/test_choice.py tests/e2e/test_cli.py tests/e2e/test_examples.py
 
 .DEFAULT_GOAL := help
 .PHONY: help quickstart test test-zmq coverage checks lint types contracts bench bench-paper profile soak pex lock clean

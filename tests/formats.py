@@ -59,7 +59,7 @@ def made(maker: str, folder: Path) -> dict[str, Any]:
 @functools.cache
 def _variables() -> dict[str, str]:
     quiet = {"HF_HUB_OFFLINE": "1", "KERAS_BACKEND": "torch", "TQDM_DISABLE": "1"}
-    return {**os.environ, **quiet, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, **quiet, "PYTHONHASHSEED": "0"}
 
 
 def asked(bundles: dict[Path, list[Any]], *libraries: str) -> dict[Path, dict[str, Any]]:

@@ -18,13 +18,14 @@ import pytest
 from coverage.config import CoverageConfig
 
 MEASURED = (
-    "tests/e2e/test_cli.py",
+    *("tests/e2e/test_cli.py", "tests/e2e/test_choice.py", "tests/integration/clipper/"),
     *("tests/integration/http/", "tests/integration/model_runtime/"),
     *("tests/integration/cli/test_deploy.py", "tests/integration/finding/test_hints.py"),
     *("tests/integration/packing/test_bundling.py", "tests/integration/packing/test_targets.py"),
     *("tests/integration/processes/test_daemon.py", "tests/integration/frontends/test_pool.py"),
     "tests/integration/replicas/launchers/test_process_launcher.py",
-    "tests/integration/processes/test_serve_one.py",
+    *("tests/integration/processes/test_serve_one.py", "tests/integration/client/test_trial.py"),
+    *("tests/integration/environments/test_store.py", "tests/integration/test_seldon.py"),
 )
 """How their names begin, from the root of the repository."""
 
