@@ -82,8 +82,7 @@ def plan_deploy(
     rules.check_max_batch(version.max_batch)
     known = state.versions.get(version.id)
     if known is not None:
-        differs = ["variables"] if _has_other_values(state, request, known) else []
-        _check_same(state, known, version, names, differs)
+        _check_same(state, request, known, version, names)
         version = known
     plan = Plan(
         version,
@@ -323,14 +322,16 @@ def _check_source(state: RegistryState, request: DeployRequest) -> None:
 
 def _check_same(
     state: RegistryState,
+    request: DeployRequest,
     known: ModelVersion,
     wanted: ModelVersion,
     names: Sequence[str],
-    others: Sequence[str],
 ) -> None:
-    """Refuse another thing under a version's name; `others` is what differs beside `names`."""
+    """Refuse another thing under a version's name: in `names`, or in its variables' values."""
     differs = [name for name in names if getattr(known, name) != getattr(wanted, name)]
-    differs = [*("variables" if name == "env_vars" else name for name in differs), *others]
+    differs = ["variables" if name == "env_vars" else name for name in differs]
+    if _has_other_values(state, request, known):
+        differs.append("variables")
     # Versions of an older servd do not say which image it was.
     if known.image_digest is not None and known.image_digest != wanted.image_digest:
         differs.append("image")

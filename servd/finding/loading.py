@@ -96,17 +96,7 @@ def load(what: Load, timeout_s: float) -> Heard:
     # Files and not pipes: a process that the model starts would hold a pipe open for ever.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as messages:
         with OpenWatch(what.area) as watch:
-            process = subprocess.Popen(
-                _command(what, timeout_s),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=messages,
-                cwd=what.cwd,
-                env=runtime.variables(what.interpreter, os.environ)
-                | dict(what.variables)
-                | {PARENT_VARIABLE: str(os.getpid())},
-                start_new_session=True,
-            )
+            process = _start(what, timeout_s, output, messages)
             try:
                 is_over = _wait(process, timeout_s, watch)
                 if not is_over and _understood(_so_far(output)).found:
@@ -129,6 +119,22 @@ def load(what: Load, timeout_s: float) -> Heard:
             said = own_variables.hide(_content(messages).decode("utf-8", "replace"))
             raise _ended(what.file, process.returncode, said)
         return heard
+
+
+def _start(
+    what: Load, timeout_s: float, output: IO[bytes], messages: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        _command(what, timeout_s),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=messages,
+        cwd=what.cwd,
+        env=runtime.variables(what.interpreter, os.environ)
+        | dict(what.variables)
+        | {PARENT_VARIABLE: str(os.getpid())},
+        start_new_session=True,
+    )
 
 
 def _command(what: Load, timeout_s: float) -> list[str]:

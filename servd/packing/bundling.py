@@ -163,6 +163,23 @@ def plan_bundle(
         environment = settle(target, options.environment, place, options.asked, workshop)
         place = replace(place, interpreter=environment.interpreter)
     found = _find(target, options, place)
+    _check_options(target, found, options)
+    data = [path for path in found.files if path != target.path]
+    packages = _packages_of_pickles(data, place) | found.packages
+    try:
+        manifest = _manifest(target, found, options, packages)
+        manifest = replace(manifest, environment=environment.told)
+    except BundleFormatError as error:
+        raise TargetError(str(error)) from error
+    return BundlePlan(target, found, manifest, found.files, environment)
+
+
+def _check_options(target: Target, found: Found, options: BundleOptions) -> None:
+    """Refuse options that say nothing of what the target turned out to be.
+
+    Raises:
+        TargetError: there is one; the message says which.
+    """
     if options.method and (found.kind == "function" or found.method is not None):
         what = "functions" if found.kind == "function" else "services: PATH:api names an API"
         raise TargetError(f"--method is for classes and pickled models, not for {what}")
@@ -181,14 +198,6 @@ def plan_bundle(
         raise TargetError("--param is for classes: nothing else is made with parameters")
     if found.kind in WEB_KINDS:
         _check_web(target, found, options)
-    data = [path for path in found.files if path != target.path]
-    packages = _packages_of_pickles(data, place) | found.packages
-    try:
-        manifest = _manifest(target, found, options, packages)
-        manifest = replace(manifest, environment=environment.told)
-    except BundleFormatError as error:
-        raise TargetError(str(error)) from error
-    return BundlePlan(target, found, manifest, found.files, environment)
 
 
 def _find(target: Target, options: BundleOptions, place: Place) -> Found:

@@ -62,7 +62,7 @@ def api_decorator(  # noqa: PLR0913 - the names of BentoML's
         name = function.__name__ if api_name is None else api_name
         _check_name(name, name if route is None else route)
         _check_unique(name, function.__name__, sys._getframe(1).f_locals)  # noqa: SLF001 - the class body
-        for key, value in {
+        told = {
             _MARK: True,
             "_input_adapter": adapter,
             "_output_adapter": output or DefaultOutput(),
@@ -72,8 +72,8 @@ def api_decorator(  # noqa: PLR0913 - the names of BentoML's
             "_mb_max_batch_size": mb_max_batch_size,
             "_mb_max_latency": mb_max_latency,
             "_batch": batch,
-        }.items():
-            setattr(function, key, value)
+        }
+        vars(function).update(told)
         return function
 
     return decorate

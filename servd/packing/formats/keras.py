@@ -4,13 +4,12 @@ A layer may have code of its own in it (Lambda of a Python lambda), which Keras 
 is told to trust the file.
 """
 
-import json
-from collections.abc import Iterator
 from typing import Any, Final
 
 from model_runtime.loaders.keras_trust import LAMBDA, LAMBDA_CLASS
 from servd.errors import TargetError
 from servd.packing.formats.base import Format, Inspected, Need
+from servd.packing.formats.json_parts import nodes, parsed
 from servd.packing.formats.peek import Peek
 from servd.packing.targets import Asked
 
@@ -27,14 +26,14 @@ def _detect(peek: Peek) -> bool:
 
 
 def _inspect(peek: Peek, asked: Asked) -> Inspected:
-    metadata = _json(peek, _METADATA)
-    config = _json(peek, _CONFIG)
+    metadata = parsed(peek, _METADATA, peek.member(_METADATA, _MOST_BYTES))
+    config = parsed(peek, _CONFIG, peek.member(_CONFIG, _MOST_BYTES))
     if _WEIGHTS not in peek.names and not any(
         name.startswith("model.weights") for name in peek.names
     ):
         raise TargetError(f"{peek.name} is damaged: it has no {_WEIGHTS}")
     version = str(metadata.get("keras_version") or "")
-    if LAMBDA not in asked.trust and any(_is_lambda(node) for node in _nodes(config)):
+    if LAMBDA not in asked.trust and any(_is_lambda(node) for node in nodes(config)):
         raise TargetError(
             f"{peek.name} has a Lambda layer, whose code lies in the file and would be run",
             hint=f"--trust {LAMBDA} runs it: only where you know whose file it is; or make the "
@@ -55,28 +54,6 @@ def _inspect(peek: Peek, asked: Asked) -> Inspected:
         ),
         trust=asked.trust,
     )
-
-
-def _json(peek: Peek, name: str) -> dict[str, Any]:
-    try:
-        told = json.loads(peek.member(name, _MOST_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise TargetError(f"{peek.name} is damaged: its {name} is no JSON: {error}") from error
-    if not isinstance(told, dict):
-        raise TargetError(f"{peek.name} is damaged: its {name} is no object")
-    return told
-
-
-def _nodes(config: Any) -> Iterator[dict[str, Any]]:
-    """Yield all objects of a configuration."""
-    waiting = [config]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            yield value
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
 
 
 def _is_lambda(node: dict[str, Any]) -> bool:

@@ -5,14 +5,13 @@ content. Which types are not trusted skops itself tells where the model is loade
 (model_runtime/loaders/skops.py), before it loads any.
 """
 
-import json
 import sys
-from collections.abc import Iterator
 from typing import Any, Final
 
 from model_runtime.contract import distribution
 from servd.errors import TargetError
 from servd.packing.formats.base import Format, Inspected, Need
+from servd.packing.formats.json_parts import nodes, parsed
 from servd.packing.formats.peek import Peek
 from servd.packing.targets import Asked
 
@@ -28,11 +27,8 @@ def _detect(peek: Peek) -> bool:
 
 
 def _inspect(peek: Peek, asked: Asked) -> Inspected:
-    try:
-        schema = json.loads(peek.member(_SCHEMA, _MOST_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise TargetError(f"{peek.name} is damaged: its {_SCHEMA} is no JSON: {error}") from error
-    if not isinstance(schema, dict) or not isinstance(schema.get("__module__"), str):
+    schema = parsed(peek, _SCHEMA, peek.member(_SCHEMA, _MOST_BYTES))
+    if not isinstance(schema.get("__module__"), str):
         raise TargetError(f"{peek.name} is not a skops file: its {_SCHEMA} names no type")
     written_by = schema.get("_skops_version")
     version = written_by if isinstance(written_by, str) else ""
@@ -45,7 +41,7 @@ def _inspect(peek: Peek, asked: Asked) -> Inspected:
         )
         for name in _libraries(schema)
     ]
-    if any(_COLUMNS in node for node in _nodes(schema)):
+    if any(_COLUMNS in node for node in nodes(schema)):
         libraries.append(Need(module="pandas", distribution="pandas"))
     made_with = f", scikit-learn {sklearn}" if sklearn else ""
     return Inspected(
@@ -55,28 +51,16 @@ def _inspect(peek: Peek, asked: Asked) -> Inspected:
     )
 
 
-def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    """Yield all objects of a schema, from its root on."""
-    waiting = [schema]
-    while waiting:
-        value = waiting.pop()
-        if isinstance(value, dict):
-            yield value
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
-
-
 def _libraries(schema: Any) -> list[str]:
     """Return the top-level modules of a file's types that are to be installed."""
-    told = (node.get("__module__") for node in _nodes(schema))
+    told = (node.get("__module__") for node in nodes(schema))
     tops = {name.partition(".")[0] for name in told if isinstance(name, str)}
     return sorted(tops - sys.stdlib_module_names - {"skops"})
 
 
 def _sklearn_version(schema: Any) -> str:
     """Return the version of scikit-learn that a file's models were made with, where they say it."""
-    for node in _nodes(schema):
+    for node in nodes(schema):
         told = node.get(_VERSION)
         content = told.get("content") if isinstance(told, dict) else None
         if isinstance(content, str):

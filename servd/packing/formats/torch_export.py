@@ -1,10 +1,10 @@
 """torch.export's files (.pt2): a zip with a graph whose inputs have dtypes and shapes."""
 
-import json
-from typing import Any, Final
+from typing import Final
 
 from servd.errors import TargetError
 from servd.packing.formats.base import Format, Inspected, Need
+from servd.packing.formats.json_parts import parsed
 from servd.packing.formats.peek import Peek
 from servd.packing.formats.torch_zip import PROGRAM, folder_of
 from servd.packing.targets import Asked
@@ -29,7 +29,7 @@ def _inspect(peek: Peek, asked: Asked) -> Inspected:
             "one is served",
             hint="save each by itself: torch.export.save(program, …)",
         )
-    program = _program(peek, graphs[0])
+    program = parsed(peek, graphs[0], peek.member(graphs[0], _MOST_BYTES))
     version = str(program.get("torch_version") or "").partition("+")[0]
     return Inspected(
         summary=f"torch.export{f', torch {version}' if version else ''}",
@@ -50,16 +50,6 @@ def _graphs(peek: Peek) -> list[str]:
         return [_OLD]
     start = f"{folder_of(peek.names, PROGRAM)}/{_MODELS}"
     return [name for name in peek.names if name.startswith(start)]
-
-
-def _program(peek: Peek, name: str) -> dict[str, Any]:
-    try:
-        program = json.loads(peek.member(name, _MOST_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise TargetError(f"{peek.name} is damaged: its {name} is no JSON: {error}") from error
-    if not isinstance(program, dict):
-        raise TargetError(f"{peek.name} is damaged: its {name} holds no program")
-    return program
 
 
 FORMAT: Final = Format(

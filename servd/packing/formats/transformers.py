@@ -1,6 +1,5 @@
 """Hugging Face's models: a folder with a config.json, weights and, of texts, a tokenizer."""
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +8,7 @@ from servd.errors import TargetError
 from servd.finding.data import files_below
 from servd.packing.formats import torch_state
 from servd.packing.formats.base import Format, Inspected, Need
+from servd.packing.formats.json_parts import parsed
 from servd.packing.formats.peek import Peek
 from servd.packing.targets import Asked
 
@@ -86,14 +86,10 @@ def _object(peek: Peek, name: str) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise TargetError(f"{peek.name}/{name} has more than {_MOST_BYTES} bytes")
-        told = json.loads(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise TargetError(f"{peek.name}/{name} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise TargetError(f"{peek.name} is damaged: its {name} is no JSON: {error}") from error
-    if not isinstance(told, dict):
-        raise TargetError(f"{peek.name} is damaged: its {name} is no object")
-    return told
+    return parsed(peek, name, content)
 
 
 def _task(peek: Peek, config: dict[str, Any], asked: Asked) -> tuple[str, str]:

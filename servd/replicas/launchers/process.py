@@ -286,19 +286,10 @@ class ProcessLauncher:
         address = f"{self._scheme if interpreter.is_own else STREAM_SCHEME}{socket}"
         traces = Traces(name, self._pump, output, new_group(name))
         seat = Seat(spec, _size_of(spec.log_path), chosen)
+        env = _stand_in_home(self._environ, scratch) | self._env(interpreter, spec, chosen)
         try:
-            process = await asyncio.create_subprocess_exec(
-                *await self._command(interpreter, spec, address, scratch),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output.write_end,
-                stderr=output.write_end,
-                cwd=str(scratch),
-                env=_stand_in_home(self._environ, scratch)
-                | self._env(interpreter, spec, chosen)
-                | {NAME_VARIABLE: name},
-                # Ctrl-C at the daemon's terminal must not reach replicas: they drain first.
-                start_new_session=True,
-            )
+            command = await self._command(interpreter, spec, address, scratch)
+            process = await _start(command, output, scratch, env | {NAME_VARIABLE: name})
         except BaseException as error:
             if traces.group is not None:
                 traces.group.remove()
@@ -308,11 +299,18 @@ class ProcessLauncher:
             raise
         finally:
             os.close(output.write_end)
-        offspring.own(process.pid)
+        return self._taken(ProcessHandle(process, address, scratch, traces, seat), traces)
+
+    def _taken(self, handle: ProcessHandle, traces: Traces) -> ProcessHandle:
+        """Take a process that has just been started for ours, and keep it to its limits.
+
+        Raises:
+            OSError: it cannot be kept to them, and has been ended.
+        """
+        offspring.own(handle.pid)
         if traces.group is not None:
             # Before the model is loaded: Python itself takes longer to start.
-            traces.group.add(process.pid)
-        handle = ProcessHandle(process, address, scratch, traces, seat)
+            traces.group.add(handle.pid)
         try:
             handle.keep(self._limits)
         except OSError:
@@ -370,6 +368,21 @@ class ProcessLauncher:
                 str(Path(entry).absolute()) for entry in path.split(os.pathsep) if entry
             )
         return env
+
+
+async def _start(
+    command: list[str], output: Output, folder: Path, env: dict[str, str]
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=output.write_end,
+        stderr=output.write_end,
+        cwd=str(folder),
+        env=env,
+        # Ctrl-C at the daemon's terminal must not reach replicas: they drain first.
+        start_new_session=True,
+    )
 
 
 def _stand_in_home(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
